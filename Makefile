@@ -1,0 +1,67 @@
+# Everything runs in a virtual environment of its own, made from nothing and kept up to date by
+# stamp files:
+#
+#     make train                              install, then train 1,000 agents on IEEE 123
+#     make train RUN=runs/long ARGS='--seconds 600'
+#     make test                               install with the test extras, check and test
+#
+# constraints.txt pins what was tested. On Linux the package index may serve PyTorch with CUDA;
+# install its CPU build into .venv first if the download matters.
+
+PYTHON ?= python3
+RUN    ?= runs/default
+ARGS   ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: help install train test lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make install   the package, in $(VENV)'
+	@echo 'make train     train, and write $(RUN)/report.html'
+	@echo 'make test      check style and types, run the tests'
+	@echo 'make lint      check style and types only'
+	@echo 'make format    put the style right'
+	@echo 'make clean     remove $(VENV), builds and caches; runs/ stays'
+
+install: $(VENV)/.installed
+
+train: $(VENV)/.installed
+	$(BIN)/gradmap-train --run $(RUN) $(ARGS)
+	@echo 'Report: $(RUN)/report.html'
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The version stands in gridedge_env/__init__.py.
+METADATA := pyproject.toml constraints.txt gridedge_env/__init__.py
+
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "GridEdge needs Python 3.10 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made $(METADATA)
+	$(PIP) --editable .
+	@touch $@
+
+# Holds the plain installation too.
+$(VENV)/.installed-test: $(VENV)/.made $(METADATA)
+	$(PIP) --editable '.[test]'
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,146 @@
+"""Deployable policies: one small ONNX file per agent, which runs without this package and PyTorch.
+
+A file maps `observation` (batch, observation size) to `action` (batch, action size), both float32.
+Its metadata names the agent and lists what each entry of the observation is: a value in its unit,
+less an offset, over a scale, clipped to ± a bound.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+import gridedge_env
+from gridedge_env.observation import OBSERVATION_BOUND, ObservationField
+
+if TYPE_CHECKING:
+    import onnx
+
+# ONNX's names of the activations of `gradmap_trainer.policies`.
+HIDDEN_ACTIVATION = "Tanh"
+OUTPUT_ACTIVATION = "Tanh"
+
+# Old enough for the runtimes of embedded devices, new enough for every operator used (Gemm, Tanh).
+OPSET_VERSION = 13
+FORMAT_VERSION = 8
+
+
+def export_policies(
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor],
+    observation_fields: Sequence[ObservationField],
+    agents: Sequence[str],
+    folder: Path,
+) -> list[Path]:
+    """Write `folder/<agent>.onnx` for every agent.
+
+    Args:
+        weights: Of each layer, the first one first: (agents, fan in, fan out).
+        biases: Of each layer: (agents, fan out).
+        observation_fields: What each entry of an observation is, in order.
+        agents: The agents' names, in the order of the weights' first axis.
+        folder: Made if it does not exist; files of the same names are replaced.
+
+    Returns:
+        The files, in the order of `agents`.
+
+    Raises:
+        ImportError: The `export` extra is not installed.
+        ValueError: The shapes do not fit together.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(
+            "exporting policies needs onnx: pip install 'gridedge[export]'"
+        ) from error
+    _check_shapes(weights, biases, observation_fields, agents)
+    weight_arrays = [_to_float32(weight) for weight in weights]
+    bias_arrays = [_to_float32(bias) for bias in biases]
+    metadata = {
+        "observation_fields": json.dumps([asdict(field) for field in observation_fields]),
+        "observation_bound": str(OBSERVATION_BOUND),
+        "gridedge_version": gridedge_env.__version__,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index, agent in enumerate(agents):
+        layers = [(w[index], b[index]) for w, b in zip(weight_arrays, bias_arrays, strict=True)]
+        model = _policy_model(layers, {"agent": agent, **metadata})
+        paths.append(folder / f"{agent}.onnx")
+        onnx.save(model, paths[-1])
+    return paths
+
+
+def _policy_model(
+    layers: Sequence[tuple[np.ndarray, np.ndarray]], metadata: dict[str, str]
+) -> onnx.ModelProto:
+    """Return one agent's network: a matrix product, a bias and an activation per layer."""
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    nodes, initialisers = [], []
+    values = "observation"
+    for number, (weight, bias) in enumerate(layers):
+        last = number == len(layers) - 1
+        activated = "action" if last else f"hidden_{number}"
+        parameters = [f"weight_{number}", f"bias_{number}"]
+        nodes.append(helper.make_node("Gemm", [values, *parameters], [f"sum_{number}"]))
+        activation = OUTPUT_ACTIVATION if last else HIDDEN_ACTIVATION
+        nodes.append(helper.make_node(activation, [f"sum_{number}"], [activated]))
+        initialisers += [
+            numpy_helper.from_array(array, name)
+            for array, name in zip((weight, bias), parameters, strict=True)
+        ]
+        values = activated
+    sizes = {"observation": layers[0][0].shape[0], "action": layers[-1][0].shape[1]}
+    observation, action = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
+        for name, size in sizes.items()
+    )
+    graph = helper.make_graph(nodes, "policy", [observation], [action], initialisers)
+    model = helper.make_model(
+        graph,
+        producer_name="gridedge",
+        ir_version=FORMAT_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET_VERSION)],
+    )
+    helper.set_model_props(model, metadata)
+    checker.check_model(model)
+    return model
+
+
+def _check_shapes(
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor],
+    observation_fields: Sequence[ObservationField],
+    agents: Sequence[str],
+) -> None:
+    if not weights or len(weights) != len(biases):
+        raise ValueError(
+            f"weights, biases: {len(weights)} and {len(biases)} layers, "
+            "expected at least one and as many of each"
+        )
+    fan_in = len(observation_fields)
+    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        if weight.ndim != 3 or tuple(weight.shape[:2]) != (len(agents), fan_in):
+            raise ValueError(
+                f"weights[{number}]: shape {tuple(weight.shape)}, "
+                f"expected ({len(agents)} agents, fan in {fan_in}, fan out)"
+            )
+        fan_in = weight.shape[2]
+        if tuple(bias.shape) != (len(agents), fan_in):
+            raise ValueError(
+                f"biases[{number}]: shape {tuple(bias.shape)}, "
+                f"expected ({len(agents)} agents, fan out {fan_in})"
+            )
+
+
+def _to_float32(tensor: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.detach().to("cpu", torch.float32).numpy()
+    return array

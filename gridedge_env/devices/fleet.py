@@ -1,0 +1,135 @@
+"""The fleet: who is there, what they own, and where on the feeder they live.
+
+An agent is a home at one node and phase (or between two phases): a demand that nobody controls and
+one device that it does. Agents of a kind stand together, so that every tensor over agents is three
+slices: batteries, heat pumps, generators.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gridedge_env.devices.battery import Batteries, sample_batteries
+from gridedge_env.devices.generator import Generators, sample_generators
+from gridedge_env.devices.heat_pump import HeatPumps, sample_heat_pumps
+from gridedge_env.feeder import Feeder
+
+KINDS = ("battery", "heat_pump", "generator")
+
+# One home for every so many kW of the published spot loads: 1,000 homes on IEEE 123 (3,490 kW).
+SPOT_LOAD_PER_HOME = 3.49
+# A fleet smaller than the feeder's number of homes consists of larger sites, up to this many homes each.
+LARGEST_HOME_SCALE = 10.0
+# Of household demand and heat pumps, lagging: that of the loads of the IEEE European LV test feeder.
+POWER_FACTOR = 0.95
+# Apparent-power rating of the inverters of batteries and generators over their active-power rating.
+INVERTER_OVERSIZE = 1.1
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The agents and their devices.
+
+    Attributes:
+        names: "battery_0", ..., "heat_pump_0", ..., "generator_0", ...
+        branch_names: where homes connect, "bus.phase" or "bus.phase.phase", each once.
+        branch: (agents,) index into `branch_names`.
+        scale: powers and energies of every home over those of an ordinary one.
+        batteries: parameters of agents [0, batteries).
+        heat_pumps: parameters of the agents that follow.
+        generators: parameters of the last agents.
+    """
+
+    names: tuple[str, ...]
+    branch_names: tuple[str, ...]
+    branch: Tensor
+    scale: float
+    batteries: Batteries
+    heat_pumps: HeatPumps
+    generators: Generators
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Number of batteries, heat pumps and generators."""
+        return tuple(  # type: ignore[return-value]
+            len(group.maximum_power) for group in (self.batteries, self.heat_pumps, self.generators)
+        )
+
+    @property
+    def inverter_rating(self) -> Tensor:
+        """(agents,) kVA; 0 for heat pumps, whose power factor is fixed."""
+        ratings = (
+            INVERTER_OVERSIZE * self.batteries.maximum_power,
+            torch.zeros_like(self.heat_pumps.maximum_power),
+            INVERTER_OVERSIZE * self.generators.maximum_power,
+        )
+        return torch.cat(ratings)
+
+
+def default_home_scale(feeder: Feeder, num_agents: int) -> float:
+    """Scale that keeps the fleet's size in proportion to the feeder, whatever its number of agents."""
+    homes = sum(load.kw for load in feeder.loads) / SPOT_LOAD_PER_HOME
+    return min(homes / num_agents, LARGEST_HOME_SCALE)
+
+
+def build_fleet(
+    feeder: Feeder,
+    num_agents: int,
+    seed: int,
+    home_scale: float,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Fleet:
+    """A fleet as a function of its seed: a third of each kind, spread like the feeder's spot loads.
+
+    Raises:
+        ValueError: the feeder has no loads to spread the homes by.
+    """
+    spots = _spot_loads(feeder)
+    counts = [num_agents // 3 + (k < num_agents % 3) for k in range(3)]
+    random = [np.random.default_rng([seed, stream]) for stream in range(4)]
+    branch = _spread(np.array(list(spots.values())), num_agents, random[3])
+
+    where = {"device": device, "dtype": dtype}
+    return Fleet(
+        tuple(f"{kind}_{k}" for kind, n in zip(KINDS, counts, strict=True) for k in range(n)),
+        tuple(spots),
+        torch.tensor(branch, dtype=torch.long, device=device),
+        home_scale,
+        _group(Batteries, sample_batteries(counts[0], home_scale, random[0]), where),
+        _group(HeatPumps, sample_heat_pumps(counts[1], home_scale, random[1]), where),
+        _group(Generators, sample_generators(counts[2], home_scale, random[2]), where),
+    )
+
+
+def _spot_loads(feeder: Feeder) -> dict[str, float]:
+    """kW of the spot loads at each "bus.phase" (wye) or "bus.phase.phase" (delta)."""
+    spots: dict[str, float] = {}
+    for load in feeder.loads:
+        for phase, return_phase in load.branches:
+            place = f"{load.bus}.{phase}" + (f".{return_phase}" if return_phase else "")
+            spots[place] = spots.get(place, 0.0) + load.kw / len(load.branches)
+    if not spots:
+        raise ValueError(
+            f"feeder: {feeder.name!r} has no loads, expected some: homes are placed in proportion"
+        )
+    return spots
+
+
+def _spread(weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Systematic sampling: each place gets its share of `count` to within one, in random order."""
+    edges = np.cumsum(weights) / weights.sum()
+    ticks = (np.arange(count) + random.uniform()) / count
+    return random.permutation(np.minimum(np.searchsorted(edges, ticks), len(weights) - 1))
+
+
+Group = TypeVar("Group", Batteries, HeatPumps, Generators)
+
+
+def _group(kind: type[Group], values: dict[str, np.ndarray], where: dict) -> Group:
+    return kind(**{f.name: torch.tensor(values[f.name], **where) for f in fields(kind)})

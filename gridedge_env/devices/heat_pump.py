@@ -1,0 +1,172 @@
+"""Heat pump with the building that it heats: one thermal resistance, one thermal capacity (1R1C)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Coefficient of performance, a linear fit to 358 certified heat pumps (hplib), valid -10 to 15 °C.
+COP_CONSTANT, COP_PER_OUTDOOR_KELVIN, COP_PER_SUPPLY_KELVIN = 7.160, 0.1554, -0.0905
+COP_RANGE = (1.0, 6.0)
+DESIGN_OUTDOOR_TEMPERATURE = -7.5
+# Price of a room colder than its comfort band, € per K and hour: far above what heating costs.
+DISCOMFORT_PRICE = 1.0
+# Above this daily mean temperature nobody heats the next day: heat left in the house is worth nothing.
+HEATING_LIMIT_TEMPERATURE = 15.0
+
+
+@dataclass(frozen=True)
+class HeatPumps:
+    """Parameters of a group of heat pumps and their buildings; all tensors are (heat pumps,).
+
+    Attributes:
+        maximum_power: electric kW.
+        supply_temperature: °C of the heating water: 35 floor, 45 radiators, 55 old radiators.
+        performance: this unit's COP over the fleet's fit.
+        resistance: K per kW of heat from the room to outdoors.
+        capacity: kWh per K of the building.
+        lowest_temperature: °C, lower edge of the comfort band.
+        highest_temperature: °C, upper edge.
+        internal_gain: kW of heat from people and appliances.
+        solar_aperture: m², heat gained per irradiance.
+    """
+
+    maximum_power: Tensor
+    supply_temperature: Tensor
+    performance: Tensor
+    resistance: Tensor
+    capacity: Tensor
+    lowest_temperature: Tensor
+    highest_temperature: Tensor
+    internal_gain: Tensor
+    solar_aperture: Tensor
+
+
+def coefficient_of_performance(
+    outdoor_temperature: Tensor, supply_temperature: Tensor, performance: Tensor
+) -> Tensor:
+    """Heat delivered per electricity drawn, clipped to the range of the fit."""
+    fit = (
+        COP_CONSTANT
+        + COP_PER_OUTDOOR_KELVIN * outdoor_temperature
+        + COP_PER_SUPPLY_KELVIN * supply_temperature
+    )
+    return fit.clamp(*COP_RANGE) * performance
+
+
+def sample_heat_pumps(
+    count: int, scale: float, random: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Draw parameters of `HeatPumps`.
+
+    Buildings: lognormal through the deciles of a European stock (resistance 2.4, 4.7, 10.4 K/kW;
+    capacity 3.8, 6.4, 8.9 kWh/K; floor 85, 142, 198 m²). Each heat pump is sized for its building,
+    1.0 to 1.2 of the loss at -7.5 °C outdoors and 20 °C indoors, 4 to 12 kW thermal.
+
+    Args:
+        count: number of heat pumps.
+        scale: multiplies every power and energy (a smaller building: less loss, less capacity).
+        random: source of randomness.
+    """
+    resistance = _lognormal(2.4, 4.7, 10.4, count, random)
+    floor_area = _lognormal(85.0, 142.0, 198.0, count, random)
+    supply = random.choice([35.0, 45.0, 55.0], count)
+    performance = random.uniform(0.88, 1.12, count)
+    loss = (20.0 - DESIGN_OUTDOOR_TEMPERATURE) / resistance
+    thermal = np.clip(random.uniform(1.0, 1.2, count) * loss, 4.0, 12.0)
+    design_performance = coefficient_of_performance(
+        torch.tensor(DESIGN_OUTDOOR_TEMPERATURE), torch.tensor(supply), torch.tensor(performance)
+    ).numpy()
+    setpoint = random.uniform(19.0, 21.5, count)
+    band = random.uniform(0.5, 1.5, count)
+    return {
+        "maximum_power": thermal / design_performance * scale,
+        "supply_temperature": supply,
+        "performance": performance,
+        "resistance": resistance / scale,
+        "capacity": _lognormal(3.8, 6.4, 8.9, count, random) * scale,
+        "lowest_temperature": setpoint - band,
+        "highest_temperature": setpoint + band,
+        "internal_gain": 3e-3 * floor_area * scale,
+        "solar_aperture": random.uniform(2.0, 8.0, count) * scale,
+    }
+
+
+def _lognormal(
+    p10: float, p50: float, p90: float, count: int, random: np.random.Generator
+) -> np.ndarray:
+    sigma = np.log(p90 / p10) / (2.0 * 1.2815515655446004)  # standard normal decile
+    return p50 * np.exp(np.clip(random.normal(0.0, sigma, count), -2.0 * sigma, 2.0 * sigma))
+
+
+def step_heat_pumps(
+    heat_pumps: HeatPumps,
+    temperature: Tensor,
+    action: Tensor,
+    outdoor_temperature: Tensor,
+    irradiance: Tensor,
+    hours: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One time step: T+ = T + dt/C ((T_out - T)/R + gains + COP p).
+
+    The action spans the power that keeps the room in its comfort band at the end of the step:
+    -1 the least such power, +1 the most, each within what the heat pump can do.
+
+    Args:
+        heat_pumps: parameters.
+        temperature: (batch, heat pumps) °C in the room.
+        action: (batch, heat pumps) in [-1, 1].
+        outdoor_temperature: (batch, 1) °C.
+        irradiance: (batch, 1) W/m², global horizontal.
+        hours: length of the step.
+
+    Returns:
+        (batch, heat pumps) each: next temperature °C, power kW, cost of discomfort €.
+    """
+    performance = coefficient_of_performance(
+        outdoor_temperature, heat_pumps.supply_temperature, heat_pumps.performance
+    )
+    gain = heat_pumps.internal_gain + heat_pumps.solar_aperture * irradiance * 1e-3
+    unheated = temperature + hours / heat_pumps.capacity * (
+        (outdoor_temperature - temperature) / heat_pumps.resistance + gain
+    )
+    kelvin_per_kw = hours / heat_pumps.capacity * performance
+    none = torch.zeros_like(heat_pumps.maximum_power)
+    least = ((heat_pumps.lowest_temperature - unheated) / kelvin_per_kw).clamp(
+        none, heat_pumps.maximum_power
+    )
+    most = ((heat_pumps.highest_temperature - unheated) / kelvin_per_kw).clamp(
+        none, heat_pumps.maximum_power
+    )
+    power = least + 0.5 * (action + 1.0) * (most - least)
+    heated = unheated + kelvin_per_kw * power
+    # Sun and people can overheat a room; its windows are opened then.
+    opened = torch.maximum(heat_pumps.highest_temperature, outdoor_temperature)
+    heated = torch.minimum(heated, opened)
+    cold = (heat_pumps.lowest_temperature - heated).clamp(min=0.0)
+    return heated, power, DISCOMFORT_PRICE * hours * cold
+
+
+def stored_heat_value(
+    heat_pumps: HeatPumps, temperature: Tensor, mean_outdoor_temperature: Tensor, mean_price: Tensor
+) -> Tensor:
+    """What the heat left in the buildings at midnight is worth, € (batch, heat pumps).
+
+    Heat above the lower edge of the comfort band saves tomorrow's electricity: the day's mean price over
+    the COP; nothing on days that are warmer than 15 °C.
+
+    Args:
+        heat_pumps: parameters.
+        temperature: (batch, heat pumps) °C at midnight.
+        mean_outdoor_temperature: (batch, 1) °C over the day.
+        mean_price: (batch, 1) €/kWh, import price over the day.
+    """
+    performance = coefficient_of_performance(
+        mean_outdoor_temperature, heat_pumps.supply_temperature, heat_pumps.performance
+    )
+    heat = heat_pumps.capacity * (temperature - heat_pumps.lowest_temperature)
+    value = heat / performance * mean_price
+    return torch.where(mean_outdoor_temperature < HEATING_LIMIT_TEMPERATURE, value, 0.0)

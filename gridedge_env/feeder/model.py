@@ -1,0 +1,328 @@
+"""What a three-phase feeder is made of: immutable records with names, units and nothing computed.
+
+Every record is one row of a table (`gridedge_env.feeder.tables`), every field one column. A
+terminal is a bus and some of its phases; phases are numbered 1, 2, 3 for a, b, c. Neutrals are
+grounded and not modelled. `Feeder` refuses inconsistent records when it is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+Connection = Literal["wye", "delta"]
+LeadLag = Literal["lag", "lead"]
+LoadModel = Literal["constant_power", "constant_current", "constant_impedance"]
+LengthUnit = Literal["mi", "kft", "km", "m", "ft", "in", "cm"]
+Matrix = tuple[tuple[float, ...], ...]
+
+TAP_STEP = 0.00625
+"""Voltage step of a regulator in per unit: ±10 % in 32 steps."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A three-phase voltage source behind its short-circuit impedance.
+
+    Attributes:
+        bus: bus it feeds, at phases 1, 2, 3.
+        base_kv: rated voltage, kV line to line.
+        per_unit: voltage behind the impedance, per unit of `base_kv`.
+        angle_degrees: angle of phase 1; phases 2 and 3 follow at -120 and +120 degrees.
+        r1, x1: positive-sequence resistance and reactance, ohm.
+        r0, x0: zero-sequence resistance and reactance, ohm.
+    """
+
+    bus: str
+    base_kv: float
+    per_unit: float
+    angle_degrees: float
+    r1: float
+    x1: float
+    r0: float
+    x0: float
+
+
+@dataclass(frozen=True)
+class Bus:
+    """A bus: `base_kv` is its base voltage in kV line to neutral; x and y are for drawing only."""
+
+    name: str
+    phases: tuple[int, ...]
+    base_kv: float
+    x: float | None = None
+    y: float | None = None
+
+
+@dataclass(frozen=True)
+class LineCode:
+    """Series impedance and shunt capacitance of a line construction, per `length_unit`.
+
+    Attributes:
+        name: line code.
+        phases: number of phase conductors.
+        resistance: (phases, phases) ohm per length unit, symmetric.
+        reactance: (phases, phases) ohm per length unit at the feeder's frequency, symmetric.
+        capacitance: (phases, phases) nF per length unit, nodal (off-diagonals negative), symmetric.
+        ampacity: thermal limit of each phase conductor, A; None: not rated.
+        length_unit: unit of length of the three matrices.
+    """
+
+    name: str
+    phases: int
+    resistance: Matrix
+    reactance: Matrix
+    capacitance: Matrix
+    ampacity: float | None
+    length_unit: LengthUnit
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line: conductor k joins `from_phases[k]` to `to_phases[k]`, in the line code's order."""
+
+    name: str
+    from_bus: str
+    to_bus: str
+    from_phases: tuple[int, ...]
+    to_phases: tuple[int, ...]
+    line_code: str
+    length: float
+    length_unit: LengthUnit
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A switch of a small resistance per phase; an open one joins nothing."""
+
+    name: str
+    from_bus: str
+    to_bus: str
+    phases: tuple[int, ...]
+    resistance_ohm: float
+    closed: bool
+
+
+@dataclass(frozen=True)
+class Winding:
+    """One winding of a transformer.
+
+    Attributes:
+        bus: its bus.
+        phases: its terminals. Three-phase transformer: three phases. Single-phase transformer: one
+            phase (coil to ground) or two (coil between them).
+        connection: wye (neutral grounded) or delta.
+        kv: rated voltage, kV: line to line in a three-phase transformer, across the coil otherwise.
+        kva: rated power of all phases together.
+        resistance_percent: on the power rating of winding 1.
+        tap: turns ratio in per unit of the nominal one.
+    """
+
+    bus: str
+    phases: tuple[int, ...]
+    connection: Connection
+    kv: float
+    kva: float
+    resistance_percent: float
+    tap: float = 1.0
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A single- or three-phase transformer of two or more windings.
+
+    Attributes:
+        name: transformer.
+        phases: 1 or 3.
+        reactance_percent: short-circuit reactance of each pair of windings on the power rating of
+            winding 1, in the order x12, x13, ..., x23, ...
+        lead_lag: in a mix of wye and delta, whether the low-voltage side lags the high-voltage side
+            by 30 degrees (ANSI; Dy1, Yd1) or leads it (Dy11, Yd11).
+        antifloat_ppm: inductive shunt at every coil end, in millionths of the transformer's rating,
+            that gives a floating delta a place to stand. OpenDSS's default is 1.
+        windings: the windings, in order.
+    """
+
+    name: str
+    phases: int
+    reactance_percent: tuple[float, ...]
+    lead_lag: LeadLag
+    antifloat_ppm: float
+    windings: tuple[Winding, ...]
+
+
+@dataclass(frozen=True)
+class Regulator:
+    """A tap changer, frozen at `tap_position`, with the settings of the control that moves it.
+
+    Attributes:
+        transformer: transformer it belongs to.
+        winding: number of the winding with the taps, from 1.
+        tap_position: -16 to 16; the winding's tap is 1 + 0.00625 · tap_position.
+        target_voltage: centre of the band, V on the control's 120-V side.
+        bandwidth: full width of the band, V on the same side.
+        pt_ratio: potential transformer's ratio, line-to-neutral.
+        ct_primary: current transformer's primary rating, A.
+        r, x: line-drop compensator's settings, V.
+        delay: seconds out of band before a tap moves.
+    """
+
+    transformer: str
+    winding: int
+    tap_position: int
+    target_voltage: float
+    bandwidth: float
+    pt_ratio: float
+    ct_primary: float
+    r: float
+    x: float
+    delay: float
+
+
+@dataclass(frozen=True)
+class Capacitor:
+    """A capacitor bank: `kvar` of all phases together at `kv`.
+
+    `kv` is line to line for two or three phases in wye, and across the capacitor otherwise.
+    """
+
+    name: str
+    bus: str
+    phases: tuple[int, ...]
+    connection: Connection
+    kvar: float
+    kv: float
+
+    @property
+    def branches(self) -> tuple[tuple[int, int], ...]:
+        """(phase, phase) of each unit; 0 is ground."""
+        return terminal_pairs(self.phases, self.connection)
+
+    @property
+    def branch_kv(self) -> float:
+        """Rated voltage across each unit, kV."""
+        return branch_kv(self.kv, self.phases, self.connection)
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load: `kw` and `kvar` drawn by all phases together at `kv`, shared equally.
+
+    `kv` is line to line for two or three phases in wye, and across the load otherwise. The load
+    keeps its model between `vmin_pu` and `vmax_pu` of `kv`, becomes a constant impedance above, and
+    changes linearly to its nominal impedance at `vlow_pu` below. The defaults are OpenDSS's.
+    """
+
+    name: str
+    bus: str
+    phases: tuple[int, ...]
+    connection: Connection
+    model: LoadModel
+    kv: float
+    kw: float
+    kvar: float
+    vmin_pu: float = 0.95
+    vmax_pu: float = 1.05
+    vlow_pu: float = 0.5
+
+    @property
+    def branches(self) -> tuple[tuple[int, int], ...]:
+        """(phase, phase) of each branch of the load; 0 is ground."""
+        return terminal_pairs(self.phases, self.connection)
+
+    @property
+    def branch_kv(self) -> float:
+        """Rated voltage across each branch of the load, kV."""
+        return branch_kv(self.kv, self.phases, self.connection)
+
+
+@dataclass(frozen=True)
+class Feeder:
+    """A feeder. The order of `buses`, and of the phases of each, is the order of the nodes.
+
+    Raises:
+        ValueError: when the records do not fit together; names the record, the field, what came and
+            what was expected.
+    """
+
+    name: str
+    frequency: float
+    source: Source
+    buses: tuple[Bus, ...]
+    line_codes: tuple[LineCode, ...] = ()
+    lines: tuple[Line, ...] = ()
+    switches: tuple[Switch, ...] = ()
+    transformers: tuple[Transformer, ...] = ()
+    regulators: tuple[Regulator, ...] = ()
+    capacitors: tuple[Capacitor, ...] = ()
+    loads: tuple[Load, ...] = ()
+    provenance: str = ""
+
+    def __post_init__(self) -> None:
+        from gridedge_env.feeder.validation import validate  # it knows these records, too
+
+        validate(self)
+
+    @property
+    def node_names(self) -> list[str]:
+        """Every node as bus.phase, in order."""
+        return [f"{bus.name}.{phase}" for bus in self.buses for phase in bus.phases]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tables, hexadecimal; the provenance text does not count."""
+        from gridedge_env.feeder.tables import to_texts
+
+        digest = hashlib.sha256()
+        for file_name, text in sorted(to_texts(replace(self, provenance="")).items()):
+            digest.update(f"{file_name}\n{text}\n".encode())
+        return digest.hexdigest()
+
+    def without_loads(self) -> Feeder:
+        """The same feeder with no loads."""
+        return replace(self, loads=())
+
+    def with_source_voltage(self, per_unit: float) -> Feeder:
+        """The same feeder with the source at another voltage, per unit."""
+        return replace(self, source=replace(self.source, per_unit=per_unit))
+
+    def with_neutral_taps(self) -> Feeder:
+        """The same feeder with every regulator at its neutral position."""
+        neutral = tuple(replace(regulator, tap_position=0) for regulator in self.regulators)
+        return replace(self, regulators=neutral)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the feeder as a folder of tables that `load_feeder` reads back exactly."""
+        from gridedge_env.feeder.tables import to_texts
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file_name, text in to_texts(self).items():
+            (folder / file_name).write_text(text, encoding="utf-8", newline="")
+
+
+def terminal_pairs(
+    phases: Sequence[int], connection: Connection, step: int = 1
+) -> tuple[tuple[int, int], ...]:
+    """The two ends of each branch of a wye or delta element; 0 is ground.
+
+    Args:
+        phases: the element's terminals, in order. A delta of two has one branch, of three three.
+        connection: wye joins every terminal to ground, delta every terminal to the one `step` on.
+        step: 1, or -1 for a delta wound the other way round.
+    """
+    if connection == "wye":
+        return tuple((phase, 0) for phase in phases)
+    if len(phases) == 2:
+        return ((phases[0], phases[1]),)
+    count = len(phases)
+    return tuple((phases[k], phases[(k + step) % count]) for k in range(count))
+
+
+def branch_kv(kv: float, phases: Sequence[int], connection: Connection) -> float:
+    """Rated voltage across each branch: `kv` is line to line in a wye of more than one phase."""
+    return kv / math.sqrt(3.0) if connection == "wye" and len(phases) > 1 else kv

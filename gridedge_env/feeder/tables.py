@@ -1,0 +1,282 @@
+"""A feeder as a folder of readable tables: one CSV file per kind of record and a `feeder.json`.
+
+The columns of a table are the fields of its record in `gridedge_env.feeder.model`. In a cell,
+several numbers are separated by spaces (`1 2 3`), a symmetric matrix is its lower triangle with
+rows separated by bars (`0.09 | 0.03 0.09`), an empty cell means "none", and numbers are written so
+that they read back exactly. The windings of transformers have a table of their own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from gridedge_env.feeder.model import (
+    Bus,
+    Capacitor,
+    Feeder,
+    Line,
+    LineCode,
+    Load,
+    Matrix,
+    Regulator,
+    Source,
+    Switch,
+    Transformer,
+    Winding,
+)
+from gridedge_env.feeder.validation import InvalidFeeder
+
+TABLES: dict[str, type] = {
+    "buses": Bus,
+    "line_codes": LineCode,
+    "lines": Line,
+    "switches": Switch,
+    "transformers": Transformer,
+    "windings": Winding,
+    "regulators": Regulator,
+    "capacitors": Capacitor,
+    "loads": Load,
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: how its cells are read and written, and what they should hold."""
+
+    name: str
+    read: Callable[[str], Any]
+    write: Callable[[Any], str]
+    expected: str
+
+
+def load_tables(folder: Path) -> Feeder:
+    """Read a folder of tables.
+
+    Row numbers in errors are those of the file: the header is row 1.
+
+    Raises:
+        FileNotFoundError: when a file is missing.
+        ValueError: names file, row and column, what came and what was expected.
+    """
+    header = _read_header(folder / "feeder.json")
+    rows = {table: _read_table(folder / f"{table}.csv", table) for table in TABLES}
+    windings = _windings_by_transformer(rows)
+    for row in rows["transformers"]:
+        row["windings"] = windings[row["name"]]
+    records: dict[str, Any] = {
+        table: tuple(TABLES[table](**row) for row in rows[table])
+        for table in TABLES
+        if table != "windings"
+    }
+    try:
+        return Feeder(**header, **records)
+    except InvalidFeeder as error:
+        raise ValueError(f"{_place(error)}: {error.problem}") from error
+
+
+def to_texts(feeder: Feeder) -> dict[str, str]:
+    """The text of each file, by file name."""
+    header = {
+        "name": feeder.name,
+        "frequency": float(feeder.frequency),
+        "source": {
+            name: value if isinstance(value, str) else float(value)
+            for name, value in asdict(feeder.source).items()
+        },
+        "provenance": feeder.provenance,
+    }
+    texts = {"feeder.json": json.dumps(header, indent=2, ensure_ascii=False) + "\n"}
+    for table in TABLES:
+        texts[f"{table}.csv"] = _table_text(feeder, table)
+    return texts
+
+
+def _place(error: InvalidFeeder) -> str:
+    """Where in the files the record stands that `error` speaks of."""
+    if error.table in TABLES:
+        return f"{error.table}.csv, row {error.index + 2}, column {error.field}"
+    return f"feeder.json, {error.table}.{error.field}"
+
+
+def _columns(table: str) -> list[Column]:
+    record_type = TABLES[table]
+    hints = get_type_hints(record_type)
+    names = [field.name for field in fields(record_type) if field.name != "windings"]
+    columns = [Column(name, *_codec(hints[name])) for name in names]
+    # A winding does not know its transformer: its table does.
+    return [Column("transformer", *_codec(str)), *columns] if table == "windings" else columns
+
+
+def _codec(kind: Any) -> tuple[Callable[[str], Any], Callable[[Any], str], str]:
+    """How a cell of a type is read and written, and what it should hold."""
+    if get_origin(kind) is Literal:
+        return _choice_reader(get_args(kind)), str, f"one of {', '.join(get_args(kind))}"
+    codecs: dict[Any, tuple[Callable[[str], Any], Callable[[Any], str], str]] = {
+        str: (str, str, "text"),
+        int: (int, str, "a whole number"),
+        float: (_read_float, _write_float, "a finite number"),
+        float | None: (_read_optional_float, _write_optional_float, "a finite number or nothing"),
+        bool: (_choice_reader({"yes": True, "no": False}), _write_bool, "yes or no"),
+        tuple[int, ...]: (_read_integers, _write_integers, "whole numbers separated by spaces"),
+        tuple[float, ...]: (_read_floats, _write_floats, "finite numbers separated by spaces"),
+        Matrix: (_read_matrix, _write_matrix, "a lower triangle, rows separated by bars"),
+    }
+    return codecs[kind]
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """The fields of `Feeder` that stand in feeder.json."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"feeder.json, row {error.lineno}: {error.msg}") from error
+    expected = {"name": str, "frequency": float, "source": dict, "provenance": str}
+    header = _typed_fields(values, expected, "feeder")
+    source = _typed_fields(header["source"], get_type_hints(Source), "source")
+    return {**header, "source": Source(**source)}
+
+
+def _typed_fields(values: Any, expected: dict[str, type], place: str) -> dict[str, Any]:
+    if not isinstance(values, dict) or set(values) != set(expected):
+        raise ValueError(f"feeder.json, {place}: {values!r}, expected fields {list(expected)}")
+    typed = {}
+    for name, kind in expected.items():
+        value = values[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        valid = number and math.isfinite(value) if kind is float else isinstance(value, kind)
+        if not valid:
+            wanted = "a finite number" if kind is float else f"a {kind.__name__}"
+            raise ValueError(f"feeder.json, {place}.{name}: {value!r}, expected {wanted}")
+        typed[name] = float(value) if kind is float else value
+    return typed
+
+
+def _read_table(path: Path, table: str) -> list[dict[str, Any]]:
+    columns = _columns(table)
+    expected = [column.name for column in columns]
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *body = list(csv.reader(file)) or [[]]
+    if header != expected:
+        raise ValueError(f"{path.name}, row 1: columns {header}, expected {expected}")
+    rows = []
+    for number, cells in enumerate(body, start=2):
+        if len(cells) != len(columns):
+            raise ValueError(
+                f"{path.name}, row {number}: {len(cells)} cells, expected {len(columns)}"
+            )
+        rows.append(
+            {
+                column.name: _read_cell(column, cell, f"{path.name}, row {number}")
+                for column, cell in zip(columns, cells, strict=True)
+            }
+        )
+    return rows
+
+
+def _read_cell(column: Column, cell: str, place: str) -> Any:
+    try:
+        return column.read(cell)
+    except (ValueError, KeyError):
+        raise ValueError(
+            f"{place}, column {column.name}: {cell!r}, expected {column.expected}"
+        ) from None
+
+
+def _windings_by_transformer(
+    rows: dict[str, list[dict[str, Any]]],
+) -> dict[str, tuple[Winding, ...]]:
+    """Take the windings' rows apart; they must come in the order of the transformers."""
+    order = [row["name"] for row in rows["transformers"]]
+    windings: dict[str, list[Winding]] = {name: [] for name in order}
+    last = 0
+    for number, row in enumerate(rows["windings"], start=2):
+        name = row.pop("transformer")
+        if name not in windings or order.index(name) < last:
+            raise ValueError(
+                f"windings.csv, row {number}, column transformer: {name!r}, expected the "
+                "transformers in the order of transformers.csv"
+            )
+        last = order.index(name)
+        windings[name].append(Winding(**row))
+    return {name: tuple(group) for name, group in windings.items()}
+
+
+def _table_text(feeder: Feeder, table: str) -> str:
+    columns = _columns(table)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([column.name for column in columns])
+    if table == "windings":
+        records = [
+            {"transformer": transformer.name, **vars(winding)}
+            for transformer in feeder.transformers
+            for winding in transformer.windings
+        ]
+    else:
+        records = [vars(record) for record in getattr(feeder, table)]
+    for record in records:
+        writer.writerow([column.write(record[column.name]) for column in columns])
+    return buffer.getvalue()
+
+
+def _choice_reader(choices: Any) -> Callable[[str], Any]:
+    values = choices if isinstance(choices, dict) else {choice: choice for choice in choices}
+    return values.__getitem__
+
+
+def _read_float(cell: str) -> float:
+    value = float(cell)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _write_float(value: float) -> str:
+    return repr(float(value)).removesuffix(".0")
+
+
+def _read_optional_float(cell: str) -> float | None:
+    return _read_float(cell) if cell else None
+
+
+def _write_optional_float(value: float | None) -> str:
+    return "" if value is None else _write_float(value)
+
+
+def _write_bool(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _read_integers(cell: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in cell.split())
+
+
+def _write_integers(values: tuple[int, ...]) -> str:
+    return " ".join(map(str, values))
+
+
+def _read_floats(cell: str) -> tuple[float, ...]:
+    return tuple(_read_float(word) for word in cell.split())
+
+
+def _write_floats(values: tuple[float, ...]) -> str:
+    return " ".join(map(_write_float, values))
+
+
+def _read_matrix(cell: str) -> Matrix:
+    triangle = [_read_floats(row) for row in cell.split("|")]
+    if [len(row) for row in triangle] != list(range(1, len(triangle) + 1)):
+        raise ValueError
+    size = len(triangle)
+    return tuple(tuple(triangle[max(i, j)][min(i, j)] for j in range(size)) for i in range(size))
+
+
+def _write_matrix(matrix: Matrix) -> str:
+    return " | ".join(_write_floats(row[: i + 1]) for i, row in enumerate(matrix))

@@ -1,0 +1,127 @@
+"""What an agent observes: its own meter, and what every customer can read in the news.
+
+Private fields come from the agent's own home. Shared fields are the clock, the day-ahead prices,
+published for the whole day before it begins, and the weather with its forecast (the observed
+temperature stands in for the forecast). Nothing of another agent is in them, and nothing that is
+not yet known: past midnight, where tomorrow's prices start, the blocks ahead are cut short.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gridedge_env.scenarios import DayTable, Tariff
+
+# Price and temperature ahead, as means over blocks of half-hours [first, last] after this one.
+PRICE_BLOCKS = ((1, 1), (2, 2), (3, 4), (5, 6), (7, 8), (9, 12), (13, 16), (17, 20), (21, 28))
+TEMPERATURE_BLOCKS = ((1, 6), (7, 16), (17, 28))
+# Every entry of an observation is clipped to this many of its scale.
+OBSERVATION_BOUND = 5.0
+
+# €/kWh: typical retail price with its tax, and typical spread within a day.
+PRICE_CENTRE, PRICE_SCALE = 0.25, 0.10
+
+
+@dataclass(frozen=True)
+class ObservationField:
+    """One entry of an observation: value = offset + scale x entry, in `unit`.
+
+    Attributes:
+        name: what it is.
+        unit: of the value.
+        offset: value at which the entry is 0.
+        scale: change of the value for which the entry changes by 1.
+        private: known to this agent alone; otherwise all agents see the same number.
+    """
+
+    name: str
+    unit: str
+    offset: float
+    scale: float
+    private: bool = False
+
+
+def observation_fields() -> tuple[ObservationField, ...]:
+    """The entries in order; private ones first."""
+    own = [
+        # The store: state of charge, room temperature within its comfort band, or generator loading.
+        ObservationField("own_state", "share of range, 0 to 1", 0.5, 0.5, private=True),
+        ObservationField("own_load", "over its annual mean", 1.0, 1.0, private=True),
+        ObservationField("own_voltage", "pu, previous step", 1.0, 0.05, private=True),
+    ]
+    clock = [
+        ObservationField(f"{wave}_{turns}_day", "", 0.0, 1.0)
+        for turns in (1, 2, 3)
+        for wave in ("sine", "cosine")
+    ]
+    price = [
+        ObservationField("price", "€/kWh", PRICE_CENTRE, PRICE_SCALE),
+        ObservationField("price_z_score", "standard deviations of the day", 0.0, 1.0),
+        ObservationField("price_rank", "share of the day that is cheaper", 0.5, 0.5),
+        ObservationField("price_mean", "€/kWh", PRICE_CENTRE, PRICE_SCALE),
+        ObservationField("price_minimum", "€/kWh", PRICE_CENTRE, PRICE_SCALE),
+        ObservationField("price_maximum", "€/kWh", PRICE_CENTRE, PRICE_SCALE),
+        *(
+            ObservationField(f"price_ahead_{a}_{b}", "€/kWh above now", 0.0, PRICE_SCALE)
+            for a, b in PRICE_BLOCKS
+        ),
+    ]
+    weather = [
+        ObservationField("outdoor_temperature", "°C", 10.0, 10.0),
+        *(
+            ObservationField(f"temperature_ahead_{a}_{b}", "K above now", 0.0, 5.0)
+            for a, b in TEMPERATURE_BLOCKS
+        ),
+    ]
+    return (*own, *clock, *price, *weather)
+
+
+def shared_observations(days: DayTable, tariff: Tariff) -> Tensor:
+    """The shared entries of every step of every day: (days, steps, shared fields), clipped.
+
+    Args:
+        days: observed weather and prices.
+        tariff: turns day-ahead prices into the retail prices that agents see.
+    """
+    price = tariff.import_price(days.day_ahead_price)
+    temperature = days.outdoor_temperature
+    steps = price.shape[1]
+    angle = 2.0 * torch.pi * torch.arange(steps, device=price.device, dtype=price.dtype) / steps
+
+    clock = [
+        wave(turns * angle).expand_as(price)
+        for turns in (1, 2, 3)
+        for wave in (torch.sin, torch.cos)
+    ]
+    mean = price.mean(dim=1, keepdim=True)
+    spread = price.std(dim=1, keepdim=True, correction=0).clamp(min=1e-3)
+    cheaper = (price[:, None, :] < price[:, :, None]).to(price.dtype).mean(dim=2)
+    level = [
+        (x.expand_as(price) - PRICE_CENTRE) / PRICE_SCALE
+        for x in (mean, price.amin(dim=1, keepdim=True), price.amax(dim=1, keepdim=True))
+    ]
+    entries = [
+        *clock,
+        (price - PRICE_CENTRE) / PRICE_SCALE,
+        (price - mean) / spread,
+        2.0 * cheaper - 1.0,
+        *level,
+        *((_ahead(price, a, b) - price) / PRICE_SCALE for a, b in PRICE_BLOCKS),
+        (temperature - 10.0) / 10.0,
+        *((_ahead(temperature, a, b) - temperature) / 5.0 for a, b in TEMPERATURE_BLOCKS),
+    ]
+    return torch.stack(entries, dim=-1).clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
+
+
+def _ahead(values: Tensor, first: int, last: int) -> Tensor:
+    """Mean over the steps [t + first, t + last] that are still today; the present value if none is."""
+    steps = values.shape[1]
+    step = torch.arange(steps, device=values.device)
+    ahead = step[None, :] - step[:, None]
+    weight = ((ahead >= first) & (ahead <= last)).to(values.dtype)
+    count = weight.sum(dim=1)
+    mean = values @ weight.T / count.clamp(min=1.0)
+    return torch.where(count > 0, mean, values)

@@ -1,0 +1,204 @@
+"""`PowerFlow`: batched three-phase power flows of one feeder, differentiable in the power drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gridedge_env.feeder import Feeder, build_network
+from gridedge_env.powerflow.adjoint import ImplicitDeviceCurrent
+from gridedge_env.powerflow.device_space import (
+    DeviceSpace,
+    LinearMap,
+    device_branches,
+    load_branches,
+    reduce_network,
+)
+from gridedge_env.powerflow.fixed_point import (
+    FixedPoint,
+    no_load_voltage,
+    solve_device_voltage,
+    sweep,
+)
+
+
+@dataclass(frozen=True)
+class PowerFlowSolution:
+    """A batch of solved power flows; every quantity is differentiable in the power drawn.
+
+    Attributes:
+        device_current: (batch, 2 branches) currents that the device branches inject, real parts
+            first, kVA per pu.
+        device_voltage: (batch, 2 branches) voltages across them, pu of their rating; a start for the
+            next, similar power flow. Carries no gradient.
+        residual: (batch,) largest change in the last iteration, pu.
+        iterations: (batch,) iterations needed.
+        converged: (batch,) bool: whether the residual fell below the tolerance.
+    """
+
+    space: DeviceSpace
+    device_current: Tensor
+    device_voltage: Tensor
+    residual: Tensor
+    iterations: Tensor
+    converged: Tensor
+
+    @cached_property
+    def voltage(self) -> Tensor:
+        """(batch, nodes) complex, per unit of each node's base voltage."""
+        return _complex(self.space.node_voltage, self.device_current)
+
+    @cached_property
+    def voltage_magnitude(self) -> Tensor:
+        """(batch, nodes) pu."""
+        return _magnitude(self.space.node_voltage, self.device_current)
+
+    @cached_property
+    def branch_current(self) -> Tensor:
+        """(batch, branch phases) complex A, into the from terminal."""
+        return _complex(self.space.branch_current, self.device_current)
+
+    @cached_property
+    def branch_current_magnitude(self) -> Tensor:
+        """(batch, branch phases) A."""
+        return _magnitude(self.space.branch_current, self.device_current)
+
+    @cached_property
+    def unbalance(self) -> Tensor:
+        """(batch, three-phase buses) voltage unbalance factor |V2| / |V1| (IEC 61000-4-27)."""
+        negative = _magnitude(self.space.negative_sequence, self.device_current)
+        return negative / _magnitude(self.space.positive_sequence, self.device_current)
+
+
+def _complex(linear: LinearMap, current: Tensor) -> Tensor:
+    return torch.complex(*linear(current).chunk(2, dim=-1))
+
+
+def _magnitude(linear: LinearMap, current: Tensor) -> Tensor:
+    re, im = linear(current).chunk(2, dim=-1)
+    # The floor keeps the derivative of the root finite at exactly zero (an unloaded branch).
+    return (re * re + im * im).clamp(min=1e-20).sqrt()
+
+
+class PowerFlow:
+    """Power flows of one feeder, over any batch of loads and injections.
+
+    Args:
+        feeder: the network; its own loads come first among the injections.
+        injections: more injections, at constant power: "bus.phase" between a phase and neutral,
+            "bus.phase.phase" between two phases.
+        device: where to compute, such as "cpu" or "cuda".
+        dtype: torch.float64 (differences from OpenDSS below 1e-8 pu) or torch.float32.
+        settings: when to stop iterating; by default a few units of rounding.
+
+    Attributes:
+        injection_names: names of the columns of `power`.
+        nominal_power: (injections,) complex kVA drawn; 0 for the extra injections.
+        node_names: names of the columns of `voltage`, "bus.phase".
+        branch_names: names of the columns of `branch_current`.
+        branch_rating: (branch phases,) A, infinite where unrated.
+        three_phase_buses: names of the columns of `unbalance`.
+    """
+
+    def __init__(
+        self,
+        feeder: Feeder,
+        injections: Sequence[str] | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float64,
+        settings: FixedPoint | None = None,
+    ) -> None:
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype: got {dtype}, expected torch.float32 or torch.float64")
+        extra = list(injections or ())
+        network = build_network(feeder)
+        branches = load_branches(feeder) + device_branches(network, extra, len(feeder.loads))
+        if not branches:
+            raise ValueError(
+                f"injections: feeder {feeder.name!r} has no load and no injection was given; "
+                "expected at least one"
+            )
+        self.feeder = feeder
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.settings = settings or FixedPoint.default(dtype, self.device)
+        self.space = reduce_network(network, branches, self.device, dtype)
+        self.injection_names = [load.name for load in feeder.loads] + extra
+        nominal = [complex(load.kw, load.kvar) for load in feeder.loads] + [0j] * len(extra)
+        self.nominal_power = torch.tensor(nominal, dtype=dtype.to_complex(), device=self.device)
+        self.node_names = list(network.node_names)
+        self.branch_names = list(network.branch_names)
+        self.branch_rating = torch.tensor(network.branch_rating, dtype=dtype, device=self.device)
+        self.three_phase_buses = list(network.three_phase_buses)
+
+    def solve(self, power: Tensor | None = None, start: Tensor | None = None) -> PowerFlowSolution:
+        """Solve a batch of power flows.
+
+        Args:
+            power: (batch, injections) complex kVA drawn (negative: fed in); the nominal power of
+                the feeder's loads, in a batch of one, by default.
+            start: (batch, 2 branches) `device_voltage` of a similar solution; no load by default.
+
+        Returns:
+            The solution, with `converged` per scenario; a scenario without an operating point
+            is flagged there and disturbs no other.
+
+        Raises:
+            ValueError: a shape that is not (batch, injections), or (on the CPU) a power that is not
+                finite.
+        """
+        if power is None:
+            power = self.nominal_power[None]
+        expected = len(self.injection_names)
+        if power.dim() != 2 or power.shape[-1] != expected:
+            raise ValueError(
+                f"power: got shape {tuple(power.shape)}, expected (batch, {expected}): "
+                "one column per name in injection_names"
+            )
+        if not power.is_complex():
+            power = power.to(self.dtype).to(self.dtype.to_complex())
+        # Reading a flag back would make the host wait for a GPU: there `converged` tells.
+        if self.device.type == "cpu" and not bool(torch.isfinite(torch.view_as_real(power)).all()):
+            raise ValueError("power: contains NaN or infinity, expected finite kVA")
+        return self.solve_branches(self._to_branches(power), start)
+
+    def solve_branches(self, power: Tensor, start: Tensor | None = None) -> PowerFlowSolution:
+        """As `solve`, with the power of every device branch as a real tensor.
+
+        Args:
+            power: (batch, 2 branches) kW, then kvar, drawn by each phase of each injection.
+            start: as in `solve`.
+        """
+        start = no_load_voltage(self.space, len(power)) if start is None else start
+        found = solve_device_voltage(self.space, power.detach(), start.detach(), self.settings)
+        current = ImplicitDeviceCurrent.apply(power, self.space, found, self.settings)
+        return PowerFlowSolution(
+            self.space, current, found.voltage, found.residual, found.iterations, found.converged
+        )
+
+    def sweep_branches(self, power: Tensor, start: Tensor, sweeps: int) -> Tensor:
+        """Device voltages after a fixed number of iterations: a quick look, without certificate.
+
+        Args:
+            power: (batch, 2 branches) kW, then kvar.
+            start: (batch, 2 branches) device voltages to start from.
+            sweeps: number of iterations; from a similar solution each adds about a digit.
+
+        Returns:
+            (batch, 2 branches) device voltages, pu.
+        """
+        for _ in range(sweeps):
+            start = sweep(self.space, power, start)
+        return start
+
+    def no_load(self, batch: int) -> Tensor:
+        """Device voltages when nothing is drawn: (batch, 2 branches) pu."""
+        return no_load_voltage(self.space, batch)
+
+    def _to_branches(self, power: Tensor) -> Tensor:
+        drawn = power.to(self.dtype.to_complex())[:, self.space.injection] * self.space.share
+        return torch.cat((drawn.real, drawn.imag), dim=-1)

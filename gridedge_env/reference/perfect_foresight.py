@@ -1,0 +1,101 @@
+"""Perfect foresight: the best that a central planner could do who knew the whole day.
+
+A floor on cost for decentralised policies. Each battery starts from its own best schedule at the day's
+prices; then gradient descent on all actions of all agents, through the same differentiable
+simulator, with the network's limits as an augmented Lagrangian. The best found, without a
+certificate: in terms of actions the problem is not convex (an empty battery does not feel that it
+should have kept its energy), which is why the start matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gridedge_env.devices.battery import action_for_change
+from gridedge_env.reference.battery_schedule import battery_schedule
+from gridedge_env.simulator import HOURS_PER_STEP, Simulator
+from gridedge_env.state import SimulatorState
+
+# Planned with this much room to the limits, so that what is left of the violations is inside them.
+VOLTAGE_MARGIN = 0.0005
+LOADING_MARGIN = 0.002
+BATTERY_LEARNING_RATE = 0.01
+LEARNING_RATE = 0.1
+DUAL_STEP = 20.0
+QUADRATIC_PENALTY = 200.0
+
+
+def perfect_foresight(
+    simulator: Simulator,
+    state: SimulatorState,
+    iterations: int = 300,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Tensor:
+    """Plan each day.
+
+    Args:
+        simulator: the case.
+        state: midnight, as `reset` returns it.
+        iterations: gradient steps.
+        progress: called with the number of iterations done.
+
+    Returns:
+        Actions (steps, batch, agents, action_size) in [-1, 1], for `simulator.simulate`.
+    """
+    limits = simulator.options.limits.tightened(VOLTAGE_MARGIN, LOADING_MARGIN)
+    batteries = simulator.fleet.counts[0]
+    start = _selfish_plan(simulator, state)
+    plan = [x.requires_grad_() for x in (start[:, :, :batteries], start[:, :, batteries:])]
+    optimiser = torch.optim.Adam(
+        [
+            {"params": plan[:1], "lr": BATTERY_LEARNING_RATE},
+            {"params": plan[1:], "lr": LEARNING_RATE},
+        ],
+        betas=(0.9, 0.99),
+    )
+    anneal = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.02 ** (1.0 / iterations))
+    duals: tuple[Tensor, ...] = ()
+    voltage = None
+    for iteration in range(iterations):
+        result = simulator.simulate(state, torch.cat(plan, dim=2), voltage)
+        voltage = result.solution.device_voltage.unflatten(0, start.shape[:2])
+        violations = result.scaled_violations(limits)
+        duals = duals or tuple(torch.zeros_like(x) for x in violations)
+        objective = result.cost.sum() + sum(
+            (dual * x + 0.5 * QUADRATIC_PENALTY * x * x).sum()
+            for dual, x in zip(duals, violations, strict=True)
+        )
+        optimiser.zero_grad(set_to_none=True)
+        objective.backward()
+        optimiser.step()
+        anneal.step()
+        with torch.no_grad():
+            for actions in plan:
+                actions.clamp_(-1.0, 1.0)
+            for dual, x in zip(duals, violations, strict=True):
+                dual.add_(DUAL_STEP * x)
+        progress(iteration + 1)
+    return torch.cat(plan, dim=2).detach()
+
+
+def _selfish_plan(simulator: Simulator, state: SimulatorState) -> Tensor:
+    """Actions that follow each battery's own best schedule; everything else half-way.
+
+    Returns:
+        (steps, batch, agents, action_size).
+    """
+    batteries, count = simulator.fleet.batteries, simulator.fleet.counts[0]
+    shape = (simulator.steps, len(state.energy), simulator.num_agents, simulator.action_size)
+    plan = torch.zeros(shape, device=simulator.device, dtype=simulator.dtype)
+    path = battery_schedule(batteries, state.energy, state.day.import_price, HOURS_PER_STEP)
+    energy = state.energy
+    for t, target in enumerate(path):
+        left = (simulator.steps - t - 1) * HOURS_PER_STEP
+        plan[t, :, :count, 0] = action_for_change(
+            batteries, energy, target - energy, HOURS_PER_STEP, left
+        )
+        energy = target
+    return plan

@@ -1,0 +1,105 @@
+"""The exported files compute what the trainer's weights compute, and say what they are."""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+import gridedge_env
+from gradmap_trainer.export import export_policies
+from gridedge_env.observation import OBSERVATION_BOUND, ObservationField
+
+AGENTS = ["battery_0", "heat_pump_0", "generator_0"]
+FIELDS = [
+    ObservationField("state_of_charge", "1", offset=0.5, scale=0.5, private=True),
+    ObservationField("price", "€/kWh", offset=0.25, scale=0.1),
+    ObservationField("outdoor_temperature", "°C", offset=10.0, scale=10.0),
+    ObservationField("voltage", "pu", offset=1.0, scale=0.05, private=True),
+]
+SIZES = [len(FIELDS), 16, 16, 2]
+
+
+@pytest.fixture
+def layers() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    generator = torch.Generator().manual_seed(3)
+    weights = [
+        torch.randn(len(AGENTS), fan_in, fan_out, generator=generator)
+        for fan_in, fan_out in itertools.pairwise(SIZES)
+    ]
+    biases = [torch.randn(len(AGENTS), fan_out, generator=generator) for fan_out in SIZES[1:]]
+    return weights, biases
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_exported_actions_equal_the_trainers(tmp_path, layers, batch_size):
+    weights, biases = layers
+    observation = torch.randn(len(AGENTS), batch_size, len(FIELDS))
+    values = observation
+    for weight, bias in zip(weights, biases, strict=True):
+        values = torch.tanh(torch.baddbmm(bias[:, None], values, weight))
+
+    paths = export_policies(weights, biases, FIELDS, AGENTS, tmp_path / "policies")
+
+    assert [path.name for path in paths] == [f"{agent}.onnx" for agent in AGENTS]
+    for index, path in enumerate(paths):
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        (action,) = session.run(["action"], {"observation": observation[index].numpy()})
+        # Sums of 16 products of size ~1 differ by some 16 roundings of 6e-8, and three layers with
+        # gains of about 4 carry them on: 16 · 6e-8 · 4² ≈ 2e-5.
+        np.testing.assert_allclose(action, values[index].numpy(), rtol=0, atol=2e-5)
+
+
+def test_parameters_on_which_gradients_are_asked_export_too(tmp_path, layers):
+    weights, biases = ([tensor.double().requires_grad_() for tensor in part] for part in layers)
+    (path, *_) = export_policies(weights, biases, FIELDS, AGENTS, tmp_path)
+    first = onnx.numpy_helper.to_array(onnx.load(path).graph.initializer[0])
+    np.testing.assert_array_equal(first, layers[0][0][0].numpy())
+
+
+def test_a_file_says_what_it_is(tmp_path, layers):
+    path = export_policies(*layers, FIELDS, AGENTS, tmp_path)[1]
+    model = onnx.load(path)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert metadata["agent"] == "heat_pump_0"
+    fields = [ObservationField(**field) for field in json.loads(metadata["observation_fields"])]
+    assert fields == FIELDS
+    assert float(metadata["observation_bound"]) == OBSERVATION_BOUND
+    assert metadata["gridedge_version"] == gridedge_env.__version__
+    shapes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in [*model.graph.input, *model.graph.output]
+    }
+    assert shapes == {"observation": ["batch", 4], "action": ["batch", 2]}
+
+
+def test_shapes_that_do_not_fit_are_named(tmp_path, layers):
+    weights, biases = layers
+    with pytest.raises(ValueError, match=r"weights\[0\].*\(3, 4, 16\).*2 agents"):
+        export_policies(weights, biases, FIELDS, AGENTS[:2], tmp_path)
+    with pytest.raises(ValueError, match=r"weights\[0\].*fan in 3"):
+        export_policies(weights, biases, FIELDS[:3], AGENTS, tmp_path)
+    with pytest.raises(ValueError, match=r"biases\[1\].*\(3, 2\).*fan out 16"):
+        export_policies(weights, [biases[0], biases[2], biases[2]], FIELDS, AGENTS, tmp_path)
+    with pytest.raises(ValueError, match="3 and 2 layers"):
+        export_policies(weights, biases[:2], FIELDS, AGENTS, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_onnx_the_extra_is_named(tmp_path, layers, monkeypatch):
+    real_import = builtins.__import__
+
+    def import_without_onnx(name, *arguments, **keywords):
+        if name == "onnx":
+            raise ImportError(name)
+        return real_import(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", import_without_onnx)
+    with pytest.raises(ImportError, match=r"pip install 'gridedge\[export\]'"):
+        export_policies(*layers, FIELDS, AGENTS, tmp_path)

@@ -1,0 +1,121 @@
+"""The documentation's Python runs, and its shell commands exist.
+
+Every ```python block of a file is executed, all in one namespace and in an empty working directory.
+Every line of a ```bash block must start with a command known here: `make` with targets of the
+Makefile, one of the package's own commands with options that its `--help` lists, `python` with a
+module or script that exists, or a plain shell tool.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
+]
+SHELL_TOOLS = {"cd", "git", "pip", "source"}
+
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", flags=re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r'^(gradmap-[\w-]+) = "([\w.]+):(\w+)"$', flags=re.MULTILINE)
+COMMANDS = {
+    name: (module, function)
+    for name, module, function in COMMAND.findall(
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    )
+}
+TARGETS = set(re.findall(r"^([\w-]+):(?!=)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_python_blocks_run(document, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for line, code in blocks(document, "python"):
+        # Blank lines in front, so that a traceback shows the document's own line.
+        exec(compile("\n" * line + code, str(ROOT / document), "exec"), namespace)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_shell_commands_exist(document):
+    wrong = [
+        f"{document}, {complaint}: {line}"
+        for _, block in blocks(document, "bash")
+        for line in block.replace("\\\n", " ").splitlines()
+        if (words := shlex.split(line, comments=True))
+        for complaint in complaints(words)
+    ]
+    assert not wrong
+
+
+def test_complaints_are_made():
+    assert list(complaints(["make", "traim"])) == ["no such make target: traim"]
+    assert list(complaints(["frobnicate"])) == ["unknown command: frobnicate"]
+    assert list(complaints(["python", "-m", "baselines_of.nothing"])) == ["no such module"]
+    assert list(complaints(["python", "examples/none.py"])) == ["no such script"]
+    assert list(complaints(["gradmap-train", "--run", "runs/a", "--no-such"])) == [
+        "unknown option: --no-such"
+    ]
+
+
+def blocks(document: str, language: str) -> Iterator[tuple[int, str]]:
+    """Yield the blocks of a language, each with the number of lines before it."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for fence in FENCE.finditer(text):
+        if fence[1] == language:
+            yield text.count("\n", 0, fence.start(2)), fence[2]
+
+
+def complaints(words: list[str]) -> Iterator[str]:
+    """Yield what is wrong with a command line."""
+    while re.match(r"\w+=", words[0]):
+        words = words[1:]
+    command, *arguments = words
+    if command == "make":
+        for target in arguments:
+            if "=" not in target and target not in TARGETS:
+                yield f"no such make target: {target}"
+    elif command in COMMANDS:
+        options = {word.split("=")[0] for word in arguments if word.startswith("--")}
+        yield from (f"unknown option: {o}" for o in sorted(options) if o not in help_of(command))
+    elif command == "python" and arguments[0] == "-m":
+        try:
+            known = importlib.util.find_spec(arguments[1])
+        except ModuleNotFoundError:
+            known = None
+        if known is None:
+            yield "no such module"
+    elif command == "python":
+        if not (ROOT / arguments[0]).is_file():
+            yield "no such script"
+    elif command not in SHELL_TOOLS:
+        yield f"unknown command: {command}"
+
+
+@functools.cache
+def help_of(command: str) -> str:
+    module, function = COMMANDS[command]
+    program = f"from {module} import {function}; {function}()"
+    process = subprocess.run(
+        [sys.executable, "-c", program, "--help"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
