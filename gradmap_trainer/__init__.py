@@ -1,1 +1,7 @@
-"""Trainers on the differentiable simulator, and the evaluation, checkpoints, report of a run."""
+"""GradMAP: training of unshared decentralised policies by gradients through the power flow."""
+
+from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.evaluation import evaluate, evaluation_days, summarise
+from gradmap_trainer.training import open_run, train
+
+__all__ = ["TrainConfig", "evaluate", "evaluation_days", "open_run", "summarise", "train"]

@@ -133,29 +133,45 @@ def evaluate(
     )
 
 
+def outside_limits(episode: Episode, limits: Limits) -> dict[str, np.ndarray]:
+    """Whether a step breaks its limits anywhere: (days, steps) bool for each kind of limit.
+
+    A step whose power flow did not converge counts as one outside its voltage limits.
+    """
+    loading = (episode.loading - limits.maximum_loading).max(axis=-1)
+    unbalance = (episode.unbalance - limits.maximum_unbalance).max(axis=-1)
+    return {
+        "voltage": (_voltage_excess(episode, limits) > TOLERANCE) | ~episode.converged,
+        "loading": loading > TOLERANCE,
+        "unbalance": unbalance > TOLERANCE,
+    }
+
+
 def summarise(episode: Episode, limits: Limits) -> dict[str, float]:
     """The row of a method in the out-of-sample table.
 
     Returns:
         cost: € per day for the fleet. voltage_steps, loading_steps, unbalance_steps: share of day-steps
-        with any violation; a step whose power flow did not converge counts as one of voltage.
-        worst_voltage_violation: pu. nonconverged: number of power flows.
+        outside limits. worst_voltage_violation: pu. worst_loading: current over rating. nonconverged:
+        number of power flows.
     """
-    unsolved = ~episode.converged
-    voltage = np.maximum(
-        limits.minimum_voltage - episode.voltage, episode.voltage - limits.maximum_voltage
-    ).max(axis=-1)
-    loading = (episode.loading - limits.maximum_loading).max(axis=-1)
-    unbalance = (episode.unbalance - limits.maximum_unbalance).max(axis=-1)
     return {
         "cost": float(episode.cost.mean()),
-        "voltage_steps": float(((voltage > TOLERANCE) | unsolved).mean()),
-        "loading_steps": float((loading > TOLERANCE).mean()),
-        "unbalance_steps": float((unbalance > TOLERANCE).mean()),
-        "worst_voltage_violation": float(np.maximum(voltage, 0.0).max()),
+        **{f"{k}_steps": float(v.mean()) for k, v in outside_limits(episode, limits).items()},
+        "worst_voltage_violation": float(np.maximum(_voltage_excess(episode, limits), 0.0).max()),
         "worst_loading": float(episode.loading.max()),
-        "nonconverged": int(unsolved.sum()),
+        "nonconverged": int((~episode.converged).sum()),
     }
+
+
+def worst_moment(episode: Episode, limits: Limits) -> tuple[int, int]:
+    """Day and step at which some voltage is furthest outside its band, or closest to leaving it.
+
+    Power flows that did not converge have no voltages to speak of and are passed over.
+    """
+    solved = np.where(episode.converged, _voltage_excess(episode, limits), -np.inf)
+    day, step = np.unravel_index(solved.argmax(), solved.shape)
+    return int(day), int(step)
 
 
 def save_evaluation(evaluation: Evaluation, limits: Limits, folder: Path) -> None:
@@ -212,6 +228,13 @@ def _record(simulator: Simulator, state: SimulatorState, policy: Policy) -> Epis
         example_power=_by_day([r.power[:, agents] for r in results]),
         example_store=_by_day(stores),
     )
+
+
+def _voltage_excess(episode: Episode, limits: Limits) -> np.ndarray:
+    """How far the worst node is outside the voltage band, or inside (negative): (days, steps) pu."""
+    below = limits.minimum_voltage - episode.voltage
+    above = episode.voltage - limits.maximum_voltage
+    return np.maximum(below, above).max(axis=-1)
 
 
 def _examples(simulator: Simulator) -> list[int]:

@@ -1,9 +1,18 @@
 """GridEdge: fleets of grid-edge devices on a differentiable three-phase AC feeder."""
 
 from gridedge_env.feeder import Feeder, load_feeder
+from gridedge_env.parallel import GridEdgeParallelEnv, parallel_env
 from gridedge_env.powerflow import PowerFlow
 from gridedge_env.simulator import Simulator, make_simulator
 
 __version__ = "0.1.0"
 
-__all__ = ["Feeder", "PowerFlow", "Simulator", "load_feeder", "make_simulator"]
+__all__ = [
+    "Feeder",
+    "GridEdgeParallelEnv",
+    "PowerFlow",
+    "Simulator",
+    "load_feeder",
+    "make_simulator",
+    "parallel_env",
+]

@@ -40,8 +40,8 @@ class Limits:
             )
         if not (self.maximum_loading > 0.0 and self.maximum_unbalance > 0.0):
             raise ValueError(
-                f"limits: got loading {self.maximum_loading} and unbalance {self.maximum_unbalance}, "
-                "expected both above 0"
+                f"limits: got loading {self.maximum_loading} and unbalance "
+                f"{self.maximum_unbalance}, expected both above 0"
             )
 
     def tightened(self, voltage: float, loading: float) -> Limits:

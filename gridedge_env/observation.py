@@ -27,7 +27,7 @@ PRICE_CENTRE, PRICE_SCALE = 0.25, 0.10
 
 @dataclass(frozen=True)
 class ObservationField:
-    """One entry of an observation: value = offset + scale x entry, in `unit`.
+    """One entry of an observation: (value - offset) / scale, clipped; the value in `unit`.
 
     Attributes:
         name: what it is.
@@ -43,11 +43,16 @@ class ObservationField:
     scale: float
     private: bool = False
 
+    def entry(self, value: Tensor) -> Tensor:
+        """What agents see of `value`, of the same shape."""
+        entry = (value - self.offset) / self.scale
+        return entry.clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
+
 
 def observation_fields() -> tuple[ObservationField, ...]:
     """The entries in order; private ones first."""
     own = [
-        # The store: state of charge, room temperature within its comfort band, or generator loading.
+        # State of charge, room temperature within its comfort band, or generator loading.
         ObservationField("own_state", "share of range, 0 to 1", 0.5, 0.5, private=True),
         ObservationField("own_load", "over its annual mean", 1.0, 1.0, private=True),
         ObservationField("own_voltage", "pu, previous step", 1.0, 0.05, private=True),
@@ -90,34 +95,28 @@ def shared_observations(days: DayTable, tariff: Tariff) -> Tensor:
     temperature = days.outdoor_temperature
     steps = price.shape[1]
     angle = 2.0 * torch.pi * torch.arange(steps, device=price.device, dtype=price.dtype) / steps
-
-    clock = [
-        wave(turns * angle).expand_as(price)
-        for turns in (1, 2, 3)
-        for wave in (torch.sin, torch.cos)
-    ]
     mean = price.mean(dim=1, keepdim=True)
     spread = price.std(dim=1, keepdim=True, correction=0).clamp(min=1e-3)
-    cheaper = (price[:, None, :] < price[:, :, None]).to(price.dtype).mean(dim=2)
-    level = [
-        (x.expand_as(price) - PRICE_CENTRE) / PRICE_SCALE
-        for x in (mean, price.amin(dim=1, keepdim=True), price.amax(dim=1, keepdim=True))
-    ]
-    entries = [
-        *clock,
-        (price - PRICE_CENTRE) / PRICE_SCALE,
+    values = [
+        *(wave(turns * angle) for turns in (1, 2, 3) for wave in (torch.sin, torch.cos)),
+        price,
         (price - mean) / spread,
-        2.0 * cheaper - 1.0,
-        *level,
-        *((_ahead(price, a, b) - price) / PRICE_SCALE for a, b in PRICE_BLOCKS),
-        (temperature - 10.0) / 10.0,
-        *((_ahead(temperature, a, b) - temperature) / 5.0 for a, b in TEMPERATURE_BLOCKS),
+        (price[:, None, :] < price[:, :, None]).to(price.dtype).mean(dim=2),
+        mean,
+        price.amin(dim=1, keepdim=True),
+        price.amax(dim=1, keepdim=True),
+        *(_ahead(price, a, b) - price for a, b in PRICE_BLOCKS),
+        temperature,
+        *(_ahead(temperature, a, b) - temperature for a, b in TEMPERATURE_BLOCKS),
     ]
-    return torch.stack(entries, dim=-1).clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
+    shared = [field for field in observation_fields() if not field.private]
+    return torch.stack(
+        [field.entry(x.expand_as(price)) for field, x in zip(shared, values, strict=True)], dim=-1
+    )
 
 
 def _ahead(values: Tensor, first: int, last: int) -> Tensor:
-    """Mean over the steps [t + first, t + last] that are still today; the present value if none is."""
+    """Mean over the steps [t + first, t + last] that are still today; the present one if none is."""
     steps = values.shape[1]
     step = torch.arange(steps, device=values.device)
     ahead = step[None, :] - step[:, None]

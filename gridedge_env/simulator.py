@@ -3,9 +3,9 @@
     state = simulator.reset(batch_size=8)
     state, result = simulator.step(state, action)
 
-Physics is one chain without loops: action -> devices -> power at each home's meter -> AC power flow ->
-voltages, currents, cost. Every output is differentiable in the action and the state. Devices do not
-feel the network, so that for known actions a whole day's power flows are one batch (`simulate`).
+Physics is one chain without loops: action -> devices -> power at each home's meter -> AC power flow
+-> voltages, currents, cost. Every output is differentiable in the action and the state. Devices do
+not feel the network, so that for known actions a whole day's power flows are one batch (`simulate`).
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class SimulatorOptions:
     Attributes:
         seed: chooses homes, devices and where they stand.
         source_voltage: pu behind the feeder's source.
-        neutral_taps: regulators at neutral, not at the feeder's tap positions. Those of the published
-            feeders boost a full, one-way load; homes that import less and also export would see
-            overvoltage at rest.
+        neutral_taps: regulators at neutral, not at the feeder's tap positions. Those of the
+            published feeders boost a full, one-way load; homes that import less and also export
+            would see overvoltage at rest.
         home_scale: powers and energies of every home over an ordinary one's; None: so that the
             fleet is in proportion to the feeder (1 for 1,000 agents on IEEE 123).
         reactive_power: batteries and generators get a second action, reactive power within their
@@ -98,7 +98,7 @@ def make_simulator(
         **options: fields of `SimulatorOptions`.
 
     Raises:
-        ValueError: an argument that is out of range or unknown; names it, what came and what was expected.
+        ValueError: an argument that is unknown or out of range; names it and what was expected.
     """
     known = [f.name for f in fields(SimulatorOptions)]
     for name in options:
@@ -250,7 +250,7 @@ class Simulator:
 
         Args:
             state: where the days stand; not modified.
-            action: (batch, agents, action_size); numbers outside [-1, 1] are taken as the nearer end.
+            action: (batch, agents, action_size); numbers outside [-1, 1] count as the nearer end.
 
         Returns:
             The next state, and what the step cost and did to the network.
@@ -266,7 +266,7 @@ class Simulator:
         return replace(following, device_voltage=voltage), self._result(cost, power, solution)
 
     def glance(self, state: SimulatorState, action: Tensor, sweeps: int = 2) -> SimulatorState:
-        """The next state with the voltages after a few sweeps of the power flow: enough to read a meter.
+        """The next state, its voltages after a few sweeps of the power flow: enough to read a meter.
 
         For rollouts whose actions are then simulated exactly. No certificate and no result.
         """

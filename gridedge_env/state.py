@@ -47,8 +47,8 @@ class SimulatorState:
         energy: (batch, batteries) kWh.
         temperature: (batch, heat pumps) °C.
         loading: (batch, generators) share of full power in the previous step.
-        device_voltage: (batch, 2 branches) voltage across the homes' connections in the previous step,
-            pu, real parts first.
+        device_voltage: (batch, 2 branches) voltage across the homes' connections in the previous
+            step, pu, real parts first.
     """
 
     day: Day
@@ -123,7 +123,7 @@ class Result:
         return self.limits.unbalance_violation(self.unbalance)
 
     def scaled_violations(self, limits: Limits) -> tuple[Tensor, Tensor, Tensor]:
-        """Violations of `limits` in units of their scale: voltage, loading, unbalance (..., places)."""
+        """Violations of `limits` over their scales: voltage, loading, unbalance, (..., places)."""
         return (
             limits.voltage_violation(self.voltage_magnitude, self.converged) / VOLTAGE_SCALE,
             limits.loading_violation(self.loading) / LOADING_SCALE,

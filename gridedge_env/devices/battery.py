@@ -129,8 +129,8 @@ def step_batteries(
         (batch, batteries) each: next energy kWh, power kW (+ = consumption), wear cost €.
     """
     least, forced, most = feasible_change(batteries, energy, hours, hours_left)
-    up, down = action.clamp(min=0.0), action.clamp(max=0.0)
-    change = forced + up * (most - forced) + down * (forced - least)
-    drawn = change.clamp(min=0.0) / batteries.charge_efficiency / hours
-    delivered = -change.clamp(max=0.0) * batteries.discharge_efficiency / hours
-    return energy + change, drawn - delivered, batteries.wear_cost * delivered * hours
+    # At its kinks, an action and a change of zero, a gradient is that of charging alone.
+    change = forced + action * torch.where(action >= 0.0, most - forced, forced - least)
+    delivered = torch.relu(-change) * batteries.discharge_efficiency
+    power = torch.where(change >= 0.0, change / batteries.charge_efficiency, -delivered) / hours
+    return energy + change, power, batteries.wear_cost * delivered

@@ -23,9 +23,9 @@ KINDS = ("battery", "heat_pump", "generator")
 
 # One home for every so many kW of the published spot loads: 1,000 homes on IEEE 123 (3,490 kW).
 SPOT_LOAD_PER_HOME = 3.49
-# A fleet smaller than the feeder's number of homes consists of larger sites, up to this many homes each.
+# A fleet smaller than the feeder's number of homes has larger sites, of up to so many homes each.
 LARGEST_HOME_SCALE = 10.0
-# Of household demand and heat pumps, lagging: that of the loads of the IEEE European LV test feeder.
+# Of household demand and heat pumps, lagging: that of the IEEE European LV test feeder's loads.
 POWER_FACTOR = 0.95
 # Apparent-power rating of the inverters of batteries and generators over their active-power rating.
 INVERTER_OVERSIZE = 1.1
@@ -72,8 +72,8 @@ class Fleet:
 
 
 def default_home_scale(feeder: Feeder, num_agents: int) -> float:
-    """Scale that keeps the fleet's size in proportion to the feeder, whatever its number of agents."""
-    homes = sum(load.kw for load in feeder.loads) / SPOT_LOAD_PER_HOME
+    """Scale that keeps the fleet in proportion to the feeder, whatever its number of agents."""
+    homes = sum(_spot_loads(feeder).values()) / SPOT_LOAD_PER_HOME
     return min(homes / num_agents, LARGEST_HOME_SCALE)
 
 
@@ -88,7 +88,7 @@ def build_fleet(
     """A fleet as a function of its seed: a third of each kind, spread like the feeder's spot loads.
 
     Raises:
-        ValueError: the feeder has no loads to spread the homes by.
+        ValueError: no load of the feeder draws power: there is nothing to spread the homes by.
     """
     spots = _spot_loads(feeder)
     counts = [num_agents // 3 + (k < num_agents % 3) for k in range(3)]
@@ -111,12 +111,14 @@ def _spot_loads(feeder: Feeder) -> dict[str, float]:
     """kW of the spot loads at each "bus.phase" (wye) or "bus.phase.phase" (delta)."""
     spots: dict[str, float] = {}
     for load in feeder.loads:
+        if load.kw <= 0.0:
+            continue
         for phase, return_phase in load.branches:
             place = f"{load.bus}.{phase}" + (f".{return_phase}" if return_phase else "")
             spots[place] = spots.get(place, 0.0) + load.kw / len(load.branches)
     if not spots:
         raise ValueError(
-            f"feeder: {feeder.name!r} has no loads, expected some: homes are placed in proportion"
+            f"feeder: {feeder.name!r} draws no power, expected loads: homes are placed like them"
         )
     return spots
 

@@ -1,4 +1,4 @@
-"""Heat pump with the building that it heats: one thermal resistance, one thermal capacity (1R1C)."""
+"""Heat pump with the building that it heats: one thermal resistance, one capacity (1R1C)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COP_RANGE = (1.0, 6.0)
 DESIGN_OUTDOOR_TEMPERATURE = -7.5
 # Price of a room colder than its comfort band, € per K and hour: far above what heating costs.
 DISCOMFORT_PRICE = 1.0
-# Above this daily mean temperature nobody heats the next day: heat left in the house is worth nothing.
+# Above this daily mean temperature nobody heats the next day: heat left over is worth nothing.
 HEATING_LIMIT_TEMPERATURE = 15.0
 
 
@@ -48,13 +48,13 @@ class HeatPumps:
 def coefficient_of_performance(
     outdoor_temperature: Tensor, supply_temperature: Tensor, performance: Tensor
 ) -> Tensor:
-    """Heat delivered per electricity drawn, clipped to the range of the fit."""
+    """Heat delivered per electricity drawn, never less than a resistance heater's."""
     fit = (
         COP_CONSTANT
         + COP_PER_OUTDOOR_KELVIN * outdoor_temperature
         + COP_PER_SUPPLY_KELVIN * supply_temperature
     )
-    return fit.clamp(*COP_RANGE) * performance
+    return (fit * performance).clamp(*COP_RANGE)
 
 
 def sample_heat_pumps(
@@ -155,8 +155,8 @@ def stored_heat_value(
 ) -> Tensor:
     """What the heat left in the buildings at midnight is worth, € (batch, heat pumps).
 
-    Heat above the lower edge of the comfort band saves tomorrow's electricity: the day's mean price over
-    the COP; nothing on days that are warmer than 15 °C.
+    Heat above the lower edge of the comfort band saves tomorrow's electricity: the day's mean price
+    over the COP; nothing on days that are warmer than 15 °C.
 
     Args:
         heat_pumps: parameters.

@@ -31,8 +31,8 @@ def solve_adjoint(
 ) -> Tensor:
     """Cotangent l of the device currents for the cotangent g of the solution: (batch, 2 branches).
 
-    A scenario that did not converge has no solution to differentiate. It keeps l = g: the gradient at
-    fixed voltages, finite, and of the right sign for reducing the power that is too much.
+    A scenario that did not converge has no solution to differentiate. It keeps l = g: the gradient
+    at fixed voltages, which is finite and points towards less of the power that is too much.
     """
     transposed = space.device_voltage.matrix.mT
     scale = settings.tolerance * cotangent.abs().amax(dim=-1).clamp(
@@ -57,7 +57,7 @@ class ImplicitDeviceCurrent(torch.autograd.Function):
     """Device currents at the solution as a differentiable function of the power drawn."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         power: Tensor,
         space: DeviceSpace,
@@ -71,7 +71,7 @@ class ImplicitDeviceCurrent(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None, None]:
         """Cotangent of i -> cotangent of S."""
         power, voltage, converged = ctx.saved_tensors
         jacobian = CurrentJacobian.at(ctx.space.load_model, power, voltage)

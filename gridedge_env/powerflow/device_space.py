@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
@@ -24,6 +25,9 @@ from torch import Tensor
 
 from gridedge_env.feeder import Feeder, Network
 from gridedge_env.powerflow.load_models import DEVICE_MINIMUM_VOLTAGE, EXPONENT, LoadModel
+
+# Exponent, minimum, maximum and low voltage of a device: constant power, whatever the voltage.
+DEVICE_LAW = (EXPONENT["constant_power"], DEVICE_MINIMUM_VOLTAGE, np.inf, 0.0)
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,7 @@ def device_branches(
                 nodes[0],
                 nodes[1] if len(nodes) == 2 else -1,
                 base * (np.sqrt(3.0) if len(nodes) == 2 else 1.0),
-                EXPONENT["constant_power"],
-                DEVICE_MINIMUM_VOLTAGE,
-                np.inf,
-                0.0,
+                *DEVICE_LAW,
             )
         )
     return branches
@@ -120,10 +121,8 @@ class LinearMap:
     matrix: Tensor
 
     @staticmethod
-    def of(
-        offset: np.ndarray, matrix: np.ndarray, **where: torch.dtype | torch.device
-    ) -> LinearMap:
-        """From complex offset (rows,) and matrix (rows, branches), in double precision."""
+    def of(offset: np.ndarray, matrix: np.ndarray, **where: Any) -> LinearMap:
+        """From complex offset (rows,) and matrix (rows, branches); `where`: device and dtype."""
         blocks = np.block([[matrix.real.T, matrix.imag.T], [-matrix.imag.T, matrix.real.T]])
         parts = np.concatenate((offset.real, offset.imag))
         return LinearMap(torch.tensor(parts, **where), torch.tensor(blocks, **where))
@@ -180,35 +179,35 @@ def reduce_network(
     response = factor.solve((1e3 * incidence.T).toarray().astype(complex))
 
     to_per_unit = sparse.diags(1.0 / network.voltage_base)
-    turn = np.exp(2j * np.pi / 3.0)
-    phases = network.three_phase_nodes
     per_unit, per_unit_response = to_per_unit @ no_load, to_per_unit @ response
-    positive, negative = (
-        [
-            (x[phases[:, 0]] + a * x[phases[:, 1]] + a * a * x[phases[:, 2]]) / 3.0
+    turn = np.exp(2j * np.pi / 3.0)
+
+    def sequence(a: complex) -> list[np.ndarray]:
+        first, second, third = network.three_phase_nodes.T
+        return [
+            (x[first] + a * x[second] + a * a * x[third]) / 3.0
             for x in (per_unit, per_unit_response)
         ]
-        for a in (turn, turn.conjugate())
-    )
 
-    where = {"device": device, "dtype": dtype}
+    where: dict[str, Any] = {"device": device, "dtype": dtype}
 
     def vector(field: str) -> Tensor:
         return torch.tensor([getattr(b, field) for b in branches], **where)
 
+    laws = {(b.exponent, b.minimum_voltage, b.maximum_voltage, b.low_voltage) for b in branches}
     load_model = LoadModel(
         vector("exponent"),
         vector("minimum_voltage"),
         vector("maximum_voltage"),
         vector("low_voltage"),
-        always_constant_power=all(b.maximum_voltage == np.inf for b in branches),
+        always_constant_power=laws == {DEVICE_LAW},
     )
     return DeviceSpace(
         LinearMap.of(incidence @ no_load, incidence @ response, **where),
         LinearMap.of(per_unit, per_unit_response, **where),
         LinearMap.of(network.branch_current @ no_load, network.branch_current @ response, **where),
-        LinearMap.of(*positive, **where),
-        LinearMap.of(*negative, **where),
+        LinearMap.of(*sequence(turn), **where),
+        LinearMap.of(*sequence(turn.conjugate()), **where),
         load_model,
         torch.tensor([b.injection for b in branches], dtype=torch.long, device=device),
         vector("share"),

@@ -7,10 +7,10 @@ voltage across it and S the complex power in kVA that it would draw at 1 pu, the
 
     i = -g(|u|) conj(S) u
 
-where g is 1/|u|^2 for constant power, 1/|u| for constant current and 1 for constant impedance. Outside
-its voltage band a load becomes an impedance, as in OpenDSS: above `maximum_voltage` at once, below
-`minimum_voltage` along a current that is linear in |u| until `low_voltage`, and at its nominal
-impedance below that.
+where g is 1/|u|^2 for constant power, 1/|u| for constant current and 1 for constant impedance.
+Outside its voltage band a load becomes an impedance, as in OpenDSS: above `maximum_voltage` at
+once, below `minimum_voltage` along a current that is linear in |u| until `low_voltage`, and at its
+nominal impedance below that. A constant impedance has no band.
 
 Complex vectors are stored as real tensors with the real parts first: (batch, 2 branches).
 """
@@ -68,7 +68,7 @@ class LoadModel:
         # Derivative with respect to |u|, then d|u| / d|u|^2 = 1 / (2 |u|).
         slope = torch.where(magnitude > self.maximum_voltage, 0.0, -self.exponent * factor / inside)
 
-        # Below the band the current |u| g is linear between (low, low) and (minimum, minimum^(1-n)).
+        # Below the band |u| g is linear in |u|, from (low, low) to (minimum, minimum^(1-n)).
         edge = self.minimum_voltage ** (1.0 - self.exponent)
         gradient = (edge - self.low_voltage) / (self.minimum_voltage - self.low_voltage)
         intercept = self.low_voltage * (1.0 - gradient)

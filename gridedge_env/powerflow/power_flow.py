@@ -31,10 +31,11 @@ class PowerFlowSolution:
     """A batch of solved power flows; every quantity is differentiable in the power drawn.
 
     Attributes:
+        space: the feeder, seen from its devices.
         device_current: (batch, 2 branches) currents that the device branches inject, real parts
             first, kVA per pu.
-        device_voltage: (batch, 2 branches) voltages across them, pu of their rating; a start for the
-            next, similar power flow. Carries no gradient.
+        device_voltage: (batch, 2 branches) voltages across them, pu of their rating; a start for
+            the next, similar power flow. Carries no gradient.
         residual: (batch,) largest change in the last iteration, pu.
         iterations: (batch,) iterations needed.
         converged: (batch,) bool: whether the residual fell below the tolerance.
@@ -69,7 +70,7 @@ class PowerFlowSolution:
 
     @cached_property
     def unbalance(self) -> Tensor:
-        """(batch, three-phase buses) voltage unbalance factor |V2| / |V1| (IEC 61000-4-27)."""
+        """(batch, three-phase buses) voltage unbalance factor |V2| / |V1| (IEC 61000-4-30)."""
         negative = _magnitude(self.space.negative_sequence, self.device_current)
         return negative / _magnitude(self.space.positive_sequence, self.device_current)
 
@@ -148,8 +149,8 @@ class PowerFlow:
             is flagged there and disturbs no other.
 
         Raises:
-            ValueError: a shape that is not (batch, injections), or (on the CPU) a power that is not
-                finite.
+            ValueError: a shape that is not (batch, injections), a start of another shape than
+                `device_voltage`, or (on the CPU) a power that is not finite.
         """
         if power is None:
             power = self.nominal_power[None]
@@ -164,7 +165,13 @@ class PowerFlow:
         # Reading a flag back would make the host wait for a GPU: there `converged` tells.
         if self.device.type == "cpu" and not bool(torch.isfinite(torch.view_as_real(power)).all()):
             raise ValueError("power: contains NaN or infinity, expected finite kVA")
-        return self.solve_branches(self._to_branches(power), start)
+        branches = self._to_branches(power)
+        if start is not None and start.shape != branches.shape:
+            raise ValueError(
+                f"start: got shape {tuple(start.shape)}, expected {tuple(branches.shape)}: the "
+                "device_voltage of a solution of the same batch"
+            )
+        return self.solve_branches(branches, start)
 
     def solve_branches(self, power: Tensor, start: Tensor | None = None) -> PowerFlowSolution:
         """As `solve`, with the power of every device branch as a real tensor.

@@ -1,7 +1,7 @@
 """Perfect foresight: the best that a central planner could do who knew the whole day.
 
-A floor on cost for decentralised policies. Each battery starts from its own best schedule at the day's
-prices; then gradient descent on all actions of all agents, through the same differentiable
+A floor on cost for decentralised policies. Each battery starts from its own best schedule at the
+day's prices; then gradient descent on all actions of all agents, through the same differentiable
 simulator, with the network's limits as an augmented Lagrangian. The best found, without a
 certificate: in terms of actions the problem is not convex (an empty battery does not feel that it
 should have kept its energy), which is why the start matters.
@@ -44,7 +44,12 @@ def perfect_foresight(
 
     Returns:
         Actions (steps, batch, agents, action_size) in [-1, 1], for `simulator.simulate`.
+
+    Raises:
+        ValueError: fewer than one iteration.
     """
+    if iterations < 1:
+        raise ValueError(f"iterations: got {iterations}, expected at least 1")
     limits = simulator.options.limits.tightened(VOLTAGE_MARGIN, LOADING_MARGIN)
     batteries = simulator.fleet.counts[0]
     start = _selfish_plan(simulator, state)

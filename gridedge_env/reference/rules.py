@@ -48,8 +48,8 @@ class Thermostat:
 class PriceFollowing:
     """Follow the published price as a home would that knows nothing of the network.
 
-    Batteries charge in the day's cheapest three hours and discharge in its dearest three, heat pumps
-    heat ahead in the cheaper half of the day, generators run up to the point where the next
+    Batteries charge in the day's cheapest three hours and discharge in its dearest three, heat
+    pumps heat ahead in the cheaper half of the day, generators run up to the point where the next
     kilowatt-hour costs what it earns.
     """
 

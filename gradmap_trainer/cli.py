@@ -1,0 +1,254 @@
+"""The commands: gradmap-train, gradmap-evaluate, gradmap-export, gradmap-report.
+
+Exit codes: 0 done; 2 a mistake in what the user gave, said in one line; 130 stopped by Ctrl-C, with a
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gradmap_trainer.config import TrainConfig, load_config
+from gradmap_trainer.evaluation import (
+    SUMMARY_FILE,
+    evaluate as evaluate_policies,
+    evaluation_days,
+    save_evaluation,
+)
+from gradmap_trainer.gradmap import Learner, progress
+from gradmap_trainer.run_folder import holds_run, load_policies
+from gradmap_trainer.training import open_run, train as train_learner
+from gridedge_env.simulator import Simulator
+
+RunFolder = Annotated[Path, tyro.conf.Positional]
+
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130
+
+
+def train() -> None:
+    """gradmap-train: train, evaluate and report a run."""
+    command = "gradmap-train"
+    with _mistakes(command):
+        config, resume = _parse_train(sys.argv[1:])
+        simulator = config.make_simulator()
+        learner = open_run(config, simulator, resume)
+        days = config.evaluation_days and evaluation_days(simulator, "test", config.evaluation_days)
+    console = Console()
+    kinds = zip(("batteries", "heat pumps", "generators"), simulator.fleet.counts, strict=True)
+    console.print(
+        f"Training {simulator.num_agents} agents ({', '.join(f'{n} {k}' for k, n in kinds)}) on "
+        f"{simulator.feeder.name} in {config.run}"
+    )
+    with _interruptible() as interrupted, _bar(console, "training") as bar:
+        task = bar.add_task("", total=1.0, completed=progress(config, learner), note="")
+
+        def observe(learner: Learner, row: dict[str, float]) -> None:
+            note = (
+                f"iteration {learner.iteration}, {row['cost']:,.0f} €/day, steps violating: "
+                f"voltage {row['voltage_steps']:.1%}, loading {row['loading_steps']:.1%}"
+            )
+            bar.update(task, completed=progress(config, learner), note=note)
+            if not console.is_terminal and learner.iteration % 50 == 0:
+                console.print(note)
+
+        learner = train_learner(config, simulator, learner, observe, interrupted)
+    if interrupted():
+        console.print(f"Stopped after iteration {learner.iteration}; go on with --resume.")
+        sys.exit(EXIT_INTERRUPTED)
+    console.print(f"Trained {learner.iteration} iterations in {learner.seconds:.0f} s.")
+    if days:
+        _evaluate(console, config, simulator, learner, days)
+        _report(console, Path(config.run), simulator)
+
+
+def evaluate() -> None:
+    """gradmap-evaluate: the out-of-sample table of a run."""
+
+    def parse(run: RunFolder, days: int = 28, foresight_iterations: int = 300) -> tuple:
+        """Play a run's policies and the reference controllers on the same days of the test year.
+
+        Args:
+            run: folder of the run.
+            days: number of days, spread evenly over the year.
+            foresight_iterations: effort of the perfect-foresight optimum; 0 leaves it out.
+        """
+        return run, days, foresight_iterations
+
+    with _mistakes("gradmap-evaluate"):
+        run, count, iterations = tyro.cli(parse)
+        config, simulator, learner = load_policies(run)
+        days = evaluation_days(simulator, "test", count)
+    _evaluate(Console(), config, simulator, learner, days, run, iterations)
+
+
+def export() -> None:
+    """gradmap-export: one deployable policy file per agent."""
+
+    def parse(run: RunFolder, to: Path | None = None) -> tuple:
+        """Write every agent's policy as an ONNX file of its own.
+
+        Args:
+            run: folder of the run.
+            to: where to write; by default the folder `policies` of the run.
+        """
+        return run, to
+
+    with _mistakes("gradmap-export"):
+        run, to = tyro.cli(parse)
+        from gradmap_trainer.export import export_policies
+
+        _, simulator, learner = load_policies(run)
+        weights, biases = learner.policies.layers()
+        files = export_policies(
+            weights,
+            biases,
+            simulator.observation_fields,
+            list(simulator.fleet.names),
+            to or run / "policies",
+        )
+    Console().print(f"Wrote {len(files)} policies to {files[0].parent}")
+
+
+def report() -> None:
+    """gradmap-report: the HTML report of a run."""
+
+    def parse(run: RunFolder) -> Path:
+        """Draw `report.html` from a run's log and evaluation.
+
+        Args:
+            run: folder of the run.
+        """
+        return run
+
+    with _mistakes("gradmap-report"):
+        run = tyro.cli(parse)
+        simulator = load_config(run).make_simulator()
+        _report(Console(), run, simulator)
+
+
+def _parse_train(arguments: list[str]) -> tuple[TrainConfig, bool]:
+    """The configuration, and whether to resume; a resumed run's own values are the defaults."""
+
+    def parse(default: TrainConfig) -> tuple[TrainConfig, bool]:
+        def command(
+            config: Annotated[TrainConfig, tyro.conf.arg(name="")] = default, resume: bool = False
+        ) -> tuple[TrainConfig, bool]:
+            """Train GradMAP: unshared policies for every agent, by the power flow's own gradient.
+
+            Args:
+                resume: go on with the run in the folder if there is one; its configuration holds.
+            """
+            return config, resume
+
+        return tyro.cli(command, prog="gradmap-train", args=arguments)
+
+    config, resume = parse(TrainConfig())
+    if resume and holds_run(Path(config.run)):
+        from dataclasses import replace
+
+        config, resume = parse(replace(load_config(Path(config.run)), run=config.run))
+    return config, resume
+
+
+def _evaluate(
+    console: Console,
+    config: TrainConfig,
+    simulator: Simulator,
+    learner: Learner,
+    days: list[int],
+    folder: Path | None = None,
+    foresight_iterations: int | None = None,
+) -> None:
+    folder = folder or Path(config.run)
+    iterations = (
+        config.foresight_iterations if foresight_iterations is None else foresight_iterations
+    )
+    with _bar(console, "evaluating") as bar:
+        task = bar.add_task("", total=1.0, note="")
+        evaluation = evaluate_policies(
+            simulator,
+            {"gradmap": learner.policies},
+            days,
+            foresight_iterations=iterations,
+            progress=lambda method, share: bar.update(task, completed=share, note=method),
+        )
+    save_evaluation(evaluation, simulator.options.limits, folder)
+    console.print(_table(json.loads((folder / SUMMARY_FILE).read_text()), len(days)))
+
+
+def _report(console: Console, folder: Path, simulator: Simulator) -> None:
+    from gradmap_trainer.report import write_report
+
+    console.print(f"Report: {write_report(folder, simulator)}")
+
+
+def _table(summary: dict[str, dict[str, float]], days: int) -> Table:
+    """The out-of-sample table for a terminal."""
+    table = Table(title=f"{days} days of 2024, a year, a site and homes never seen in training")
+    table.add_column("method")
+    for column in ("€/day", "above optimum", "voltage", "overload", "unbalance", "not converged"):
+        table.add_column(column, justify="right")
+    best = summary.get("perfect_foresight", {}).get("cost")
+    for method, row in summary.items():
+        above = "" if best is None else f"{(row['cost'] - best) / abs(best):+.2%}"
+        shares = (f"{row[f'{kind}_steps']:.2%}" for kind in ("voltage", "loading", "unbalance"))
+        table.add_row(method, f"{row['cost']:,.0f}", above, *shares, str(row["nonconverged"]))
+    return table
+
+
+def _bar(console: Console, what: str) -> Progress:
+    return Progress(
+        TextColumn(what),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+
+
+@contextmanager
+def _mistakes(command: str) -> Iterator[None]:
+    """Say a user's mistake in one line and exit with 2; warnings in one line, too."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"{command}: warning: {message}", file=sys.stderr
+        )
+        try:
+            yield
+        except (ValueError, OSError, ImportError) as error:
+            print(f"{command}: error: {error}", file=sys.stderr)
+            sys.exit(EXIT_MISTAKE)
+
+
+@contextmanager
+def _interruptible() -> Iterator:
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop; a second one acts at once."""
+    requested = False
+
+    def request(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        requested = True
+        signal.signal(number, previous[number])
+
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: requested
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,345 @@
+"""GradMAP: gradient-based multi-agent proximal learning, readable from top to bottom.
+
+One outer iteration, for a batch of days and all agents:
+
+    rollout without gradients      observations o, actions a = policy(o)
+    G = dJ/da                      one exact simulation of the whole batch, one implicit adjoint;
+                                   actions are the leaves: no backward pass through any policy
+    dual ascent                    one multiplier per step of the day and constraint
+    proximal reuse of G            many optimiser steps on the surrogate
+                                   mean max(G d, G clip(d, -e, e)),  d = policy(o) - a
+                                   whose trust region e lies in action space
+
+with  J = mean over days [ cost + sum over steps and constraints (dual x + q/2 x²) ]
+and x the violation of tightened limits in units of its scale. All agents move at once, and the
+surrogate does not see their joint curvature: a small, annealed trust region is what makes one
+expensive gradient last for many cheap steps.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.policies import Policies
+from gridedge_env.limits import Limits
+from gridedge_env.simulator import Simulator
+from gridedge_env.state import Result, SimulatorState
+
+ADAM_BETAS = (0.9, 0.99)
+# Violations below this do not count in the share of violating steps: rounding of single precision.
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Learner:
+    """All that training changes; policies and optimiser are updated in place.
+
+    Attributes:
+        policies: networks of all agents.
+        optimiser: Adam over their weights.
+        duals: multipliers by kind of constraint, (steps, constraints) each: voltage, loading, unbalance.
+        iteration: outer iterations done.
+        seconds: training time so far.
+    """
+
+    policies: Policies
+    optimiser: torch.optim.Optimizer
+    duals: tuple[Tensor, ...]
+    iteration: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What the agents saw and did on a batch of days.
+
+    Attributes:
+        start: the days at midnight.
+        private: (steps, batch, agents, private entries) observations.
+        shared: (steps, batch, shared entries) observations.
+        actions: (steps, batch, agents, action_size).
+        device_voltage: (steps, batch, 2 branches) approximate voltages, to start the power flow from.
+    """
+
+    start: SimulatorState
+    private: Tensor
+    shared: Tensor
+    actions: Tensor
+    device_voltage: Tensor
+
+
+def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
+    """Fresh policies, optimiser and multipliers."""
+    private = simulator.private_size
+    shared = len(simulator.observation_fields) - private
+    policies = Policies(
+        simulator.num_agents,
+        private,
+        shared,
+        simulator.action_size,
+        config.hidden_sizes,
+        config.seed,
+        simulator.device,
+    )
+    optimiser = torch.optim.Adam(
+        policies.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True
+    )
+    flow = simulator.power_flow
+    duals = tuple(
+        torch.full((simulator.steps, len(names)), config.dual_initial, device=simulator.device)
+        for names in (flow.node_names, flow.branch_names, flow.three_phase_buses)
+    )
+    return Learner(policies, optimiser, duals)
+
+
+def iterate(
+    config: TrainConfig, simulator: Simulator, learner: Learner
+) -> tuple[Learner, dict[str, float]]:
+    """One outer iteration.
+
+    Returns:
+        The learner after it, and its row of the log.
+    """
+    began = time.perf_counter()
+    annealed = _annealed(config, learner)
+    for group in learner.optimiser.param_groups:
+        group["lr"] = annealed["learning_rate"]
+    random = _generator(config.seed, learner.iteration, simulator.device)
+    seed = int(torch.randint(2**31, (1,), generator=random, device=simulator.device))
+
+    state = simulator.reset(config.batch_days, "train", seed)
+    rollout = roll_out(simulator, learner.policies, state, config.rollout_sweeps)
+    rolled_out = time.perf_counter()
+
+    limits = simulator.options.limits.tightened(config.voltage_margin, config.loading_margin)
+    result, gradient, violations = objective_gradient(
+        simulator, rollout, learner.duals, limits, config.quadratic_penalty
+    )
+    differentiated = time.perf_counter()
+
+    clipped = improve_policies(
+        learner.policies, learner.optimiser, rollout, gradient, annealed["trust_region"], config, random
+    )
+    predicted, realised = improvement_on_first_day(
+        simulator, learner, rollout, result, gradient, limits, config.quadratic_penalty
+    )
+    duals = tuple(
+        ((1.0 - config.dual_leak) * dual + config.dual_step * x.mean(dim=1)).clamp(min=0.0)
+        for dual, x in zip(learner.duals, violations, strict=True)
+    )
+    ended = time.perf_counter()
+
+    following = replace(
+        learner,
+        duals=duals,
+        iteration=learner.iteration + 1,
+        seconds=learner.seconds + ended - began,
+    )
+    row = {
+        "iteration": following.iteration,
+        "seconds": following.seconds,
+        "environment_steps": following.iteration * config.batch_days * simulator.steps,
+        **_outcome(result, violations),
+        "dual_norm": float(torch.stack([dual.norm() for dual in duals]).norm()),
+        "clip_fraction": clipped,
+        "predicted_improvement": predicted,
+        "realised_improvement": realised,
+        "gradient_norm": float(gradient.norm()),
+        **annealed,
+        "steps_per_second": config.batch_days * simulator.steps / (ended - began),
+        "seconds_rollout": rolled_out - began,
+        "seconds_gradient": differentiated - rolled_out,
+        "seconds_update": ended - differentiated,
+    }
+    return following, row
+
+
+@torch.no_grad()
+def roll_out(
+    simulator: Simulator, policies: Policies, state: SimulatorState, sweeps: int
+) -> Rollout:
+    """Play the policies for a day; meters are read after a few sweeps of the power flow."""
+    start, seen = state, []
+    while state.step < simulator.steps:
+        private, shared = simulator.observe_parts(state)
+        action = policies(private, shared)
+        state = simulator.glance(state, action, sweeps)
+        seen.append((private, shared, action, state.device_voltage))
+    return Rollout(start, *(torch.stack(parts) for parts in zip(*seen, strict=True)))
+
+
+def objective_gradient(
+    simulator: Simulator,
+    rollout: Rollout,
+    duals: tuple[Tensor, ...],
+    limits: Limits,
+    quadratic_penalty: float,
+) -> tuple[Result, Tensor, tuple[Tensor, ...]]:
+    """Simulate a rollout's actions exactly and differentiate J with respect to them.
+
+    Returns:
+        The trajectory, dJ/da shaped like the actions, and the violations (steps, batch, constraints)
+        of each kind in units of their scale.
+    """
+    actions = rollout.actions.clone().requires_grad_()
+    result = simulator.simulate(rollout.start, actions, rollout.device_voltage)
+    violations = result.scaled_violations(limits)
+    objective = day_objective(result, violations, duals, quadratic_penalty).mean()
+    (gradient,) = torch.autograd.grad(objective, actions)
+    return result, gradient, tuple(x.detach() for x in violations)
+
+
+def day_objective(
+    result: Result,
+    violations: tuple[Tensor, ...],
+    duals: tuple[Tensor, ...],
+    quadratic_penalty: float,
+) -> Tensor:
+    """J of each day of a trajectory: (batch,) €."""
+    objective = result.cost.sum(dim=(0, 2))
+    for dual, x in zip(duals, violations, strict=True):
+        objective = objective + (
+            dual[:, None, :] * x + 0.5 * quadratic_penalty * x * x
+        ).sum(dim=(0, 2))
+    return objective
+
+
+def improve_policies(
+    policies: Policies,
+    optimiser: torch.optim.Optimizer,
+    rollout: Rollout,
+    gradient: Tensor,
+    trust_region: float,
+    config: TrainConfig,
+    random: torch.Generator,
+) -> float:
+    """Descend the clipped surrogate; agents do not interact here.
+
+    Returns:
+        The share of samples at the edge of the trust region in the last minibatch.
+    """
+    # Samples innermost: (agents, entries, samples).
+    private = rollout.private.flatten(0, 1).permute(1, 2, 0)
+    shared = rollout.shared.flatten(0, 1).T
+    old = rollout.actions.flatten(0, 1).permute(1, 2, 0)
+    slope = gradient.flatten(0, 1).permute(1, 2, 0)
+    scale = slope.square().mean(dim=(1, 2), keepdim=True).sqrt()
+    slope = slope / scale.clamp(min=torch.finfo(slope.dtype).tiny)
+
+    samples = old.shape[-1]
+    outside = torch.zeros((), device=old.device)
+    for _ in range(config.epochs):
+        order = torch.randperm(samples, generator=random, device=old.device)
+        for chosen in order.chunk(config.minibatches):
+            change = policies.act(private[..., chosen], shared[:, chosen]) - old[..., chosen]
+            bounded = change.clamp(-trust_region, trust_region)
+            earned = slope[..., chosen]
+            loss = torch.maximum(earned * change, earned * bounded).sum() / len(chosen)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            outside = (change != bounded).float().mean()
+    return float(outside)
+
+
+@torch.no_grad()
+def improvement_on_first_day(
+    simulator: Simulator,
+    learner: Learner,
+    rollout: Rollout,
+    result: Result,
+    gradient: Tensor,
+    limits: Limits,
+    quadratic_penalty: float,
+) -> tuple[float, float]:
+    """How much J of the batch's first day fell, by the gradient and in truth, € (a falling J is > 0).
+
+    Where the two part, the trust region is too wide for the fleet's joint curvature.
+    """
+    first = _first_day(rollout.start)
+    actions = learner.policies.act(
+        rollout.private[:, 0].permute(1, 2, 0), rollout.shared[:, 0].T
+    ).permute(2, 0, 1)[:, None]
+    predicted = -(gradient[:, :1] * (actions - rollout.actions[:, :1])).sum() * len(
+        rollout.actions[0]
+    )
+
+    def objective(trajectory: Result, day: slice) -> Tensor:
+        violations = tuple(x[:, day] for x in trajectory.scaled_violations(limits))
+        cost = replace(trajectory, cost=trajectory.cost[:, day])
+        return day_objective(cost, violations, learner.duals, quadratic_penalty)
+
+    after = simulator.simulate(first, actions, rollout.device_voltage[:, :1])
+    realised = objective(result, slice(0, 1)) - objective(after, slice(0, 1))
+    return float(predicted), float(realised)
+
+
+def _first_day(state: SimulatorState) -> SimulatorState:
+    """The first day of a batch."""
+    day = state.day
+    return replace(
+        state,
+        day=replace(
+            day,
+            table_row=day.table_row[:1],
+            outdoor_temperature=day.outdoor_temperature[:1],
+            irradiance=day.irradiance[:1],
+            import_price=day.import_price[:1],
+            export_price=day.export_price[:1],
+            demand=day.demand[:1],
+            shared_observation=day.shared_observation[:1],
+        ),
+        energy=state.energy[:1],
+        temperature=state.temperature[:1],
+        loading=state.loading[:1],
+        device_voltage=state.device_voltage[:1],
+    )
+
+
+def _annealed(config: TrainConfig, learner: Learner) -> dict[str, float]:
+    """Trust region and learning rate, falling geometrically with the share of the run that is done."""
+    done = progress(config, learner)
+    return {
+        "trust_region": config.trust_region
+        * (config.final_trust_region / config.trust_region) ** done,
+        "learning_rate": config.learning_rate
+        * (config.final_learning_rate / config.learning_rate) ** done,
+    }
+
+
+def progress(config: TrainConfig, learner: Learner) -> float:
+    """Share of the run that is done, 0 to 1: by the clock where it has a budget of seconds."""
+    if config.seconds is not None:
+        return min(learner.seconds / config.seconds, 1.0)
+    return min(learner.iteration / config.iterations, 1.0)
+
+
+def _generator(seed: int, iteration: int, device: torch.device) -> torch.Generator:
+    """The iteration's own source of randomness: resuming needs no generator state."""
+    mixed = np.random.SeedSequence([seed, iteration]).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(mixed[0] >> 1))
+
+
+@torch.no_grad()
+def _outcome(result: Result, violations: tuple[Tensor, ...]) -> dict[str, float]:
+    """Cost and violations of a trajectory for the log."""
+    row: dict[str, float] = {"cost": float(result.cost.detach().sum(dim=(0, 2)).mean())}
+    kinds: dict[str, Any] = {
+        "voltage": result.voltage_violation,
+        "loading": result.loading_violation,
+        "unbalance": result.unbalance_violation,
+    }
+    for (kind, violation), tightened in zip(kinds.items(), violations, strict=True):
+        row[f"{kind}_violation"] = float(tightened.mean(dim=1).sum())
+        row[f"{kind}_steps"] = float((violation.amax(dim=-1) > TOLERANCE).float().mean())
+    row["powerflow_residual"] = float(result.solution.residual.max())
+    row["powerflow_iterations"] = float(result.solution.iterations.float().mean())
+    row["nonconverged"] = float((~result.converged).sum())
+    return row

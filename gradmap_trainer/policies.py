@@ -1,0 +1,97 @@
+"""N unshared policy networks as stacked weights: one small network per agent, all run at once.
+
+Each network is a perceptron with tanh activations from an agent's own observation to its own action.
+Agents share no weight. What they share is most of their observation (prices, clock, weather): there,
+the first layers of all agents are one matrix product.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+# The last layer starts this small: every device begins near the middle of its range, where no
+# gradient is clamped.
+OUTPUT_INITIAL_SCALE = 0.05
+
+
+class Policies(nn.Module):
+    """Perceptrons of all agents; a `gridedge_env.reference.Policy`.
+
+    Samples are the innermost axis of all activations, (agents, units, samples): contiguous for the
+    elementwise work, and a batched matrix product per layer.
+
+    Args:
+        num_agents: number of networks.
+        private_size: entries of an observation that are an agent's own.
+        shared_size: entries that are the same for all agents.
+        action_size: numbers per action.
+        hidden_sizes: units of the hidden layers.
+        seed: chooses the initial weights.
+        device: where the weights live.
+    """
+
+    def __init__(
+        self,
+        num_agents: int,
+        private_size: int,
+        shared_size: int,
+        action_size: int,
+        hidden_sizes: tuple[int, ...],
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+
+        def uniform(units: int, fan_in: int, bound: float) -> nn.Parameter:
+            weight = torch.rand(num_agents, units, fan_in, generator=generator)
+            return nn.Parameter(((2.0 * weight - 1.0) * bound).to(device))
+
+        sizes = (private_size + shared_size, *hidden_sizes)
+        first = 1.0 / math.sqrt(sizes[0])
+        self.private_weight = uniform(sizes[1], private_size, first)
+        self.shared_weight = uniform(sizes[1], shared_size, first)
+        hidden = [
+            uniform(units, fan_in, 1.0 / math.sqrt(fan_in))
+            for fan_in, units in zip(sizes[1:], sizes[2:], strict=False)
+        ]
+        output = uniform(action_size, sizes[-1], OUTPUT_INITIAL_SCALE / math.sqrt(sizes[-1]))
+        self.weights = nn.ParameterList([*hidden, output])
+        self.biases = nn.ParameterList(
+            nn.Parameter(torch.zeros(num_agents, units, 1, device=device))
+            for units in (*hidden_sizes, action_size)
+        )
+
+    def forward(self, private: Tensor, shared: Tensor) -> Tensor:
+        """Actions for a batch of observations; see `Policy` for the shapes."""
+        actions = self.act(private.permute(1, 2, 0), shared.T)
+        return actions.permute(2, 0, 1)
+
+    def act(self, private: Tensor, shared: Tensor) -> Tensor:
+        """Actions with samples innermost.
+
+        Args:
+            private: (agents, private entries, samples).
+            shared: (shared entries, samples).
+
+        Returns:
+            (agents, action_size, samples) in (-1, 1).
+        """
+        agents, units, entries = self.shared_weight.shape
+        from_shared = (self.shared_weight.view(agents * units, entries) @ shared).view(
+            agents, units, -1
+        )
+        first = torch.baddbmm(from_shared, self.private_weight, private)
+        activation = (first + self.biases[0]).tanh()
+        for weight, bias in zip(self.weights, list(self.biases)[1:], strict=True):
+            activation = torch.baddbmm(bias, weight, activation).tanh()
+        return activation
+
+    def layers(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Weights (agents, fan in, fan out) and biases (agents, fan out) of every layer, in order."""
+        first = torch.cat((self.private_weight, self.shared_weight), dim=-1)
+        weights = [w.detach().mT for w in (first, *self.weights)]
+        return weights, [b.detach()[..., 0] for b in self.biases]

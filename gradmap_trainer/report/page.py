@@ -1,0 +1,182 @@
+"""Building blocks of a self-contained HTML page: nothing in it asks the network for anything.
+
+Arguments called `text` or `title` are plain text and are escaped here; `html` and `parts` are markup.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from html import escape
+from string import Template
+
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<main>
+$body
+</main>
+</body>
+</html>
+""")
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1c2430; --quiet: #5a6472; --line: #dde2e8; --wash: #f5f7f9; }
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body { margin: 0; color: var(--ink); background: #fff; font: 16px/1.55 system-ui, -apple-system,
+  "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+main { max-width: 1120px; margin: 0 auto; padding: 28px 20px 64px; overflow-wrap: anywhere; }
+h1 { font-size: clamp(1.5rem, 4vw, 2.1rem); line-height: 1.22; margin: 4px 0 12px; max-width: 24em; }
+h2 { font-size: 1.35rem; margin: 52px 0 8px; padding-top: 14px; border-top: 2px solid var(--ink); }
+h3 { font-size: 1.05rem; margin: 32px 0 4px; }
+p, ul { max-width: 46em; margin: 8px 0; }
+li { margin: 3px 0; }
+.over { color: var(--quiet); font-size: .9rem; margin: 0; }
+.lead { font-size: 1.08rem; }
+nav { margin: 20px 0 0; font-size: .92rem; }
+nav a { margin-right: 16px; color: #0b5c94; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(225px, 1fr)); gap: 12px;
+  margin: 22px 0; }
+.tile { border: 1px solid var(--line); border-radius: 6px; padding: 12px 14px; background: var(--wash); }
+.tile b { display: block; font-size: 1.6rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.tile span { display: block; font-size: .9rem; }
+.tile small { display: block; color: var(--quiet); font-size: .82rem; margin-top: 4px; }
+.scroll { overflow-x: auto; margin: 14px 0; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 6px 12px; border-bottom: 1px solid var(--line); text-align: right;
+  vertical-align: bottom; overflow-wrap: normal; }
+th { font-weight: 600; color: var(--quiet); line-height: 1.3; }
+tbody th, td:first-child, th:first-child { text-align: left; }
+tbody th { color: var(--ink); white-space: nowrap; }
+tr.ours { background: #eaf3fa; }
+tr.ours th { font-weight: 700; }
+td.bad { color: #a61b1b; }
+table.plain td { text-align: left; overflow-wrap: anywhere; }
+.swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .45em;
+  vertical-align: -.05em; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+.legend { font-size: .88rem; margin: 8px 0 2px; max-width: none; }
+.legend span { margin-right: 18px; white-space: nowrap; }
+figure { margin: 6px 0 0; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(320px, 100%), 1fr));
+  gap: 10px 22px; align-items: start; margin-top: 8px; }
+.panels img { width: 100%; max-width: 540px; height: auto; display: block; }
+figcaption { max-width: 50em; font-size: .94rem; color: #333c48; margin-top: 6px; }
+@media print {
+  main { max-width: none; padding: 0; }
+  nav { display: none; }
+  h2, h3 { break-after: avoid; }
+  figure, .tiles, tr { break-inside: avoid; }
+  .scroll { overflow: visible; }
+  table { font-size: .78rem; }
+  th, td { padding: 3px 6px; }
+}
+"""
+
+
+def page(title: str, *parts: str) -> str:
+    """The whole document."""
+    return _PAGE.substitute(title=escape(title), style=_STYLE, body="\n".join(parts))
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph, of a class of the style sheet if `kind` is given."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def bullets(items: Iterable[tuple[str, str]]) -> str:
+    """A list of things, each with what is to be said of it."""
+    return (
+        "<ul>" + "".join(f"<li><b>{escape(a)}</b>: {escape(b)}</li>" for a, b in items) + "</ul>"
+    )
+
+
+def section(title: str, *parts: str) -> str:
+    """A section that `contents` links to."""
+    return f'<section id="{_anchor(title)}">\n<h2>{escape(title)}</h2>\n' + "\n".join(
+        [*parts, "</section>"]
+    )
+
+
+def contents(titles: Iterable[str]) -> str:
+    """Links to the sections."""
+    links = (f'<a href="#{_anchor(title)}">{escape(title)}</a>' for title in titles)
+    return f"<nav>{''.join(links)}</nav>"
+
+
+def tiles(items: Iterable[tuple[str, str, str]]) -> str:
+    """Key figures: number, what it is, what to hold it against."""
+    return (
+        '<div class="tiles">'
+        + "".join(
+            f'<div class="tile"><b>{escape(number)}</b><span>{escape(what)}</span>'
+            f"<small>{escape(against)}</small></div>"
+            for number, what, against in items
+        )
+        + "</div>"
+    )
+
+
+def legend(colours: Mapping[str, str]) -> str:
+    """Names with their colours."""
+    entries = (f"<span>{swatch(c)}{escape(name)}</span>" for name, c in colours.items())
+    return f'<p class="legend">{"".join(entries)}</p>'
+
+
+def swatch(colour: str) -> str:
+    """A patch of colour."""
+    return f'<i class="swatch" style="background:{escape(colour)}"></i>'
+
+
+def figure(title: str, text: str, panels: Iterable[tuple[str, bytes]], html: str = "") -> str:
+    """Panels side by side under a title, with a text below.
+
+    Args:
+        title: heading.
+        text: what is shown and what to look for.
+        panels: a few words for those who do not see it, and the SVG picture.
+        html: between title and panels, such as a legend.
+    """
+    images = "".join(
+        f'<img alt="{escape(words)}" src="data:image/svg+xml;base64,{b64encode(picture).decode()}">'
+        for words, picture in panels
+    )
+    return (
+        f"<h3>{escape(title)}</h3>{html}\n<figure>"
+        f'<div class="panels">{images}</div>\n<figcaption>{escape(text)}</figcaption></figure>'
+    )
+
+
+def number(value: float, text: str, bad: bool = False) -> str:
+    """A table cell: a number as it reads, and exactly, for machines."""
+    return (
+        f'<td{" class=bad" if bad else ""}><data value="{value!r}">{escape(text)}</data></td>'
+    )
+
+
+def table(header: Iterable[str], rows: Iterable[str]) -> str:
+    """A table of rows in markup."""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in header)
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def plain_table(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and values."""
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in rows
+    )
+    return f'<div class="scroll"><table class="plain"><tbody>{body}</tbody></table></div>'
+
+
+def _anchor(title: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in title.lower())

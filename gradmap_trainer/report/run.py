@@ -1,0 +1,111 @@
+"""What a run's folder holds for its report, read and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gradmap_trainer.config import CONFIG_FILE
+from gradmap_trainer.evaluation import SUMMARY_FILE, Evaluation, load_evaluation
+from gradmap_trainer.report.methods import KINDS
+from gradmap_trainer.run_folder import METRICS_FILE
+from gridedge_env.simulator import Simulator
+
+OURS, RIVAL, REST, FLOOR = "gradmap", "price_following", "idle", "perfect_foresight"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was trained and evaluated.
+
+    Attributes:
+        name: as the user gave it.
+        config: as written.
+        metrics: the log, a row per iteration.
+        table: the out-of-sample table, a row per method.
+        evaluation: the trajectories behind it.
+        simulator: its case.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    metrics: pd.DataFrame
+    table: Mapping[str, Mapping[str, float]]
+    evaluation: Evaluation
+    simulator: Simulator
+
+
+def read_run(folder: Path, simulator: Simulator) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        FileNotFoundError: it lacks its configuration, log or evaluation.
+        ValueError: one of them is damaged, or belongs to another case.
+    """
+    config = _read_object(folder / CONFIG_FILE, "the folder of a GridEdge run")
+    metrics = _read_metrics(folder / METRICS_FILE)
+    table = _read_object(folder / SUMMARY_FILE, f"after gradmap-evaluate {folder}")
+    evaluation = load_evaluation(folder)
+    _check_methods(folder / SUMMARY_FILE, set(table), set(evaluation.episodes))
+    _check_case(folder, evaluation, simulator)
+    name = str(config.get("run", folder.name))
+    return Run(name, config, metrics, table, evaluation, simulator)
+
+
+def _read_object(path: Path, expected: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not found, expected {expected}")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged ({error}), expected JSON") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path}: got a {type(record).__name__}, expected a JSON object")
+    return record
+
+
+def _read_metrics(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not found, expected the log of gradmap-train")
+    try:
+        metrics = pd.read_csv(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged ({error}), expected CSV with a header") from error
+    needed = {"seconds", "cost", *(f"{kind}_steps" for kind in KINDS)}
+    if absent := sorted(needed - set(metrics)):
+        raise ValueError(f"{path}: got no column {', '.join(absent)}, expected one per quantity")
+    if metrics.empty:
+        raise ValueError(f"{path}: got no rows, expected one per iteration")
+    for column in metrics:
+        if not pd.api.types.is_numeric_dtype(metrics[column]):
+            raise ValueError(f"{path}, column {column}: got text, expected numbers")
+    return metrics
+
+
+def _check_methods(path: Path, table: set[str], episodes: set[str]) -> None:
+    if table != episodes or not {OURS, RIVAL, REST} <= table:
+        raise ValueError(
+            f"{path}: got methods {', '.join(sorted(table))}, expected those of the trajectories "
+            f"({', '.join(sorted(episodes))}), among them {OURS}, {RIVAL} and {REST}"
+        )
+
+
+def _check_case(folder: Path, evaluation: Evaluation, simulator: Simulator) -> None:
+    nodes = evaluation.episodes[OURS].voltage.shape[-1]
+    expected = len(simulator.power_flow.node_names)
+    if nodes != expected:
+        raise ValueError(
+            f"{folder}: evaluated on a feeder of {nodes} nodes, expected the {expected} of "
+            f"{simulator.feeder.name!r}"
+        )
+    unknown = set(evaluation.examples.tolist()) - set(simulator.fleet.names)
+    if unknown:
+        raise ValueError(
+            f"{folder}: evaluated with agents {', '.join(sorted(unknown))}, expected agents of the "
+            f"simulator's {simulator.num_agents}"
+        )

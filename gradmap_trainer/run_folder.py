@@ -1,0 +1,142 @@
+"""A run's folder: configuration, log and checkpoints; from fresh learner to exactly resumed one."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gridedge_env
+from gradmap_trainer.checkpoint import check_matches, load_checkpoint, save_checkpoint
+from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config
+from gradmap_trainer.gradmap import Learner, make_learner
+from gridedge_env.simulator import Simulator
+
+METRICS_FILE = "metrics.csv"
+CHECKPOINT_FORMAT = 1
+DUAL_NAMES = ("voltage", "loading", "unbalance")
+
+# A resumed run may have another budget, and may be evaluated otherwise; all else must agree.
+FREE_FIELDS = {
+    "run",
+    "iterations",
+    "seconds",
+    "checkpoint_seconds",
+    "evaluation_days",
+    "foresight_iterations",
+}
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether the folder already holds a run."""
+    return (folder / CONFIG_FILE).exists()
+
+
+def save_learner(
+    learner: Learner, config: TrainConfig, simulator: Simulator, folder: Path
+) -> None:
+    """Write a checkpoint from which training goes on to the same bits."""
+    tensors = {f"policies.{k}": v for k, v in learner.policies.state_dict().items()}
+    for index, moments in learner.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+    tensors |= {f"duals.{k}": v for k, v in zip(DUAL_NAMES, learner.duals, strict=True)}
+    record = {
+        **_identity(config, simulator),
+        "torch": str(torch.__version__),
+        "iteration": learner.iteration,
+        "seconds": learner.seconds,
+    }
+    save_checkpoint(folder, tensors, record)
+
+
+def load_learner(
+    config: TrainConfig, simulator: Simulator, folder: Path, exact: bool = True
+) -> Learner:
+    """The learner of the newest usable checkpoint.
+
+    Args:
+        config: of the run that is to go on.
+        simulator: its case.
+        folder: where the checkpoints are.
+        exact: refuse another PyTorch version too, whose bits may differ; for use of the policies
+            alone that does not matter.
+
+    Raises:
+        FileNotFoundError: no checkpoint.
+        ValueError: damaged, or it belongs to another configuration, feeder or version.
+    """
+    tensors, record = load_checkpoint(folder)
+    versions = {"torch": str(torch.__version__)} if exact else {}
+    check_matches(record, {**_identity(config, simulator), **versions})
+    learner = make_learner(config, simulator)
+    learner.policies.load_state_dict(_below(tensors, "policies."))
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in _below(tensors, "optimiser.").items():
+        index, name = key.split(".")
+        moments.setdefault(int(index), {})[name] = value
+    fresh = learner.optimiser.state_dict()
+    learner.optimiser.load_state_dict({**fresh, "state": moments})
+    saved = _below(tensors, "duals.")
+    duals = tuple(saved[name].to(simulator.device) for name in DUAL_NAMES)
+    return replace(
+        learner, duals=duals, iteration=int(record["iteration"]), seconds=float(record["seconds"])
+    )
+
+
+def load_policies(folder: Path) -> tuple[TrainConfig, Simulator, Learner]:
+    """A finished or interrupted run, ready to be evaluated or exported.
+
+    Raises:
+        FileNotFoundError: no run in the folder.
+        ValueError: what is there is not a run, or damaged.
+    """
+    config = load_config(folder)
+    simulator = config.make_simulator()
+    return config, simulator, load_learner(config, simulator, folder, exact=False)
+
+
+def append_metrics(folder: Path, row: Mapping[str, float]) -> None:
+    """Add a row to `metrics.csv`."""
+    path = folder / METRICS_FILE
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def truncate_metrics(folder: Path, iteration: int) -> None:
+    """Drop the rows after an iteration, and a row that a kill cut short."""
+    path = folder / METRICS_FILE
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    columns = lines[0].count(",") if lines else 0
+    kept = [
+        line
+        for line in lines[1:]
+        if line.endswith("\n")
+        and line.count(",") == columns
+        and int(float(line.split(",")[0])) <= iteration
+    ]
+    path.write_text("".join(lines[:1] + kept), encoding="utf-8")
+
+
+def _identity(config: TrainConfig, simulator: Simulator) -> dict[str, Any]:
+    """What a checkpoint and the run that goes on from it must agree on."""
+    fixed = {k: v for k, v in asdict(config).items() if k not in FREE_FIELDS}
+    return {
+        "format": CHECKPOINT_FORMAT,
+        "gridedge": gridedge_env.__version__,
+        "feeder_fingerprint": simulator.feeder.fingerprint,
+        "config": {**fixed, "hidden_sizes": list(config.hidden_sizes)},
+    }
+
+
+def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

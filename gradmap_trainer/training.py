@@ -1,0 +1,76 @@
+"""Training a run from beginning to end: iterations, log, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gradmap_trainer.config import TrainConfig, save_config
+from gradmap_trainer.gradmap import Learner, iterate, make_learner, progress
+from gradmap_trainer.run_folder import (
+    append_metrics,
+    holds_run,
+    load_learner,
+    save_learner,
+    truncate_metrics,
+)
+from gridedge_env.simulator import Simulator
+
+Observer = Callable[[Learner, dict[str, float]], None]
+
+
+def open_run(
+    config: TrainConfig, simulator: Simulator, resume: bool = False
+) -> Learner:
+    """Begin a run in its folder, or take up the one that is there.
+
+    Raises:
+        ValueError: the folder holds a run and `resume` is not set, or one that does not match.
+    """
+    folder = Path(config.run)
+    if holds_run(folder):
+        if not resume:
+            raise ValueError(
+                f"run: {folder} already holds a run, expected --resume to continue it or another "
+                "folder"
+            )
+        try:
+            learner = load_learner(config, simulator, folder)
+        except FileNotFoundError:  # killed before its first checkpoint
+            learner = make_learner(config, simulator)
+        truncate_metrics(folder, learner.iteration)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        learner = make_learner(config, simulator)
+    save_config(config, folder)
+    return learner
+
+
+def train(
+    config: TrainConfig,
+    simulator: Simulator,
+    learner: Learner,
+    observe: Observer = lambda learner, row: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Learner:
+    """Iterate until the budget is spent; whatever ends it, the last checkpoint is of the last iteration.
+
+    Args:
+        config: the run.
+        simulator: its case, `config.make_simulator()`.
+        learner: from `open_run`.
+        observe: called after every iteration with the learner and its row of the log.
+        stop: asked before every iteration whether to end early.
+    """
+    folder = Path(config.run)
+    saved = time.monotonic()
+    while progress(config, learner) < 1.0 and not stop():
+        learner, row = iterate(config, simulator, learner)
+        append_metrics(folder, row)
+        observe(learner, row)
+        if time.monotonic() - saved > config.checkpoint_seconds:
+            save_learner(learner, config, simulator, folder)
+            saved = time.monotonic()
+    save_learner(learner, config, simulator, folder)
+    return learner

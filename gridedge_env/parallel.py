@@ -1,0 +1,292 @@
+"""The PettingZoo view: one day at a time, with dictionaries from agent names to arrays.
+
+All physics is the simulator's, with a batch of one. What is added here is the bookkeeping that the
+PettingZoo API asks for: spaces, agent names, and which day comes next.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from numpy.typing import ArrayLike, NDArray
+from pettingzoo import ParallelEnv
+from torch import Tensor
+
+from gridedge_env.feeder import Feeder
+from gridedge_env.observation import OBSERVATION_BOUND
+from gridedge_env.simulator import HOURS_PER_STEP, Simulator, make_simulator
+from gridedge_env.state import Result, SimulatorState, check_action
+
+
+def parallel_env(
+    feeder: str | Feeder = "ieee123",
+    num_agents: int = 1000,
+    split: str = "train",
+    seed: int = 0,
+    render_mode: str | None = None,
+    **options: Any,
+) -> GridEdgeParallelEnv:
+    """Build a PettingZoo environment.
+
+    Args:
+        feeder: name of a built-in feeder, a path, or a `Feeder`.
+        num_agents: number of homes, a third with each kind of device.
+        split: "train", "validation" or "test": whose weather, prices and homes.
+        seed: chooses homes, devices and where they stand; and the days, until `reset` gets a seed.
+        render_mode: None or "rgb_array".
+        **options: as of `make_simulator`.
+
+    Raises:
+        ValueError: an argument that is unknown or out of range; names it and what was expected.
+    """
+    simulator = make_simulator(feeder, num_agents, seed=seed, **options)
+    return GridEdgeParallelEnv(simulator, split, render_mode)
+
+
+class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32]]):
+    """A fleet of homes on a feeder for one day of half-hours; made by `parallel_env`.
+
+    The end of the day truncates all agents at once; nothing terminates them.
+
+    Attributes:
+        simulator: the physics.
+        simulator_state: where the day stands; None until the first reset.
+        possible_agents: names of all agents.
+        agents: the same while a day is under way, nobody when it is over.
+        render_mode: as given.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "gridedge_v0",
+        "render_modes": ["rgb_array"],
+        "render_fps": 4,
+        "is_parallelizable": True,
+    }
+
+    def __init__(
+        self, simulator: Simulator, split: str = "train", render_mode: str | None = None
+    ) -> None:
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            raise ValueError(f"render_mode: got {render_mode!r}, expected None or one of {modes}")
+        self._dates = simulator.days(split).dates
+        self._split = split
+        self._seed = simulator.options.seed
+        self._episode = 0
+        self._result: Result | None = None
+        self.simulator = simulator
+        self.simulator_state: SimulatorState | None = None
+        self.render_mode = render_mode
+        self.possible_agents = list(simulator.fleet.names)
+        self.agents = self.possible_agents.copy()
+        # A box for each agent, though all are alike: each can be seeded, and sampled in any order.
+        fields, bound = len(simulator.observation_fields), OBSERVATION_BOUND
+        self.observation_spaces = {
+            agent: Box(-bound, bound, (fields,), np.float32) for agent in self.possible_agents
+        }
+        self.action_spaces = {
+            agent: Box(-1.0, 1.0, (simulator.action_size,), np.float32)
+            for agent in self.possible_agents
+        }
+
+    def observation_space(self, agent: str) -> Box:
+        """Space of an agent's observations, the same object at every call."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Box:
+        """Space of an agent's actions, the same object at every call."""
+        return self.action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, dict[str, Any]]]:
+        """Begin a day at midnight.
+
+        Args:
+            seed: chooses the day, demand and room temperatures, as in `simulator.reset`. Without
+                one, every reset begins a new day; which ones follows from the last seed given.
+            options: {"day": row} takes that row of `simulator.days(split)`; other keys count for
+                nothing.
+
+        Returns:
+            Observations, and infos, which are empty.
+
+        Raises:
+            ValueError: a seed or a day that is out of range.
+        """
+        if seed is not None:
+            self._seed, self._episode = _check_whole("seed", seed, None), 0
+        day = (options or {}).get("day")
+        if day is not None:
+            day = _check_whole('options["day"]', day, len(self._dates) - 1)
+        self.simulator_state = self.simulator.reset(
+            split=self._split,
+            seed=_episode_seed(self._seed, self._episode),
+            days=None if day is None else [day],
+        )
+        self._episode += 1
+        self._result = None
+        self.agents = self.possible_agents.copy()
+        return self._observe(), {agent: {} for agent in self.agents}
+
+    def step(
+        self, actions: Mapping[str, ArrayLike]
+    ) -> tuple[
+        dict[str, NDArray[np.float32]],
+        dict[str, float],
+        dict[str, bool],
+        dict[str, bool],
+        dict[str, dict[str, Any]],
+    ]:
+        """Advance half an hour.
+
+        Args:
+            actions: for every agent (action_size,) numbers in [-1, 1]; those outside are taken as
+                the nearer end.
+
+        Returns:
+            Observations, rewards, terminations, truncations and infos, each by agent. An info has
+            `cost`, the agent's own in €; `violation`, its equal share of the network's;
+            `converged`, False if the power flow did not. reward = -cost - penalty * violation.
+
+        Raises:
+            ValueError: no day is under way, or an action that is missing, of the wrong shape, not
+                finite, or of an unknown agent.
+        """
+        state = self._require_day()
+        action = torch.from_numpy(self._stack(actions)).to(state.energy)
+        with torch.no_grad():
+            result = self._advance(state, action)
+            rewards, costs = result.reward[0].tolist(), result.cost[0].tolist()
+            share = float(result.violation) / len(costs)
+            observations = self._observe()
+        converged = bool(result.converged)
+        names = self.possible_agents
+        return (
+            observations,
+            dict(zip(names, rewards, strict=True)),
+            dict.fromkeys(names, False),
+            dict.fromkeys(names, not self.agents),
+            {
+                agent: {"cost": cost, "violation": share, "converged": converged}
+                for agent, cost in zip(names, costs, strict=True)
+            },
+        )
+
+    def differentiable_step(self, action: Tensor) -> Result:
+        """As `step`, but with a graph from the action to the result.
+
+        `simulator_state` keeps its graph, so that later results of the day are differentiable in
+        this action, too.
+
+        Args:
+            action: (agents, action_size) in [-1, 1].
+
+        Returns:
+            What the step cost and did to the network, with a batch of one.
+
+        Raises:
+            ValueError: no day is under way, or an action of the wrong shape or not finite.
+        """
+        state = self._require_day()
+        check_action(action, (len(self.agents), self.simulator.action_size), "action")
+        return self._advance(state, action.to(state.energy))
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The feeder after the last step, (height, width, 3); before the first, without load.
+
+        Needs matplotlib.
+        """
+        if self.render_mode is None:
+            gymnasium.logger.warn("render_mode: got None, expected 'rgb_array' for a picture")
+            return None
+        from gridedge_env.rendering import draw_feeder, to_rgb
+
+        sim, state = self.simulator, self._require_reset()
+        if self._result is None:
+            solution = sim.power_flow.solve_branches(torch.zeros_like(state.device_voltage))
+            voltage, loading = solution.voltage_magnitude[0], None
+        else:
+            voltage, loading = self._result.voltage_magnitude[0], self._result.loading[0]
+        figure = draw_feeder(sim.feeder, voltage, loading, sim.options.limits)
+        hours, minutes = divmod(round(60 * HOURS_PER_STEP * state.step), 60)
+        date = self._dates[int(state.day.table_row)]
+        figure.axes[0].set_title(f"{date:%A %d %B %Y}, {hours:02d}:{minutes:02d}")
+        return to_rgb(figure)
+
+    def _advance(self, state: SimulatorState, action: Tensor) -> Result:
+        following, result = self.simulator.step(state, action[None])
+        self.simulator_state, self._result = following, result
+        if following.step == self.simulator.steps:
+            self.agents = []
+        return result
+
+    def _observe(self) -> dict[str, NDArray[np.float32]]:
+        observations = self.simulator.observe(self._require_reset())[0]
+        rows = observations.to("cpu", torch.float32).numpy()
+        return dict(zip(self.possible_agents, rows, strict=True))
+
+    def _require_reset(self) -> SimulatorState:
+        if self.simulator_state is None:
+            raise ValueError("no day has begun, expected reset() first")
+        return self.simulator_state
+
+    def _require_day(self) -> SimulatorState:
+        if not self.agents:
+            raise ValueError(f"the day of {self.simulator.steps} steps is over, expected reset()")
+        return self._require_reset()
+
+    def _stack(self, actions: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        """Actions of all agents, (agents, action_size)."""
+        expected = (len(self.agents), self.simulator.action_size)
+        try:
+            values = np.array([actions[agent] for agent in self.agents], dtype=np.float64)
+        except (LookupError, TypeError, ValueError):
+            values = np.empty(0)
+        if values.shape != expected or len(actions) != expected[0] or not np.isfinite(values).all():
+            raise ValueError(self._first_fault(actions))
+        return values
+
+    def _first_fault(self, actions: Mapping[str, ArrayLike]) -> str:
+        """What is wrong with actions that do not stack."""
+        if not isinstance(actions, Mapping):
+            return f"actions: got {type(actions).__name__}, expected a dictionary by agent"
+        expected = (self.simulator.action_size,)
+        for agent in self.agents:
+            if agent not in actions:
+                return f"actions: none for {agent!r}, expected one for each of env.agents"
+            try:
+                value = np.asarray(actions[agent], dtype=np.float64)
+            except (TypeError, ValueError):
+                return f"actions[{agent!r}]: got {actions[agent]!r}, expected an array of numbers"
+            if value.shape != expected:
+                return f"actions[{agent!r}]: got shape {value.shape}, expected {expected}"
+            if not np.isfinite(value).all():
+                return f"actions[{agent!r}]: got {value}, expected numbers in [-1, 1]"
+        unknown = sorted(map(str, set(actions) - set(self.agents)))
+        return f"actions: unknown agent {unknown[0]!r}, expected only those in env.agents"
+
+
+def _episode_seed(seed: int, episode: int) -> int:
+    """The seed itself for the first episode that it begins, an independent one for each later."""
+    if episode == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, episode]).generate_state(1, np.uint64)[0])
+
+
+def _check_whole(name: str, value: Any, largest: int | None) -> int:
+    """`value` as a whole number from 0 to `largest`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if number < 0 or (largest is not None and number > largest):
+        end = "of at least 0" if largest is None else f"from 0 to {largest}"
+        raise ValueError(f"{name}: got {value!r}, expected a whole number {end}")
+    return number
