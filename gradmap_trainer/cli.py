@@ -1,17 +1,19 @@
 """The commands: gradmap-train, gradmap-evaluate, gradmap-export, gradmap-report.
 
-Exit codes: 0 done; 2 a mistake in what the user gave, said in one line; 130 stopped by Ctrl-C, with a
-checkpoint.
+Exit codes: 0 done; 2 a mistake in what the user gave, said in one line; 130 stopped by Ctrl-C (or
+SIGTERM), after a checkpoint of the last iteration.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -22,15 +24,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from gradmap_trainer.config import TrainConfig, load_config
-from gradmap_trainer.evaluation import (
-    SUMMARY_FILE,
-    evaluate as evaluate_policies,
-    evaluation_days,
-    save_evaluation,
-)
+from gradmap_trainer.evaluation import SUMMARY_FILE, evaluation_days, save_evaluation
+from gradmap_trainer.evaluation import evaluate as evaluate_policies
 from gradmap_trainer.gradmap import Learner, progress
 from gradmap_trainer.run_folder import holds_run, load_policies
-from gradmap_trainer.training import open_run, train as train_learner
+from gradmap_trainer.training import open_run
+from gradmap_trainer.training import train as train_learner
+from gridedge_env.options import check_whole_number
 from gridedge_env.simulator import Simulator
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
@@ -39,14 +39,28 @@ EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
 
+def _stoppable(command: Callable[[], None]) -> Callable[[], None]:
+    """Let Ctrl-C end a command without a traceback where there is nothing to save."""
+
+    @functools.wraps(command)
+    def run() -> None:
+        try:
+            command()
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
+
+    return run
+
+
+@_stoppable
 def train() -> None:
     """gradmap-train: train, evaluate and report a run."""
     command = "gradmap-train"
     with _mistakes(command):
         config, resume = _parse_train(sys.argv[1:])
         simulator = config.make_simulator()
-        learner = open_run(config, simulator, resume)
         days = config.evaluation_days and evaluation_days(simulator, "test", config.evaluation_days)
+        learner = open_run(config, simulator, resume)
     console = Console()
     kinds = zip(("batteries", "heat pumps", "generators"), simulator.fleet.counts, strict=True)
     console.print(
@@ -54,7 +68,8 @@ def train() -> None:
         f"{simulator.feeder.name} in {config.run}"
     )
     with _interruptible() as interrupted, _bar(console, "training") as bar:
-        task = bar.add_task("", total=1.0, completed=progress(config, learner), note="")
+        task = bar.add_task("", total=1.0, note="")
+        bar.update(task, completed=progress(config, learner))
 
         def observe(learner: Learner, row: dict[str, float]) -> None:
             note = (
@@ -75,6 +90,7 @@ def train() -> None:
         _report(console, Path(config.run), simulator)
 
 
+@_stoppable
 def evaluate() -> None:
     """gradmap-evaluate: the out-of-sample table of a run."""
 
@@ -90,11 +106,13 @@ def evaluate() -> None:
 
     with _mistakes("gradmap-evaluate"):
         run, count, iterations = tyro.cli(parse)
+        check_whole_number(iterations, 0, "foresight_iterations")
         config, simulator, learner = load_policies(run)
         days = evaluation_days(simulator, "test", count)
     _evaluate(Console(), config, simulator, learner, days, run, iterations)
 
 
+@_stoppable
 def export() -> None:
     """gradmap-export: one deployable policy file per agent."""
 
@@ -123,6 +141,7 @@ def export() -> None:
     Console().print(f"Wrote {len(files)} policies to {files[0].parent}")
 
 
+@_stoppable
 def report() -> None:
     """gradmap-report: the HTML report of a run."""
 
@@ -158,8 +177,6 @@ def _parse_train(arguments: list[str]) -> tuple[TrainConfig, bool]:
 
     config, resume = parse(TrainConfig())
     if resume and holds_run(Path(config.run)):
-        from dataclasses import replace
-
         config, resume = parse(replace(load_config(Path(config.run)), run=config.run))
     return config, resume
 
@@ -232,7 +249,7 @@ def _mistakes(command: str) -> Iterator[None]:
         try:
             yield
         except (ValueError, OSError, ImportError) as error:
-            print(f"{command}: error: {error}", file=sys.stderr)
+            print(f"{command}: error: {str(error).splitlines()[0]}", file=sys.stderr)
             sys.exit(EXIT_MISTAKE)
 
 
@@ -246,7 +263,10 @@ def _interruptible() -> Iterator:
         requested = True
         signal.signal(number, previous[number])
 
-    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, request)
+        for number in (int(signal.SIGINT), int(signal.SIGTERM))
+    }
     try:
         yield lambda: requested
     finally:

@@ -1,17 +1,54 @@
-"""The configuration of a run: one record is the command line, the defaults and what is written down."""
+"""The configuration of a run: one record is command line, defaults and what is written down."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import gridedge_env
+from gridedge_env.options import check_whole_number
 from gridedge_env.simulator import Simulator
 
 CONFIG_FILE = "config.json"
+STEPS_PER_DAY = 48
+
+# What a field may be; the simulator checks those that are its own.
+WHOLE_NUMBERS = {
+    "num_agents": 1,
+    "seed": 0,
+    "iterations": 1,
+    "batch_days": 1,
+    "minibatches": 1,
+    "epochs": 1,
+    "rollout_sweeps": 1,
+    "evaluation_days": 0,
+    "foresight_iterations": 0,
+}
+Range = tuple[str, Callable[[float], bool]]
+_POSITIVE: Range = ("a positive number", lambda value: value > 0.0)
+_NOT_NEGATIVE: Range = ("a number of at least 0", lambda value: value >= 0.0)
+_SHARE: Range = ("a share from 0 to below 1", lambda value: 0.0 <= value < 1.0)
+NUMBERS = {
+    "learning_rate": _POSITIVE,
+    "final_learning_rate": _POSITIVE,
+    "trust_region": _POSITIVE,
+    "final_trust_region": _POSITIVE,
+    "price_variation": _NOT_NEGATIVE,
+    "dual_initial": _NOT_NEGATIVE,
+    "dual_step": _NOT_NEGATIVE,
+    "dual_leak": _SHARE,
+    "quadratic_penalty": _NOT_NEGATIVE,
+    # Half of the voltage band: beyond it no operating point would be left.
+    "voltage_margin": ("0 to below 0.05 pu", lambda value: 0.0 <= value < 0.05),
+    "loading_margin": _SHARE,
+    "checkpoint_seconds": _NOT_NEGATIVE,
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +64,8 @@ class TrainConfig:
         iterations: outer iterations, over which trust region and learning rate are annealed.
         seconds: stop after so much training; the annealing then follows the clock instead.
         batch_days: days per iteration.
+        price_variation: standard deviation of the logarithm of a random factor on each training day's
+            prices, so that dearer and cheaper years than the training year are no surprise.
         minibatches: optimiser steps per pass over an iteration's samples.
         epochs: passes over an iteration's samples.
         hidden_sizes: units of each network's hidden layers.
@@ -40,7 +79,8 @@ class TrainConfig:
         quadratic_penalty: € per unit of violation squared.
         voltage_margin: pu that training stays inside the voltage limits.
         loading_margin: share of rating that training stays below it.
-        rollout_sweeps: sweeps of the power flow per step from which agents read their meters in training.
+        rollout_sweeps: sweeps of the power flow per step from which agents read their meters in
+            training.
         source_voltage: pu behind the feeder's source.
         home_scale: size of every home over an ordinary one's; None: in proportion to the feeder.
         reactive_power: whether batteries and generators also control reactive power.
@@ -57,6 +97,7 @@ class TrainConfig:
     iterations: int = 400
     seconds: float | None = None
     batch_days: int = 8
+    price_variation: float = 0.3
     minibatches: int = 16
     epochs: int = 1
     hidden_sizes: tuple[int, ...] = (16, 16)
@@ -79,25 +120,21 @@ class TrainConfig:
     foresight_iterations: int = 300
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch_days", "minibatches", "epochs", "rollout_sweeps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}, expected at least 1")
-        for name in ("learning_rate", "final_learning_rate", "trust_region", "final_trust_region"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise ValueError(f"{name}: got {value}, expected a positive number")
-        if self.seconds is not None and not self.seconds > 0.0:
-            raise ValueError(f"seconds: got {self.seconds}, expected a positive number")
-        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
-            raise ValueError(
-                f"hidden_sizes: got {self.hidden_sizes}, expected one or more positive numbers"
-            )
-        if not 0.0 <= self.dual_leak < 1.0:
-            raise ValueError(f"dual_leak: got {self.dual_leak}, expected 0 <= dual_leak < 1")
-        samples = self.batch_days * 48
+        for name, least in WHOLE_NUMBERS.items():
+            check_whole_number(getattr(self, name), least, name)
+        for name, allowed in NUMBERS.items():
+            _check_number(getattr(self, name), allowed, name)
+        if self.seconds is not None:
+            _check_number(self.seconds, _POSITIVE, "seconds")
+        if not self.hidden_sizes:
+            raise ValueError("hidden_sizes: got none, expected one or more layers")
+        for units in self.hidden_sizes:
+            check_whole_number(units, 1, "hidden_sizes")
+        samples = self.batch_days * STEPS_PER_DAY
         if self.minibatches > samples:
             raise ValueError(
-                f"minibatches: got {self.minibatches}, expected at most {samples} (batch_days x 48)"
+                f"minibatches: got {self.minibatches}, expected at most {samples} "
+                f"(batch_days x {STEPS_PER_DAY})"
             )
 
     def make_simulator(self) -> Simulator:
@@ -115,8 +152,7 @@ class TrainConfig:
 
 def save_config(config: TrainConfig, folder: Path) -> None:
     """Write `config.json`."""
-    text = json.dumps(asdict(config), indent=2) + "\n"
-    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+    write_whole(folder / CONFIG_FILE, json.dumps(asdict(config), indent=2) + "\n")
 
 
 def load_config(folder: Path) -> TrainConfig:
@@ -139,12 +175,25 @@ def config_from_record(record: Any) -> TrainConfig:
     """A configuration from its JSON record.
 
     Raises:
-        ValueError: not an object, or a field is unknown or out of range.
+        ValueError: not an object with every field, or a field is unknown or out of range.
     """
     known = {field.name for field in fields(TrainConfig)}
-    if not isinstance(record, dict) or not set(record) <= known:
-        raise ValueError(f"got {record!r:.80}, expected an object with fields of {sorted(known)}")
-    values = {**record}
-    if "hidden_sizes" in values:
-        values["hidden_sizes"] = tuple(values["hidden_sizes"])
-    return TrainConfig(**values)
+    if not isinstance(record, dict):
+        raise ValueError(f"got {record!r:.80}, expected an object")
+    for name in sorted(known ^ set(record)):
+        raise ValueError(f"field {name!r} is {'missing' if name in known else 'unknown'}")
+    return TrainConfig(**{**record, "hidden_sizes": tuple(record["hidden_sizes"])})
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that a kill at any instant leaves the old one or the new one."""
+    temporary = path.with_name(f"{path.name}.temporary")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(temporary, path)
+
+
+def _check_number(value: Any, allowed: Range, name: str) -> None:
+    expected, accept = allowed
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and accept(value)):
+        raise ValueError(f"{name}: got {value!r}, expected {expected}")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, per
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
 
-# A violation counts from here: ten times the rounding of single precision, a tenth of any meter's error.
+# A violation counts from here: ten times the rounding of single precision, a tenth of any meter's
+# error.
 TOLERANCE = 1e-5
 
 SUMMARY_FILE = "evaluation.json"
@@ -38,7 +40,8 @@ class Episode:
         converged: (days, steps) bool.
         fleet_power: (days, steps) kW, all meters together.
         example_power: (days, steps, kinds) kW at the meter of one agent of each kind that there is.
-        example_store: (days, steps, kinds) its own state before the step: 0 to 1 of its range.
+        example_store: (days, steps, kinds) its own state before the step: 0 to 1 of its range, of
+            the comfort band for rooms, which sun can warm beyond it.
     """
 
     cost: np.ndarray
@@ -151,9 +154,9 @@ def summarise(episode: Episode, limits: Limits) -> dict[str, float]:
     """The row of a method in the out-of-sample table.
 
     Returns:
-        cost: € per day for the fleet. voltage_steps, loading_steps, unbalance_steps: share of day-steps
-        outside limits. worst_voltage_violation: pu. worst_loading: current over rating. nonconverged:
-        number of power flows.
+        cost: € per day for the fleet. voltage_steps, loading_steps, unbalance_steps: share of
+        day-steps outside limits. worst_voltage_violation: pu. worst_loading: current over rating.
+        nonconverged: number of power flows.
     """
     return {
         "cost": float(episode.cost.mean()),
@@ -194,17 +197,23 @@ def load_evaluation(folder: Path) -> Evaluation:
 
     Raises:
         FileNotFoundError: the run has not been evaluated.
+        ValueError: the file is damaged.
     """
     path = folder / EPISODES_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found, expected after gradmap-evaluate {folder}")
-    with np.load(path, allow_pickle=False) as arrays:
-        methods = dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key)
-        episodes = {
-            method: Episode(**{f.name: arrays[f"{method}/{f.name}"] for f in fields(Episode)})
-            for method in methods
-        }
-        about = {f.name: arrays[f.name] for f in fields(Evaluation) if f.name != "episodes"}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            methods = dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key)
+            episodes = {
+                method: Episode(**{f.name: arrays[f"{method}/{f.name}"] for f in fields(Episode)})
+                for method in methods
+            }
+            about = {f.name: arrays[f.name] for f in fields(Evaluation) if f.name != "episodes"}
+    except (BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path}: damaged ({error}), expected what gradmap-evaluate writes"
+        ) from error
     return Evaluation(**about, episodes=episodes)
 
 
@@ -213,10 +222,8 @@ def _record(simulator: Simulator, state: SimulatorState, policy: Policy) -> Epis
     agents = _examples(simulator)
     results: list[Result] = []
     stores: list[Tensor] = []
-    field = simulator.observation_fields[0]
     for before, _, result in play(simulator, policy, state):
-        private, _ = simulator.observe_parts(before)
-        stores.append(private[:, agents, 0] * field.scale + field.offset)
+        stores.append(_stores(simulator, before)[:, agents])
         results.append(result)
     return Episode(
         cost=_numpy(torch.stack([r.cost.sum(dim=-1) for r in results]).sum(dim=0)),
@@ -231,10 +238,18 @@ def _record(simulator: Simulator, state: SimulatorState, policy: Policy) -> Epis
 
 
 def _voltage_excess(episode: Episode, limits: Limits) -> np.ndarray:
-    """How far the worst node is outside the voltage band, or inside (negative): (days, steps) pu."""
+    """How far the worst node is outside the voltage band, negative inside: (days, steps) pu."""
     below = limits.minimum_voltage - episode.voltage
     above = episode.voltage - limits.maximum_voltage
     return np.maximum(below, above).max(axis=-1)
+
+
+def _stores(simulator: Simulator, state: SimulatorState) -> Tensor:
+    """What `Episode.example_store` says of all agents: (batch, agents)."""
+    fleet, pumps = simulator.fleet, simulator.fleet.heat_pumps
+    band = pumps.highest_temperature - pumps.lowest_temperature
+    warmth = (state.temperature - pumps.lowest_temperature) / band
+    return torch.cat((state.energy / fleet.batteries.capacity, warmth, state.loading), dim=-1)
 
 
 def _examples(simulator: Simulator) -> list[int]:

@@ -29,6 +29,7 @@ from torch import Tensor
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.policies import Policies
 from gridedge_env.limits import Limits
+from gridedge_env.scenarios import Variation
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
 
@@ -111,10 +112,15 @@ def iterate(
     annealed = _annealed(config, learner)
     for group in learner.optimiser.param_groups:
         group["lr"] = annealed["learning_rate"]
-    random = _generator(config.seed, learner.iteration, simulator.device)
-    seed = int(torch.randint(2**31, (1,), generator=random, device=simulator.device))
+    # The iteration's own source of randomness: resuming needs no generator state.
+    random = np.random.default_rng([config.seed, learner.iteration])
+    seed = int(random.integers(2**31))
+    days = draw_days(simulator, config.batch_days, random)
 
-    state = simulator.reset(config.batch_days, "train", seed)
+    factor = np.exp(random.normal(0.0, config.price_variation, len(days)))
+    varied = Variation(price_factor=torch.as_tensor(factor).to(simulator.device, simulator.dtype))
+
+    state = simulator.reset(split="train", seed=seed, days=days, variation=varied)
     rollout = roll_out(simulator, learner.policies, state, config.rollout_sweeps)
     rolled_out = time.perf_counter()
 
@@ -159,6 +165,18 @@ def iterate(
         "seconds_update": ended - differentiated,
     }
     return following, row
+
+
+def draw_days(simulator: Simulator, count: int, random: np.random.Generator) -> list[int]:
+    """Training days, one from each of `count` equal groups by the spread of their prices.
+
+    The few days on which everybody wants the same hour decide whether limits hold: every batch has
+    some, and none has too many. Each day is drawn as often as any other.
+    """
+    spread = simulator.days("train").day_ahead_price.std(dim=1).argsort().tolist()
+    edges = np.linspace(0, len(spread), count + 1) + random.uniform(0.0, len(spread))
+    places = random.uniform(edges[:-1], edges[1:]) % len(spread)
+    return [spread[int(place)] for place in places]
 
 
 @torch.no_grad()
@@ -218,7 +236,7 @@ def improve_policies(
     gradient: Tensor,
     trust_region: float,
     config: TrainConfig,
-    random: torch.Generator,
+    random: np.random.Generator,
 ) -> float:
     """Descend the clipped surrogate; agents do not interact here.
 
@@ -236,7 +254,7 @@ def improve_policies(
     samples = old.shape[-1]
     outside = torch.zeros((), device=old.device)
     for _ in range(config.epochs):
-        order = torch.randperm(samples, generator=random, device=old.device)
+        order = torch.from_numpy(random.permutation(samples)).to(old.device)
         for chosen in order.chunk(config.minibatches):
             change = policies.act(private[..., chosen], shared[:, chosen]) - old[..., chosen]
             bounded = change.clamp(-trust_region, trust_region)
@@ -319,12 +337,6 @@ def progress(config: TrainConfig, learner: Learner) -> float:
     if config.seconds is not None:
         return min(learner.seconds / config.seconds, 1.0)
     return min(learner.iteration / config.iterations, 1.0)
-
-
-def _generator(seed: int, iteration: int, device: torch.device) -> torch.Generator:
-    """The iteration's own source of randomness: resuming needs no generator state."""
-    mixed = np.random.SeedSequence([seed, iteration]).generate_state(1, np.uint64)
-    return torch.Generator(device).manual_seed(int(mixed[0] >> 1))
 
 
 @torch.no_grad()

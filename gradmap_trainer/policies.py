@@ -1,12 +1,13 @@
 """N unshared policy networks as stacked weights: one small network per agent, all run at once.
 
-Each network is a perceptron with tanh activations from an agent's own observation to its own action.
-Agents share no weight. What they share is most of their observation (prices, clock, weather): there,
-the first layers of all agents are one matrix product.
+Each network is a perceptron with tanh activations from an agent's own observation to its own
+action. Agents share no weight. What they share is most of their observation (prices, clock,
+weather): there, the first layers of all agents are one matrix product.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -44,7 +45,7 @@ class Policies(nn.Module):
         device: torch.device,
     ) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed % 2**63)
 
         def uniform(units: int, fan_in: int, bound: float) -> nn.Parameter:
             weight = torch.rand(num_agents, units, fan_in, generator=generator)
@@ -56,7 +57,7 @@ class Policies(nn.Module):
         self.shared_weight = uniform(sizes[1], shared_size, first)
         hidden = [
             uniform(units, fan_in, 1.0 / math.sqrt(fan_in))
-            for fan_in, units in zip(sizes[1:], sizes[2:], strict=False)
+            for fan_in, units in itertools.pairwise(sizes[1:])
         ]
         output = uniform(action_size, sizes[-1], OUTPUT_INITIAL_SCALE / math.sqrt(sizes[-1]))
         self.weights = nn.ParameterList([*hidden, output])
@@ -91,7 +92,7 @@ class Policies(nn.Module):
         return activation
 
     def layers(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights (agents, fan in, fan out) and biases (agents, fan out) of every layer, in order."""
+        """Weights (agents, fan in, fan out) and biases (agents, fan out) of all layers in order."""
         first = torch.cat((self.private_weight, self.shared_weight), dim=-1)
         weights = [w.detach().mT for w in (first, *self.weights)]
         return weights, [b.detach()[..., 0] for b in self.biases]

@@ -12,7 +12,7 @@ import torch
 
 import gridedge_env
 from gradmap_trainer.checkpoint import check_matches, load_checkpoint, save_checkpoint
-from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config
+from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, write_whole
 from gradmap_trainer.gradmap import Learner, make_learner
 from gridedge_env.simulator import Simulator
 
@@ -32,13 +32,11 @@ FREE_FIELDS = {
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether the folder already holds a run."""
-    return (folder / CONFIG_FILE).exists()
+    """Whether the folder already holds a run, or what is left of one."""
+    return any((folder / name).exists() for name in (CONFIG_FILE, METRICS_FILE))
 
 
-def save_learner(
-    learner: Learner, config: TrainConfig, simulator: Simulator, folder: Path
-) -> None:
+def save_learner(learner: Learner, config: TrainConfig, simulator: Simulator, folder: Path) -> None:
     """Write a checkpoint from which training goes on to the same bits."""
     tensors = {f"policies.{k}": v for k, v in learner.policies.state_dict().items()}
     for index, moments in learner.optimiser.state_dict()["state"].items():
@@ -69,6 +67,7 @@ def load_learner(
         FileNotFoundError: no checkpoint.
         ValueError: damaged, or it belongs to another configuration, feeder or version.
     """
+    record: dict[str, Any]
     tensors, record = load_checkpoint(folder)
     versions = {"torch": str(torch.__version__)} if exact else {}
     check_matches(record, {**_identity(config, simulator), **versions})
@@ -104,27 +103,31 @@ def append_metrics(folder: Path, row: Mapping[str, float]) -> None:
     path = folder / METRICS_FILE
     fresh = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row))
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
         if fresh:
             writer.writeheader()
         writer.writerow(row)
 
 
 def truncate_metrics(folder: Path, iteration: int) -> None:
-    """Drop the rows after an iteration, and a row that a kill cut short."""
+    """Drop the rows after an iteration, and a line that a kill cut short.
+
+    Raises:
+        ValueError: the log has a row that does not begin with the number of an iteration.
+    """
     path = folder / METRICS_FILE
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    columns = lines[0].count(",") if lines else 0
-    kept = [
-        line
-        for line in lines[1:]
-        if line.endswith("\n")
-        and line.count(",") == columns
-        and int(float(line.split(",")[0])) <= iteration
-    ]
-    path.write_text("".join(lines[:1] + kept), encoding="utf-8")
+    header, *rows = [line for line in lines if line.endswith("\n")] or [""]
+    if not header:
+        path.unlink()
+        return
+    try:
+        kept = [row for row in rows if int(row.split(",")[0]) <= iteration]
+    except ValueError as error:
+        raise ValueError(f"run: {path} is not a run's log: {error}") from error
+    write_whole(path, "".join([header, *kept]))
 
 
 def _identity(config: TrainConfig, simulator: Simulator) -> dict[str, Any]:

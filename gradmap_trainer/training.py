@@ -20,13 +20,12 @@ from gridedge_env.simulator import Simulator
 Observer = Callable[[Learner, dict[str, float]], None]
 
 
-def open_run(
-    config: TrainConfig, simulator: Simulator, resume: bool = False
-) -> Learner:
+def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) -> Learner:
     """Begin a run in its folder, or take up the one that is there.
 
     Raises:
-        ValueError: the folder holds a run and `resume` is not set, or one that does not match.
+        ValueError: the folder holds a run and `resume` is not set, or one that does not match; or
+            there can be no such folder.
     """
     folder = Path(config.run)
     if holds_run(folder):
@@ -41,7 +40,10 @@ def open_run(
             learner = make_learner(config, simulator)
         truncate_metrics(folder, learner.iteration)
     else:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"run: {folder} cannot be a folder: {error.strerror}") from error
         learner = make_learner(config, simulator)
     save_config(config, folder)
     return learner
@@ -54,7 +56,7 @@ def train(
     observe: Observer = lambda learner, row: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Learner:
-    """Iterate until the budget is spent; whatever ends it, the last checkpoint is of the last iteration.
+    """Iterate until the budget is spent, or `stop`; either way, end with a checkpoint.
 
     Args:
         config: the run.

@@ -116,7 +116,7 @@ def shared_observations(days: DayTable, tariff: Tariff) -> Tensor:
 
 
 def _ahead(values: Tensor, first: int, last: int) -> Tensor:
-    """Mean over the steps [t + first, t + last] that are still today; the present one if none is."""
+    """Mean over the steps [t + first, t + last] of today; the present value if none is left."""
     steps = values.shape[1]
     step = torch.arange(steps, device=values.device)
     ahead = step[None, :] - step[:, None]

@@ -52,7 +52,7 @@ def parallel_env(
 class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32]]):
     """A fleet of homes on a feeder for one day of half-hours; made by `parallel_env`.
 
-    The end of the day truncates all agents at once; nothing terminates them.
+    Midnight terminates all agents at once: the books are closed, nothing is worth anything after.
 
     Attributes:
         simulator: the physics.
@@ -120,11 +120,11 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         Raises:
             ValueError: a seed or a day that is out of range.
         """
-        if seed is not None:
-            self._seed, self._episode = _check_whole("seed", seed, None), 0
         day = (options or {}).get("day")
         if day is not None:
             day = _check_whole('options["day"]', day, len(self._dates) - 1)
+        if seed is not None:
+            self._seed, self._episode = _check_whole("seed", seed, None), 0
         self.simulator_state = self.simulator.reset(
             split=self._split,
             seed=_episode_seed(self._seed, self._episode),
@@ -171,8 +171,8 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         return (
             observations,
             dict(zip(names, rewards, strict=True)),
-            dict.fromkeys(names, False),
             dict.fromkeys(names, not self.agents),
+            dict.fromkeys(names, False),
             {
                 agent: {"cost": cost, "violation": share, "converged": converged}
                 for agent, cost in zip(names, costs, strict=True)
@@ -217,7 +217,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         figure = draw_feeder(sim.feeder, voltage, loading, sim.options.limits)
         hours, minutes = divmod(round(60 * HOURS_PER_STEP * state.step), 60)
         date = self._dates[int(state.day.table_row)]
-        figure.axes[0].set_title(f"{date:%A %d %B %Y}, {hours:02d}:{minutes:02d}")
+        figure.axes[0].set_title(f"{date:%A %d %B %Y}, {hours:02d}:{minutes:02d}", fontsize=11)
         return to_rgb(figure)
 
     def _advance(self, state: SimulatorState, action: Tensor) -> Result:

@@ -5,14 +5,14 @@
 
 Physics is one chain without loops: action -> devices -> power at each home's meter -> AC power flow
 -> voltages, currents, cost. Every output is differentiable in the action and the state. Devices do
-not feel the network, so that for known actions a whole day's power flows are one batch (`simulate`).
+not feel the network, so that for known actions all power flows of a day are one batch (`simulate`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -25,60 +25,14 @@ from gridedge_env.devices.fleet import POWER_FACTOR
 from gridedge_env.devices.generator import step_generators
 from gridedge_env.devices.heat_pump import step_heat_pumps, stored_heat_value
 from gridedge_env.feeder import Feeder, load_feeder
-from gridedge_env.limits import Limits
-from gridedge_env.observation import OBSERVATION_BOUND, observation_fields, shared_observations
-from gridedge_env.powerflow import PowerFlow
-from gridedge_env.scenarios import (
-    SPLITS,
-    DayTable,
-    DemandSource,
-    GeneratedDemand,
-    Homes,
-    Tariff,
-    load_days,
-)
+from gridedge_env.observation import observation_fields, shared_observations
+from gridedge_env.options import SimulatorOptions, check_whole_number
+from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
+from gridedge_env.scenarios import SPLITS, DayTable, Homes, Variation, load_days
 from gridedge_env.state import Day, Result, SimulatorState, check_action
 
 HOURS_PER_STEP = 0.5
-
-
-@dataclass(frozen=True)
-class SimulatorOptions:
-    """Everything about a case besides its feeder and the number of agents.
-
-    Attributes:
-        seed: chooses homes, devices and where they stand.
-        source_voltage: pu behind the feeder's source.
-        neutral_taps: regulators at neutral, not at the feeder's tap positions. Those of the
-            published feeders boost a full, one-way load; homes that import less and also export
-            would see overvoltage at rest.
-        home_scale: powers and energies of every home over an ordinary one's; None: so that the
-            fleet is in proportion to the feeder (1 for 1,000 agents on IEEE 123).
-        reactive_power: batteries and generators get a second action, reactive power within their
-            inverter's rating.
-        penalty: € in the reward per unit of network violation.
-        tariff: retail prices.
-        limits: of the network.
-        demand: where household demand comes from.
-    """
-
-    seed: int = 0
-    source_voltage: float = 1.0
-    neutral_taps: bool = True
-    home_scale: float | None = None
-    reactive_power: bool = False
-    penalty: float = 100.0
-    tariff: Tariff = Tariff()
-    limits: Limits = Limits()
-    demand: DemandSource[Any] = GeneratedDemand()
-
-    def __post_init__(self) -> None:
-        for name in ("source_voltage", "home_scale"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0.0):
-                raise ValueError(f"{name}: got {value}, expected a positive number")
-        if not (math.isfinite(self.penalty) and self.penalty >= 0.0):
-            raise ValueError(f"penalty: got {self.penalty}, expected a number of at least 0")
+AS_OBSERVED = Variation()
 
 
 def make_simulator(
@@ -106,10 +60,9 @@ def make_simulator(
             raise ValueError(
                 f"options: unknown option {name!r}, expected one of {', '.join(known)}"
             )
-    if isinstance(num_agents, bool) or not isinstance(num_agents, int) or num_agents < 1:
-        raise ValueError(f"num_agents: got {num_agents!r}, expected a whole number of at least 1")
+    count = check_whole_number(num_agents, 1, "num_agents")
     network = feeder if isinstance(feeder, Feeder) else load_feeder(feeder)
-    return Simulator(network, num_agents, _check_device(device), dtype, SimulatorOptions(**options))
+    return Simulator(network, count, _check_device(device), dtype, SimulatorOptions(**options))
 
 
 def _check_device(device: str | torch.device) -> torch.device:
@@ -159,9 +112,11 @@ class Simulator:
         self.observation_fields = observation_fields()
         self.private_size = sum(f.private for f in self.observation_fields)
         self.steps = load_days(SPLITS[0]).day_ahead_price.shape[1]
-        self._tables: dict[str, tuple[DayTable, Tensor, Homes]] = {}
+        self._tables: dict[str, tuple[DayTable, Homes]] = {}
         connects = torch.zeros(num_agents, len(self.fleet.branch_names), device=device, dtype=dtype)
         self._connection = connects.scatter_(1, self.fleet.branch[:, None], 1.0)
+        kinds = [torch.full((n,), k == 1) for k, n in enumerate(self.fleet.counts)]
+        self._lagging = torch.cat(kinds).to(device, dtype)  # heat pumps: they have a power factor
 
     def days(self, split: str) -> DayTable:
         """The days of "train", "validation" or "test"."""
@@ -173,6 +128,7 @@ class Simulator:
         split: str = "train",
         seed: int = 0,
         days: Sequence[int] | None = None,
+        variation: Variation = AS_OBSERVED,
     ) -> SimulatorState:
         """A fresh batch of days at midnight, as a function of the arguments alone.
 
@@ -181,34 +137,37 @@ class Simulator:
             split: "train", "validation" or "test": other years, and other homes behind the meters.
             seed: chooses days, demand and room temperatures.
             days: rows of `days(split)` to take instead of random ones; sets the batch size.
+            variation: departure from the observed days; none by default.
 
         Raises:
-            ValueError: unknown split, no days, or a row that is not there.
+            ValueError: unknown split, no days, a row that is not there, a negative seed.
         """
-        table, shared, homes = self._table(split)
+        table, homes = self._table(split)
         count = len(table.dates)
-        mixed = np.random.SeedSequence([seed, SPLITS.index(split)]).generate_state(1, np.uint64)
+        entropy = [check_whole_number(seed, 0, "seed"), SPLITS.index(split)]
+        mixed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
         generator = torch.Generator(self.device).manual_seed(int(mixed[0] >> 1))
         if days is None:
-            if batch_size < 1:
-                raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
-            row = torch.randint(count, (batch_size,), generator=generator, device=self.device)
+            size = (check_whole_number(batch_size, 1, "batch_size"),)
+            row = torch.randint(count, size, generator=generator, device=self.device)
         else:
-            if len(days) == 0 or min(days) < 0 or max(days) >= count:
-                raise ValueError(f"days: got {list(days)}, expected rows from 0 to {count - 1}")
-            row = torch.tensor(list(days), device=self.device)
+            rows = [check_whole_number(day, 0, "days") for day in days]
+            if not rows or max(rows) >= count:
+                raise ValueError(f"days: got {rows}, expected rows from 0 to {count - 1}")
+            row = torch.tensor(rows, device=self.device)
 
-        scale = self.fleet.scale
-        demand = self.options.demand.draw(homes, table.month[row], table.weekend[row], generator)
+        chosen, tariff, scale = table.select(row), self.options.tariff, self.fleet.scale
+        demand = self.options.demand.draw(homes, chosen.month, chosen.weekend, generator)
+        chosen = variation.of_days(chosen)
         day = Day(
             row,
-            table.outdoor_temperature[row],
-            table.irradiance[row],
-            self.options.tariff.import_price(table.day_ahead_price[row]),
-            self.options.tariff.export_price(table.day_ahead_price[row]),
-            demand * scale,
+            chosen.outdoor_temperature,
+            chosen.irradiance,
+            tariff.import_price(chosen.day_ahead_price),
+            tariff.export_price(chosen.day_ahead_price),
+            variation.of_demand(demand) * scale,
             homes.mean_power * scale,
-            shared[row],
+            shared_observations(chosen, tariff),
         )
         return self._midnight(day, generator)
 
@@ -236,13 +195,8 @@ class Simulator:
         own_load = state.day.demand[:, step] / state.day.mean_demand
         re, im = state.device_voltage.chunk(2, dim=-1)
         own_voltage = (re * re + im * im).sqrt()[:, fleet.branch]
-        entries = [
-            (value - field.offset) / field.scale
-            for value, field in zip(
-                (own_state, own_load, own_voltage), self.observation_fields, strict=False
-            )
-        ]
-        private = torch.stack(entries, dim=-1).clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
+        own = zip(self.observation_fields, (own_state, own_load, own_voltage), strict=False)
+        private = torch.stack([field.entry(value) for field, value in own], dim=-1)
         return private, state.day.shared_observation[:, step]
 
     def step(self, state: SimulatorState, action: Tensor) -> tuple[SimulatorState, Result]:
@@ -258,20 +212,22 @@ class Simulator:
         Raises:
             ValueError: a wrong shape, a number that is not finite, or a day that is over.
         """
-        check_action(action, (*state.day.demand.shape[::2], self.action_size), "action")
-        following, power, reactive, cost = self._act(state, action)
-        branches = self._branch_power(power, reactive)
+        batch = state.day.demand.shape[0]
+        check_action(action, (batch, self.num_agents, self.action_size), "action")
+        following, output, cost = self._operate(state, action)
+        power, branches = self._meter(state, output[None], action[None])
         solution = self.power_flow.solve_branches(branches, state.device_voltage)
         voltage = self.power_flow.space.device_voltage(solution.device_current)
-        return replace(following, device_voltage=voltage), self._result(cost, power, solution)
+        cost = cost + self._bill(state, power)[0]
+        return replace(following, device_voltage=voltage), self._result(cost, power[0], solution)
 
     def glance(self, state: SimulatorState, action: Tensor, sweeps: int = 2) -> SimulatorState:
-        """The next state, its voltages after a few sweeps of the power flow: enough to read a meter.
+        """The next state, its voltages after a few sweeps only: enough to read a meter.
 
         For rollouts whose actions are then simulated exactly. No certificate and no result.
         """
-        following, power, reactive, _ = self._act(state, action)
-        branches = self._branch_power(power, reactive)
+        following, output, _ = self._operate(state, action)
+        _, branches = self._meter(state, output[None], action[None])
         voltage = self.power_flow.sweep_branches(branches, state.device_voltage, sweeps)
         return replace(following, device_voltage=voltage)
 
@@ -292,33 +248,33 @@ class Simulator:
             ValueError: as in `step`.
         """
         batch = state.day.demand.shape[0]
-        check_action(actions, (len(actions), batch, self.num_agents, self.action_size), "actions")
-        powers, reactives, costs = [], [], []
+        shape = (batch, self.num_agents, self.action_size)
+        check_action(actions, (*(actions.shape[:1] or (1,)), *shape), "actions")
+        begun, outputs, costs = state, [], []
         for action in actions:
-            state, power, reactive, cost = self._act(state, action)
-            powers.append(power)
-            reactives.append(reactive)
+            state, output, cost = self._operate(state, action)
+            outputs.append(output)
             costs.append(cost)
-        power, reactive = torch.stack(powers), torch.stack(reactives)
-        branches = self._branch_power(power.flatten(0, 1), reactive.flatten(0, 1))
+        power, branches = self._meter(begun, torch.stack(outputs), actions)
         begin = None if start is None else start.flatten(0, 1)
         solution = self.power_flow.solve_branches(branches, begin)
-        return self._result(torch.stack(costs), power, solution)
+        return self._result(torch.stack(costs) + self._bill(begun, power), power, solution)
 
-    def _act(
+    def _operate(
         self, state: SimulatorState, action: Tensor
-    ) -> tuple[SimulatorState, Tensor, Tensor, Tensor]:
-        """Devices, meters and money of one step; the network's answer is left to the caller.
+    ) -> tuple[SimulatorState, Tensor, Tensor]:
+        """One step of all devices.
 
         Returns:
-            The next state (voltages unchanged), kW and kvar at each meter, and cost in €.
+            The next state (voltages unchanged), and of every device the power drawn in kW and its cost
+            apart from electricity in €: (batch, agents).
         """
         if state.step >= self.steps:
             raise ValueError(f"state: its day is over after {self.steps} steps, expected a reset")
         fleet, day, t = self.fleet, state.day, state.step
         outdoor, sun = day.outdoor_temperature[:, t, None], day.irradiance[:, t, None]
-        bounded = action.clamp(-1.0, 1.0)
-        for_battery, for_pump, for_generator = bounded[..., 0].split(fleet.counts, dim=-1)
+        first = action[..., 0].to(self.dtype).clamp(-1.0, 1.0)
+        for_battery, for_pump, for_generator = first.split(fleet.counts, dim=-1)
         hours = HOURS_PER_STEP
         left = (self.steps - t - 1) * hours
 
@@ -336,31 +292,48 @@ class Simulator:
                 day.outdoor_temperature.mean(dim=1, keepdim=True),
                 day.import_price.mean(dim=1, keepdim=True),
             )
-
-        device_power = torch.cat((charging, heating, generating), dim=-1)
-        demand = day.demand[:, t]
-        power = demand + device_power
-        tangent = math.tan(math.acos(POWER_FACTOR))
-        nothing = torch.zeros_like(charging), torch.zeros_like(generating)
-        reactive = tangent * (demand + torch.cat((nothing[0], heating, nothing[1]), dim=-1))
-        if self.options.reactive_power:
-            rating = fleet.inverter_rating
-            room = (rating**2 - device_power**2).clamp(min=0.0) * (rating > 0.0)
-            reactive = reactive + bounded[..., 1] * (room + 1e-12).sqrt()
-
-        bought = power.clamp(min=0.0) * day.import_price[:, t, None]
-        sold = power.clamp(max=0.0) * day.export_price[:, t, None]
-        cost = hours * (bought + sold) + torch.cat((wear, discomfort, fuel), dim=-1)
         following = replace(
             state, step=t + 1, energy=energy, temperature=temperature, loading=loading
         )
-        return following, power, reactive, cost
+        output = torch.cat((charging, heating, generating), dim=-1)
+        return following, output, torch.cat((wear, discomfort, fuel), dim=-1)
 
-    def _branch_power(self, power: Tensor, reactive: Tensor) -> Tensor:
-        """Power of all homes at each connection: (batch, 2 branches) kW, then kvar."""
-        return torch.cat((power @ self._connection, reactive @ self._connection), dim=-1)
+    def _meter(
+        self, state: SimulatorState, output: Tensor, actions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What homes draw from the network in the steps that begin with `state`.
 
-    def _result(self, cost: Tensor, power: Tensor, solution: Any) -> Result:
+        Args:
+            state: where the steps begin.
+            output: (steps, batch, agents) kW drawn by the devices.
+            actions: (steps, batch, agents, action_size).
+
+        Returns:
+            (steps, batch, agents) kW at each meter, and (steps x batch, 2 branches) kW, then kvar, of
+            all homes at each connection.
+        """
+        demand = self._steps_of(state, state.day.demand, len(output))
+        power = demand + output
+        lagging = demand + self._lagging * output
+        reactive = math.tan(math.acos(POWER_FACTOR)) * lagging
+        if self.options.reactive_power:
+            second = actions[..., 1].to(self.dtype).clamp(-1.0, 1.0)
+            room = (self.fleet.inverter_rating**2 - output**2).clamp(min=0.0)
+            reactive = reactive + second * (room + 1e-12).sqrt()
+        both = torch.stack((power, reactive), dim=2).flatten(0, 1) @ self._connection
+        return power, both.flatten(1, 2)
+
+    def _bill(self, state: SimulatorState, power: Tensor) -> Tensor:
+        """€ for the electricity at each meter, (steps, batch, agents) like `power` in kW."""
+        imported = self._steps_of(state, state.day.import_price, len(power))[..., None]
+        exported = self._steps_of(state, state.day.export_price, len(power))[..., None]
+        return HOURS_PER_STEP * torch.where(power >= 0.0, imported, exported) * power
+
+    def _steps_of(self, state: SimulatorState, series: Tensor, steps: int) -> Tensor:
+        """(batch, day's steps, ...) -> (steps, batch, ...), the steps that begin with `state`."""
+        return series[:, state.step : state.step + steps].transpose(0, 1)
+
+    def _result(self, cost: Tensor, power: Tensor, solution: PowerFlowSolution) -> Result:
         return Result(
             cost,
             power,
@@ -383,12 +356,12 @@ class Simulator:
             device_voltage=self.power_flow.no_load(batch),
         )
 
-    def _table(self, split: str) -> tuple[DayTable, Tensor, Homes]:
-        """Days, shared observations and homes of a split, made on first use."""
+    def _table(self, split: str) -> tuple[DayTable, Homes]:
+        """Days and homes of a split, made on first use."""
         if split not in self._tables:
             days = load_days(split).to(self.device, self.dtype)
             homes = self.options.demand.assign_homes(
                 split, self.num_agents, self.options.seed, self.device, self.dtype
             )
-            self._tables[split] = days, shared_observations(days, self.options.tariff), homes
+            self._tables[split] = days, homes
         return self._tables[split]

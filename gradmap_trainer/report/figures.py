@@ -1,4 +1,4 @@
-"""The figures of a run's report: small panels that stand side by side on a desk and stacked on a phone.
+"""The figures of a report: small panels, side by side on a desk and stacked on a phone.
 
 Each public function draws one panel. Call them inside `style()`, and `svg` to get the picture.
 """
@@ -8,13 +8,15 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
 from gradmap_trainer.evaluation import Episode, Evaluation, outside_limits
 from gradmap_trainer.report.methods import method
@@ -22,11 +24,12 @@ from gridedge_env.limits import Limits
 from gridedge_env.rendering import draw_feeder
 from gridedge_env.simulator import HOURS_PER_STEP, Simulator
 
+Scale = Literal["linear", "logarithmic", "percent"]
 
 LIMIT_COLOUR = "#c00000"
 PRICE_COLOUR = "#333333"
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -43,7 +46,9 @@ _STYLE = {
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "svg.hashsalt": "gridedge",  # the same run gives the same file
 }
-_WIDTH = 4.8  # inches
+# Inches, for panels of which two or three stand side by side.
+_WIDTH, _NARROW = 4.8, 3.6
+_PERCENT = FuncFormatter(lambda share, _: f"{100.0 * share:.6g} %")
 
 
 def style() -> AbstractContextManager[None]:
@@ -65,8 +70,7 @@ def training_curves(
     metrics: pd.DataFrame,
     title: str,
     columns: Mapping[str, tuple[str, str]],
-    percent: bool = False,
-    logarithmic: bool = False,
+    scale: Scale = "linear",
 ) -> Figure:
     """Columns of the log against training time: every iteration faintly, and a running median.
 
@@ -74,45 +78,75 @@ def training_curves(
         metrics: the log.
         title: what is drawn, with its unit.
         columns: label and colour of each column to draw.
-        percent: the columns are shares.
-        logarithmic: vertical axis.
+        scale: vertical axis; "percent" for shares.
     """
-    figure, (axes,) = _panel(title)
+    figure, (axes,) = _panel(title, height=2.6, width=_NARROW)
     unit, seconds_per_unit = _time_unit(metrics["seconds"].iloc[-1])
     time = metrics["seconds"] / seconds_per_unit
-    window = max(1, len(metrics) // 25)
+    window = max(9, len(metrics) // 25)
     for column, (label, colour) in columns.items():
-        values = metrics[column].where(metrics[column] > 0.0) if logarithmic else metrics[column]
+        values = metrics[column]
         axes.plot(time, values, color=colour, alpha=0.25, linewidth=0.7)
         smooth = values.rolling(window, center=True, min_periods=1).median()
         axes.plot(time, smooth, color=colour, label=label)
-    if logarithmic and (metrics[list(columns)] > 0.0).any(axis=None):
-        axes.set_yscale("log")
-    if percent:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    if scale == "logarithmic":
+        axes.set_yscale("log", nonpositive="mask")
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.4)))
+    if scale == "percent":
+        axes.yaxis.set_major_formatter(_PERCENT)
         axes.set_ylim(bottom=0.0)
     if len(columns) > 1:
-        axes.legend()
+        axes.set_title(title, pad=20.0)  # room for the legend
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            ncols=len(columns),
+            borderpad=0.1,
+            handlelength=1.2,
+            columnspacing=1.0,
+        )
     axes.set_xlabel(f"training time, {unit}")
     axes.set_xlim(left=0.0)
     return figure
 
 
 def time_split(metrics: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
-    """Share of the iterations' time in each part; `columns` are their labels."""
-    figure, (axes,) = _panel("Share of training time", height=1.4)
-    total = metrics[list(columns)].sum()
-    shares = total / total.sum()
-    colours = ("#4d6d9a", "#86b3d1", "#c8d9e6")
-    left = 0.0
-    for (column, label), colour in zip(columns.items(), colours, strict=False):
-        share = shares[column]
-        axes.barh([0], [share], left=left, color=colour, label=f"{label} {100 * share:.0f} %")
-        left += share
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlim(0.0, 1.0)
-    axes.set_yticks([])
-    axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.35), handlelength=1.0)
+    """Share of the iterations' time that went to each part; `columns` are their labels."""
+    figure, (axes,) = _panel("Share of training time", height=2.6, width=_NARROW)
+    shares = metrics[list(columns)].sum() / metrics[list(columns)].sum().sum()
+    bars = axes.barh(range(len(columns)), shares, height=0.55, color="#4d6d9a")
+    axes.bar_label(bars, [f"{100.0 * share:.0f} %" for share in shares], padding=4)
+    axes.set_yticks(range(len(columns)), list(columns.values()))
+    axes.invert_yaxis()
+    axes.set_xlim(0.0, 1.15 * shares.max())
+    axes.xaxis.set_major_formatter(_PERCENT)
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+# ------------------------------------------------------------------------------------------- days
+
+
+def cost_by_day(evaluation: Evaluation, reference: str) -> Figure:
+    """Each day's cost of the fleet above that of the reference method."""
+    figure, (axes,) = _panel(f"Cost above {method(reference).name.lower()}, € a day")
+    base = evaluation.episodes[reference].cost
+    for key, episode in _back_to_front(evaluation):
+        if key != reference:
+            _day_marks(axes, evaluation, episode.cost - base, method(key).colour)
+    axes.axhline(0.0, color=method(reference).colour, linewidth=1.5)
+    return figure
+
+
+def violations_by_day(evaluation: Evaluation, limits: Limits) -> Figure:
+    """Each day's share of half-hours outside any limit."""
+    figure, (axes,) = _panel("Half-hours outside any limit")
+    for key, episode in _back_to_front(evaluation):
+        outside = np.any(list(outside_limits(episode, limits).values()), axis=0)
+        _day_marks(axes, evaluation, outside.mean(axis=-1), method(key).colour)
+    axes.yaxis.set_major_formatter(_PERCENT)
+    axes.set_ylim(bottom=0.0)
     return figure
 
 
@@ -120,7 +154,7 @@ def time_split(metrics: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
 
 
 def voltage_distribution(evaluation: Evaluation, limits: Limits) -> Figure:
-    """All node voltages of all half-hours, one histogram per method, with the full range as a line."""
+    """All node voltages of all half-hours: per method a histogram, and the full range as a line."""
     solved = {key: e.voltage[e.converged] for key, e in evaluation.episodes.items()}
     lowest = min([limits.minimum_voltage, *(v.min() for v in solved.values() if v.size)])
     highest = max([limits.maximum_voltage, *(v.max() for v in solved.values() if v.size)])
@@ -139,6 +173,7 @@ def voltage_distribution(evaluation: Evaluation, limits: Limits) -> Figure:
     axes.axvspan(edges[0], limits.minimum_voltage, color=LIMIT_COLOUR, alpha=0.06, linewidth=0)
     axes.axvspan(limits.maximum_voltage, edges[-1], color=LIMIT_COLOUR, alpha=0.06, linewidth=0)
     axes.set_xlim(edges[0], edges[-1])
+    axes.set_ylim(-0.25, len(solved))
     axes.set_yticks(range(len(solved)), [method(key).name for key in reversed(solved)])
     axes.grid(visible=False, axis="y")
     return figure
@@ -147,16 +182,16 @@ def voltage_distribution(evaluation: Evaluation, limits: Limits) -> Figure:
 def loading_duration(evaluation: Evaluation, limits: Limits) -> Figure:
     """Loading of the most loaded conductor, half-hours sorted from worst to best."""
     figure, (axes,) = _panel("Highest loading anywhere, % of rating", height=3.1)
-    for key, episode in evaluation.episodes.items():
+    for key, episode in _back_to_front(evaluation):
         worst = np.sort(episode.loading.max(axis=-1), axis=None)[::-1]
         share = np.arange(1, len(worst) + 1) / len(worst)
         axes.plot(share, worst, color=method(key).colour, drawstyle="steps-pre")
-    axes.axhline(limits.maximum_loading, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
+    _limit_line(axes, limits.maximum_loading)
     axes.set_xscale("log")
     axes.set_xlim(right=1.0)
     axes.set_ylim(bottom=0.0)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_formatter(_PERCENT)
+    axes.yaxis.set_major_formatter(_PERCENT)
     axes.set_xlabel("share of half-hours at or above (logarithmic)")
     return figure
 
@@ -175,14 +210,15 @@ def device_day(
     """Price, power at the meter, and the device's own state of one agent on one day."""
     kind, _, number = str(evaluation.examples[example]).rpartition("_")
     figure, (price, power, store) = _panel(
-        "Price, €/kWh", "Power at the meter, kW", "", height=4.6, width=3.7
+        "Price, €/kWh", "Power at the meter, kW", "", height=4.6, width=_NARROW
     )
+    figure.suptitle(str(evaluation.examples[example]), fontsize=10.0, fontweight="bold")
     _day_line(price, evaluation.import_price[day], PRICE_COLOUR)
     power.axhline(0.0, color="#666666", linewidth=0.6)
     offset, scale = 0.0, 1.0
     if kind == "battery":
         store.set_title("State of charge")
-        store.yaxis.set_major_formatter(PercentFormatter(1.0))
+        store.yaxis.set_major_formatter(_PERCENT)
     elif kind == "heat_pump":
         pumps = simulator.fleet.heat_pumps
         offset = float(pumps.lowest_temperature[int(number)])
@@ -194,51 +230,57 @@ def device_day(
         fuel = float(generators.linear_cost[int(number)])
         price.axhline(fuel, color=PRICE_COLOUR, linestyle=":", linewidth=1.0)
         price.set_title("Price (solid) and cost of fuel (dotted), €/kWh")
-        store.set_title("Output, half an hour ago, share of full power")
-        store.yaxis.set_major_formatter(PercentFormatter(1.0))
+        store.set_title("Output, share of full power")
+        store.yaxis.set_major_formatter(_PERCENT)
     for key in methods:
         episode, colour = evaluation.episodes[key], method(key).colour
         _day_line(power, episode.example_power[day, :, example], colour)
         values = offset + scale * episode.example_store[day, :, example]
-        store.plot(_hours(len(values))[:-1], values, color=colour)
+        if kind == "generator":  # its state is the output of the step before
+            _day_line(store, values[1:], colour)
+        else:
+            store.plot(_hours(len(values))[:-1], values, color=colour)
     _hour_axis(store)
     return figure
 
 
-def fleet_day(evaluation: Evaluation, limits: Limits, day: int) -> tuple[Figure, ...]:
-    """One day of the whole feeder: price, power of all homes, extreme voltages, highest loading."""
-    price, (price_axes,) = _panel("Price, €/kWh", height=2.2)
-    power, (power_axes,) = _panel("Power of all homes, kW", height=2.2)
-    voltage, (voltage_axes,) = _panel("Lowest and highest node voltage, pu", height=2.2)
-    loading, (loading_axes,) = _panel("Highest loading anywhere, % of rating", height=2.2)
-    _day_line(price_axes, evaluation.import_price[day], PRICE_COLOUR)
-    for key, episode in evaluation.episodes.items():
+def fleet_day(evaluation: Evaluation, limits: Limits, day: int) -> dict[str, Figure]:
+    """One day of the whole feeder, and what each panel shows."""
+    titles = (
+        "Price, €/kWh",
+        "Power of all homes, kW",
+        "Lowest and highest node voltage, pu",
+        "Highest loading anywhere, % of rating",
+    )
+    panels = {title: _panel(title, height=2.4) for title in titles}
+    price, power, voltage, loading = (axes for _, (axes,) in panels.values())
+    _day_line(price, evaluation.import_price[day], PRICE_COLOUR)
+    for key, episode in _back_to_front(evaluation):
         colour = method(key).colour
-        _day_line(power_axes, episode.fleet_power[day], colour)
-        _day_line(voltage_axes, episode.voltage[day].min(axis=-1), colour)
-        _day_line(voltage_axes, episode.voltage[day].max(axis=-1), colour)
-        _day_line(loading_axes, episode.loading[day].max(axis=-1), colour)
-    for limit in (limits.minimum_voltage, limits.maximum_voltage):
-        voltage_axes.axhline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
-    loading_axes.axhline(limits.maximum_loading, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
-    loading_axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    for axes in (price_axes, power_axes, voltage_axes, loading_axes):
+        _day_line(power, episode.fleet_power[day], colour)
+        _day_line(voltage, episode.voltage[day].min(axis=-1), colour)
+        _day_line(voltage, episode.voltage[day].max(axis=-1), colour)
+        _day_line(loading, episode.loading[day].max(axis=-1), colour)
+    _limit_line(voltage, limits.minimum_voltage)
+    _limit_line(voltage, limits.maximum_voltage)
+    _limit_line(loading, limits.maximum_loading)
+    loading.yaxis.set_major_formatter(_PERCENT)
+    for axes in (price, power, voltage, loading):
         _hour_axis(axes)
-    return price, power, voltage, loading
+    return {title: figure for title, (figure, _) in panels.items()}
 
 
 # ------------------------------------------------------------------------------------- the feeder
 
 
-def feeder_at(simulator: Simulator, episode: Episode, moment: tuple[int, int]) -> Figure:
-    """The feeder's map at a day and step, coloured by voltage, its lines as wide as they are full.
-
-    Raises:
-        ValueError: the feeder has no coordinates.
-    """
-    figure, (axes,) = _panel("", height=4.6)
+def feeder_at(simulator: Simulator, episode: Episode, moment: tuple[int, int], key: str) -> Figure:
+    """The feeder's map at a day and step, with its voltages and loadings."""
+    figure, (axes,) = _panel("", height=4.2, width=6.0)
+    axes.set_title(method(key).name, color=method(key).colour, fontsize=12, fontweight="bold")
     limits = simulator.options.limits
     draw_feeder(simulator.feeder, episode.voltage[moment], episode.loading[moment], limits, axes)
+    if legend := axes.get_legend():  # the caption explains the marks; the map needs the room
+        legend.remove()
     return figure
 
 
@@ -254,6 +296,11 @@ def _panel(*titles: str, height: float = 2.9, width: float = _WIDTH) -> tuple[Fi
     return figure, axes
 
 
+def _back_to_front(evaluation: Evaluation) -> list[tuple[str, Episode]]:
+    """The methods in the order of drawing: the first of the table on top."""
+    return list(evaluation.episodes.items())[::-1]
+
+
 def _hours(steps: int) -> np.ndarray:
     """Edges of the steps, hours since midnight: (steps + 1,)."""
     return np.arange(steps + 1) * HOURS_PER_STEP
@@ -261,6 +308,18 @@ def _hours(steps: int) -> np.ndarray:
 
 def _day_line(axes: Axes, values: np.ndarray, colour: str) -> None:
     axes.stairs(values, _hours(len(values)), baseline=None, color=colour, linewidth=1.5)
+
+
+def _day_marks(axes: Axes, evaluation: Evaluation, values: np.ndarray, colour: str) -> None:
+    dates = evaluation.dates.astype("datetime64[D]")
+    axes.plot(dates, values, color=colour, marker="o", markersize=3.5, linewidth=0.8)
+    locator = AutoDateLocator(maxticks=7)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+
+
+def _limit_line(axes: Axes, limit: float) -> None:
+    axes.axhline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
 
 
 def _hour_axis(axes: Axes) -> None:

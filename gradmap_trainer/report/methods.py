@@ -1,4 +1,4 @@
-"""Names and colours of the methods and of the kinds of limit: the same in every figure and table."""
+"""Names and colours of methods and kinds of limit, the same in every figure and table."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ class Method:
 
 METHODS = {
     "gradmap": Method(
-        "GradMAP", "#0072b2", "the policies trained here; each home acts on its own observations"
+        "GradMAP", "#0072b2", "the policies trained here; each home acts on its own observations."
     ),
     "self_supervised": Method(
-        "Self-supervised", "#6a3d9a", "the same policies, one optimiser step per gradient"
+        "Self-supervised", "#6a3d9a", "the same policies, one optimiser step per gradient."
     ),
-    "ippo": Method("IPPO", "#a6761d", "reinforcement learning, each home with its own critic"),
-    "mappo": Method("MAPPO", "#56b4e9", "reinforcement learning with one critic for the fleet"),
+    "ippo": Method("IPPO", "#a6761d", "reinforcement learning, each home with its own critic."),
+    "mappo": Method("MAPPO", "#56b4e9", "reinforcement learning with one critic for the fleet."),
     "perfect_foresight": Method(
         "Perfect foresight",
         "#009e73",
-        "a central planner that knows the day of every home beforehand; the best to hope for",
+        "a central planner that knows the day of every home beforehand; the best to hope for.",
     ),
     "price_following": Method(
         "Price-following",
         "#d55e00",
-        "each home uses the cheap hours and avoids the dear ones, and knows nothing of the network",
+        "each home uses cheap hours and avoids dear ones, and knows nothing of the network.",
     ),
     "thermostat": Method(
         "Thermostat",
         "#cc79a7",
-        "batteries rest, generators stay off, heat pumps hold rooms mid-way in their comfort band",
+        "batteries rest, generators stay off, heat pumps hold rooms mid-way in their comfort band.",
     ),
     "idle": Method(
         "Doing nothing",
         "#8a8a8a",
-        "batteries rest, generators stay off, heat pumps keep rooms just warm enough",
+        "batteries rest, generators stay off, heat pumps keep rooms just warm enough.",
     ),
 }
 

@@ -18,6 +18,15 @@ from gridedge_env.simulator import Simulator
 
 OURS, RIVAL, REST, FLOOR = "gradmap", "price_following", "idle", "perfect_foresight"
 
+# Of the out-of-sample table.
+COLUMNS = (
+    "cost",
+    *(f"{kind}_steps" for kind in KINDS),
+    "worst_voltage_violation",
+    "worst_loading",
+    "nonconverged",
+)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -51,7 +60,7 @@ def read_run(folder: Path, simulator: Simulator) -> Run:
     metrics = _read_metrics(folder / METRICS_FILE)
     table = _read_object(folder / SUMMARY_FILE, f"after gradmap-evaluate {folder}")
     evaluation = load_evaluation(folder)
-    _check_methods(folder / SUMMARY_FILE, set(table), set(evaluation.episodes))
+    _check_table(folder / SUMMARY_FILE, table, evaluation)
     _check_case(folder, evaluation, simulator)
     name = str(config.get("run", folder.name))
     return Run(name, config, metrics, table, evaluation, simulator)
@@ -87,12 +96,17 @@ def _read_metrics(path: Path) -> pd.DataFrame:
     return metrics
 
 
-def _check_methods(path: Path, table: set[str], episodes: set[str]) -> None:
-    if table != episodes or not {OURS, RIVAL, REST} <= table:
+def _check_table(path: Path, table: Mapping[str, Any], evaluation: Evaluation) -> None:
+    methods, played = sorted(table), sorted(evaluation.episodes)
+    if methods != played or not {OURS, RIVAL, REST} <= set(methods):
         raise ValueError(
-            f"{path}: got methods {', '.join(sorted(table))}, expected those of the trajectories "
-            f"({', '.join(sorted(episodes))}), among them {OURS}, {RIVAL} and {REST}"
+            f"{path}: got methods {', '.join(methods)}, expected those of the trajectories "
+            f"({', '.join(played)}), among them {OURS}, {RIVAL} and {REST}"
         )
+    for key, row in table.items():
+        for column in COLUMNS:
+            if not (isinstance(row, dict) and isinstance(row.get(column), int | float)):
+                raise ValueError(f"{path}, {key}: got no number {column}, expected one")
 
 
 def _check_case(folder: Path, evaluation: Evaluation, simulator: Simulator) -> None:

@@ -48,7 +48,7 @@ class HeatPumps:
 def coefficient_of_performance(
     outdoor_temperature: Tensor, supply_temperature: Tensor, performance: Tensor
 ) -> Tensor:
-    """Heat delivered per electricity drawn, never less than a resistance heater's."""
+    """Heat delivered per electricity drawn: from 1, a resistance heater's, to 6."""
     fit = (
         COP_CONSTANT
         + COP_PER_OUTDOOR_KELVIN * outdoor_temperature
@@ -78,7 +78,9 @@ def sample_heat_pumps(
     loss = (20.0 - DESIGN_OUTDOOR_TEMPERATURE) / resistance
     thermal = np.clip(random.uniform(1.0, 1.2, count) * loss, 4.0, 12.0)
     design_performance = coefficient_of_performance(
-        torch.tensor(DESIGN_OUTDOOR_TEMPERATURE), torch.tensor(supply), torch.tensor(performance)
+        torch.tensor(DESIGN_OUTDOOR_TEMPERATURE, dtype=torch.float64),
+        torch.from_numpy(supply),
+        torch.from_numpy(performance),
     ).numpy()
     setpoint = random.uniform(19.0, 21.5, count)
     band = random.uniform(0.5, 1.5, count)

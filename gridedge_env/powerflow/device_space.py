@@ -26,7 +26,7 @@ from torch import Tensor
 from gridedge_env.feeder import Feeder, Network
 from gridedge_env.powerflow.load_models import DEVICE_MINIMUM_VOLTAGE, EXPONENT, LoadModel
 
-# Exponent, minimum, maximum and low voltage of a device: constant power, whatever the voltage.
+# Exponent, minimum, maximum and low voltage of an injection that is not one of the feeder's loads.
 DEVICE_LAW = (EXPONENT["constant_power"], DEVICE_MINIMUM_VOLTAGE, np.inf, 0.0)
 
 

@@ -2,7 +2,7 @@
 
 from gridedge_env.scenarios.demand import DemandSource, GeneratedDemand, Homes
 from gridedge_env.scenarios.metered import MeteredDemand, load_metered_demand
-from gridedge_env.scenarios.observed import SPLITS, DayTable, load_days
+from gridedge_env.scenarios.observed import SPLITS, DayTable, Variation, load_days
 from gridedge_env.scenarios.tariff import Tariff
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Homes",
     "MeteredDemand",
     "Tariff",
+    "Variation",
     "load_days",
     "load_metered_demand",
 ]

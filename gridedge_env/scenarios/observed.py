@@ -8,7 +8,7 @@ kept together. `data/ATTRIBUTION.md` names the sources.
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -54,6 +54,45 @@ class DayTable:
             irradiance=self.irradiance.to(device, dtype),
             day_ahead_price=self.day_ahead_price.to(device, dtype),
         )
+
+    def select(self, row: Tensor) -> DayTable:
+        """The days at `row` (batch,), without their dates: no device is waited for."""
+        chosen = {f.name: getattr(self, f.name)[row] for f in fields(self) if f.name != "dates"}
+        return DayTable(dates=(), **chosen)
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A departure from the days as observed: to train for more than one year showed, or to test it.
+
+    Each is a number for all days, or a tensor (days,) with one for each.
+
+    Attributes:
+        price_factor: multiplies the day-ahead price.
+        temperature_shift: K added to the outdoor temperature.
+        demand_factor: multiplies household demand.
+    """
+
+    price_factor: float | Tensor = 1.0
+    temperature_shift: float | Tensor = 0.0
+    demand_factor: float | Tensor = 1.0
+
+    def of_days(self, days: DayTable) -> DayTable:
+        """The varied days; demand is not part of the table."""
+        return replace(
+            days,
+            outdoor_temperature=days.outdoor_temperature + _column(self.temperature_shift),
+            day_ahead_price=days.day_ahead_price * _column(self.price_factor),
+        )
+
+    def of_demand(self, demand: Tensor) -> Tensor:
+        """The varied demand, (days, steps, homes)."""
+        factor = self.demand_factor
+        return demand * (factor[:, None, None] if isinstance(factor, Tensor) else factor)
+
+
+def _column(value: float | Tensor) -> float | Tensor:
+    return value[:, None] if isinstance(value, Tensor) else value
 
 
 def check_split(split: str) -> str:

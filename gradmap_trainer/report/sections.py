@@ -1,0 +1,358 @@
+"""The sections of the report: which figures, and what is said of them.
+
+Each public function returns the parts of a section as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradmap_trainer.evaluation import outside_limits, worst_moment
+from gradmap_trainer.report import figures, page
+from gradmap_trainer.report.figures import Scale, svg
+from gradmap_trainer.report.measured import tested_on
+from gradmap_trainer.report.methods import KINDS, method
+from gradmap_trainer.report.run import FLOOR, OURS, REST, RIVAL, Run
+from gradmap_trainer.report.words import (
+    difference,
+    duration,
+    euro,
+    percent,
+    relative,
+    signed_percent,
+)
+from gridedge_env.simulator import HOURS_PER_STEP
+
+FEEDERS = {
+    "ieee13": "IEEE 13-bus test feeder",
+    "ieee37": "IEEE 37-bus test feeder",
+    "ieee123": "IEEE 123-bus test feeder",
+    "european_lv": "IEEE European low-voltage test feeder",
+}
+
+
+def headline(run: Run) -> list[str]:
+    """What was trained, on what, how long, and the verdict."""
+    ours, rival, rest = (run.table[key] for key in (OURS, RIVAL, REST))
+    against = [difference(ours["cost"], rest["cost"], "doing nothing")]
+    if FLOOR in run.table:
+        against.insert(0, difference(ours["cost"], run.table[FLOOR]["cost"], "perfect foresight"))
+    feeder = run.simulator.feeder.name
+    batteries, pumps, generators = run.simulator.fleet.counts
+    device = run.config.get("device", run.simulator.device)
+    return [
+        page.paragraph(f"GradMAP training report · {run.name}", "over"),
+        page.heading(
+            f"GradMAP costs {', '.join(against)}, and is outside the network's limits in "
+            f"{percent(_outside(run, OURS))} of half-hours"
+        ),
+        page.paragraph(
+            f"{run.simulator.num_agents:,} homes on the {FEEDERS.get(feeder, f'feeder {feeder}')}, "
+            f"each with one device: {batteries:,} batteries, {pumps:,} heat pumps and "
+            f"{generators:,} small generators. Their controllers were trained together for "
+            f"{duration(run.metrics['seconds'].iloc[-1])} ({len(run.metrics):,} iterations, "
+            f"{device}). Then each acted alone, on what its own home, the clock, the weather and "
+            f"the published prices told it. {tested_on(run)}",
+            "lead",
+        ),
+        page.paragraph(
+            "Homes that follow the price alone cost "
+            f"{difference(rival['cost'], ours['cost'], 'GradMAP')} and are outside the network's "
+            f"limits in {percent(_outside(run, RIVAL))} of half-hours.",
+            "lead",
+        ),
+        page.tiles(_key_figures(run)),
+    ]
+
+
+def _outside(run: Run, key: str) -> float:
+    """Share of half-hours outside any limit."""
+    outside = outside_limits(run.evaluation.episodes[key], run.simulator.options.limits)
+    return float(np.any(list(outside.values()), axis=0).mean())
+
+
+def _key_figures(run: Run) -> Iterable[tuple[str, str, str]]:
+    ours, rival, rest = (run.table[key] for key in (OURS, RIVAL, REST))
+    yield (
+        euro(ours["cost"]),
+        f"a day for all homes together, mean of {len(run.evaluation.dates)} days",
+        f"doing nothing: {euro(rest['cost'])}",
+    )
+    floor = run.table.get(FLOOR, rest)["cost"]
+    if floor < rest["cost"]:
+        yield (
+            percent((rest["cost"] - ours["cost"]) / (rest["cost"] - floor)),
+            "of what perfect foresight saves over doing nothing",
+            f"perfect foresight: {euro(floor)} a day",
+        )
+    for kind, what in (("voltage", "a voltage out of band"), ("loading", "an overload")):
+        yield (
+            percent(ours[f"{kind}_steps"]),
+            f"of half-hours with {what}",
+            f"price-following: {percent(rival[f'{kind}_steps'])}",
+        )
+
+
+def out_of_sample(run: Run) -> list[str]:
+    """The table, how to read it, and the days behind it."""
+    episodes = run.evaluation.episodes
+    limits = run.simulator.options.limits
+    panels = [("violations by day", svg(figures.violations_by_day(run.evaluation, limits)))]
+    if FLOOR in episodes:
+        panels.insert(0, ("cost by day", svg(figures.cost_by_day(run.evaluation, FLOOR))))
+    return [
+        page.table(
+            [
+                "",
+                "cost a day",
+                "above perfect foresight",
+                "half‑hours out of voltage band",
+                "half‑hours overloaded",
+                "half‑hours unbalanced",
+                "worst voltage violation, pu",
+                "worst loading, % of rating",
+                "unsolved power flows",
+            ],
+            [_row(run, key) for key in run.table],
+        ),
+        page.paragraph(
+            "How to read it: all methods played the same days. Look first at whether the network "
+            "could bear what the homes did, that is, at the shares of half-hours in which any node "
+            "or conductor was outside its limits (red: more than none). Only then look at the "
+            "cost. A low cost with violations is no success: the utility would have to reinforce "
+            "the network, or to switch the homes off." + _below_floor(run)
+        ),
+        page.bullets(
+            (method(key).name, method(key).about) for key in run.table if method(key).about
+        ),
+        page.figure(
+            "Day by day",
+            "Every mark is an evaluated day: what the fleet paid above perfect foresight, and in "
+            "what share of half-hours any limit was broken.",
+            "single days that are much worse than the rest. They tend to be days of extreme "
+            "prices, on which all homes want the same at the same time.",
+            panels,
+            _legend(episodes),
+        ),
+    ]
+
+
+def _below_floor(run: Run) -> str:
+    """Why a method can cost less than perfect foresight, if one does."""
+    costs = {key: row["cost"] for key, row in run.table.items()}
+    cheaper = [method(key).name for key in costs if costs[key] < costs.get(FLOOR, -np.inf)]
+    if not cheaper:
+        return ""
+    return (
+        f" Here {' and '.join(cheaper)} cost less than perfect foresight. That can come of limits "
+        "broken, or of a plan that is not quite the best: it was found by a search, without proof."
+    )
+
+
+def _row(run: Run, key: str) -> str:
+    row = run.table[key]
+    above = None
+    if FLOOR in run.table and key != FLOOR:
+        above = relative(row["cost"], run.table[FLOOR]["cost"])
+    shares = [row[f"{kind}_steps"] for kind in KINDS]
+    violation, loading = row["worst_voltage_violation"], row["worst_loading"]
+    cells = [
+        page.number(row["cost"], euro(row["cost"])),
+        "<td>–</td>" if above is None else page.number(above, signed_percent(above)),
+        *(page.number(share, percent(share), bad=share > 0.0) for share in shares),
+        page.number(violation, f"{violation:.4f}"),
+        page.number(loading, percent(loading)),
+        page.number(
+            row["nonconverged"], f"{row['nonconverged']:,.0f}", bad=row["nonconverged"] > 0
+        ),
+    ]
+    return page.row(method(key).name, method(key).colour, cells, key == OURS)
+
+
+def learning(run: Run) -> list[str]:
+    """Cost, violations and duals against training time."""
+    curves = [
+        Curve("Cost on training days, € a day", {"cost": ("cost", method(OURS).colour)}),
+        Curve("Half-hours outside limits", {f"{k}_steps": KINDS[k] for k in KINDS}, "percent"),
+        Curve("Price of the limits", {"dual_norm": ("multipliers", "#333333")}),
+    ]
+    return [
+        page.figure(
+            "While it learned",
+            "Faint: single iterations. Each draws other days of the training year, so that they "
+            "scatter. Bold: the running median. The price of the limits is the norm of the "
+            "multipliers with which training makes violations dear; it rises while limits are "
+            "broken, and falls when they are kept.",
+            "a cost that no longer falls, violations near zero, a price that has settled. If a "
+            "curve still moves at the end, longer training would help.",
+            _draw(run, curves),
+            across=3,
+        )
+    ]
+
+
+def distributions(run: Run) -> list[str]:
+    """All voltages and the highest loadings, by method."""
+    limits = run.simulator.options.limits
+    return [
+        page.figure(
+            "How the voltages and the loadings were spread",
+            "Node voltage: all nodes in all half-hours; the taller, the more often. The thin line "
+            "under each shape runs from the lowest to the highest voltage that ever occurred. "
+            "Highest loading: the fullest conductor or transformer in each half-hour, sorted from "
+            "the worst, so that a line shows in what share of half-hours a loading was reached.",
+            f"lines that enter the red areas beyond {limits.minimum_voltage:g} and "
+            f"{limits.maximum_voltage:g} pu; and where a line of loading crosses the dashed one: "
+            "left of the crossing, the network was overloaded.",
+            [
+                ("voltages by method", svg(figures.voltage_distribution(run.evaluation, limits))),
+                ("loadings by method", svg(figures.loading_duration(run.evaluation, limits))),
+            ],
+            _legend(run.evaluation.episodes),
+        )
+    ]
+
+
+def one_day(run: Run) -> list[str]:
+    """Single homes, then the whole feeder, on the day with the widest price spread."""
+    evaluation, limits = run.evaluation, run.simulator.options.limits
+    day = figures.widest_price_day(evaluation)
+    prices = evaluation.import_price[day]
+    fleet = run.simulator.fleet
+    homes = [str(name) for name in evaluation.examples]
+    places = [fleet.branch_names[fleet.branch[fleet.names.index(name)]] for name in homes]
+    compared = [OURS, RIVAL]
+    return [
+        page.paragraph(
+            f"{evaluation.dates[day]}: of the evaluated days the one on which prices differ most, "
+            f"from {prices.min():.2f} to {prices.max():.2f} € per kWh."
+        ),
+        page.figure(
+            "One home of each kind",
+            f"{', '.join(f'{name} at {place}' for name, place in zip(homes, places, strict=True))} "
+            "(bus.phase). From above: the price; the power at the home's meter, device and "
+            "household together, positive when it consumes; the state of the device. Sun and "
+            "people can warm a room above its comfort band.",
+            "how far GradMAP follows the price, and where it holds back. Price-following charges "
+            "and discharges at full power in the cheapest and dearest hours, as do all its other "
+            "homes at that moment.",
+            [
+                (name, svg(figures.device_day(run.simulator, evaluation, day, k, compared)))
+                for k, name in enumerate(homes)
+            ],
+            _legend(compared),
+            across=3,
+        ),
+        page.figure(
+            "The whole feeder",
+            "The same day, all homes together, and what they do to the network. Dashed: the "
+            "limits. Of the voltages each method has two lines, the lowest and the highest.",
+            "peaks of power in the cheapest and dearest hours, and limits that are crossed at the "
+            "same time. A fleet that knows its network spreads its power over the hours around.",
+            [
+                (words, svg(panel))
+                for words, panel in figures.fleet_day(evaluation, limits, day).items()
+            ],
+            _legend(evaluation.episodes),
+        ),
+    ]
+
+
+def worst_moments(run: Run) -> list[str]:
+    """The feeder's map when some voltage was furthest out, ours and the rival's."""
+    if all(bus.x is None or bus.y is None for bus in run.simulator.feeder.buses):
+        return [page.paragraph("The feeder has no coordinates, so that it cannot be drawn.")]
+    panels, moments = [], []
+    for key in (OURS, RIVAL):
+        episode, name = run.evaluation.episodes[key], method(key).name
+        day, step = moment = worst_moment(episode, run.simulator.options.limits)
+        hours, minutes = divmod(round(60 * HOURS_PER_STEP * step), 60)
+        moments.append(f"{name} on {run.evaluation.dates[day]} at {hours:02d}:{minutes:02d}")
+        panels.append(
+            (f"map under {name}", svg(figures.feeder_at(run.simulator, episode, moment, key)))
+        )
+    return [
+        page.figure(
+            "The feeder when its voltage was worst",
+            f"{'; '.join(moments)}: for each the half-hour in which some voltage was furthest "
+            "outside its band or, if none ever was, closest to leaving it. A dot is a bus in the "
+            "colour of its worst phase, on one scale for both, and large when it is out of band. A "
+            "line is as wide as it is loaded, and red when overloaded. The square is the source, "
+            "diamonds are transformers and regulators.",
+            "where the trouble is: everywhere, or in one corner.",
+            panels,
+        )
+    ]
+
+
+def diagnostics(run: Run) -> list[str]:
+    """Whether training itself was healthy; only what the log holds."""
+    blue, orange = "#4d6d9a", "#c07830"
+    curves = [
+        Curve("Samples beyond the trust region", {"clip_fraction": ("share", blue)}, "percent"),
+        Curve(
+            "Improvement of the objective, €",
+            {
+                "predicted_improvement": ("predicted", blue),
+                "realised_improvement": ("realised", orange),
+            },
+        ),
+        Curve("Norm of the gradient", {"gradient_norm": ("norm", blue)}, "logarithmic"),
+        Curve(
+            "Annealing",
+            {"trust_region": ("trust region", blue), "learning_rate": ("learning rate", orange)},
+            "logarithmic",
+        ),
+        Curve("Power-flow residual, pu", {"powerflow_residual": ("largest", blue)}, "logarithmic"),
+    ]
+    panels = _draw(run, curves)
+    parts = {
+        "seconds_rollout": "rollout",
+        "seconds_gradient": "gradient",
+        "seconds_update": "updates",
+    }
+    if set(parts) <= set(run.metrics):
+        panels.append(("time split", svg(figures.time_split(run.metrics, parts))))
+    if not panels:
+        return [page.paragraph("The log holds no diagnostics.")]
+    return [
+        page.figure(
+            "Was training healthy?",
+            "The trust region is how far an action may move per iteration before the surrogate "
+            "stops rewarding it. The improvement is that of the objective, cost and priced "
+            "violations: as the gradient predicts it, and as simulation finds it. The residual is "
+            "the largest of the iteration's power flows. Time goes to rollouts, to simulation with "
+            "its gradient, and to updates of the policies.",
+            "realised improvement far below the predicted: the trust region is too wide, because "
+            "all homes move at once and the gradient does not see their joint effect. Nearly all "
+            "samples beyond the trust region: it is too narrow for the learning rate. A residual "
+            "that jumps: operating points near voltage collapse.",
+            panels,
+            across=3,
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A panel of columns of the log; arguments of `figures.training_curves`."""
+
+    title: str
+    columns: Mapping[str, tuple[str, str]]
+    scale: Scale = "linear"
+
+
+def _draw(run: Run, curves: Iterable[Curve]) -> list[tuple[str, bytes]]:
+    """Those panels all of whose columns the log has."""
+    return [
+        (c.title, svg(figures.training_curves(run.metrics, c.title, c.columns, c.scale)))
+        for c in curves
+        if set(c.columns) <= set(run.metrics)
+    ]
+
+
+def _legend(keys: Iterable[str]) -> str:
+    return page.legend({method(key).name: method(key).colour for key in keys})

@@ -1,0 +1,351 @@
+"""The report of a run is complete, true to the run's files, self-contained and safe to open."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gridedge_env
+from gradmap_trainer.evaluation import (
+    EPISODES_FILE,
+    evaluate,
+    evaluation_days,
+    load_evaluation,
+    save_evaluation,
+)
+from gradmap_trainer.report import SECTIONS, write_report
+from gradmap_trainer.report.methods import method
+from gradmap_trainer.report.words import difference, duration, euro, percent
+from gridedge_env.limits import Limits
+from gridedge_env.reference import Thermostat
+
+CONFIG = {"run": "runs/small", "num_agents": 6, "device": "cpu", "hidden_sizes": [8], "home": None}
+COLUMNS = ("voltage_steps", "loading_steps", "unbalance_steps")
+SVG = "data:image/svg+xml;base64,"
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    return gridedge_env.make_simulator(num_agents=6)
+
+
+@pytest.fixture(scope="module")
+def finished(simulator, tmp_path_factory) -> Path:
+    """A run that was evaluated on two days; tests do not change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    evaluation = evaluate(
+        simulator,
+        {"gradmap": Thermostat(simulator)},
+        evaluation_days(simulator, "test", 2),
+        foresight_iterations=5,
+    )
+    save_evaluation(evaluation, Limits(), folder)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    write_metrics(folder, extra=True)
+    return folder
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def parsed(finished, simulator) -> Page:
+    return Page.read(write_report(finished, simulator))
+
+
+def write_metrics(folder: Path, extra: bool, rows: int = 12) -> None:
+    """A log; `extra` adds what only the diagnostics need, one column of it never positive."""
+    metrics = {"seconds": 65.5 / rows, "cost": 100.0, **dict.fromkeys(COLUMNS, 0.001)}
+    if extra:
+        metrics |= {"dual_norm": 3.0, "clip_fraction": 0.01, "gradient_norm": 0.0}
+        metrics |= {"predicted_improvement": -1.0, "realised_improvement": 0.5}
+        metrics |= {"trust_region": 0.1, "learning_rate": 0.01, "powerflow_residual": 1e-6}
+        metrics |= {"seconds_rollout": 1.0, "seconds_gradient": 2.0, "seconds_update": 1.0}
+    lines = [",".join(metrics)]
+    lines += [",".join(str(k * value) for value in metrics.values()) for k in range(1, rows + 1)]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+
+
+class Page(HTMLParser):
+    """What a browser would make of the file.
+
+    Attributes:
+        text: all that is not markup or style.
+        tags: every tag with its attributes.
+        headings: texts of h1 and h2.
+        rows: of the first table: the method's name, and its cells as (value, text).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text, self.style = "", ""
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.headings: list[str] = []
+        self.rows: dict[str, list[tuple[float, str]]] = {}
+        self._open: list[str] = []
+
+    @staticmethod
+    def read(path: Path) -> Page:
+        page = Page()
+        page.feed(path.read_text(encoding="utf-8"))
+        return page
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._open.append(tag)
+        if tag in ("h1", "h2"):
+            self.headings.append("")
+
+    def handle_endtag(self, tag):
+        while self._open.pop() != tag:
+            pass  # tags that are never closed, such as img
+
+    def handle_data(self, data):
+        inside = self._open[-1] if self._open else ""
+        if inside == "style":
+            self.style += data
+            return
+        self.text += data
+        if inside in ("h1", "h2"):
+            self.headings[-1] += data
+        elif inside == "th" and self.tags[-1][1].get("class") == "swatch" or inside == "i":
+            self.rows[data] = []
+        elif inside == "data":
+            value = self.tags[-1][1]["value"]
+            self.rows[list(self.rows)[-1]].append((float(value or "nan"), data))
+
+    def images(self) -> list[bytes]:
+        sources = [attributes["src"] or "" for tag, attributes in self.tags if tag == "img"]
+        assert all(source.startswith(SVG) for source in sources)
+        return [base64.b64decode(source.removeprefix(SVG)) for source in sources]
+
+
+def test_all_sections_are_there_and_linked(parsed):
+    assert parsed.headings[1:] == list(SECTIONS)
+    links = [a["href"] for tag, a in parsed.tags if tag == "a"]
+    places = [f"#{a['id']}" for tag, a in parsed.tags if tag == "section"]
+    assert links == places
+    assert len(set(places)) == len(SECTIONS)
+
+
+def test_every_figure_is_a_picture_with_a_description(parsed):
+    """2 by day, 3 of learning, 2 distributions, 3 homes, 4 of the feeder's day, 2 maps, 6 diagnostics."""
+    images = parsed.images()
+    assert len(images) == 22
+    for image in images:
+        assert ElementTree.fromstring(image).tag == "{http://www.w3.org/2000/svg}svg"
+    assert all(attributes["alt"] for tag, attributes in parsed.tags if tag == "img")
+
+
+def test_nothing_is_fetched_from_elsewhere(parsed):
+    for tag, attributes in parsed.tags:
+        assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form")
+        for name, value in attributes.items():
+            if name in ("src", "href", "srcset", "style", "background", "data", "poster"):
+                assert (value or "").startswith(("#", SVG, "background:#"))
+    assert "url(" not in parsed.style
+    assert "@import" not in parsed.style
+    assert "://" not in parsed.text
+    for image in parsed.images():
+        for element in ElementTree.fromstring(image).iter():
+            for name, value in element.attrib.items():
+                if name.endswith("href"):
+                    assert value.startswith(("#", "data:"))
+
+
+def test_table_holds_the_numbers_of_the_evaluation(parsed, finished):
+    table = json.loads((finished / "evaluation.json").read_text())
+    floor = table["perfect_foresight"]["cost"]
+    assert list(parsed.rows) == [method(key).name for key in table]
+    for key, row in table.items():
+        values = [value for value, _ in parsed.rows[method(key).name]]
+        expected = [row["cost"], *(row[column] for column in COLUMNS)]
+        expected += [row["worst_voltage_violation"], row["worst_loading"], row["nonconverged"]]
+        if key != "perfect_foresight":
+            expected.insert(1, (row["cost"] - floor) / abs(floor))
+        assert values == expected
+
+
+def test_table_reads_as_its_numbers_say(parsed):
+    """Text against value, to half a unit of its last digit; € amounts here are below 1,000."""
+    for row in parsed.rows.values():
+        for value, text in row:
+            digits = text.replace("\u00a0", "").replace("€", "").replace("−", "-").replace("+", "")
+            shown = float(digits.removesuffix("%").replace(",", ""))
+            decimals = len(digits.removesuffix("%").partition(".")[2])
+            exact = 100.0 * value if digits.endswith("%") else value
+            # The last term is for the rounding of the sum itself.
+            assert abs(shown - exact) <= 0.5 * 10.0**-decimals + 1e-9
+
+
+def test_headline_states_the_verdict(run, simulator):
+    """Costs 103, 100, 120 and 206: 3 % above, 17/120 = 14.2 % below; 17 of the 20 € are 85 %. Ours is
+    put outside its limits in 12 of 96 half-hours.
+    """
+    evaluation = load_evaluation(run)
+    costs = {"gradmap": 103, "perfect_foresight": 100, "idle": 120, "price_following": 206}
+    episodes = {
+        key: replace(evaluation.episodes[key], cost=np.full(2, cost))
+        for key, cost in costs.items()
+    }
+    within = np.full_like(episodes["gradmap"].voltage, 1.0)
+    within[1, :12, 7] = 1.1
+    still = {k: np.zeros_like(getattr(episodes["gradmap"], k)) for k in ("loading", "unbalance")}
+    episodes["gradmap"] = replace(episodes["gradmap"], voltage=within, **still)
+    save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
+    page = Page.read(write_report(run, simulator))
+    assert page.headings[0].replace("\u00a0", " ") == (
+        "GradMAP costs 3.0 % more than perfect foresight, 14.2 % less than doing nothing, and is "
+        "outside the network's limits in 12.5 % of half-hours"
+    )
+    text = page.text.replace("\u00a0", " ")
+    assert "cost 100.0 % more than GradMAP" in text
+    assert "85.0 %of what perfect foresight saves over doing nothing" in text
+    assert "trained together for 66 s (12 iterations, cpu)" in text
+    assert "tested on 2 days of 2024 with the weather of Düsseldorf" in text
+    assert "less than perfect foresight. That can come of" not in text
+
+
+def test_a_cost_below_perfect_foresight_is_explained(run, simulator):
+    evaluation = load_evaluation(run)
+    ours = evaluation.episodes["gradmap"]
+    cheap = replace(ours, cost=evaluation.episodes["perfect_foresight"].cost - 1.0)
+    episodes = {**evaluation.episodes, "gradmap": cheap}
+    save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
+    text = Page.read(write_report(run, simulator)).text
+    assert "GradMAP cost less than perfect foresight. That can come of limits broken" in text
+
+
+def test_the_same_run_gives_the_same_file(run, simulator):
+    first = write_report(run, simulator).read_bytes()
+    assert write_report(run, simulator).read_bytes() == first
+
+
+def test_hostile_names_are_text(run, simulator):
+    hostile = '"><script>alert(1)</script>$x$ \\frac{ & é'
+    (run / "config.json").write_text(json.dumps({"run": hostile, hostile: hostile}))
+    evaluation = load_evaluation(run)
+    episodes = {**evaluation.episodes, hostile: evaluation.episodes["idle"]}
+    save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
+    page = Page.read(write_report(run, simulator))
+    assert "script" not in [tag for tag, _ in page.tags]
+    # Title, line over the headline, key and value of the configuration.
+    assert page.text.count(hostile) == 4
+    assert method(hostile).name in page.rows
+
+
+def test_what_a_run_lacks_is_left_out(run, simulator):
+    """No diagnostics in the log and no perfect foresight: 1 by day, 2 of learning, 11 after them."""
+    write_metrics(run, extra=False, rows=1)
+    evaluation = load_evaluation(run)
+    episodes = {k: v for k, v in evaluation.episodes.items() if k != "perfect_foresight"}
+    save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
+    page = Page.read(write_report(run, simulator))
+    assert len(page.images()) == 14
+    assert "The log holds no diagnostics." in page.text
+    assert "costs" in page.headings[0]
+    assert "perfect foresight" not in page.headings[0]
+
+
+def test_power_flows_without_solution_are_shown(run, simulator):
+    """A method none of whose 96 power flows converged is drawn without its voltages."""
+    evaluation = load_evaluation(run)
+    idle = evaluation.episodes["idle"]
+    unsolved = replace(idle, converged=np.zeros_like(idle.converged))
+    episodes = {**evaluation.episodes, "idle": unsolved}
+    save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
+    page = Page.read(write_report(run, simulator))
+    row = page.rows[method("idle").name]
+    assert row[-1] == (96.0, "96")
+    assert row[2] == (1.0, "100.0\u00a0%")
+    assert "Of 480 power flows 96 did not converge" in page.text
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.csv", "evaluation.json", EPISODES_FILE])
+def test_missing_files_are_named(run, simulator, name):
+    (run / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{name}: not found, expected"):
+        write_report(run, simulator)
+    assert not (run / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("config.json", "{", r"config\.json: damaged"),
+        ("config.json", "[1]", r"config\.json: got a list, expected a JSON object"),
+        ("metrics.csv", "", r"metrics\.csv: damaged"),
+        ("metrics.csv", "seconds,cost\n1,2\n", r"metrics\.csv: got no column loading_steps"),
+        ("metrics.csv", f"seconds,cost,{','.join(COLUMNS)}\n", r"metrics\.csv: got no rows"),
+        (
+            "metrics.csv",
+            f"seconds,cost,{','.join(COLUMNS)}\n1,much,0,0,0\n",
+            r"metrics\.csv, column cost: got text, expected numbers",
+        ),
+        ("evaluation.json", '{"gradmap": {}}', r"evaluation\.json: got methods gradmap, expected"),
+        (EPISODES_FILE, "no archive", r"evaluation\.npz: damaged"),
+    ],
+)
+def test_damaged_files_are_named(run, simulator, name, content, complaint):
+    (run / name).write_text(content)
+    with pytest.raises(ValueError, match=complaint):
+        write_report(run, simulator)
+
+
+def test_a_table_without_a_number_is_refused(run, simulator):
+    table = json.loads((run / "evaluation.json").read_text())
+    del table["idle"]["worst_loading"]
+    (run / "evaluation.json").write_text(json.dumps(table))
+    with pytest.raises(ValueError, match=r"evaluation\.json, idle: got no number worst_loading"):
+        write_report(run, simulator)
+
+
+def test_another_case_is_refused(run):
+    """A fleet of one home has a battery, and no heat pump or generator."""
+    with pytest.raises(ValueError, match="agents generator_0, heat_pump_0, expected agents of"):
+        write_report(run, gridedge_env.make_simulator(num_agents=1))
+
+
+def test_another_feeder_is_refused(run, simulator):
+    evaluation = load_evaluation(run)
+    ours = evaluation.episodes["gradmap"]
+    fewer = replace(ours, voltage=ours.voltage[..., :5])
+    episodes = {**evaluation.episodes, "gradmap": fewer}
+    save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
+    with pytest.raises(ValueError, match="a feeder of 5 nodes, expected the 278 of 'ieee123'"):
+        write_report(run, simulator)
+
+
+def test_numbers_in_words():
+    space = "\u00a0"
+    assert [duration(s) for s in (61.4, 320.0, 600.0, 7800.0)] == [
+        f"61{space}s",
+        f"5{space}min 20{space}s",
+        f"10{space}min",
+        f"2{space}h 10{space}min",
+    ]
+    assert [euro(x) for x in (3897.85, 38.976, -1200.4)] == [
+        f"€{space}3,898",
+        f"€{space}38.98",
+        f"−€{space}1,200",
+    ]
+    assert [percent(x) for x in (0.0, 0.0035, 0.125)] == [
+        f"0.0{space}%",
+        f"0.35{space}%",
+        f"12.5{space}%",
+    ]
+    assert difference(100.0, 100.0, "idle") == "as much as idle"
+    assert difference(5.0, 0.0, "idle") == f"€{space}5.00 a day against nothing for idle"
+    # Ours earns 50 €, the other 100 €: half as much, which is 50 % of 100 dearer.
+    assert difference(-50.0, -100.0, "idle") == f"50.0{space}% more than idle"

@@ -1,0 +1,134 @@
+"""The fleet: who is there and where, as a function of its seed."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from gridedge_env.devices import KINDS, Fleet, build_fleet, default_home_scale
+from gridedge_env.devices.fleet import LARGEST_HOME_SCALE
+from gridedge_env.feeder import Feeder, load_feeder
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def feeder() -> Feeder:
+    return load_feeder("ieee123")
+
+
+def build(feeder: Feeder, agents: int, seed: int = 0, scale: float = 1.0) -> Fleet:
+    return build_fleet(feeder, agents, seed, scale, CPU, torch.float64)
+
+
+def same_devices(one: Fleet, other: Fleet) -> list[bool]:
+    """Whether the parameters of batteries, heat pumps and generators are equal."""
+    return [
+        all(torch.equal(getattr(mine, f.name), getattr(yours, f.name)) for f in fields(mine))
+        for mine, yours in (
+            (one.batteries, other.batteries),
+            (one.heat_pumps, other.heat_pumps),
+            (one.generators, other.generators),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("agents", "counts"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 1, 1)), (1000, (334, 333, 333))]
+)
+def test_a_third_of_each_kind(feeder: Feeder, agents: int, counts: tuple[int, ...]) -> None:
+    fleet = build(feeder, agents)
+    assert fleet.counts == counts
+    assert fleet.names == tuple(
+        f"{kind}_{k}" for kind, count in zip(KINDS, counts, strict=True) for k in range(count)
+    )
+    assert len(fleet.branch) == len(fleet.inverter_rating) == agents
+
+
+def test_homes_are_spread_like_the_spot_loads(feeder: Feeder) -> None:
+    """Every connection has its share of 1,000 homes to within one, and each kind is everywhere."""
+    fleet = build(feeder, 1000)
+    spots: dict[str, float] = defaultdict(float)
+    for load in feeder.loads:
+        for phase, other in load.branches:
+            name = f"{load.bus}.{phase}.{other}" if other else f"{load.bus}.{phase}"
+            spots[name] += load.kw / len(load.branches)
+    assert set(fleet.branch_names) == set(spots)
+    homes = Counter(fleet.branch_names[k] for k in fleet.branch.tolist())
+    total = sum(spots.values())
+    for name, kw in spots.items():
+        assert abs(homes[name] - 1000 * kw / total) < 1.0 + 1e-9, name
+    # In random order: 334 of the homes chosen at random have on average a third of those upstream.
+    place = fleet.branch.double()
+    spread = place.std() / 334**0.5
+    assert abs(place[:334].mean() - place.mean()) < 4.0 * spread
+
+
+def test_a_function_of_its_seed(feeder: Feeder) -> None:
+    fleet, again, other = build(feeder, 90, 1), build(feeder, 90, 1), build(feeder, 90, 2)
+    assert same_devices(fleet, again) == [True] * 3
+    assert torch.equal(fleet.branch, again.branch)
+    assert same_devices(fleet, other) == [False] * 3
+    assert not torch.equal(fleet.branch, other.branch)
+
+
+def test_the_callers_random_state_is_left_alone(feeder: Feeder) -> None:
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    expected = random.random(), np.random.random(), torch.rand(1)  # noqa: NPY002
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    build(feeder, 30)
+    assert expected == (random.random(), np.random.random(), torch.rand(1))  # noqa: NPY002
+
+
+def test_the_scale_conserves_totals(feeder: Feeder) -> None:
+    """3,000 homes of a third stand for 1,000 of one.
+
+    Powers vary by 9 % (batteries: 3 / √12 / 16 · …) to 35 % (heat pumps): 35 % / √333 = 2 % is one
+    standard error of a total.
+    """
+    assert default_home_scale(feeder, 1000) == pytest.approx(1.0)
+    assert default_home_scale(feeder, 4000) == pytest.approx(0.25)
+    assert default_home_scale(feeder, 200) == pytest.approx(5.0)
+    assert default_home_scale(feeder, 3) == LARGEST_HOME_SCALE
+    few, many = (build(feeder, n, 0, default_home_scale(feeder, n)) for n in (1000, 3000))
+    for kind in ("batteries", "heat_pumps", "generators"):
+        mine, yours = (getattr(fleet, kind).maximum_power.sum() for fleet in (few, many))
+        assert mine.item() == pytest.approx(yours.item(), rel=0.08)
+    assert few.batteries.capacity.sum().item() == pytest.approx(
+        many.batteries.capacity.sum().item(), rel=0.08
+    )
+    assert build(feeder, 30, 0, 2.0).batteries.maximum_power.tolist() == pytest.approx(
+        (2.0 * build(feeder, 30, 0, 1.0).batteries.maximum_power).tolist()
+    )
+
+
+def test_inverters_are_a_little_larger_than_their_power(feeder: Feeder) -> None:
+    fleet = build(feeder, 30)
+    batteries, pumps, generators = fleet.inverter_rating.split(fleet.counts)
+    torch.testing.assert_close(batteries, 1.1 * fleet.batteries.maximum_power)
+    torch.testing.assert_close(generators, 1.1 * fleet.generators.maximum_power)
+    assert not pumps.any()
+
+
+def test_only_loads_that_draw_power_attract_homes(feeder: Feeder) -> None:
+    """A load of nothing, or one that feeds in, is no place for a home."""
+    loads = tuple(
+        replace(load, kw=(0.0, -50.0, load.kw)[min(k, 2)]) for k, load in enumerate(feeder.loads)
+    )
+    without = build(replace(feeder, loads=loads), 500)
+    names = {without.branch_names[k] for k in without.branch.tolist()}
+    assert f"{loads[0].bus}.{loads[0].phases[0]}" not in names
+    assert f"{loads[1].bus}.{loads[1].phases[0]}" not in names
+    idle = replace(feeder, loads=tuple(replace(load, kw=0.0) for load in feeder.loads))
+    for bare in (idle, feeder.without_loads()):
+        with pytest.raises(ValueError, match="feeder: 'ieee123' draws no power"):
+            default_home_scale(bare, 10)

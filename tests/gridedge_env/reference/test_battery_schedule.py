@@ -1,0 +1,103 @@
+"""The schedule of a battery on its own, against a mixed-integer optimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import optimize, sparse
+
+from gridedge_env.devices.battery import (
+    MIDNIGHT_STATE_OF_CHARGE,
+    Batteries,
+    action_for_change,
+    energy_bounds,
+    sample_batteries,
+    step_batteries,
+)
+from gridedge_env.reference.battery_schedule import battery_schedule
+from gridedge_env.scenarios import Tariff, load_days
+
+HOURS = 0.5
+STEPS = 48
+BATTERIES = 2
+# Levels are a fourteenth of a step's full charge apart and stop short of empty and full by up to
+# one: two to three per cent less than the optimum's earnings, more on a single day of flat prices.
+SHORTFALL = 0.035
+
+
+@pytest.fixture(scope="module")
+def batteries() -> Batteries:
+    values = sample_batteries(BATTERIES, 1.0, np.random.default_rng(0))
+    return Batteries(**{name: torch.from_numpy(value) for name, value in values.items()})
+
+
+@pytest.fixture(scope="module")
+def prices() -> torch.Tensor:
+    """(13, steps) €/kWh: a day of each month of 2023, and the one of the lowest price: negative."""
+    table = load_days("train").to("cpu", torch.float64)
+    lowest = int(table.day_ahead_price.amin(dim=1).argmin())
+    retail = Tariff().import_price(table.day_ahead_price[[*range(10, 362, 30), lowest]])
+    assert retail[-1].min() < 0.0
+    return retail
+
+
+def optimal_cost(battery: Batteries, price: np.ndarray) -> float:
+    """Least cost in €: a mixed-integer linear programme, since a battery cannot do both at once.
+
+    Variables: kWh drawn and kWh delivered at the meter in each step, and whether it charges.
+    """
+    full = battery.maximum_power.item() * HOURS
+    into, out_of = battery.charge_efficiency.item(), 1.0 / battery.discharge_efficiency.item()
+    cost = np.concatenate((price, battery.wear_cost.item() - price, np.zeros(STEPS)))
+    total = np.tril(np.ones((STEPS, STEPS)))
+    stored = sparse.csr_array(np.hstack((into * total, -out_of * total, np.zeros((STEPS, STEPS)))))
+    bounds = [energy_bounds(battery, (STEPS - 1 - t) * HOURS) for t in range(STEPS)]
+    start = MIDNIGHT_STATE_OF_CHARGE * battery.capacity.item()
+    lowest, highest = (np.array([each[k].item() for each in bounds]) - start for k in (0, 1))
+    one, zero = sparse.identity(STEPS), sparse.csr_array((STEPS, STEPS))
+    either = sparse.vstack(
+        (sparse.hstack((one, zero, -full * one)), sparse.hstack((zero, one, full * one)))
+    )
+    solution = optimize.milp(
+        cost,
+        integrality=np.repeat((0, 0, 1), STEPS),
+        bounds=optimize.Bounds(0.0, np.repeat((full, full, 1.0), STEPS)),
+        constraints=[
+            optimize.LinearConstraint(stored, lowest, highest),
+            optimize.LinearConstraint(either, -np.inf, np.repeat((0.0, full), STEPS)),
+        ],
+    )
+    assert solution.success
+    return float(solution.fun)
+
+
+def test_nearly_as_good_as_the_optimum(batteries: Batteries, prices: torch.Tensor) -> None:
+    energy = (MIDNIGHT_STATE_OF_CHARGE * batteries.capacity).expand(len(prices), -1)
+    path = battery_schedule(batteries, energy, prices, HOURS)
+    assert path.shape == (STEPS, len(prices), BATTERIES)
+    torch.testing.assert_close(path[-1], energy)
+
+    cost = torch.zeros(len(prices), BATTERIES, dtype=torch.float64)
+    for t, target in enumerate(path):
+        left = (STEPS - 1 - t) * HOURS
+        action = action_for_change(batteries, energy, target - energy, HOURS, left)
+        energy, power, wear = step_batteries(batteries, energy, action, HOURS, left)
+        # The schedule is within what a battery can do: it arrives where it was sent.
+        torch.testing.assert_close(energy, target, rtol=0.0, atol=1e-9)
+        cost += wear + power * prices[:, t, None] * HOURS
+
+    optimum = [
+        [
+            optimal_cost(
+                Batteries(**{name: value[[k]] for name, value in vars(batteries).items()}),
+                price.numpy(),
+            )
+            for k in range(BATTERIES)
+        ]
+        for price in prices
+    ]
+    best = torch.tensor(optimum, dtype=torch.float64)
+    assert (best <= 0.0).all()
+    assert (cost >= best - 1e-9).all()
+    assert (cost.sum(dim=0) <= (1.0 - SHORTFALL) * best.sum(dim=0)).all()

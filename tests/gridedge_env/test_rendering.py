@@ -1,0 +1,122 @@
+"""Pictures are hard to test; that they show what they are given is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb as rgb_of
+from matplotlib.figure import Figure
+
+from gridedge_env import PowerFlow, load_feeder
+from gridedge_env.limits import Limits
+from gridedge_env.rendering import OVERLOAD_COLOUR, draw_feeder, to_rgb
+
+
+@pytest.fixture(scope="module")
+def feeder():
+    return load_feeder("ieee123")
+
+
+@pytest.fixture(scope="module")
+def power_flow(feeder):
+    return PowerFlow(feeder)
+
+
+def markers(figure):
+    """(fills (buses, 3), areas (buses,)) of the buses: the largest scatter."""
+    points = max(figure.axes[0].collections[1:], key=lambda found: len(found.get_offsets()))
+    return points.get_facecolors()[:, :3], points.get_sizes(), points.get_offsets()
+
+
+def lines(figure):
+    return figure.axes[0].collections[0]
+
+
+def has_colour(image, colour):
+    wanted = np.round(255 * np.array(rgb_of(colour)))
+    return bool((np.abs(image.astype(float) - wanted).max(axis=2) <= 1).any())
+
+
+def test_a_solved_feeder_is_a_picture(feeder, power_flow):
+    """Hundreds of colours, mostly white paper, and ink in every quarter."""
+    solution = power_flow.solve()
+    loading = solution.branch_current_magnitude[0] / power_flow.branch_rating
+    image = to_rgb(draw_feeder(feeder, solution.voltage[0], loading))
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    assert image.shape[2] == 3
+    assert 0.7 < (image == 255).all(axis=2).mean() < 0.98
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 300
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    for rows in (slice(height), slice(height, None)):
+        for columns in (slice(width), slice(width, None)):
+            assert (image[rows, columns] < 200).any()
+
+
+def test_buses_take_the_colour_of_their_voltage(feeder):
+    """Orange below (more red than blue), violet above (more blue than red), pale in the middle."""
+    nodes = len(feeder.node_names)
+    fills = {v: markers(draw_feeder(feeder, np.full(nodes, v)))[0] for v in (0.94, 0.97, 1.0, 1.06)}
+    assert all(len(np.unique(found, axis=0)) == 1 for found in fills.values())
+    low, lowish, middle, high = (found[0] for found in fills.values())
+    assert low[0] > low[2] + 0.3
+    assert high[2] > high[0] + 0.1
+    assert middle.min() > 0.9
+    assert middle.mean() > lowish.mean() > low.mean()
+
+
+def test_the_worst_phase_counts_and_a_bus_beyond_its_limits_is_larger(feeder):
+    voltage = np.ones(len(feeder.node_names))
+    voltage[feeder.node_names.index("13.2")] = 0.93
+    voltage[feeder.node_names.index("13.3")] = 1.02
+    fills, areas, places = markers(draw_feeder(feeder, voltage))
+    bus = next(bus for bus in feeder.buses if bus.name == "13")
+    (chosen,) = np.flatnonzero(areas == areas.max())
+    assert areas.max() > 2.0 * np.median(areas)
+    assert tuple(places[chosen]) == (bus.x, bus.y)
+    assert fills[chosen][0] > fills[chosen][2] + 0.3
+
+    inside = markers(draw_feeder(feeder, voltage, limits=Limits(0.9, 1.1)))
+    assert len(set(inside[1])) == 1
+
+
+def test_lines_are_as_wide_as_they_are_full_and_red_beyond_the_limit(feeder, power_flow):
+    names = power_flow.branch_names
+    loading = torch.full((len(names),), 0.2)
+    plain = draw_feeder(feeder, None, loading)
+    assert not has_colour(to_rgb(plain), OVERLOAD_COLOUR)
+    ordinary = np.median(lines(plain).get_linewidths())
+    assert max(lines(plain).get_linewidths()) == ordinary
+
+    loading[names.index("line.l115.1")] = 1.4
+    full = draw_feeder(feeder, None, loading)
+    assert has_colour(to_rgb(full), OVERLOAD_COLOUR)
+    assert max(lines(full).get_linewidths()) > 3.0 * ordinary
+
+
+def test_buses_without_coordinates_are_left_out(feeder):
+    placed = [bus for bus in feeder.buses if bus.x is not None]
+    assert len(placed) == len(feeder.buses) - 2  # the stubs behind two open switches
+    assert len(markers(draw_feeder(feeder))[2]) == len(placed)
+
+    bare = replace(feeder, buses=tuple(replace(bus, x=None, y=None) for bus in feeder.buses))
+    with pytest.raises(ValueError, match="feeder: no bus of 'ieee123' has coordinates"):
+        draw_feeder(bare)
+
+
+def test_values_of_the_wrong_length_are_refused(feeder, power_flow):
+    with pytest.raises(ValueError, match=r"voltage: got shape \(3,\), expected \(278,\)"):
+        draw_feeder(feeder, np.ones(3))
+    with pytest.raises(ValueError, match=r"loading: got shape \(1, 2\)"):
+        draw_feeder(feeder, None, torch.ones(1, 2))
+
+
+def test_it_draws_into_axes_of_ones_own(feeder):
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert draw_feeder(feeder, axes=left) is figure
+    assert left.collections
+    assert not right.collections
