@@ -94,7 +94,7 @@ def train() -> None:
 def evaluate() -> None:
     """gradmap-evaluate: the out-of-sample table of a run."""
 
-    def parse(run: RunFolder, days: int = 28, foresight_iterations: int = 300) -> tuple:
+    def parse(run: RunFolder, days: int = 28, foresight_iterations: int = 250) -> tuple:
         """Play a run's policies and the reference controllers on the same days of the test year.
 
         Args:

@@ -91,7 +91,7 @@ def evaluate(
     days: list[int],
     split: str = "test",
     seed: int = 0,
-    foresight_iterations: int = 300,
+    foresight_iterations: int = 250,
     progress: Callable[[str, float], None] = lambda method, share: None,
 ) -> Evaluation:
     """Play the given policies and the reference controllers on the same days.
@@ -106,7 +106,7 @@ def evaluate(
         progress: called with the method at work and the share of it that is done.
     """
     state = simulator.reset(split=split, days=days, seed=seed)
-    rules = {
+    rules: dict[str, Policy] = {
         "idle": Idle(simulator),
         "thermostat": Thermostat(simulator),
         "price_following": PriceFollowing(simulator),
@@ -204,7 +204,7 @@ def load_evaluation(folder: Path) -> Evaluation:
         raise FileNotFoundError(f"{path}: not found, expected after gradmap-evaluate {folder}")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            methods = dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key)
+            methods = dict.fromkeys(key.rpartition("/")[0] for key in arrays if "/" in key)
             episodes = {
                 method: Episode(**{f.name: arrays[f"{method}/{f.name}"] for f in fields(Episode)})
                 for method in methods

@@ -34,6 +34,7 @@ from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
 
 ADAM_BETAS = (0.9, 0.99)
+RAMP_START = 0.02
 # Violations below this do not count in the share of violating steps: rounding of single precision.
 TOLERANCE = 1e-5
 
@@ -45,7 +46,7 @@ class Learner:
     Attributes:
         policies: networks of all agents.
         optimiser: Adam over their weights.
-        duals: multipliers by kind of constraint, (steps, constraints) each: voltage, loading, unbalance.
+        duals: multipliers of voltage, loading and unbalance, (steps, constraints) each.
         iteration: outer iterations done.
         seconds: training time so far.
     """
@@ -66,7 +67,7 @@ class Rollout:
         private: (steps, batch, agents, private entries) observations.
         shared: (steps, batch, shared entries) observations.
         actions: (steps, batch, agents, action_size).
-        device_voltage: (steps, batch, 2 branches) approximate voltages, to start the power flow from.
+        device_voltage: (steps, batch, 2 branches) approximate voltages to start power flows from.
     """
 
     start: SimulatorState
@@ -126,18 +127,24 @@ def iterate(
 
     limits = simulator.options.limits.tightened(config.voltage_margin, config.loading_margin)
     result, gradient, violations = objective_gradient(
-        simulator, rollout, learner.duals, limits, config.quadratic_penalty
+        simulator, rollout, learner.duals, limits, annealed["quadratic_penalty"]
     )
     differentiated = time.perf_counter()
 
     clipped = improve_policies(
-        learner.policies, learner.optimiser, rollout, gradient, annealed["trust_region"], config, random
+        learner.policies,
+        learner.optimiser,
+        rollout,
+        gradient,
+        annealed["trust_region"],
+        config,
+        random,
     )
     predicted, realised = improvement_on_first_day(
-        simulator, learner, rollout, result, gradient, limits, config.quadratic_penalty
+        simulator, learner, rollout, result, gradient, limits, annealed["quadratic_penalty"]
     )
     duals = tuple(
-        ((1.0 - config.dual_leak) * dual + config.dual_step * x.mean(dim=1)).clamp(min=0.0)
+        ((1.0 - config.dual_leak) * dual + annealed["dual_step"] * x.mean(dim=1)).clamp(min=0.0)
         for dual, x in zip(learner.duals, violations, strict=True)
     )
     ended = time.perf_counter()
@@ -203,8 +210,8 @@ def objective_gradient(
     """Simulate a rollout's actions exactly and differentiate J with respect to them.
 
     Returns:
-        The trajectory, dJ/da shaped like the actions, and the violations (steps, batch, constraints)
-        of each kind in units of their scale.
+        The trajectory, dJ/da shaped like the actions, and of each kind the violations (steps,
+        batch, constraints) in units of their scale.
     """
     actions = rollout.actions.clone().requires_grad_()
     result = simulator.simulate(rollout.start, actions, rollout.device_voltage)
@@ -223,9 +230,8 @@ def day_objective(
     """J of each day of a trajectory: (batch,) €."""
     objective = result.cost.sum(dim=(0, 2))
     for dual, x in zip(duals, violations, strict=True):
-        objective = objective + (
-            dual[:, None, :] * x + 0.5 * quadratic_penalty * x * x
-        ).sum(dim=(0, 2))
+        price = dual[:, None, :] + 0.5 * quadratic_penalty * x
+        objective = objective + (price * x).sum(dim=(0, 2))
     return objective
 
 
@@ -255,7 +261,7 @@ def improve_policies(
     outside = torch.zeros((), device=old.device)
     for _ in range(config.epochs):
         order = torch.from_numpy(random.permutation(samples)).to(old.device)
-        for chosen in order.chunk(config.minibatches):
+        for chosen in order.tensor_split(config.minibatches):
             change = policies.act(private[..., chosen], shared[:, chosen]) - old[..., chosen]
             bounded = change.clamp(-trust_region, trust_region)
             earned = slope[..., chosen]
@@ -277,9 +283,10 @@ def improvement_on_first_day(
     limits: Limits,
     quadratic_penalty: float,
 ) -> tuple[float, float]:
-    """How much J of the batch's first day fell, by the gradient and in truth, € (a falling J is > 0).
+    """How much J of the batch's first day fell, by the gradient and in truth, €.
 
-    Where the two part, the trust region is too wide for the fleet's joint curvature.
+    Positive where it fell. Where the two part, the trust region is too wide for the fleet's joint
+    curvature.
     """
     first = _first_day(rollout.start)
     actions = learner.policies.act(
@@ -322,9 +329,12 @@ def _first_day(state: SimulatorState) -> SimulatorState:
 
 
 def _annealed(config: TrainConfig, learner: Learner) -> dict[str, float]:
-    """Trust region and learning rate, falling geometrically with the share of the run that is done."""
+    """What changes, geometrically, with the share of the run that is done."""
     done = progress(config, learner)
+    weight = RAMP_START ** max(0.0, 1.0 - done / config.limit_ramp) if config.limit_ramp else 1.0
     return {
+        "quadratic_penalty": weight * config.quadratic_penalty,
+        "dual_step": weight * config.dual_step,
         "trust_region": config.trust_region
         * (config.final_trust_region / config.trust_region) ** done,
         "learning_rate": config.learning_rate

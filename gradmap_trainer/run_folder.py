@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -67,8 +67,8 @@ def load_learner(
         FileNotFoundError: no checkpoint.
         ValueError: damaged, or it belongs to another configuration, feeder or version.
     """
-    record: dict[str, Any]
-    tensors, record = load_checkpoint(folder)
+    tensors, contents = load_checkpoint(folder)
+    record = cast(dict[str, Any], contents)
     versions = {"torch": str(torch.__version__)} if exact else {}
     check_matches(record, {**_identity(config, simulator), **versions})
     learner = make_learner(config, simulator)

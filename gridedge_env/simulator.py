@@ -247,9 +247,8 @@ class Simulator:
         Raises:
             ValueError: as in `step`.
         """
-        batch = state.day.demand.shape[0]
-        shape = (batch, self.num_agents, self.action_size)
-        check_action(actions, (*(actions.shape[:1] or (1,)), *shape), "actions")
+        steps, batch = max((1, *actions.shape[:1])), state.day.demand.shape[0]
+        check_action(actions, (steps, batch, self.num_agents, self.action_size), "actions")
         begun, outputs, costs = state, [], []
         for action in actions:
             state, output, cost = self._operate(state, action)
@@ -266,8 +265,8 @@ class Simulator:
         """One step of all devices.
 
         Returns:
-            The next state (voltages unchanged), and of every device the power drawn in kW and its cost
-            apart from electricity in €: (batch, agents).
+            The next state (voltages unchanged), and of every device the power drawn in kW and its
+            cost apart from electricity in €: (batch, agents).
         """
         if state.step >= self.steps:
             raise ValueError(f"state: its day is over after {self.steps} steps, expected a reset")
@@ -309,8 +308,8 @@ class Simulator:
             actions: (steps, batch, agents, action_size).
 
         Returns:
-            (steps, batch, agents) kW at each meter, and (steps x batch, 2 branches) kW, then kvar, of
-            all homes at each connection.
+            (steps, batch, agents) kW at each meter, and (steps x batch, 2 branches) kW, then kvar,
+            of all homes at each connection.
         """
         demand = self._steps_of(state, state.day.demand, len(output))
         power = demand + output

@@ -84,12 +84,16 @@ def training_curves(
     unit, seconds_per_unit = _time_unit(metrics["seconds"].iloc[-1])
     time = metrics["seconds"] / seconds_per_unit
     window = max(9, len(metrics) // 25)
+    smooth = metrics[list(columns)].rolling(window, center=True, min_periods=1).median()
     for column, (label, colour) in columns.items():
-        values = metrics[column]
-        axes.plot(time, values, color=colour, alpha=0.25, linewidth=0.7)
-        smooth = values.rolling(window, center=True, min_periods=1).median()
-        axes.plot(time, smooth, color=colour, label=label)
-    if scale == "logarithmic":
+        axes.plot(time, smooth[column], color=colour, label=label)
+    if scale == "linear":  # single iterations may leave the frame, so that the trend can be read
+        axes.margins(y=0.6)
+        axes.autoscale_view()
+        axes.set_autoscaley_on(False)
+    for column, (_, colour) in columns.items():
+        axes.plot(time, metrics[column], color=colour, alpha=0.25, linewidth=0.7, zorder=1.0)
+    if scale == "logarithmic" and (metrics[list(columns)] > 0.0).any(axis=None):
         axes.set_yscale("log", nonpositive="mask")
         axes.yaxis.set_major_formatter(LogFormatter())
         axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.4)))

@@ -26,10 +26,13 @@ def tested_on(run: Run) -> str:
     days = f"{count} days" if count > 1 else "one day"
     days += f" of {SPLIT_YEARS[split]} with the weather of {SITES[split]}"
     if split == "train":
-        return f"The fleet was evaluated on {days}, the year and site of training: it may do worse elsewhere."
+        return (
+            f"The fleet was evaluated on {days}, the year and site of training: it may do worse "
+            "elsewhere."
+        )
     return (
-        f"The fleet was tested on {days} and demand of other homes; it had learned on {SPLIT_YEARS['train']}, "
-        f"{SITES['train']}."
+        f"The fleet was tested on {days} and demand of other homes; it had learned on "
+        f"{SPLIT_YEARS['train']}, {SITES['train']}."
     )
 
 
@@ -72,12 +75,18 @@ def how_this_was_measured(run: Run) -> list[str]:
 
 def _days(run: Run) -> str:
     dates, split = run.evaluation.dates, evaluated_split(run)
+    varied = ""
+    if run.config.get("price_variation"):
+        varied = (
+            ", with the prices of each day scaled at random, so that the costs of the learning "
+            "curves cannot be held against those of the table"
+        )
     return (
         f"{len(dates)} of the {len(run.simulator.days(split).dates)} usable days of "
         f"{SPLIT_YEARS[split]} ({dates[0]} to {dates[-1]}), each of {run.simulator.steps} "
         f"half-hours. Weather was measured in {SITES[split]}, prices are those of the Dutch "
         f"day-ahead auction at the same hours. Training drew its days from {SPLIT_YEARS['train']}, "
-        f"{SITES['train']}."
+        f"{SITES['train']}{varied}."
     )
 
 
@@ -145,7 +154,7 @@ def _foresight(run: Run) -> str:
     shares = [run.table[FLOOR][f"{kind}_steps"] for kind in ("voltage", "loading", "unbalance")]
     text = (
         "the best plan that gradient descent found for each day when everything is known "
-        "beforehand; not proven to be the cheapest."
+        "beforehand; not proven to be the cheapest, so that a longer search may lower it."
     )
     if max(shares) == 0.0:
         return f"{text} It keeps all limits."

@@ -51,10 +51,10 @@ METHODS = {
     ),
 }
 
-# Kinds of limit: what it is to be outside, and a colour that no method has.
+# Kinds of limit: name, and a colour that no method has.
 KINDS = {
-    "voltage": ("voltage out of band", "#5e3c99"),
-    "loading": ("overload", "#b2182b"),
+    "voltage": ("voltage", "#5e3c99"),
+    "loading": ("loading", "#b2182b"),
     "unbalance": ("unbalance", "#35978f"),
 }
 

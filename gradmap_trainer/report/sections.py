@@ -148,7 +148,7 @@ def _below_floor(run: Run) -> str:
         return ""
     return (
         f" Here {' and '.join(cheaper)} cost less than perfect foresight. That can come of limits "
-        "broken, or of a plan that is not quite the best: it was found by a search, without proof."
+        "broken, or of a search for the plan that ended too early: more iterations may help it."
     )
 
 
@@ -183,9 +183,9 @@ def learning(run: Run) -> list[str]:
         page.figure(
             "While it learned",
             "Faint: single iterations. Each draws other days of the training year, so that they "
-            "scatter. Bold: the running median. The price of the limits is the norm of the "
-            "multipliers with which training makes violations dear; it rises while limits are "
-            "broken, and falls when they are kept.",
+            "scatter, and some leave the frame. Bold: the running median. The price of the limits "
+            "is the norm of the multipliers with which training makes violations dear; it rises "
+            "while limits are broken, and falls when they are kept.",
             "a cost that no longer falls, violations near zero, a price that has settled. If a "
             "curve still moves at the end, longer training would help.",
             _draw(run, curves),

@@ -22,16 +22,22 @@ from gridedge_env.state import SimulatorState
 # Planned with this much room to the limits, so that what is left of the violations is inside them.
 VOLTAGE_MARGIN = 0.0005
 LOADING_MARGIN = 0.002
-BATTERY_LEARNING_RATE = 0.01
-LEARNING_RATE = 0.1
+BUSY_STRIDE = 0.04
+IDLE_STRIDE = 0.01
+LEARNING_RATE = 0.2
+FINAL_SHARE_OF_LEARNING_RATE = 0.02
 DUAL_STEP = 20.0
 QUADRATIC_PENALTY = 200.0
+# The limits' weight grows to its full size over this share of the iterations, from this much of it. All at
+# once, every battery would recoil together and only slowly find back: 1.7 % dearer after 300 iterations.
+RAMP_SHARE = 0.5
+RAMP_START = 0.02
 
 
 def perfect_foresight(
     simulator: Simulator,
     state: SimulatorState,
-    iterations: int = 300,
+    iterations: int = 250,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
     """Plan each day.
@@ -53,24 +59,24 @@ def perfect_foresight(
     limits = simulator.options.limits.tightened(VOLTAGE_MARGIN, LOADING_MARGIN)
     batteries = simulator.fleet.counts[0]
     start = _selfish_plan(simulator, state)
-    plan = [x.requires_grad_() for x in (start[:, :, :batteries], start[:, :, batteries:])]
-    optimiser = torch.optim.Adam(
-        [
-            {"params": plan[:1], "lr": BATTERY_LEARNING_RATE},
-            {"params": plan[1:], "lr": LEARNING_RATE},
-        ],
-        betas=(0.9, 0.99),
+    stride = torch.full_like(start[:1], LEARNING_RATE)
+    busy = (start[:, :, :batteries, :1].abs() > 1e-3).any(dim=0, keepdim=True)
+    stride[:, :, :batteries, :1] = torch.where(busy, BUSY_STRIDE, IDLE_STRIDE)
+    moves = torch.zeros_like(start).requires_grad_()
+    optimiser = torch.optim.Adam([moves], lr=1.0, betas=(0.9, 0.99))
+    anneal = torch.optim.lr_scheduler.ExponentialLR(
+        optimiser, FINAL_SHARE_OF_LEARNING_RATE ** (1.0 / iterations)
     )
-    anneal = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.02 ** (1.0 / iterations))
     duals: tuple[Tensor, ...] = ()
     voltage = None
     for iteration in range(iterations):
-        result = simulator.simulate(state, torch.cat(plan, dim=2), voltage)
+        result = simulator.simulate(state, start + stride * moves, voltage)
         voltage = result.solution.device_voltage.unflatten(0, start.shape[:2])
         violations = result.scaled_violations(limits)
         duals = duals or tuple(torch.zeros_like(x) for x in violations)
+        weight = RAMP_START ** max(0.0, 1.0 - iteration / (RAMP_SHARE * iterations))
         objective = result.cost.sum() + sum(
-            (dual * x + 0.5 * QUADRATIC_PENALTY * x * x).sum()
+            (dual * x + 0.5 * weight * QUADRATIC_PENALTY * x * x).sum()
             for dual, x in zip(duals, violations, strict=True)
         )
         optimiser.zero_grad(set_to_none=True)
@@ -78,12 +84,11 @@ def perfect_foresight(
         optimiser.step()
         anneal.step()
         with torch.no_grad():
-            for actions in plan:
-                actions.clamp_(-1.0, 1.0)
+            moves.copy_(((start + stride * moves).clamp(-1.0, 1.0) - start) / stride)
             for dual, x in zip(duals, violations, strict=True):
-                dual.add_(DUAL_STEP * x)
+                dual.add_(weight * DUAL_STEP * x)
         progress(iteration + 1)
-    return torch.cat(plan, dim=2).detach()
+    return (start + stride * moves).detach()
 
 
 def _selfish_plan(simulator: Simulator, state: SimulatorState) -> Tensor:

@@ -58,8 +58,8 @@ def episode(voltage, loading, unbalance, converged, cost=(0.0,)) -> Episode:
 
 
 def test_summary_by_hand():
-    """Four steps: 0.94 pu is 0.01 below 0.95, 1.07 pu is 0.02 above 1.05; the mean of 10 and 13 € is
-    11.50 €; loadings of 1.25 and 1.5 exceed 1; no unbalance exceeds 0.02.
+    """Four steps: 0.94 pu is 0.01 below 0.95, 1.07 pu is 0.02 above 1.05; loadings of 1.25 and 1.5
+    exceed 1; no unbalance exceeds 0.02; the mean of 10 and 13 € is 11.50 €.
     """
     played = episode(
         voltage=[[1.0, 0.94], [1.07, 0.96], [0.95, 1.05], [1.0, 1.0]],
@@ -100,7 +100,7 @@ def test_a_power_flow_without_solution_is_a_voltage_violation():
 
 
 def test_worst_moment_is_the_furthest_outside_among_solved_steps():
-    """1.07 is 0.02 out and 0.94 only 0.01; 0.5 pu is no voltage, for its power flow has no solution."""
+    """1.07 is 0.02 out and 0.94 only 0.01; the power flow that says 0.5 pu has no solution."""
     played = episode([[0.94], [1.07], [0.5]], [0.0] * 3, [0.0] * 3, [True, True, False])
     assert worst_moment(played, Limits()) == (0, 1)
 
@@ -196,9 +196,7 @@ def test_saving_and_loading_changes_nothing(evaluation, tmp_path):
             found = getattr(loaded.episodes[method], field.name)
             np.testing.assert_array_equal(found, getattr(played, field.name), strict=True)
     for name in ("dates", "import_price", "outdoor_temperature", "examples"):
-        np.testing.assert_array_equal(
-            getattr(loaded, name), getattr(evaluation, name), strict=True
-        )
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(evaluation, name), strict=True)
     table = json.loads((tmp_path / SUMMARY_FILE).read_text())
     assert table == {m: summarise(played, Limits()) for m, played in loaded.episodes.items()}
 

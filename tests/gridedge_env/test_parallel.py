@@ -460,5 +460,5 @@ def test_supersuit_wraps_it(env):
     )
     assert isinstance(vector.action_space, gymnasium.spaces.Box)
     vector.reset(seed=1)
-    ends = [vector.step(np.zeros((20, 1), np.float32))[3].sum() for _ in range(STEPS + 1)]
+    ends = [vector.step(np.zeros((20, 1), np.float32))[2].sum() for _ in range(STEPS + 1)]
     assert ends == [0] * (STEPS - 1) + [20, 0]  # two days of ten agents, then the next ones

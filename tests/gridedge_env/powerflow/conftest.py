@@ -1,13 +1,16 @@
-"""A feeder small enough for exhaustive gradient checks, with everything that a load can be."""
+"""IEEE 123, and a feeder small enough for exhaustive gradient checks."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
+import torch
+from torch import Tensor
 
-from gridedge_env.feeder import Feeder
+from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.feeder.model import Bus, Line, LineCode, Load, Source
+from gridedge_env.powerflow import PowerFlow
 
 BASE_KV = 2.4
 
@@ -68,3 +71,24 @@ def small_feeder() -> Feeder:
             Load("lowest", "c", (1,), "wye", "constant_power", 2.4, 30.0, 9.0, vlow_pu=0.92),
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def ieee123() -> Feeder:
+    return load_feeder("ieee123")
+
+
+@pytest.fixture(scope="session")
+def power_flow(ieee123: Feeder) -> PowerFlow:
+    return PowerFlow(ieee123)
+
+
+@pytest.fixture(scope="session")
+def powers(power_flow: PowerFlow) -> Tensor:
+    """(6, loads): nominal, none, feeding in, and each load at random between -0.5 and 2.5."""
+    random = torch.Generator().manual_seed(0)
+    scale = -0.5 + 3.0 * torch.rand(
+        6, len(power_flow.injection_names), generator=random, dtype=torch.float64
+    )
+    scale[:3] = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64)[:, None]
+    return scale * power_flow.nominal_power

@@ -79,6 +79,7 @@ def test_nearly_as_good_as_the_optimum(batteries: Batteries, prices: torch.Tenso
     torch.testing.assert_close(path[-1], energy)
 
     cost = torch.zeros(len(prices), BATTERIES, dtype=torch.float64)
+    used = []
     for t, target in enumerate(path):
         left = (STEPS - 1 - t) * HOURS
         action = action_for_change(batteries, energy, target - energy, HOURS, left)
@@ -86,6 +87,10 @@ def test_nearly_as_good_as_the_optimum(batteries: Batteries, prices: torch.Tenso
         # The schedule is within what a battery can do: it arrives where it was sent.
         torch.testing.assert_close(energy, target, rtol=0.0, atol=1e-9)
         cost += wear + power * prices[:, t, None] * HOURS
+        used.append(power / batteries.maximum_power)
+    # All of the power, up to a level: a fourteenth in, a fifteenth out.
+    assert torch.stack(used).max() == pytest.approx(1.0)
+    assert -1.0 <= torch.stack(used).min() < -14 / 15
 
     optimum = [
         [

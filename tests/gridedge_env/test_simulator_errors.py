@@ -1,0 +1,108 @@
+"""What the simulator refuses: each message names the field, what came and what was expected."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from gridedge_env import Simulator, make_simulator
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"colour": "red"}, "options: unknown option 'colour', expected one of seed, source_"),
+        ({"num_agents": 0}, "num_agents: got 0, expected a whole number of at least 1"),
+        ({"num_agents": -3}, "num_agents: got -3"),
+        ({"num_agents": True}, "num_agents: got True"),
+        ({"num_agents": 2.5}, "num_agents: got 2.5"),
+        ({"num_agents": "3"}, "num_agents: got '3'"),
+        ({"feeder": "ieee124"}, "feeder: unknown 'ieee124', expected one of ieee123"),
+        ({"device": "nonsense"}, "device: got 'nonsense', expected 'cpu' or a device of this"),
+        ({"dtype": torch.float16}, "dtype: got torch.float16"),
+        ({"seed": -1}, "seed: got -1, expected a whole number of at least 0"),
+        ({"seed": 0.5}, "seed: got 0.5"),
+        ({"source_voltage": 0.0}, "source_voltage: got 0.0, expected a positive number"),
+        ({"source_voltage": math.nan}, "source_voltage: got nan"),
+        ({"source_voltage": "1"}, "source_voltage: got '1'"),
+        ({"home_scale": -1.0}, "home_scale: got -1.0"),
+        ({"home_scale": math.inf}, "home_scale: got inf"),
+        ({"penalty": -1.0}, "penalty: got -1.0, expected a number of at least 0"),
+        ({"penalty": math.nan}, "penalty: got nan"),
+        ({"neutral_taps": "no"}, "neutral_taps: got 'no', expected True or False"),
+        ({"reactive_power": 1}, "reactive_power: got 1, expected True or False"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_simulator(**arguments)
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    missing = f"cuda:{torch.cuda.device_count()}"
+    with pytest.raises(ValueError, match=f"device: got '{missing}', expected 'cpu' or a device"):
+        make_simulator(num_agents=3, device=missing)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size: got 0, expected a whole number of at least 1"),
+        ({"batch_size": 1.5}, "batch_size: got 1.5"),
+        ({"split": "holdout"}, "split: got 'holdout', expected one of 'train', 'validation', 'te"),
+        ({"seed": -1}, "seed: got -1"),
+        ({"days": []}, r"days: got \[\], expected rows from 0 to 361"),
+        ({"days": [0, 362]}, r"days: got \[0, 362\], expected rows from 0 to 361"),
+        ({"days": [-1]}, "days: got -1"),
+        ({"days": [0.5]}, "days: got 0.5"),
+    ],
+)
+def test_what_cannot_be_reset_is_refused(
+    simulator: Simulator, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        simulator.reset(**arguments)
+
+
+def test_what_cannot_be_done_is_refused(simulator: Simulator) -> None:
+    state = simulator.reset(batch_size=2)
+    action = torch.zeros(2, 12, 1, dtype=torch.float64)
+    for wrong in (action[:1], action[:, 1:], action[..., 0], action.repeat(1, 1, 2), action[0]):
+        expected = rf"action: got shape \({', '.join(map(str, wrong.shape))}\), expected \(2, 12, 1"
+        with pytest.raises(ValueError, match=expected):
+            simulator.step(state, wrong)
+    for bad in (math.nan, math.inf):
+        action[1, 3] = bad
+        with pytest.raises(ValueError, match="action: contains NaN or infinity, expected numbers"):
+            simulator.step(state, action)
+        with pytest.raises(ValueError, match="actions: contains NaN or infinity"):
+            simulator.simulate(state, action[None])
+    for wrong in (action, action[None, :1], action[None, None]):
+        with pytest.raises(ValueError, match=r"actions: got shape .*, expected \(\d+, 2, 12, 1\)"):
+            simulator.simulate(state, wrong)
+
+
+def test_no_step_after_midnight(simulator: Simulator) -> None:
+    state = replace(simulator.reset(), step=47)
+    action = torch.zeros(1, 12, 1, dtype=torch.float64)
+    over, _ = simulator.step(state, action)
+    assert simulator.observe(over).isfinite().all()
+    for call in (
+        lambda: simulator.step(over, action),
+        lambda: simulator.glance(over, action),
+        lambda: simulator.simulate(state, action.expand(2, -1, -1, -1)),
+    ):
+        with pytest.raises(ValueError, match="state: its day is over after 48 steps, expected a r"):
+            call()
+
+
+def test_no_steps_at_all_are_refused(simulator: Simulator) -> None:
+    state = simulator.reset()
+    with pytest.raises(ValueError, match="actions: got shape"):
+        simulator.simulate(state, torch.zeros(0, 1, 12, 1, dtype=torch.float64))
+    with pytest.raises(ValueError, match="actions: got shape"):
+        simulator.simulate(state, torch.tensor(0.0))
