@@ -94,20 +94,23 @@ def train() -> None:
 def evaluate() -> None:
     """gradmap-evaluate: the out-of-sample table of a run."""
 
-    def parse(run: RunFolder, days: int = 28, foresight_iterations: int = 250) -> tuple:
+    def parse(
+        run: RunFolder, days: int = 28, foresight_iterations: int = 200, device: str = "cpu"
+    ) -> tuple:
         """Play a run's policies and the reference controllers on the same days of the test year.
 
         Args:
             run: folder of the run.
             days: number of days, spread evenly over the year.
             foresight_iterations: effort of the perfect-foresight optimum; 0 leaves it out.
+            device: where to compute: "cpu", "cuda", ...
         """
-        return run, days, foresight_iterations
+        return run, days, foresight_iterations, device
 
     with _mistakes("gradmap-evaluate"):
-        run, count, iterations = tyro.cli(parse)
+        run, count, iterations, device = tyro.cli(parse)
         check_whole_number(iterations, 0, "foresight_iterations")
-        config, simulator, learner = load_policies(run)
+        config, simulator, learner = load_policies(run, device)
         days = evaluation_days(simulator, "test", count)
     _evaluate(Console(), config, simulator, learner, days, run, iterations)
 
@@ -155,7 +158,7 @@ def report() -> None:
 
     with _mistakes("gradmap-report"):
         run = tyro.cli(parse)
-        simulator = load_config(run).make_simulator()
+        simulator = replace(load_config(run), device="cpu").make_simulator()
         _report(Console(), run, simulator)
 
 

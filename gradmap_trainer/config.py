@@ -44,7 +44,6 @@ NUMBERS = {
     "dual_step": _NOT_NEGATIVE,
     "dual_leak": _SHARE,
     "quadratic_penalty": _NOT_NEGATIVE,
-    "limit_ramp": ("a share from 0 to 1", lambda value: 0.0 <= value <= 1.0),
     # Half of the voltage band: beyond it no operating point would be left.
     "voltage_margin": ("0 to below 0.05 pu", lambda value: 0.0 <= value < 0.05),
     "loading_margin": _SHARE,
@@ -78,7 +77,6 @@ class TrainConfig:
         dual_step: multiplier gained per unit of violation and iteration.
         dual_leak: share of every multiplier lost per iteration.
         quadratic_penalty: € per unit of violation squared.
-        limit_ramp: share of the run over which the limits' weight grows to its full size.
         voltage_margin: pu that training stays inside the voltage limits.
         loading_margin: share of rating that training stays below it.
         rollout_sweeps: sweeps of the power flow per step from which agents read their meters in
@@ -96,31 +94,30 @@ class TrainConfig:
     num_agents: int = 1000
     seed: int = 0
     device: str = "cpu"
-    iterations: int = 230
+    iterations: int = 250
     seconds: float | None = None
     batch_days: int = 16
     price_variation: float = 0.5
     minibatches: int = 16
     epochs: int = 1
     hidden_sizes: tuple[int, ...] = (16, 16)
-    learning_rate: float = 6e-3
+    learning_rate: float = 1.2e-2
     final_learning_rate: float = 1.2e-3
-    trust_region: float = 0.03
+    trust_region: float = 0.08
     final_trust_region: float = 0.003
     dual_initial: float = 0.5
     dual_step: float = 50.0
     dual_leak: float = 0.05
     quadratic_penalty: float = 100.0
-    limit_ramp: float = 0.3
-    voltage_margin: float = 0.008
-    loading_margin: float = 0.08
+    voltage_margin: float = 0.012
+    loading_margin: float = 0.12
     rollout_sweeps: int = 2
     source_voltage: float = 1.0
     home_scale: float | None = None
     reactive_power: bool = False
     checkpoint_seconds: float = 20.0
     evaluation_days: int = 28
-    foresight_iterations: int = 250
+    foresight_iterations: int = 200
 
     def __post_init__(self) -> None:
         for name, least in WHOLE_NUMBERS.items():

@@ -17,16 +17,14 @@ import numpy as np
 import torch
 
 import gridedge_env
+from gradmap_trainer.policies import REST_BAND
 from gridedge_env.observation import OBSERVATION_BOUND, ObservationField
 
 if TYPE_CHECKING:
     import onnx
 
-# ONNX's names of the activations of `gradmap_trainer.policies`.
-HIDDEN_ACTIVATION = "Tanh"
-OUTPUT_ACTIVATION = "Tanh"
 
-# Old enough for the runtimes of embedded devices, new enough for every operator used (Gemm, Tanh).
+# Old enough for the runtimes of embedded devices, new enough for every operator used.
 OPSET_VERSION = 13
 FORMAT_VERSION = 8
 
@@ -81,23 +79,26 @@ def export_policies(
 def _policy_model(
     layers: Sequence[tuple[np.ndarray, np.ndarray]], metadata: dict[str, str]
 ) -> onnx.ModelProto:
-    """Return one agent's network: a matrix product, a bias and an activation per layer."""
+    """Return one agent's network: the layers of `Policies` and the head `to_action`."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
-    nodes, initialisers = [], []
+    nodes, constants = [], {"least": np.float32(-1.0), "most": np.float32(1.0)}
     values = "observation"
     for number, (weight, bias) in enumerate(layers):
-        last = number == len(layers) - 1
-        activated = "action" if last else f"hidden_{number}"
-        parameters = [f"weight_{number}", f"bias_{number}"]
-        nodes.append(helper.make_node("Gemm", [values, *parameters], [f"sum_{number}"]))
-        activation = OUTPUT_ACTIVATION if last else HIDDEN_ACTIVATION
-        nodes.append(helper.make_node(activation, [f"sum_{number}"], [activated]))
-        initialisers += [
-            numpy_helper.from_array(array, name)
-            for array, name in zip((weight, bias), parameters, strict=True)
-        ]
-        values = activated
+        names = [f"weight_{number}", f"bias_{number}"]
+        constants |= dict(zip(names, (weight, bias), strict=True))
+        nodes.append(helper.make_node("Gemm", [values, *names], [f"sum_{number}"]))
+        values = f"sum_{number}"
+        if number < len(layers) - 1:
+            nodes.append(helper.make_node("Tanh", [values], [f"hidden_{number}"]))
+            values = f"hidden_{number}"
+    nodes += [
+        helper.make_node("Shrink", [values], ["rested"], bias=REST_BAND, lambd=REST_BAND),
+        helper.make_node("Clip", ["rested", "least", "most"], ["action"]),
+    ]
+    initialisers = [
+        numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()
+    ]
     sizes = {"observation": layers[0][0].shape[0], "action": layers[-1][0].shape[1]}
     observation, action = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])

@@ -27,14 +27,13 @@ import torch
 from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.policies import Policies
+from gradmap_trainer.policies import Policies, to_leaning_action
 from gridedge_env.limits import Limits
 from gridedge_env.scenarios import Variation
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
 
 ADAM_BETAS = (0.9, 0.99)
-RAMP_START = 0.02
 # Violations below this do not count in the share of violating steps: rounding of single precision.
 TOLERANCE = 1e-5
 
@@ -66,14 +65,14 @@ class Rollout:
         start: the days at midnight.
         private: (steps, batch, agents, private entries) observations.
         shared: (steps, batch, shared entries) observations.
-        actions: (steps, batch, agents, action_size).
+        outputs: (steps, batch, agents, action_size) of the networks.
         device_voltage: (steps, batch, 2 branches) approximate voltages to start power flows from.
     """
 
     start: SimulatorState
     private: Tensor
     shared: Tensor
-    actions: Tensor
+    outputs: Tensor
     device_voltage: Tensor
 
 
@@ -127,7 +126,7 @@ def iterate(
 
     limits = simulator.options.limits.tightened(config.voltage_margin, config.loading_margin)
     result, gradient, violations = objective_gradient(
-        simulator, rollout, learner.duals, limits, annealed["quadratic_penalty"]
+        simulator, rollout, learner.duals, limits, config.quadratic_penalty
     )
     differentiated = time.perf_counter()
 
@@ -141,10 +140,10 @@ def iterate(
         random,
     )
     predicted, realised = improvement_on_first_day(
-        simulator, learner, rollout, result, gradient, limits, annealed["quadratic_penalty"]
+        simulator, learner, rollout, result, gradient, limits, config.quadratic_penalty
     )
     duals = tuple(
-        ((1.0 - config.dual_leak) * dual + annealed["dual_step"] * x.mean(dim=1)).clamp(min=0.0)
+        ((1.0 - config.dual_leak) * dual + config.dual_step * x.mean(dim=1)).clamp(min=0.0)
         for dual, x in zip(learner.duals, violations, strict=True)
     )
     ended = time.perf_counter()
@@ -194,9 +193,9 @@ def roll_out(
     start, seen = state, []
     while state.step < simulator.steps:
         private, shared = simulator.observe_parts(state)
-        action = policies(private, shared)
-        state = simulator.glance(state, action, sweeps)
-        seen.append((private, shared, action, state.device_voltage))
+        output = policies.outputs(private.permute(1, 2, 0), shared.T).permute(2, 0, 1)
+        state = simulator.glance(state, to_leaning_action(output), sweeps)
+        seen.append((private, shared, output, state.device_voltage))
     return Rollout(start, *(torch.stack(parts) for parts in zip(*seen, strict=True)))
 
 
@@ -213,11 +212,14 @@ def objective_gradient(
         The trajectory, dJ/da shaped like the actions, and of each kind the violations (steps,
         batch, constraints) in units of their scale.
     """
-    actions = rollout.actions.clone().requires_grad_()
+    actions = to_leaning_action(rollout.outputs).requires_grad_()
     result = simulator.simulate(rollout.start, actions, rollout.device_voltage)
     violations = result.scaled_violations(limits)
     objective = day_objective(result, violations, duals, quadratic_penalty).mean()
     (gradient,) = torch.autograd.grad(objective, actions)
+    # Rest passes the gradient on; the ends of the range do not pull further out.
+    beyond = ((actions >= 1.0) & (gradient < 0.0)) | ((actions <= -1.0) & (gradient > 0.0))
+    gradient = torch.where(beyond, 0.0, gradient)
     return result, gradient, tuple(x.detach() for x in violations)
 
 
@@ -252,7 +254,7 @@ def improve_policies(
     # Samples innermost: (agents, entries, samples).
     private = rollout.private.flatten(0, 1).permute(1, 2, 0)
     shared = rollout.shared.flatten(0, 1).T
-    old = rollout.actions.flatten(0, 1).permute(1, 2, 0)
+    old = rollout.outputs.flatten(0, 1).permute(1, 2, 0)
     slope = gradient.flatten(0, 1).permute(1, 2, 0)
     scale = slope.square().mean(dim=(1, 2), keepdim=True).sqrt()
     slope = slope / scale.clamp(min=torch.finfo(slope.dtype).tiny)
@@ -262,7 +264,7 @@ def improve_policies(
     for _ in range(config.epochs):
         order = torch.from_numpy(random.permutation(samples)).to(old.device)
         for chosen in order.tensor_split(config.minibatches):
-            change = policies.act(private[..., chosen], shared[:, chosen]) - old[..., chosen]
+            change = policies.outputs(private[..., chosen], shared[:, chosen]) - old[..., chosen]
             bounded = change.clamp(-trust_region, trust_region)
             earned = slope[..., chosen]
             loss = torch.maximum(earned * change, earned * bounded).sum() / len(chosen)
@@ -289,19 +291,18 @@ def improvement_on_first_day(
     curvature.
     """
     first = _first_day(rollout.start)
-    actions = learner.policies.act(
+    outputs = learner.policies.outputs(
         rollout.private[:, 0].permute(1, 2, 0), rollout.shared[:, 0].T
     ).permute(2, 0, 1)[:, None]
-    predicted = -(gradient[:, :1] * (actions - rollout.actions[:, :1])).sum() * len(
-        rollout.actions[0]
-    )
+    days = rollout.outputs.shape[1]  # J, and so its gradient, is a mean over them
+    predicted = -days * (gradient[:, :1] * (outputs - rollout.outputs[:, :1])).sum()
 
     def objective(trajectory: Result, day: slice) -> Tensor:
         violations = tuple(x[:, day] for x in trajectory.scaled_violations(limits))
         cost = replace(trajectory, cost=trajectory.cost[:, day])
         return day_objective(cost, violations, learner.duals, quadratic_penalty)
 
-    after = simulator.simulate(first, actions, rollout.device_voltage[:, :1])
+    after = simulator.simulate(first, to_leaning_action(outputs), rollout.device_voltage[:, :1])
     realised = objective(result, slice(0, 1)) - objective(after, slice(0, 1))
     return float(predicted), float(realised)
 
@@ -329,12 +330,9 @@ def _first_day(state: SimulatorState) -> SimulatorState:
 
 
 def _annealed(config: TrainConfig, learner: Learner) -> dict[str, float]:
-    """What changes, geometrically, with the share of the run that is done."""
+    """Trust region and learning rate: both fall geometrically with the share of the run done."""
     done = progress(config, learner)
-    weight = RAMP_START ** max(0.0, 1.0 - done / config.limit_ramp) if config.limit_ramp else 1.0
     return {
-        "quadratic_penalty": weight * config.quadratic_penalty,
-        "dual_step": weight * config.dual_step,
         "trust_region": config.trust_region
         * (config.final_trust_region / config.trust_region) ** done,
         "learning_rate": config.learning_rate

@@ -18,6 +18,28 @@ from torch import Tensor, nn
 OUTPUT_INITIAL_SCALE = 0.05
 
 
+# Outputs up to this size are rest: action 0. Where moving does not pay, a network that could only
+# come near zero would wear its battery out.
+REST_BAND = 0.3
+# In training, rest leans this far to the side of the output, to feel what moving there would earn.
+LEANING = 1e-4
+
+
+def to_action(output: Tensor) -> Tensor:
+    """Actions for outputs of the networks, of any shape: rest around 0, then linear, within ±1."""
+    return (output - output.clamp(-REST_BAND, REST_BAND)).clamp(-1.0, 1.0)
+
+
+def to_leaning_action(output: Tensor) -> Tensor:
+    """As `to_action`, but a hair off rest.
+
+    Where a battery does best at rest, moving loses on either side. At rest itself it has one
+    gradient, which would drive it over one edge; a hair off, each side drives it back.
+    """
+    action = to_action(output)
+    return torch.where(action == 0.0, LEANING * output.sign(), action)
+
+
 class Policies(nn.Module):
     """Perceptrons of all agents; a `gridedge_env.reference.Policy`.
 
@@ -68,18 +90,17 @@ class Policies(nn.Module):
 
     def forward(self, private: Tensor, shared: Tensor) -> Tensor:
         """Actions for a batch of observations; see `Policy` for the shapes."""
-        actions = self.act(private.permute(1, 2, 0), shared.T)
-        return actions.permute(2, 0, 1)
+        return to_action(self.outputs(private.permute(1, 2, 0), shared.T).permute(2, 0, 1))
 
-    def act(self, private: Tensor, shared: Tensor) -> Tensor:
-        """Actions with samples innermost.
+    def outputs(self, private: Tensor, shared: Tensor) -> Tensor:
+        """Outputs of the networks, not yet actions, with samples innermost.
 
         Args:
             private: (agents, private entries, samples).
             shared: (shared entries, samples).
 
         Returns:
-            (agents, action_size, samples) in (-1, 1).
+            (agents, action_size, samples).
         """
         agents, units, entries = self.shared_weight.shape
         from_shared = (self.shared_weight.view(agents * units, entries) @ shared).view(
@@ -88,8 +109,9 @@ class Policies(nn.Module):
         first = torch.baddbmm(from_shared, self.private_weight, private)
         activation = (first + self.biases[0]).tanh()
         for weight, bias in zip(self.weights, list(self.biases)[1:], strict=True):
-            activation = torch.baddbmm(bias, weight, activation).tanh()
-        return activation
+            output = torch.baddbmm(bias, weight, activation)
+            activation = output.tanh()
+        return output
 
     def layers(self) -> tuple[list[Tensor], list[Tensor]]:
         """Weights (agents, fan in, fan out) and biases (agents, fan out) of all layers in order."""

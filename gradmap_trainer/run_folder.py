@@ -60,8 +60,8 @@ def load_learner(
         config: of the run that is to go on.
         simulator: its case.
         folder: where the checkpoints are.
-        exact: refuse another PyTorch version too, whose bits may differ; for use of the policies
-            alone that does not matter.
+        exact: refuse another PyTorch version or device too, whose bits may differ; for use of the
+            policies alone that does not matter.
 
     Raises:
         FileNotFoundError: no checkpoint.
@@ -69,8 +69,12 @@ def load_learner(
     """
     tensors, contents = load_checkpoint(folder)
     record = cast(dict[str, Any], contents)
-    versions = {"torch": str(torch.__version__)} if exact else {}
-    check_matches(record, {**_identity(config, simulator), **versions})
+    expected = _identity(config, simulator)
+    if exact:
+        expected["torch"] = str(torch.__version__)
+    else:
+        del expected["config"]["device"]
+    check_matches(record, expected)
     learner = make_learner(config, simulator)
     learner.policies.load_state_dict(_below(tensors, "policies."))
     moments: dict[int, dict[str, torch.Tensor]] = {}
@@ -86,14 +90,18 @@ def load_learner(
     )
 
 
-def load_policies(folder: Path) -> tuple[TrainConfig, Simulator, Learner]:
+def load_policies(folder: Path, device: str = "cpu") -> tuple[TrainConfig, Simulator, Learner]:
     """A finished or interrupted run, ready to be evaluated or exported.
+
+    Args:
+        folder: of the run.
+        device: where to, whatever the run was trained on.
 
     Raises:
         FileNotFoundError: no run in the folder.
         ValueError: what is there is not a run, or damaged.
     """
-    config = load_config(folder)
+    config = replace(load_config(folder), device=device)
     simulator = config.make_simulator()
     return config, simulator, load_learner(config, simulator, folder, exact=False)
 

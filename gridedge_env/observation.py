@@ -73,6 +73,11 @@ def observation_fields() -> tuple[ObservationField, ...]:
             ObservationField(f"price_ahead_{a}_{b}", "€/kWh above now", 0.0, PRICE_SCALE)
             for a, b in PRICE_BLOCKS
         ),
+        ObservationField(
+            "price_rank_ahead", "share of the rest of the day that is cheaper", 0.5, 0.5
+        ),
+        ObservationField("price_minimum_ahead", "€/kWh above now", 0.0, PRICE_SCALE),
+        ObservationField("price_maximum_ahead", "€/kWh above now", 0.0, PRICE_SCALE),
     ]
     weather = [
         ObservationField("outdoor_temperature", "°C", 10.0, 10.0),
@@ -106,6 +111,7 @@ def shared_observations(days: DayTable, tariff: Tariff) -> Tensor:
         price.amin(dim=1, keepdim=True),
         price.amax(dim=1, keepdim=True),
         *(_ahead(price, a, b) - price for a, b in PRICE_BLOCKS),
+        *_against_the_rest_of_the_day(price),
         temperature,
         *(_ahead(temperature, a, b) - temperature for a, b in TEMPERATURE_BLOCKS),
     ]
@@ -113,6 +119,21 @@ def shared_observations(days: DayTable, tariff: Tariff) -> Tensor:
     return torch.stack(
         [field.entry(x.expand_as(price)) for field, x in zip(shared, values, strict=True)], dim=-1
     )
+
+
+def _against_the_rest_of_the_day(price: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where a price stands among those from now to midnight: all (days, steps).
+
+    Returns:
+        The share of them that is cheaper, the least and the greatest of them, less the price itself.
+    """
+    steps = price.shape[1]
+    to_come = torch.ones(steps, steps, device=price.device, dtype=torch.bool).triu()
+    difference = price[:, None, :] - price[:, :, None]
+    cheaper = ((difference < 0.0) & to_come).sum(dim=2) / to_come.sum(dim=1)
+    least = difference.where(to_come, torch.inf).amin(dim=2)
+    greatest = difference.where(to_come, -torch.inf).amax(dim=2)
+    return cheaper, least, greatest
 
 
 def _ahead(values: Tensor, first: int, last: int) -> Tensor:

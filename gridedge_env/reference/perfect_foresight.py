@@ -21,23 +21,23 @@ from gridedge_env.state import SimulatorState
 
 # Planned with this much room to the limits, so that what is left of the violations is inside them.
 VOLTAGE_MARGIN = 0.0005
-LOADING_MARGIN = 0.002
+LOADING_MARGIN = 0.003
 BUSY_STRIDE = 0.04
 IDLE_STRIDE = 0.01
 LEARNING_RATE = 0.2
 FINAL_SHARE_OF_LEARNING_RATE = 0.02
-DUAL_STEP = 20.0
-QUADRATIC_PENALTY = 200.0
+DUAL_STEP = 60.0
+QUADRATIC_PENALTY = 400.0
 # The limits' weight grows to its full size over this share of the iterations, from this much of it. All at
 # once, every battery would recoil together and only slowly find back: 1.7 % dearer after 300 iterations.
-RAMP_SHARE = 0.5
+RAMP_SHARE = 0.4
 RAMP_START = 0.02
 
 
 def perfect_foresight(
     simulator: Simulator,
     state: SimulatorState,
-    iterations: int = 250,
+    iterations: int = 200,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
     """Plan each day.

@@ -14,6 +14,7 @@ import torch
 
 import gridedge_env
 from gradmap_trainer.export import export_policies
+from gradmap_trainer.policies import to_action
 from gridedge_env.observation import OBSERVATION_BOUND, ObservationField
 
 AGENTS = ["battery_0", "heat_pump_0", "generator_0"]
@@ -43,7 +44,9 @@ def test_exported_actions_equal_the_trainers(tmp_path, layers, batch_size):
     observation = torch.randn(len(AGENTS), batch_size, len(FIELDS))
     values = observation
     for weight, bias in zip(weights, biases, strict=True):
-        values = torch.tanh(torch.baddbmm(bias[:, None], values, weight))
+        output = torch.baddbmm(bias[:, None], values, weight)
+        values = torch.tanh(output)
+    actions = to_action(output)
 
     paths = export_policies(weights, biases, FIELDS, AGENTS, tmp_path / "policies")
 
@@ -53,7 +56,7 @@ def test_exported_actions_equal_the_trainers(tmp_path, layers, batch_size):
         (action,) = session.run(["action"], {"observation": observation[index].numpy()})
         # Sums of 16 products of size ~1 differ by some 16 roundings of 6e-8, and three layers with
         # gains of about 4 carry them on: 16 · 6e-8 · 4² ≈ 2e-5.
-        np.testing.assert_allclose(action, values[index].numpy(), rtol=0, atol=2e-5)
+        np.testing.assert_allclose(action, actions[index].numpy(), rtol=0, atol=2e-5)
 
 
 def test_parameters_on_which_gradients_are_asked_export_too(tmp_path, layers):

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from gradmap_trainer.policies import Policies
+from gradmap_trainer.policies import (
+    LEANING,
+    REST_BAND,
+    Policies,
+    to_action,
+    to_leaning_action,
+)
 
 AGENTS, PRIVATE, SHARED, ACTIONS, BATCH = 5, 3, 7, 2, 4
 
@@ -38,8 +44,10 @@ def one_by_one(policies: Policies, private: Tensor, shared: Tensor) -> Tensor:
     for agent in range(AGENTS):
         activation = torch.cat((private[:, agent], shared), dim=-1)
         for weight, bias in zip(weights, biases, strict=True):
-            activation = torch.nn.functional.linear(activation, weight[agent].T, bias[agent]).tanh()
-        actions[:, agent] = activation
+            output = torch.nn.functional.linear(activation, weight[agent].T, bias[agent])
+            activation = output.tanh()
+        rested = torch.nn.functional.softshrink(output, REST_BAND)
+        actions[:, agent] = torch.nn.functional.hardtanh(rested)
     return actions
 
 
@@ -86,10 +94,19 @@ def test_an_agent_reads_its_own_private_entries_and_the_shared_ones():
 def test_samples_innermost_or_outermost_is_the_same():
     policies = random_weights(make())
     private, shared = observations()
-    actions = policies.act(private.permute(1, 2, 0), shared.T)
-    assert actions.shape == (AGENTS, ACTIONS, BATCH)
+    outputs = policies.outputs(private.permute(1, 2, 0), shared.T)
+    assert outputs.shape == (AGENTS, ACTIONS, BATCH)
     assert policies(private, shared).shape == (BATCH, AGENTS, ACTIONS)
-    assert torch.equal(policies(private, shared), actions.permute(2, 0, 1))
+    assert torch.equal(policies(private, shared), to_action(outputs.permute(2, 0, 1)))
+
+
+def test_actions_rest_around_zero_and_reach_both_ends():
+    """Band 0.2: 0.2 -> 0, 0.7 -> 0.5, 1.2 and beyond -> 1, and the same below zero."""
+    output = torch.tensor([-9.0, -0.7, -0.2, -0.1, 0.0, 0.1, 0.2, 0.7, 1.2, 9.0])
+    expected = torch.tensor([-1.0, -0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0])
+    torch.testing.assert_close(to_action(output), expected)
+    leaning = torch.tensor([-1.0, -0.5, *[-LEANING] * 2, 0.0, *[LEANING] * 2, 0.5, 1.0, 1.0])
+    torch.testing.assert_close(to_leaning_action(output), leaning)
 
 
 def test_layers_have_the_shapes_of_an_export():

@@ -133,8 +133,8 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path, whole_r
 
 
 def test_a_damaged_checkpoint_costs_one_interval(tmp_path, whole_run, simulator):
-    """The newest is of iteration 4; the one before it is of iteration 4 as well or of 3."""
-    config = replace(SMALL, run=str(tmp_path / "run"))
+    """The newest is of iteration 4, the one before it of iteration 3; the log has four rows."""
+    config = replace(SMALL, run=str(tmp_path / "run"), checkpoint_seconds=1e6)
     folder, _ = run(config, simulator, 3)
     run(config, simulator, 1)
     newest = (folder / LATEST).read_bytes()
