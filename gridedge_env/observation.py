@@ -130,7 +130,7 @@ def _against_the_rest_of_the_day(price: Tensor) -> tuple[Tensor, Tensor, Tensor]
     steps = price.shape[1]
     to_come = torch.ones(steps, steps, device=price.device, dtype=torch.bool).triu()
     difference = price[:, None, :] - price[:, :, None]
-    cheaper = ((difference < 0.0) & to_come).sum(dim=2) / to_come.sum(dim=1)
+    cheaper = ((difference < 0.0) & to_come).to(price.dtype).sum(dim=2) / to_come.sum(dim=1)
     least = difference.where(to_come, torch.inf).amin(dim=2)
     greatest = difference.where(to_come, -torch.inf).amax(dim=2)
     return cheaper, least, greatest

@@ -62,7 +62,8 @@ def test_exported_actions_equal_the_trainers(tmp_path, layers, batch_size):
 def test_parameters_on_which_gradients_are_asked_export_too(tmp_path, layers):
     weights, biases = ([tensor.double().requires_grad_() for tensor in part] for part in layers)
     (path, *_) = export_policies(weights, biases, FIELDS, AGENTS, tmp_path)
-    first = onnx.numpy_helper.to_array(onnx.load(path).graph.initializer[0])
+    constants = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
+    first = onnx.numpy_helper.to_array(constants["weight_0"])
     np.testing.assert_array_equal(first, layers[0][0][0].numpy())
 
 

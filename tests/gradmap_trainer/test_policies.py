@@ -101,11 +101,13 @@ def test_samples_innermost_or_outermost_is_the_same():
 
 
 def test_actions_rest_around_zero_and_reach_both_ends():
-    """Band 0.2: 0.2 -> 0, 0.7 -> 0.5, 1.2 and beyond -> 1, and the same below zero."""
-    output = torch.tensor([-9.0, -0.7, -0.2, -0.1, 0.0, 0.1, 0.2, 0.7, 1.2, 9.0])
-    expected = torch.tensor([-1.0, -0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0])
+    """Up to the band 0, half beyond it 0.5, one and more beyond it 1, and the same below zero."""
+    positive = torch.tensor([0.5 * REST_BAND, REST_BAND, REST_BAND + 0.5, REST_BAND + 1.0, 9.0])
+    output = torch.cat((-positive, torch.zeros(1), positive))
+    expected = torch.tensor([0.0, 0.0, -0.5, -1.0, -1.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.0])
     torch.testing.assert_close(to_action(output), expected)
-    leaning = torch.tensor([-1.0, -0.5, *[-LEANING] * 2, 0.0, *[LEANING] * 2, 0.5, 1.0, 1.0])
+    leaning = expected.clone()
+    leaning[[0, 1, 6, 7]] = torch.tensor([-LEANING, -LEANING, LEANING, LEANING])
     torch.testing.assert_close(to_leaning_action(output), leaning)
 
 
@@ -136,11 +138,14 @@ def test_agents_begin_with_different_weights():
     assert len(torch.unique(weights, dim=0)) == AGENTS
 
 
-def test_actions_begin_near_zero():
-    """|a| <= sum of |w| |h| <= 4 units x 0.05 / sqrt(4) x 1 = 0.1 after the second hidden layer."""
-    actions = make((6, 4))(*observations())
-    assert actions.abs().max() <= 0.1
-    assert (actions != 0.0).all()
+def test_everybody_begins_at_rest_though_not_at_zero():
+    """|output| <= sum |w| |h| <= 4 units x 0.05 / sqrt(4) x 1 = 0.1 after the hidden layers."""
+    policies = make((6, 4))
+    private, shared = observations()
+    outputs = policies.outputs(private.permute(1, 2, 0), shared.T)
+    assert outputs.abs().max() <= 0.1 < REST_BAND
+    assert (outputs != 0.0).all()
+    assert not policies(private, shared).any()
 
 
 def test_actions_stay_in_range():

@@ -48,10 +48,30 @@ def values(entries: Tensor) -> dict[str, Tensor]:
 def test_fields() -> None:
     """Private ones first, of which everyone has three; no name twice."""
     fields = observation_fields()
-    assert len(FIELDS) == len(fields) == 28
+    assert len(FIELDS) == len(fields) == 31
     assert [field.name for field in fields[:3]] == ["own_state", "own_load", "own_voltage"]
-    assert [field.private for field in fields] == [True] * 3 + [False] * 25
+    assert [field.private for field in fields] == [True] * 3 + [False] * 28
     assert all(field.scale > 0.0 for field in fields)
+
+
+def test_the_price_against_the_rest_of_the_day() -> None:
+    """A day of 0.1 €/kWh but for 0.3 at step 10 and 0.05 at step 20."""
+    price = torch.full((1, 48), 0.1, dtype=torch.float64)
+    price[0, 10], price[0, 20] = 0.3, 0.05
+    entries = shared_observations(day_table(price, torch.zeros_like(price)), AS_TRADED)
+    seen = {name: value[0] for name, value in values(entries).items()}
+    # At step 0, one of 48 steps is cheaper; at 10, all 37 that follow are, of 38 with itself.
+    for step, cheaper, least, greatest in (
+        (0, 1 / 48, -0.05, 0.2),
+        (10, 37 / 38, -0.25, 0.0),
+        (11, 1 / 37, -0.05, 0.0),
+        (20, 0.0, 0.0, 0.05),
+        (47, 0.0, 0.0, 0.0),
+    ):
+        # Clipped to 5 scales of 0.1 nowhere; double precision.
+        assert seen["price_rank_ahead"][step] == pytest.approx(cheaper, abs=1e-12)
+        assert seen["price_minimum_ahead"][step] == pytest.approx(least, abs=1e-12)
+        assert seen["price_maximum_ahead"][step] == pytest.approx(greatest, abs=1e-12)
 
 
 @pytest.fixture(scope="module")
