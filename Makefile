@@ -1,7 +1,8 @@
 # Everything runs in a virtual environment of its own, made from nothing and kept up to date by
 # stamp files:
 #
-#     make train                              install, then train 1,000 agents on IEEE 123
+#     make train                              install, then train 1,000 agents on IEEE 123;
+#                                             again: go on where it was interrupted
 #     make train RUN=runs/long ARGS='--seconds 600'
 #     make test                               install with the test extras, check and test
 #
@@ -30,7 +31,7 @@ help:
 install: $(VENV)/.installed
 
 train: $(VENV)/.installed
-	$(BIN)/gradmap-train --run $(RUN) $(ARGS)
+	$(BIN)/gradmap-train --run $(RUN) --resume $(ARGS)
 	@echo 'Report: $(RUN)/report.html'
 
 test: lint

@@ -125,7 +125,7 @@ def _against_the_rest_of_the_day(price: Tensor) -> tuple[Tensor, Tensor, Tensor]
     """Where a price stands among those from now to midnight: all (days, steps).
 
     Returns:
-        The share of them that is cheaper, the least and the greatest of them, less the price itself.
+        The share of them that is cheaper; the least and the greatest of them, less the price.
     """
     steps = price.shape[1]
     to_come = torch.ones(steps, steps, device=price.device, dtype=torch.bool).triu()

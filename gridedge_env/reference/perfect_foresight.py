@@ -22,14 +22,16 @@ from gridedge_env.state import SimulatorState
 # Planned with this much room to the limits, so that what is left of the violations is inside them.
 VOLTAGE_MARGIN = 0.0005
 LOADING_MARGIN = 0.003
-BUSY_STRIDE = 0.04
-IDLE_STRIDE = 0.01
-LEARNING_RATE = 0.2
-FINAL_SHARE_OF_LEARNING_RATE = 0.02
+# How far an action moves in one of Adam's first steps. A battery that rests all day on its own does
+# best near rest with the limits, too; long strides would only wear it out around zero.
+BATTERY_STRIDE = 0.04
+IDLE_BATTERY_STRIDE = 0.01
+STRIDE = 0.2
+FINAL_SHARE_OF_STRIDE = 0.02
 DUAL_STEP = 60.0
 QUADRATIC_PENALTY = 400.0
-# The limits' weight grows to its full size over this share of the iterations, from this much of it. All at
-# once, every battery would recoil together and only slowly find back: 1.7 % dearer after 300 iterations.
+# The limits' weight grows to its full size over this share of the iterations, from this much of
+# it. All at once, every battery would recoil together and only slowly find back.
 RAMP_SHARE = 0.4
 RAMP_START = 0.02
 
@@ -57,15 +59,12 @@ def perfect_foresight(
     if iterations < 1:
         raise ValueError(f"iterations: got {iterations}, expected at least 1")
     limits = simulator.options.limits.tightened(VOLTAGE_MARGIN, LOADING_MARGIN)
-    batteries = simulator.fleet.counts[0]
     start = _selfish_plan(simulator, state)
-    stride = torch.full_like(start[:1], LEARNING_RATE)
-    busy = (start[:, :, :batteries, :1].abs() > 1e-3).any(dim=0, keepdim=True)
-    stride[:, :, :batteries, :1] = torch.where(busy, BUSY_STRIDE, IDLE_STRIDE)
+    stride = _strides(simulator, start)
     moves = torch.zeros_like(start).requires_grad_()
     optimiser = torch.optim.Adam([moves], lr=1.0, betas=(0.9, 0.99))
     anneal = torch.optim.lr_scheduler.ExponentialLR(
-        optimiser, FINAL_SHARE_OF_LEARNING_RATE ** (1.0 / iterations)
+        optimiser, FINAL_SHARE_OF_STRIDE ** (1.0 / iterations)
     )
     duals: tuple[Tensor, ...] = ()
     voltage = None
@@ -88,7 +87,16 @@ def perfect_foresight(
             for dual, x in zip(duals, violations, strict=True):
                 dual.add_(weight * DUAL_STEP * x)
         progress(iteration + 1)
-    return (start + stride * moves).detach()
+    return (start + stride * moves).detach().clamp(-1.0, 1.0)
+
+
+def _strides(simulator: Simulator, start: Tensor) -> Tensor:
+    """Stride of every agent on every day: (1, batch, agents, action_size)."""
+    stride = torch.full_like(start[:1], STRIDE)
+    batteries = simulator.fleet.counts[0]
+    busy = (start[:, :, :batteries, :1].abs() > 1e-3).any(dim=0, keepdim=True)
+    stride[:, :, :batteries, :1] = torch.where(busy, BATTERY_STRIDE, IDLE_BATTERY_STRIDE)
+    return stride
 
 
 def _selfish_plan(simulator: Simulator, state: SimulatorState) -> Tensor:

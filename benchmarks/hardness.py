@@ -1,0 +1,59 @@
+"""How hard a case is: what breaks the limits, and what they cost the perfect-foresight optimum.
+
+    python -m benchmarks.hardness --split test --days 28
+
+The fleet that learned without limits is a training run of its own; docs/results.md has the command.
+"""
+
+from __future__ import annotations
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+import gridedge_env
+from gradmap_trainer import evaluate, evaluation_days, summarise
+from gridedge_env.limits import Limits
+
+NO_LIMITS = Limits(0.5, 1.5, 1000.0, 1000.0)
+
+
+def main(split: str = "test", days: int = 28, iterations: int = 200, seed: int = 0) -> None:
+    """Print the table.
+
+    Args:
+        split: whose weather, prices and homes.
+        days: number of days, spread evenly over the year.
+        iterations: effort of the optima.
+        seed: of the fleet and of the days' demand.
+    """
+    limited = gridedge_env.make_simulator(seed=seed)
+    limitless = gridedge_env.make_simulator(seed=seed, limits=NO_LIMITS)
+    chosen = evaluation_days(limited, split, days)
+    effort = {"split": split, "seed": seed, "foresight_iterations": iterations}
+    episodes = dict(evaluate(limited, {}, chosen, **effort).episodes)
+    free = evaluate(limitless, {}, chosen, **effort).episodes["perfect_foresight"]
+    episodes["perfect_foresight_without_limits"] = free
+
+    table = Table(title=f"{days} days of the {split} year")
+    table.add_column("method")
+    for column in ("€/day", "voltage", "overload", "unbalance", "worst voltage", "worst loading"):
+        table.add_column(column, justify="right")
+    for method, episode in episodes.items():
+        row = summarise(episode, Limits())
+        table.add_row(
+            method,
+            f"{row['cost']:.0f}",
+            *(f"{row[f'{kind}_steps']:.2%}" for kind in ("voltage", "loading", "unbalance")),
+            f"{row['worst_voltage_violation']:.4f} pu",
+            f"{row['worst_loading']:.2f}",
+        )
+    console = Console(width=120)
+    console.print(table)
+    cost = {method: episode.cost.mean() for method, episode in episodes.items()}
+    price = cost["perfect_foresight"] / cost["perfect_foresight_without_limits"] - 1.0
+    console.print(f"The limits cost the optimum {price:.1%}.")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
