@@ -18,7 +18,7 @@ from gridedge_env.limits import Limits
 NO_LIMITS = Limits(0.5, 1.5, 1000.0, 1000.0)
 
 
-def main(split: str = "test", days: int = 28, iterations: int = 200, seed: int = 0) -> None:
+def main(split: str = "test", days: int = 28, iterations: int = 300, seed: int = 0) -> None:
     """Print the table.
 
     Args:

@@ -95,7 +95,7 @@ def evaluate() -> None:
     """gradmap-evaluate: the out-of-sample table of a run."""
 
     def parse(
-        run: RunFolder, days: int = 28, foresight_iterations: int = 200, device: str = "cpu"
+        run: RunFolder, days: int = 28, foresight_iterations: int = 300, device: str = "cpu"
     ) -> tuple:
         """Play a run's policies and the reference controllers on the same days of the test year.
 

@@ -97,7 +97,7 @@ class TrainConfig:
     iterations: int = 250
     seconds: float | None = None
     batch_days: int = 16
-    price_variation: float = 0.5
+    price_variation: float = 0.75
     minibatches: int = 16
     epochs: int = 1
     hidden_sizes: tuple[int, ...] = (16, 16)
@@ -109,15 +109,15 @@ class TrainConfig:
     dual_step: float = 50.0
     dual_leak: float = 0.05
     quadratic_penalty: float = 100.0
-    voltage_margin: float = 0.012
-    loading_margin: float = 0.12
+    voltage_margin: float = 0.010
+    loading_margin: float = 0.10
     rollout_sweeps: int = 2
     source_voltage: float = 1.0
     home_scale: float | None = None
     reactive_power: bool = False
     checkpoint_seconds: float = 20.0
     evaluation_days: int = 28
-    foresight_iterations: int = 200
+    foresight_iterations: int = 300
 
     def __post_init__(self) -> None:
         for name, least in WHOLE_NUMBERS.items():

@@ -91,7 +91,7 @@ def evaluate(
     days: list[int],
     split: str = "test",
     seed: int = 0,
-    foresight_iterations: int = 200,
+    foresight_iterations: int = 300,
     progress: Callable[[str, float], None] = lambda method, share: None,
 ) -> Evaluation:
     """Play the given policies and the reference controllers on the same days.

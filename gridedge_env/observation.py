@@ -19,7 +19,7 @@ from gridedge_env.scenarios import DayTable, Tariff
 PRICE_BLOCKS = ((1, 1), (2, 2), (3, 4), (5, 6), (7, 8), (9, 12), (13, 16), (17, 20), (21, 28))
 TEMPERATURE_BLOCKS = ((1, 6), (7, 16), (17, 28))
 # Every entry of an observation is clipped to this many of its scale.
-OBSERVATION_BOUND = 5.0
+OBSERVATION_BOUND = 10.0
 
 # €/kWh: typical retail price with its tax, and typical spread within a day.
 PRICE_CENTRE, PRICE_SCALE = 0.25, 0.10

@@ -172,7 +172,7 @@ class Simulator:
         return self._midnight(day, generator)
 
     def observe(self, state: SimulatorState) -> Tensor:
-        """Local observations: (batch, agents, observation fields), each within ±5 of its scale."""
+        """Local observations: (batch, agents, observation fields), each within ±10 of its scale."""
         private, shared = self.observe_parts(state)
         return torch.cat((private, shared[:, None, :].expand(-1, self.num_agents, -1)), dim=-1)
 

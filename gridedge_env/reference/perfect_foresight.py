@@ -39,7 +39,7 @@ RAMP_START = 0.02
 def perfect_foresight(
     simulator: Simulator,
     state: SimulatorState,
-    iterations: int = 200,
+    iterations: int = 300,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
     """Plan each day.

@@ -68,7 +68,7 @@ def test_the_price_against_the_rest_of_the_day() -> None:
         (20, 0.0, 0.0, 0.05),
         (47, 0.0, 0.0, 0.0),
     ):
-        # Clipped to 5 scales of 0.1 nowhere; double precision.
+        # No entry is clipped; double precision.
         assert seen["price_rank_ahead"][step] == pytest.approx(cheaper, abs=1e-12)
         assert seen["price_minimum_ahead"][step] == pytest.approx(least, abs=1e-12)
         assert seen["price_maximum_ahead"][step] == pytest.approx(greatest, abs=1e-12)

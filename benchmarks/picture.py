@@ -1,0 +1,50 @@
+"""Draw the README's picture: the feeder when homes follow the price, and under GradMAP.
+
+python -m benchmarks.picture runs/default docs/images/worst_moment.png
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from matplotlib.figure import Figure
+
+from gradmap_trainer.config import load_config
+from gradmap_trainer.evaluation import load_evaluation, summarise, worst_moment
+from gridedge_env.rendering import draw_feeder
+
+
+def main(
+    run: Annotated[Path, tyro.conf.Positional], picture: Annotated[Path, tyro.conf.Positional]
+) -> None:
+    """Write the picture.
+
+    Args:
+        run: folder of an evaluated run.
+        picture: file to write.
+    """
+    simulator = load_config(run).make_simulator()
+    limits, evaluation = simulator.options.limits, load_evaluation(run)
+    figure = Figure((12.0, 4.6), layout="constrained")
+    methods = {"price_following": "Every home follows the price", "gradmap": "GradMAP"}
+    for axes, (method, title) in zip(figure.subplots(1, 2), methods.items(), strict=True):
+        episode = evaluation.episodes[method]
+        day, step = worst_moment(episode, limits)
+        row = summarise(episode, limits)
+        draw_feeder(
+            simulator.feeder, episode.voltage[day, step], episode.loading[day, step], limits, axes
+        )
+        axes.get_legend().remove()
+        axes.set_title(
+            f"{title}\n{row['cost']:,.0f} €/day; out of voltage band {row['voltage_steps']:.1%}, "
+            f"overloaded {row['loading_steps']:.1%} of the time",
+            fontsize=11,
+        )
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=110)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
