@@ -7,7 +7,6 @@ SIGTERM), after a checkpoint of the last iteration.
 from __future__ import annotations
 
 import functools
-import json
 import signal
 import sys
 import warnings
@@ -24,19 +23,26 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from gradmap_trainer.config import TrainConfig, load_config
-from gradmap_trainer.evaluation import SUMMARY_FILE, evaluation_days, save_evaluation
+from gradmap_trainer.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
 from gradmap_trainer.evaluation import evaluate as evaluate_policies
 from gradmap_trainer.gradmap import Learner, progress
 from gradmap_trainer.run_folder import holds_run, load_policies
 from gradmap_trainer.training import open_run
 from gradmap_trainer.training import train as train_learner
 from gridedge_env.options import check_whole_number
+from gridedge_env.scenarios.observed import check_split
 from gridedge_env.simulator import Simulator
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
+
+SPLITS_IN_WORDS = {
+    "train": "2023, the year of training",
+    "validation": "2021, a year to choose settings by, and homes never seen in training",
+    "test": "2024, a year, a site and homes never seen in training",
+}
 
 
 def _stoppable(command: Callable[[], None]) -> Callable[[], None]:
@@ -86,7 +92,8 @@ def train() -> None:
         sys.exit(EXIT_INTERRUPTED)
     console.print(f"Trained {learner.iteration} iterations in {learner.seconds:.0f} s.")
     if days:
-        _evaluate(console, config, simulator, learner, days)
+        evaluation = _evaluate(console, simulator, learner, days, config.foresight_iterations)
+        save_evaluation(evaluation, simulator.options.limits, Path(config.run))
         _report(console, Path(config.run), simulator)
 
 
@@ -95,24 +102,33 @@ def evaluate() -> None:
     """gradmap-evaluate: the out-of-sample table of a run."""
 
     def parse(
-        run: RunFolder, days: int = 28, foresight_iterations: int = 300, device: str = "cpu"
+        run: RunFolder,
+        split: str = "test",
+        days: int = 28,
+        foresight_iterations: int = 300,
+        device: str = "cpu",
     ) -> tuple:
         """Play a run's policies and the reference controllers on the same days of the test year.
 
         Args:
             run: folder of the run.
+            split: "test", which is saved for the report; or "validation", to choose settings by.
             days: number of days, spread evenly over the year.
             foresight_iterations: effort of the perfect-foresight optimum; 0 leaves it out.
             device: where to compute: "cpu", "cuda", ...
         """
-        return run, days, foresight_iterations, device
+        return run, split, days, foresight_iterations, device
 
     with _mistakes("gradmap-evaluate"):
-        run, count, iterations, device = tyro.cli(parse)
+        run, split, count, iterations, device = tyro.cli(parse)
         check_whole_number(iterations, 0, "foresight_iterations")
-        config, simulator, learner = load_policies(run, device)
-        days = evaluation_days(simulator, "test", count)
-    _evaluate(Console(), config, simulator, learner, days, run, iterations)
+        check_split(split)
+        _, simulator, learner = load_policies(run, device)
+        days = evaluation_days(simulator, split, count)
+    console = Console()
+    evaluation = _evaluate(console, simulator, learner, days, iterations, split)
+    if split == "test":
+        save_evaluation(evaluation, simulator.options.limits, run)
 
 
 @_stoppable
@@ -186,28 +202,26 @@ def _parse_train(arguments: list[str]) -> tuple[TrainConfig, bool]:
 
 def _evaluate(
     console: Console,
-    config: TrainConfig,
     simulator: Simulator,
     learner: Learner,
     days: list[int],
-    folder: Path | None = None,
-    foresight_iterations: int | None = None,
-) -> None:
-    folder = folder or Path(config.run)
-    iterations = (
-        config.foresight_iterations if foresight_iterations is None else foresight_iterations
-    )
+    foresight_iterations: int,
+    split: str = "test",
+) -> Evaluation:
     with _bar(console, "evaluating") as bar:
         task = bar.add_task("", total=1.0, note="")
         evaluation = evaluate_policies(
             simulator,
             {"gradmap": learner.policies},
             days,
-            foresight_iterations=iterations,
+            split,
+            foresight_iterations=foresight_iterations,
             progress=lambda method, share: bar.update(task, completed=share, note=method),
         )
-    save_evaluation(evaluation, simulator.options.limits, folder)
-    console.print(_table(json.loads((folder / SUMMARY_FILE).read_text()), len(days)))
+    limits = simulator.options.limits
+    summary = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
+    console.print(_table(summary, f"{len(days)} days of {SPLITS_IN_WORDS[split]}"))
+    return evaluation
 
 
 def _report(console: Console, folder: Path, simulator: Simulator) -> None:
@@ -216,10 +230,10 @@ def _report(console: Console, folder: Path, simulator: Simulator) -> None:
     console.print(f"Report: {write_report(folder, simulator)}")
 
 
-def _table(summary: dict[str, dict[str, float]], days: int) -> Table:
+def _table(summary: dict[str, dict[str, float]], title: str) -> Table:
     """The out-of-sample table for a terminal."""
-    table = Table(title=f"{days} days of 2024, a year, a site and homes never seen in training")
-    table.add_column("method")
+    table = Table(title=title)
+    table.add_column("method", no_wrap=True)
     for column in ("€/day", "above optimum", "voltage", "overload", "unbalance", "not converged"):
         table.add_column(column, justify="right")
     best = summary.get("perfect_foresight", {}).get("cost")

@@ -98,7 +98,7 @@ class TrainConfig:
     seconds: float | None = None
     batch_days: int = 16
     price_variation: float = 0.75
-    minibatches: int = 16
+    minibatches: int = 24
     epochs: int = 1
     hidden_sizes: tuple[int, ...] = (16, 16)
     learning_rate: float = 1.2e-2

@@ -259,15 +259,16 @@ def improve_policies(
     scale = slope.square().mean(dim=(1, 2), keepdim=True).sqrt()
     slope = slope / scale.clamp(min=torch.finfo(slope.dtype).tiny)
 
-    samples = old.shape[-1]
     outside = torch.zeros((), device=old.device)
     for _ in range(config.epochs):
-        order = torch.from_numpy(random.permutation(samples)).to(old.device)
-        for chosen in order.tensor_split(config.minibatches):
-            change = policies.outputs(private[..., chosen], shared[:, chosen]) - old[..., chosen]
+        order = torch.from_numpy(random.permutation(old.shape[-1])).to(old.device)
+        # Shuffled as a whole: gathering each minibatch by itself takes a fifth longer.
+        shuffled = [values[..., order] for values in (private, shared, old, slope)]
+        parts = (values.tensor_split(config.minibatches, dim=-1) for values in shuffled)
+        for own, common, before, earned in zip(*parts, strict=True):
+            change = policies.outputs(own, common) - before
             bounded = change.clamp(-trust_region, trust_region)
-            earned = slope[..., chosen]
-            loss = torch.maximum(earned * change, earned * bounded).sum() / len(chosen)
+            loss = torch.maximum(earned * change, earned * bounded).sum() / len(common[0])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

@@ -21,7 +21,7 @@ from gridedge_env.state import SimulatorState
 
 # Planned with this much room to the limits, so that what is left of the violations is inside them.
 VOLTAGE_MARGIN = 0.0005
-LOADING_MARGIN = 0.003
+LOADING_MARGIN = 0.008
 # How far an action moves in one of Adam's first steps. A battery that rests all day on its own does
 # best near rest with the limits, too; long strides would only wear it out around zero.
 BATTERY_STRIDE = 0.04
