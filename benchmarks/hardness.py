@@ -30,10 +30,9 @@ def main(split: str = "test", days: int = 28, iterations: int = 300, seed: int =
     limited = gridedge_env.make_simulator(seed=seed)
     limitless = gridedge_env.make_simulator(seed=seed, limits=NO_LIMITS)
     chosen = evaluation_days(limited, split, days)
-    effort = {"split": split, "seed": seed, "foresight_iterations": iterations}
-    episodes = dict(evaluate(limited, {}, chosen, **effort).episodes)
-    free = evaluate(limitless, {}, chosen, **effort).episodes["perfect_foresight"]
-    episodes["perfect_foresight_without_limits"] = free
+    episodes = dict(evaluate(limited, {}, chosen, split, seed, iterations).episodes)
+    free = evaluate(limitless, {}, chosen, split, seed, iterations).episodes
+    episodes["perfect_foresight_without_limits"] = free["perfect_foresight"]
 
     table = Table(title=f"{days} days of the {split} year")
     table.add_column("method")

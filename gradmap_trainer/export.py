@@ -82,7 +82,8 @@ def _policy_model(
     """Return one agent's network: the layers of `Policies` and the head `to_action`."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
-    nodes, constants = [], {"least": np.float32(-1.0), "most": np.float32(1.0)}
+    nodes = []
+    constants = {"least": np.array(-1.0, np.float32), "most": np.array(1.0, np.float32)}
     values = "observation"
     for number, (weight, bias) in enumerate(layers):
         names = [f"weight_{number}", f"bias_{number}"]
@@ -96,9 +97,7 @@ def _policy_model(
         helper.make_node("Shrink", [values], ["rested"], bias=REST_BAND, lambd=REST_BAND),
         helper.make_node("Clip", ["rested", "least", "most"], ["action"]),
     ]
-    initialisers = [
-        numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()
-    ]
+    initialisers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     sizes = {"observation": layers[0][0].shape[0], "action": layers[-1][0].shape[1]}
     observation, action = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])

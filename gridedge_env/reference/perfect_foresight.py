@@ -21,14 +21,14 @@ from gridedge_env.state import SimulatorState
 
 # Planned with this much room to the limits, so that what is left of the violations is inside them.
 VOLTAGE_MARGIN = 0.0005
-LOADING_MARGIN = 0.008
+LOADING_MARGIN = 0.006
 # How far an action moves in one of Adam's first steps. A battery that rests all day on its own does
 # best near rest with the limits, too; long strides would only wear it out around zero.
 BATTERY_STRIDE = 0.04
 IDLE_BATTERY_STRIDE = 0.01
 STRIDE = 0.2
 FINAL_SHARE_OF_STRIDE = 0.02
-DUAL_STEP = 60.0
+DUAL_STEP = 150.0
 QUADRATIC_PENALTY = 400.0
 # The limits' weight grows to its full size over this share of the iterations, from this much of
 # it. All at once, every battery would recoil together and only slowly find back.
