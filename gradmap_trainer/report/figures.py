@@ -320,6 +320,8 @@ def _day_marks(axes: Axes, evaluation: Evaluation, values: np.ndarray, colour: s
     locator = AutoDateLocator(maxticks=7)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    day = np.timedelta64(1, "D")  # room around a single day, which spans no range of its own
+    axes.set_xlim(dates.min() - day, dates.max() + day)
 
 
 def _limit_line(axes: Axes, limit: float) -> None:

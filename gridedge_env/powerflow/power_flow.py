@@ -75,6 +75,19 @@ class PowerFlowSolution:
         return negative / _magnitude(self.space.positive_sequence, self.device_current)
 
 
+def check_matmul_precision(precision: str) -> None:
+    """Refuse TensorFloat-32 and bfloat16 products, which end 1e-3 pu away and still look converged.
+
+    Raises:
+        ValueError: `precision`, of `torch.get_float32_matmul_precision`, is not "highest".
+    """
+    if precision != "highest":
+        raise ValueError(
+            f"float32_matmul_precision: got {precision!r}, expected 'highest' in a power flow in "
+            "single precision: torch.set_float32_matmul_precision('highest')"
+        )
+
+
 def _complex(linear: LinearMap, current: Tensor) -> Tensor:
     return torch.complex(*linear(current).chunk(2, dim=-1))
 
@@ -179,7 +192,12 @@ class PowerFlow:
         Args:
             power: (batch, 2 branches) kW, then kvar, drawn by each phase of each injection.
             start: as in `solve`.
+
+        Raises:
+            ValueError: torch is set to do products in single precision by less (TF32).
         """
+        if self.dtype == torch.float32:
+            check_matmul_precision(torch.get_float32_matmul_precision())
         start = no_load_voltage(self.space, len(power)) if start is None else start
         found = solve_device_voltage(self.space, power.detach(), start.detach(), self.settings)
         current = ImplicitDeviceCurrent.apply(power, self.space, found, self.settings)

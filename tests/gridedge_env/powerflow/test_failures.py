@@ -108,3 +108,15 @@ def test_what_cannot_be_solved_is_refused(small_feeder: Feeder) -> None:
         power[1, 3] = torch.tensor(bad)
         with pytest.raises(ValueError, match="power: contains NaN or infinity"):
             flow.solve(power)
+
+
+def test_products_of_less_than_single_precision_are_refused(ieee123: Feeder) -> None:
+    power_flow = PowerFlow(ieee123, dtype=torch.float32)
+    torch.set_float32_matmul_precision("high")
+    try:
+        with pytest.raises(ValueError, match="float32_matmul_precision: got 'high', expected"):
+            power_flow.solve()
+        PowerFlow(ieee123, dtype=torch.float64).solve()  # not concerned
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert power_flow.solve().converged.all()
