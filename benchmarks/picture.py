@@ -40,10 +40,10 @@ def main(
         axes.set_title(
             f"{title}\n{row['cost']:,.0f} €/day; out of voltage band {row['voltage_steps']:.1%}, "
             f"overloaded {row['loading_steps']:.1%} of the time",
-            fontsize=11,
+            fontsize=9.5,
         )
     picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=110)
+    figure.savefig(picture, dpi=110, bbox_inches="tight")
 
 
 if __name__ == "__main__":
