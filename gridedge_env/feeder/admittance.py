@@ -55,6 +55,8 @@ class Network:
         node_names: (nodes) bus.phase, in the feeder's order.
         nodal_admittance: (nodes, nodes) complex, S, with the source's, without the loads'.
         source_current: (nodes,) complex, A: Norton current of the source.
+        source_nodes: (3,) nodes that the source feeds.
+        source_admittance: (3, 3) complex, S, of the source alone.
         voltage_base: (nodes,) V line to neutral.
         branch_names: (branch_phases) element.phase of every line, switch and transformer, the phase
             being that of the from terminal or of winding 1.
@@ -69,6 +71,8 @@ class Network:
     node_names: tuple[str, ...]
     nodal_admittance: sparse.csc_array
     source_current: ComplexArray
+    source_nodes: NDArray[np.int64]
+    source_admittance: ComplexArray
     voltage_base: FloatArray
     branch_names: tuple[str, ...]
     branch_current: sparse.csr_array
@@ -110,6 +114,8 @@ def build_network(feeder: Feeder) -> Network:
         node_names=node_names,
         nodal_admittance=nodal_admittance,
         source_current=_source_current(feeder.source, index),
+        source_nodes=np.array([index[node] for node in source_element(feeder.source).nodes]),
+        source_admittance=source_element(feeder.source).admittance,
         voltage_base=np.array([1e3 * bus.base_kv for bus in feeder.buses for _ in bus.phases]),
         branch_names=tuple(
             f"{element.name}.{node.rpartition('.')[2]}"

@@ -140,6 +140,8 @@ class DeviceSpace:
         device_voltage: u, pu of each branch's rated voltage.
         node_voltage: V, pu of each node's base.
         branch_current: I, A into the from terminal of every branch phase.
+        source_voltage: V at the three nodes of the source.
+        source_current: A that the source feeds into them.
         positive_sequence: positive-sequence voltage of every three-phase bus, pu.
         negative_sequence: negative-sequence voltage of every three-phase bus, pu.
         load_model: the voltage dependence of the branches.
@@ -150,6 +152,8 @@ class DeviceSpace:
     device_voltage: LinearMap
     node_voltage: LinearMap
     branch_current: LinearMap
+    source_voltage: LinearMap
+    source_current: LinearMap
     positive_sequence: LinearMap
     negative_sequence: LinearMap
     load_model: LoadModel
@@ -180,6 +184,9 @@ def reduce_network(
 
     to_per_unit = sparse.diags(1.0 / network.voltage_base)
     per_unit, per_unit_response = to_per_unit @ no_load, to_per_unit @ response
+    source = network.source_nodes
+    fed = network.source_current[source] - network.source_admittance @ no_load[source]
+    fed_response = -network.source_admittance @ response[source]
     turn = np.exp(2j * np.pi / 3.0)
 
     def sequence(a: complex) -> list[np.ndarray]:
@@ -206,6 +213,8 @@ def reduce_network(
         LinearMap.of(incidence @ no_load, incidence @ response, **where),
         LinearMap.of(per_unit, per_unit_response, **where),
         LinearMap.of(network.branch_current @ no_load, network.branch_current @ response, **where),
+        LinearMap.of(no_load[source], response[source], **where),
+        LinearMap.of(fed, fed_response, **where),
         LinearMap.of(*sequence(turn), **where),
         LinearMap.of(*sequence(turn.conjugate()), **where),
         load_model,

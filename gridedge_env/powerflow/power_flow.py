@@ -74,6 +74,14 @@ class PowerFlowSolution:
         negative = _magnitude(self.space.negative_sequence, self.device_current)
         return negative / _magnitude(self.space.positive_sequence, self.device_current)
 
+    @cached_property
+    def losses(self) -> Tensor:
+        """(batch,) kW lost in lines and transformers: what the source feeds less what is drawn."""
+        voltage = self.space.source_voltage(self.device_current)
+        fed = (voltage * self.space.source_current(self.device_current)).sum(dim=-1) / 1e3
+        across = self.space.device_voltage(self.device_current)
+        return fed + (across * self.device_current).sum(dim=-1)
+
 
 def check_matmul_precision(precision: str) -> None:
     """Refuse TensorFloat-32 and bfloat16 products, which end 1e-3 pu away and still look converged.

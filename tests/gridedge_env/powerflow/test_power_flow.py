@@ -207,6 +207,7 @@ def test_currents_balance_at_every_node_and_energy_overall(
         # A rounding of 1e-16 of 2.4 kV across a switch of 1e6 S is 1e-3 W, and there are dozens.
         watt = 0.05
         assert supplied == pytest.approx(consumed + losses, abs=watt)
+        assert float(solution.losses) == pytest.approx(losses / 1e3, abs=watt / 1e3)
         # What the source feeds is what the branches at its bus report.
         leaving = [k for k, ends in enumerate(network.branch_terminals) if ends[0] in source]
         currents = solution.branch_current[0, leaving].numpy()
