@@ -31,7 +31,7 @@ def moved(value: Any, device: str) -> Any:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
 def test_a_day_and_its_gradient(dtype: torch.dtype, tolerance: float) -> None:
-    """Relative to the largest: the solver's tolerance (1e-11, 2e-6 pu) and room for its condition."""
+    """Relative to the largest: the solver's tolerance (1e-11, 2e-6 pu), and its condition."""
     state, outcomes = None, []
     for device in ("cpu", "cuda"):
         simulator = gridedge_env.make_simulator(
