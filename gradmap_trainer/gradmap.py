@@ -2,13 +2,13 @@
 
 One outer iteration, for a batch of days and all agents:
 
-    rollout without gradients      observations o, actions a = policy(o)
+    rollout without gradients      observations o, outputs z = policy(o), actions a = to_action(z)
     G = dJ/da                      one exact simulation of the whole batch, one implicit adjoint;
                                    actions are the leaves: no backward pass through any policy
-    dual ascent                    one multiplier per step of the day and constraint
     proximal reuse of G            many optimiser steps on the surrogate
-                                   mean max(G d, G clip(d, -e, e)),  d = policy(o) - a
+                                   mean max(G d, G clip(d, -e, e)),  d = policy(o) - z
                                    whose trust region e lies in action space
+    dual ascent                    one multiplier per step of the day and constraint
 
 with  J = mean over days [ cost + sum over steps and constraints (dual x + q/2 x²) ]
 and x the violation of tightened limits in units of its scale. All agents move at once, and the
@@ -114,13 +114,8 @@ def iterate(
         group["lr"] = annealed["learning_rate"]
     # The iteration's own source of randomness: resuming needs no generator state.
     random = np.random.default_rng([config.seed, learner.iteration])
-    seed = int(random.integers(2**31))
-    days = draw_days(simulator, config.batch_days, random)
 
-    factor = np.exp(random.normal(0.0, config.price_variation, len(days)))
-    varied = Variation(price_factor=torch.as_tensor(factor).to(simulator.device, simulator.dtype))
-
-    state = simulator.reset(split="train", seed=seed, days=days, variation=varied)
+    state = draw_state(config, simulator, random)
     rollout = roll_out(simulator, learner.policies, state, config.rollout_sweeps)
     rolled_out = time.perf_counter()
 
@@ -171,6 +166,17 @@ def iterate(
         "seconds_update": ended - differentiated,
     }
     return following, row
+
+
+def draw_state(
+    config: TrainConfig, simulator: Simulator, random: np.random.Generator
+) -> SimulatorState:
+    """A batch of training days at midnight, each dearer or cheaper than it was by a random factor."""
+    seed = int(random.integers(2**31))
+    days = draw_days(simulator, config.batch_days, random)
+    factor = np.exp(random.normal(0.0, config.price_variation, len(days)))
+    varied = Variation(price_factor=torch.as_tensor(factor).to(simulator.device, simulator.dtype))
+    return simulator.reset(split="train", seed=seed, days=days, variation=varied)
 
 
 def draw_days(simulator: Simulator, count: int, random: np.random.Generator) -> list[int]:
