@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.evaluation import TOLERANCE
 from gradmap_trainer.policies import Policies, to_leaning_action
 from gridedge_env.limits import Limits
 from gridedge_env.scenarios import Variation
@@ -34,8 +35,6 @@ from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
 
 ADAM_BETAS = (0.9, 0.99)
-# Violations below this do not count in the share of violating steps: rounding of single precision.
-TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def iterate(
 def draw_state(
     config: TrainConfig, simulator: Simulator, random: np.random.Generator
 ) -> SimulatorState:
-    """A batch of training days at midnight, each dearer or cheaper than it was by a random factor."""
+    """A batch of training days at midnight, each dearer or cheaper by a random factor."""
     seed = int(random.integers(2**31))
     days = draw_days(simulator, config.batch_days, random)
     factor = np.exp(random.normal(0.0, config.price_variation, len(days)))
