@@ -43,13 +43,10 @@ def solve_adjoint(
     for _ in range(settings.maximum_iterations):
         feedback = jacobian.voltage_cotangent(adjoint) @ transposed
         latest = torch.where(solvable, cotangent + feedback, cotangent)
-        if settings.check_convergence:
-            settled = bool(((latest - adjoint).abs().amax(dim=-1) <= scale).all())
-            adjoint = latest
-            if settled:
-                break
-        else:
-            adjoint = latest
+        change = latest - adjoint
+        adjoint = latest
+        if settings.check_convergence and bool((change.abs().amax(dim=-1) <= scale).all()):
+            break
     return adjoint
 
 
