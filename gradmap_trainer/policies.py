@@ -13,11 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-# The last layer starts this small: every device begins near the middle of its range, where no
-# gradient is clamped.
+# The last layer starts this small: every device begins at rest, where no gradient is clamped.
 OUTPUT_INITIAL_SCALE = 0.05
-
-
 # Outputs up to this size are rest: action 0. Where moving does not pay, a network that could only
 # come near zero would wear its battery out.
 REST_BAND = 0.3

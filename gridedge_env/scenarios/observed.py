@@ -8,6 +8,7 @@ kept together. `data/ATTRIBUTION.md` names the sources.
 from __future__ import annotations
 
 import gzip
+import math
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from functools import lru_cache
@@ -76,6 +77,19 @@ class Variation:
     price_factor: float | Tensor = 1.0
     temperature_shift: float | Tensor = 0.0
     demand_factor: float | Tensor = 1.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            # The numbers in a tensor are not looked at: that would make the host wait for a GPU.
+            if isinstance(value, Tensor):
+                fault = "" if value.dim() == 1 else f"shape {tuple(value.shape)}"
+            else:
+                fault = "" if math.isfinite(value) else str(value)
+            if fault:
+                raise ValueError(
+                    f"{field.name}: got {fault}, expected a finite number or a tensor (days,)"
+                )
 
     def of_days(self, days: DayTable) -> DayTable:
         """The varied days; demand is not part of the table."""

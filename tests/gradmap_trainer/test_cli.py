@@ -123,6 +123,14 @@ def test_evaluating_again_on_other_days(copy, capsys):
     assert all(method in output for method in table)
 
 
+def test_the_validation_year_is_shown_and_not_saved(copy, capsys):
+    before = (copy / "evaluation.json").read_bytes()
+    options = ("--split", "validation", "--days", 1, "--foresight-iterations", 0)
+    assert call("gradmap-evaluate", copy, *options) == 0
+    assert "1 days of 2021" in capsys.readouterr().out
+    assert (copy / "evaluation.json").read_bytes() == before
+
+
 def test_reporting_again(copy):
     (copy / "report.html").unlink()
     assert call("gradmap-report", copy) == 0
@@ -287,6 +295,8 @@ def test_another_case_is_not_resumed(copy, capsys):
         (("--days", 0), "days: got 0, expected 1 to "),
         (("--days", 367), "days: got 367, expected 1 to "),
         (("--foresight-iterations", -1), "foresight_iterations: got -1"),
+        (("--split", "holdout"), "split: got 'holdout', expected one of 'train'"),
+        (("--device", "nonsense"), "device: got 'nonsense'"),
     ],
 )
 def test_an_impossible_evaluation_is_told_in_a_line(copy, capsys, options, told):
