@@ -125,7 +125,9 @@ def _draw_lines(
         share = np.where(rated, loading / limits.maximum_loading, np.nan)
     bus = _bus_of_node(network)
     fullest: dict[tuple[str, str], float] = {}
-    for (start, end), value in zip(network.branch_terminals, share, strict=True):
+    between_buses = (network.branch_terminals >= 0).all(axis=1)
+    terminals = network.branch_terminals[between_buses]
+    for (start, end), value in zip(terminals, share[between_buses], strict=True):
         ends = bus[start], bus[end]
         if ends[0] in positions and ends[1] in positions:
             fullest[ends] = np.fmax(fullest.get(ends, np.nan), value)

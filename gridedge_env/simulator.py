@@ -76,6 +76,19 @@ def _check_device(device: str | torch.device) -> torch.device:
     return checked
 
 
+def _check_nodes(power_flow: PowerFlow) -> None:
+    """Every node must be one that the voltage limits can apply to."""
+    names = power_flow.node_names
+    dead = [name for name, live in zip(names, power_flow.energised, strict=True) if not live]
+    neutral = [name for name in names if int(name.rpartition(".")[2]) > 3]
+    for nodes, problem in ((dead, "without a path to the source"), (neutral, "of a neutral")):
+        if nodes:
+            raise ValueError(
+                f"feeder: {len(nodes)} nodes {problem}: {', '.join(nodes[:5])}"
+                f"{', ...' if len(nodes) > 5 else ''}, expected energised phases at every node"
+            )
+
+
 class Simulator:
     """A fleet on a feeder; made by `make_simulator`. Holds parameters only: state is passed around.
 
@@ -104,6 +117,7 @@ class Simulator:
         self.feeder = network.without_loads().with_source_voltage(options.source_voltage)
         self.fleet = build_fleet(feeder, num_agents, options.seed, scale, device, dtype)
         self.power_flow = PowerFlow(self.feeder, self.fleet.branch_names, device, dtype)
+        _check_nodes(self.power_flow)
         self.options = options
         self.device = device
         self.dtype = dtype
@@ -217,7 +231,7 @@ class Simulator:
         following, output, cost = self._operate(state, action)
         power, branches = self._meter(state, output[None], action[None])
         solution = self.power_flow.solve_branches(branches, state.device_voltage)
-        voltage = self.power_flow.space.device_voltage(solution.device_current)
+        voltage = solution.injection_voltage
         cost = cost + self._bill(state, power)[0]
         return replace(following, device_voltage=voltage), self._result(cost, power[0], solution)
 

@@ -16,54 +16,39 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from gridedge_env.feeder.model import (
-    TAP_STEP,
-    Capacitor,
-    Feeder,
-    Line,
-    LineCode,
-    Source,
-    Switch,
-    Transformer,
-    Winding,
-    terminal_pairs,
+from gridedge_env.feeder.elements import (
+    Element,
+    admittance_element,
+    capacitor_element,
+    line_element,
+    source_element,
+    switch_element,
+    transformer_element,
 )
-from gridedge_env.feeder.primitive import (
-    ComplexArray,
-    FloatArray,
-    coil_admittance,
-    line_admittance,
-    source_admittance,
-)
-
-METRES = {
-    "mi": 1609.344,
-    "kft": 304.8,
-    "km": 1000.0,
-    "m": 1.0,
-    "ft": 0.3048,
-    "in": 0.0254,
-    "cm": 0.01,
-}
+from gridedge_env.feeder.model import Feeder, Source
+from gridedge_env.feeder.primitive import ComplexArray, FloatArray
 
 
 @dataclass(frozen=True)
 class Network:
     """The equations of a feeder: `nodal_admittance @ voltage = source_current - load currents`.
 
+    A node without a path to the source has voltage 0: its equation says so.
+
     Attributes:
         node_names: (nodes) bus.phase, in the feeder's order.
         nodal_admittance: (nodes, nodes) complex, S, with the source's, without the loads'.
         source_current: (nodes,) complex, A: Norton current of the source.
-        source_nodes: (3,) nodes that the source feeds.
-        source_admittance: (3, 3) complex, S, of the source alone.
+        source_nodes: (source phases,) nodes that the source feeds.
+        source_admittance: (source phases, source phases) complex, S, of the source alone.
+        energised: (nodes,) bool: whether a path leads to the source.
         voltage_base: (nodes,) V line to neutral.
-        branch_names: (branch_phases) element.phase of every line, switch and transformer, the phase
-            being that of the from terminal or of winding 1.
+        branch_names: (branch_phases) element.phase of every line, closed switch, transformer and
+            series admittance, the phase being that of the from terminal or of winding 1.
         branch_current: (branch_phases, nodes) complex, S: times the voltages in V, the current in A
             that enters each branch at its from terminal or at winding 1.
         branch_rating: (branch_phases,) A; infinite where the branch is not rated.
-        branch_terminals: (branch_phases, 2) from node, to node.
+        branch_terminals: (branch_phases, 2) from node, to node; -1 for the ground.
         three_phase_buses: (three_phase_buses) names of the buses with phases 1, 2 and 3.
         three_phase_nodes: (three_phase_buses, 3) their nodes of phases 1, 2, 3.
     """
@@ -73,6 +58,7 @@ class Network:
     source_current: ComplexArray
     source_nodes: NDArray[np.int64]
     source_admittance: ComplexArray
+    energised: NDArray[np.bool_]
     voltage_base: FloatArray
     branch_names: tuple[str, ...]
     branch_current: sparse.csr_array
@@ -82,40 +68,24 @@ class Network:
     three_phase_nodes: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Element:
-    """A primitive admittance (nodes, nodes) in S over named nodes.
-
-    A series element has branches: its first `len(ratings)` nodes are the from terminal, and
-    `to_nodes` are their counterparts.
-    """
-
-    name: str
-    nodes: tuple[str, ...]
-    admittance: ComplexArray
-    to_nodes: tuple[str, ...] = ()
-    ratings: tuple[float, ...] = ()
-
-
 def build_network(feeder: Feeder) -> Network:
-    """Assemble the network of a feeder.
-
-    Raises:
-        ValueError: when nodes have no path to the source; names them.
-    """
+    """Assemble the network of a feeder."""
     node_names = tuple(feeder.node_names)
     index = {name: position for position, name in enumerate(node_names)}
     elements = list(_elements(feeder))
     series = [element for element in elements if element.ratings]
+    source = source_element(feeder.source)
+    source_nodes = _positions(source.nodes, index)
     nodal_admittance = _assemble_nodal_admittance(elements, index)
-    _require_connected(nodal_admittance, index, feeder.source)
+    energised = _reached(nodal_admittance, source_nodes)
     three_phase = [bus.name for bus in feeder.buses if {1, 2, 3} <= set(bus.phases)]
     return Network(
         node_names=node_names,
-        nodal_admittance=nodal_admittance,
-        source_current=_source_current(feeder.source, index),
-        source_nodes=np.array([index[node] for node in source_element(feeder.source).nodes]),
-        source_admittance=source_element(feeder.source).admittance,
+        nodal_admittance=_at_rest(nodal_admittance, ~energised),
+        source_current=_source_current(feeder.source, source_nodes, len(index)),
+        source_nodes=source_nodes,
+        source_admittance=source.admittance,
+        energised=energised,
         voltage_base=np.array([1e3 * bus.base_kv for bus in feeder.buses for _ in bus.phases]),
         branch_names=tuple(
             f"{element.name}.{node.rpartition('.')[2]}"
@@ -124,14 +94,19 @@ def build_network(feeder: Feeder) -> Network:
         ),
         branch_current=_assemble_branch_current(series, index),
         branch_rating=np.array([rating for element in series for rating in element.ratings]),
-        branch_terminals=np.array(
-            [
-                (index[start], index[end])
+        branch_terminals=np.concatenate(
+            [np.zeros((0, 2), dtype=np.int64)]
+            + [
+                np.stack(
+                    [
+                        _positions(element.nodes[: len(element.to_nodes)], index),
+                        _positions(element.to_nodes, index),
+                    ],
+                    axis=1,
+                )
                 for element in series
-                for start, end in zip(element.nodes, element.to_nodes, strict=False)
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 2),
+            ]
+        ),
         three_phase_buses=tuple(three_phase),
         three_phase_nodes=np.array(
             [[index[f"{name}.{phase}"] for phase in (1, 2, 3)] for name in three_phase],
@@ -143,8 +118,7 @@ def build_network(feeder: Feeder) -> Network:
 def _elements(feeder: Feeder) -> Iterator[Element]:
     line_codes = {code.name: code for code in feeder.line_codes}
     taps = {
-        (regulator.transformer, regulator.winding): 1 + TAP_STEP * regulator.tap_position
-        for regulator in feeder.regulators
+        (regulator.transformer, regulator.winding): regulator.tap for regulator in feeder.regulators
     }
     for line in feeder.lines:
         yield line_element(line, line_codes[line.line_code], feeder.frequency)
@@ -161,193 +135,72 @@ def _elements(feeder: Feeder) -> Iterator[Element]:
         )
     for capacitor in feeder.capacitors:
         yield capacitor_element(capacitor)
+    for admittance in feeder.admittances:
+        yield admittance_element(admittance)
     yield source_element(feeder.source)
 
 
-def line_element(line: Line, code: LineCode, frequency: float) -> Element:
-    """A line of its line code, lengths brought to the code's unit."""
-    length = line.length * (METRES[line.length_unit] / METRES[code.length_unit])
-    start = _nodes(line.from_bus, line.from_phases)
-    end = _nodes(line.to_bus, line.to_phases)
-    rating = math.inf if code.ampacity is None else code.ampacity
-    return Element(
-        name=f"line.{line.name}",
-        nodes=start + end,
-        admittance=line_admittance(
-            resistance=np.array(code.resistance) * length,
-            reactance=np.array(code.reactance) * length,
-            capacitance=np.array(code.capacitance) * (1e-9 * length),
-            frequency=frequency,
-        ),
-        to_nodes=end,
-        ratings=(rating,) * len(start),
-    )
-
-
-def switch_element(switch: Switch) -> Element:
-    """A closed switch."""
-    start = _nodes(switch.from_bus, switch.phases)
-    end = _nodes(switch.to_bus, switch.phases)
-    conductance = np.eye(len(start)) / switch.resistance_ohm
-    return Element(
-        name=f"switch.{switch.name}",
-        nodes=start + end,
-        admittance=np.block([[conductance, -conductance], [-conductance, conductance]]) + 0j,
-        to_nodes=end,
-        ratings=(math.inf,) * len(start),
-    )
-
-
-def transformer_element(transformer: Transformer, taps: Sequence[float]) -> Element:
-    """A transformer from the admittance of one phase's coils and where their ends are tied.
-
-    Args:
-        transformer: its data.
-        taps: (windings) in per unit.
-    """
-    windings = transformer.windings
-    power = 1e3 * windings[0].kva / transformer.phases
-    rated = [1e3 * _coil_kv(winding, transformer.phases) for winding in windings]
-    coils = coil_admittance(
-        resistance=[winding.resistance_percent / 100 for winding in windings],
-        reactance=[percent / 100 for percent in transformer.reactance_percent],
-        power=power,
-        voltage=[volt * tap for volt, tap in zip(rated, taps, strict=True)],
-    )
-    nodes = tuple(node for winding in windings for node in _nodes(winding.bus, winding.phases))
-    incidence = _coil_incidence(transformer, nodes)  # (phases, windings, nodes)
-    admittance = np.einsum("pwn,wv,pvm->nm", incidence, coils, incidence)
-    # Half of it stands at each end of a coil.
-    shunt = -0.5e-6j * transformer.antifloat_ppm * power / np.square(rated)
-    admittance += np.diag(np.einsum("pwn,w->n", np.abs(incidence), shunt))
-    return Element(
-        name=f"transformer.{transformer.name}",
-        nodes=nodes,
-        admittance=admittance,
-        to_nodes=_nodes(windings[1].bus, windings[1].phases[: transformer.phases]),
-        ratings=(_rated_line_current(windings[0], transformer.phases),) * transformer.phases,
-    )
-
-
-def capacitor_element(capacitor: Capacitor) -> Element:
-    """A capacitor bank."""
-    branches = capacitor.branches
-    admittance = 1e-3j * capacitor.kvar / len(branches) / capacitor.branch_kv**2
-    nodes = _nodes(capacitor.bus, capacitor.phases)
-    incidence = _incidence(capacitor.bus, branches, nodes)
-    return Element(
-        name=f"capacitor.{capacitor.name}",
-        nodes=nodes,
-        admittance=np.asarray(admittance * (incidence.T @ incidence), dtype=np.complex128),
-    )
-
-
-def source_element(source: Source) -> Element:
-    """The source's short-circuit impedance to ground."""
-    return Element(
-        name="source",
-        nodes=_nodes(source.bus, (1, 2, 3)),
-        admittance=source_admittance(complex(source.r1, source.x1), complex(source.r0, source.x0)),
-    )
-
-
-def _source_current(source: Source, index: dict[str, int]) -> ComplexArray:
-    element = source_element(source)
-    magnitude = 1e3 * source.base_kv * source.per_unit / math.sqrt(3)
+def _source_current(source: Source, nodes: NDArray[np.int64], count: int) -> ComplexArray:
+    magnitude = 1e3 * source.base_kv * source.per_unit
+    if len(source.phases) == 3:
+        magnitude /= math.sqrt(3)
     voltage = np.array(
-        [cmath.rect(magnitude, math.radians(source.angle_degrees - 120 * k)) for k in range(3)]
+        [
+            cmath.rect(magnitude, math.radians(source.angle_degrees - 120 * k))
+            for k in range(len(nodes))
+        ]
     )
-    current = np.zeros(len(index), dtype=np.complex128)
-    current[[index[node] for node in element.nodes]] = element.admittance @ voltage
+    current = np.zeros(count, dtype=np.complex128)
+    current[nodes] = source_element(source).admittance @ voltage
     return current
 
 
-def _nodes(bus: str, phases: Sequence[int]) -> tuple[str, ...]:
-    return tuple(f"{bus}.{phase}" for phase in phases)
-
-
-def _coil_kv(winding: Winding, phases: int) -> float:
-    return winding.kv / math.sqrt(3) if phases == 3 and winding.connection == "wye" else winding.kv
-
-
-def _rated_line_current(winding: Winding, phases: int) -> float:
-    return winding.kva / (winding.kv * (math.sqrt(3) if phases == 3 else 1.0))
-
-
-def _coil_incidence(transformer: Transformer, nodes: Sequence[str]) -> FloatArray:
-    """(phases, windings, nodes): the nodes at the two ends of each coil, +1 and -1."""
-    step = _delta_step(transformer)
-    ends = [
-        _incidence(winding.bus, _coil_ends(winding, transformer.phases, step), nodes)
-        for winding in transformer.windings
-    ]
-    return np.stack(ends, axis=1)
-
-
-def _coil_ends(winding: Winding, phases: int, step: int) -> tuple[tuple[int, int], ...]:
-    if phases == 1:
-        return ((winding.phases[0], winding.phases[1] if len(winding.phases) == 2 else 0),)
-    return terminal_pairs(winding.phases, winding.connection, step)
-
-
-def _delta_step(transformer: Transformer) -> int:
-    """Which way round deltas are wound so that the low-voltage side lags or leads as it should."""
-    first, second = transformer.windings[:2]
-    if first.connection == second.connection:
-        return 1
-    delta_on_high_side = (first if first.kv >= second.kv else second).connection == "delta"
-    return 1 if delta_on_high_side == (transformer.lead_lag == "lead") else -1
-
-
-def _incidence(bus: str, pairs: Sequence[tuple[int, int]], nodes: Sequence[str]) -> FloatArray:
-    """(pairs, nodes): +1 at the first phase of each pair, -1 at the second unless it is ground."""
-    matrix = np.zeros((len(pairs), len(nodes)))
-    for row, (start, end) in enumerate(pairs):
-        matrix[row, nodes.index(f"{bus}.{start}")] += 1
-        if end:
-            matrix[row, nodes.index(f"{bus}.{end}")] -= 1
-    return matrix
+def _positions(nodes: Sequence[str], index: dict[str, int]) -> NDArray[np.int64]:
+    """Positions of nodes; -1 for the ground."""
+    return np.array([-1 if n.endswith(".0") else index[n] for n in nodes], dtype=np.int64)
 
 
 def _assemble_nodal_admittance(
     elements: Sequence[Element], index: dict[str, int]
 ) -> sparse.csc_array:
-    rows = [[index[node] for node in element.nodes] for element in elements]
+    rows = [_positions(element.nodes, index) for element in elements]
     return _scatter([e.admittance for e in elements], rows, rows, (len(index), len(index))).tocsc()
 
 
 def _assemble_branch_current(series: Sequence[Element], index: dict[str, int]) -> sparse.csr_array:
     counts = [len(element.ratings) for element in series]
     offsets = np.cumsum([0, *counts])
-    rows = [list(range(start, end)) for start, end in pairwise(offsets)]
-    columns = [[index[node] for node in element.nodes] for element in series]
+    rows = [np.arange(start, end) for start, end in pairwise(offsets)]
+    columns = [_positions(element.nodes, index) for element in series]
     blocks = [e.admittance[:count] for e, count in zip(series, counts, strict=True)]
     return _scatter(blocks, rows, columns, (int(offsets[-1]), len(index))).tocsr()
 
 
 def _scatter(
     blocks: Sequence[ComplexArray],
-    rows: Sequence[Sequence[int]],
-    columns: Sequence[Sequence[int]],
+    rows: Sequence[NDArray[np.int64]],
+    columns: Sequence[NDArray[np.int64]],
     shape: tuple[int, int],
 ) -> sparse.coo_array:
-    """Add dense blocks into a sparse matrix at their rows and columns."""
+    """Add dense blocks into a sparse matrix at their rows and columns; -1 is left out."""
     if not blocks:
         return sparse.coo_array(shape, dtype=np.complex128)
     values = np.concatenate([block.ravel() for block in blocks])
     row = np.concatenate([np.repeat(r, len(c)) for r, c in zip(rows, columns, strict=True)])
     column = np.concatenate([np.tile(c, len(r)) for r, c in zip(rows, columns, strict=True)])
-    return sparse.coo_array((values, (row, column)), shape=shape)
+    kept = (row >= 0) & (column >= 0)
+    return sparse.coo_array((values[kept], (row[kept], column[kept])), shape=shape)
 
 
-def _require_connected(
-    nodal_admittance: sparse.csc_array, index: dict[str, int], source: Source
-) -> None:
+def _reached(
+    nodal_admittance: sparse.csc_array, source_nodes: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """(nodes,) whether each node has a path to the source."""
     _, island = sparse.csgraph.connected_components(abs(nodal_admittance), directed=False)
-    sources = {island[index[node]] for node in _nodes(source.bus, (1, 2, 3))}
-    lost = [name for name, position in index.items() if island[position] not in sources]
-    if lost:
-        raise ValueError(
-            f"feeder: {len(lost)} nodes have no path to the source at bus {source.bus!r}: "
-            f"{', '.join(lost[:10])}{', ...' if len(lost) > 10 else ''}"
-        )
+    return np.isin(island, island[source_nodes])
+
+
+def _at_rest(nodal_admittance: sparse.csc_array, dead: NDArray[np.bool_]) -> sparse.csc_array:
+    """The same matrix with the equation V = 0 at every dead node."""
+    alive = sparse.diags_array((~dead).astype(float))
+    return (alive @ nodal_admittance @ alive + sparse.diags_array(dead.astype(float))).tocsc()

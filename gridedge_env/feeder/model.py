@@ -1,8 +1,8 @@
 """What a three-phase feeder is made of: immutable records with names, units and nothing computed.
 
 Every record is one row of a table (`gridedge_env.feeder.tables`), every field one column. A
-terminal is a bus and some of its phases; phases are numbered 1, 2, 3 for a, b, c. Neutrals are
-grounded and not modelled. `Feeder` refuses inconsistent records when it is made.
+terminal is a bus and some of its phases: 1, 2, 3 for a, b, c, and 4 or more for a neutral that is a
+conductor of its own. 0 is the ground. `Feeder` refuses inconsistent records when it is made.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-Connection = Literal["wye", "delta"]
+Connection = Literal["wye", "delta", "open_delta"]
 LeadLag = Literal["lag", "lead"]
-LoadModel = Literal["constant_power", "constant_current", "constant_impedance"]
-LengthUnit = Literal["mi", "kft", "km", "m", "ft", "in", "cm"]
+LoadModel = Literal["constant_power", "constant_current", "constant_impedance", "exponential"]
+LengthUnit = Literal["mi", "kft", "km", "m", "ft", "in", "cm", "none"]
 Matrix = tuple[tuple[float, ...], ...]
-
-TAP_STEP = 0.00625
-"""Voltage step of a regulator in per unit: ±10 % in 32 steps."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A three-phase voltage source behind its short-circuit impedance.
+    """A grounded three-phase or single-phase voltage source behind its short-circuit impedance.
 
     Attributes:
-        bus: bus it feeds, at phases 1, 2, 3.
-        base_kv: rated voltage, kV line to line.
+        bus: bus it feeds.
+        phases: three phases in the order of their rotation, or one.
+        base_kv: rated voltage, kV line to line; to ground if single-phase.
         per_unit: voltage behind the impedance, per unit of `base_kv`.
-        angle_degrees: angle of phase 1; phases 2 and 3 follow at -120 and +120 degrees.
-        r1, x1: positive-sequence resistance and reactance, ohm.
-        r0, x0: zero-sequence resistance and reactance, ohm.
+        angle_degrees: angle of the first phase; the others follow at -120 and +120 degrees.
+        r1, x1: positive-sequence resistance and reactance, ohm; those of the phase if single-phase.
+        r0, x0: zero-sequence resistance and reactance, ohm; of no effect if single-phase.
     """
 
     bus: str
+    phases: tuple[int, ...]
     base_kv: float
     per_unit: float
     angle_degrees: float
@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Bus:
-    """A bus: `base_kv` is its base voltage in kV line to neutral; x and y are for drawing only."""
+    """A bus: `base_kv` is its base voltage in kV to neutral; x and y are for drawing only."""
 
     name: str
     phases: tuple[int, ...]
@@ -69,7 +69,7 @@ class LineCode:
         reactance: (phases, phases) ohm per length unit at the feeder's frequency, symmetric.
         capacitance: (phases, phases) nF per length unit, nodal (off-diagonals negative), symmetric.
         ampacity: thermal limit of each phase conductor, A; None: not rated.
-        length_unit: unit of length of the three matrices.
+        length_unit: unit of length of the three matrices; "none" goes with lines of unit "none".
     """
 
     name: str
@@ -83,7 +83,10 @@ class LineCode:
 
 @dataclass(frozen=True)
 class Line:
-    """A line: conductor k joins `from_phases[k]` to `to_phases[k]`, in the line code's order."""
+    """A line: conductor k joins `from_phases[k]` to `to_phases[k]`, in the line code's order.
+
+    A conductor may end at 0, the ground.
+    """
 
     name: str
     from_bus: str
@@ -113,13 +116,17 @@ class Winding:
 
     Attributes:
         bus: its bus.
-        phases: its terminals. Three-phase transformer: three phases. Single-phase transformer: one
-            phase (coil to ground) or two (coil between them).
-        connection: wye (neutral grounded) or delta.
-        kv: rated voltage, kV: line to line in a three-phase transformer, across the coil otherwise.
+        phases: its terminals: the line terminals of its coils in wye (to the neutral), the three
+            corners in delta and open delta. The coil of a single-phase transformer lies between one
+            phase and the neutral, or between two, of which one may be 0: (0, 2) is the lower half
+            of a centre-tapped winding.
+        connection: wye, delta or (two-phase transformers) open delta.
+        kv: rated voltage, kV: across the coil in a single-phase transformer, line to line
+            otherwise.
         kva: rated power of all phases together.
         resistance_percent: on the power rating of winding 1.
         tap: turns ratio in per unit of the nominal one.
+        neutral: phase number that the star point of a wye is tied to; 0: grounded.
     """
 
     bus: str
@@ -129,15 +136,16 @@ class Winding:
     kva: float
     resistance_percent: float
     tap: float = 1.0
+    neutral: int = 0
 
 
 @dataclass(frozen=True)
 class Transformer:
-    """A single- or three-phase transformer of two or more windings.
+    """A transformer of one, two or three phases and two or more windings.
 
     Attributes:
         name: transformer.
-        phases: 1 or 3.
+        phases: number of coils of each winding.
         reactance_percent: short-circuit reactance of each pair of windings on the power rating of
             winding 1, in the order x12, x13, ..., x23, ...
         lead_lag: in a mix of wye and delta, whether the low-voltage side lags the high-voltage side
@@ -145,6 +153,8 @@ class Transformer:
         antifloat_ppm: inductive shunt at every coil end, in millionths of the transformer's rating,
             that gives a floating delta a place to stand. OpenDSS's default is 1.
         windings: the windings, in order.
+        no_load_loss_percent: core loss, on the power rating of winding 1.
+        magnetising_percent: magnetising current, on the same.
     """
 
     name: str
@@ -153,6 +163,8 @@ class Transformer:
     lead_lag: LeadLag
     antifloat_ppm: float
     windings: tuple[Winding, ...]
+    no_load_loss_percent: float = 0.0
+    magnetising_percent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -162,13 +174,15 @@ class Regulator:
     Attributes:
         transformer: transformer it belongs to.
         winding: number of the winding with the taps, from 1.
-        tap_position: -16 to 16; the winding's tap is 1 + 0.00625 · tap_position.
+        tap_position: -`tap_limit` to `tap_limit`; the winding's tap is 1 + tap_step · tap_position.
         target_voltage: centre of the band, V on the control's 120-V side.
         bandwidth: full width of the band, V on the same side.
         pt_ratio: potential transformer's ratio, line-to-neutral.
         ct_primary: current transformer's primary rating, A.
         r, x: line-drop compensator's settings, V.
         delay: seconds out of band before a tap moves.
+        tap_step: voltage of a step, per unit; 32 steps for ±10 % are usual.
+        tap_limit: highest tap position.
     """
 
     transformer: str
@@ -181,6 +195,13 @@ class Regulator:
     r: float
     x: float
     delay: float
+    tap_step: float = 0.00625
+    tap_limit: int = 16
+
+    @property
+    def tap(self) -> float:
+        """Turns ratio in per unit of the nominal one."""
+        return 1.0 + self.tap_step * self.tap_position
 
 
 @dataclass(frozen=True)
@@ -188,6 +209,7 @@ class Capacitor:
     """A capacitor bank: `kvar` of all phases together at `kv`.
 
     `kv` is line to line for two or three phases in wye, and across the capacitor otherwise.
+    `neutral` is the phase number that the star point of a wye is tied to; 0: grounded.
     """
 
     name: str
@@ -196,11 +218,12 @@ class Capacitor:
     connection: Connection
     kvar: float
     kv: float
+    neutral: int = 0
 
     @property
     def branches(self) -> tuple[tuple[int, int], ...]:
         """(phase, phase) of each unit; 0 is ground."""
-        return terminal_pairs(self.phases, self.connection)
+        return terminal_pairs(self.phases, self.connection, self.neutral)
 
     @property
     def branch_kv(self) -> float:
@@ -215,6 +238,10 @@ class Load:
     `kv` is line to line for two or three phases in wye, and across the load otherwise. The load
     keeps its model between `vmin_pu` and `vmax_pu` of `kv`, becomes a constant impedance above, and
     changes linearly to its nominal impedance at `vlow_pu` below. The defaults are OpenDSS's.
+
+    An exponential load draws kw · v^p_exponent and kvar · v^q_exponent at v per unit of `kv`.
+    `neutral` is the phase number that the star point of a wye is tied to; 0: grounded. A generator
+    is a load of negative `kw`; at `vlow_pu` = 0 it is a constant impedance below `vmin_pu`.
     """
 
     name: str
@@ -228,16 +255,38 @@ class Load:
     vmin_pu: float = 0.95
     vmax_pu: float = 1.05
     vlow_pu: float = 0.5
+    neutral: int = 0
+    p_exponent: float | None = None
+    q_exponent: float | None = None
 
     @property
     def branches(self) -> tuple[tuple[int, int], ...]:
         """(phase, phase) of each branch of the load; 0 is ground."""
-        return terminal_pairs(self.phases, self.connection)
+        return terminal_pairs(self.phases, self.connection, self.neutral)
 
     @property
     def branch_kv(self) -> float:
         """Rated voltage across each branch of the load, kV."""
         return branch_kv(self.kv, self.phases, self.connection)
+
+
+@dataclass(frozen=True)
+class Admittance:
+    """Any other linear element, by its admittance: a reactor, an unusual transformer.
+
+    Attributes:
+        name: element.
+        from_nodes: nodes of its first terminal, "bus.phase".
+        to_nodes: their counterparts at the second terminal; none if the element is a shunt.
+        conductance: (nodes, nodes) S over from_nodes and to_nodes, symmetric.
+        susceptance: (nodes, nodes) S, likewise.
+    """
+
+    name: str
+    from_nodes: tuple[str, ...]
+    to_nodes: tuple[str, ...]
+    conductance: Matrix
+    susceptance: Matrix
 
 
 @dataclass(frozen=True)
@@ -260,6 +309,7 @@ class Feeder:
     regulators: tuple[Regulator, ...] = ()
     capacitors: tuple[Capacitor, ...] = ()
     loads: tuple[Load, ...] = ()
+    admittances: tuple[Admittance, ...] = ()
     provenance: str = ""
 
     def __post_init__(self) -> None:
@@ -306,19 +356,21 @@ class Feeder:
 
 
 def terminal_pairs(
-    phases: Sequence[int], connection: Connection, step: int = 1
+    phases: Sequence[int], connection: Connection, neutral: int = 0, step: int = 1
 ) -> tuple[tuple[int, int], ...]:
     """The two ends of each branch of a wye or delta element; 0 is ground.
 
     Args:
         phases: the element's terminals, in order. A delta of two has one branch, of three three.
-        connection: wye joins every terminal to ground, delta every terminal to the one `step` on.
+        connection: wye joins every terminal to the neutral, delta every terminal to the one `step`
+            on, open delta every terminal but the last to the next.
+        neutral: of a wye.
         step: 1, or -1 for a delta wound the other way round.
     """
     if connection == "wye":
-        return tuple((phase, 0) for phase in phases)
-    if len(phases) == 2:
-        return ((phases[0], phases[1]),)
+        return tuple((phase, neutral) for phase in phases)
+    if connection == "open_delta" or len(phases) == 2:
+        return tuple(pairwise(phases))
     count = len(phases)
     return tuple((phases[k], phases[(k + step) % count]) for k in range(count))
 

@@ -35,26 +35,22 @@ def line_admittance(
     return np.block([[series + shunt, -series], [-series, series + shunt]])
 
 
-def coil_admittance(
-    resistance: Sequence[float], reactance: Sequence[float], power: float, voltage: Sequence[float]
-) -> ComplexArray:
-    """One phase of a transformer: coil currents from coil voltages.
+def leakage_admittance(resistance: Sequence[float], reactance: Sequence[float]) -> ComplexArray:
+    """Short-circuit admittance of one phase of a transformer, with winding 1 shorted.
 
-    The short-circuit impedances of all pairs determine the (n - 1, n - 1) impedance matrix seen
-    from windings 2, 3, ... with winding 1 shorted; each is then scaled from 1 V to its voltage.
+    The impedances of all pairs of windings determine the impedance matrix seen from windings
+    2, 3, ...; this is its inverse.
 
     Args:
         resistance: per unit, one per winding.
         reactance: per unit, one per pair of windings, in the order (1,2), (1,3), ..., (2,3), ...
-        power: rated power of the phase, VA: the base of both.
-        voltage: V across each coil, taps included.
 
     Returns:
-        (windings, windings)
+        (windings - 1, windings - 1) per unit.
     """
-    count = len(voltage)
+    count = len(resistance)
     pair_impedance = {
-        (i, j): complex(resistance[i] + resistance[j], x) / power
+        (i, j): complex(resistance[i] + resistance[j], x)
         for (i, j), x in zip(combinations(range(count), 2), reactance, strict=True)
     }
     impedance = np.zeros((count - 1, count - 1), dtype=np.complex128)
@@ -63,8 +59,17 @@ def coil_admittance(
         for j in range(i + 1, count):
             mutual = (pair_impedance[0, i] + pair_impedance[0, j] - pair_impedance[i, j]) / 2
             impedance[i - 1, j - 1] = impedance[j - 1, i - 1] = mutual
-    difference = np.hstack([-np.ones((count - 1, 1)), np.eye(count - 1)]) / np.asarray(voltage)
-    return np.asarray(difference.T @ np.linalg.inv(impedance) @ difference, dtype=np.complex128)
+    return np.asarray(np.linalg.inv(impedance), dtype=np.complex128)
+
+
+def coil_difference(voltage: Sequence[float] | FloatArray) -> FloatArray:
+    """(windings - 1, windings): per-unit voltages of coils 2, 3, ... less that of coil 1.
+
+    Args:
+        voltage: V across each coil at 1 per unit, taps included.
+    """
+    count = len(voltage)
+    return np.hstack([-np.ones((count - 1, 1)), np.eye(count - 1)]) / np.asarray(voltage)
 
 
 def source_admittance(positive_sequence: complex, zero_sequence: complex) -> ComplexArray:

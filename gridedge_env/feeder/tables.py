@@ -12,12 +12,14 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from gridedge_env.feeder.model import (
+    Admittance,
     Bus,
     Capacitor,
     Feeder,
@@ -43,6 +45,7 @@ TABLES: dict[str, type] = {
     "regulators": Regulator,
     "capacitors": Capacitor,
     "loads": Load,
+    "admittances": Admittance,
 }
 
 
@@ -87,7 +90,7 @@ def to_texts(feeder: Feeder) -> dict[str, str]:
         "name": feeder.name,
         "frequency": float(feeder.frequency),
         "source": {
-            name: value if isinstance(value, str) else float(value)
+            name: float(value) if isinstance(value, int) else value
             for name, value in asdict(feeder.source).items()
         },
         "provenance": feeder.provenance,
@@ -125,6 +128,7 @@ def _codec(kind: Any) -> tuple[Callable[[str], Any], Callable[[Any], str], str]:
         float | None: (_read_optional_float, _write_optional_float, "a finite number or nothing"),
         bool: (_choice_reader({"yes": True, "no": False}), _write_bool, "yes or no"),
         tuple[int, ...]: (_read_integers, _write_integers, "whole numbers separated by spaces"),
+        tuple[str, ...]: (_read_words, _write_words, "names separated by spaces"),
         tuple[float, ...]: (_read_floats, _write_floats, "finite numbers separated by spaces"),
         Matrix: (_read_matrix, _write_matrix, "a lower triangle, rows separated by bars"),
     }
@@ -134,9 +138,11 @@ def _codec(kind: Any) -> tuple[Callable[[str], Any], Callable[[Any], str], str]:
 def _read_header(path: Path) -> dict[str, Any]:
     """The fields of `Feeder` that stand in feeder.json."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        values = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"feeder.json, row {error.lineno}: {error.msg}") from error
+    except RecursionError as error:
+        raise ValueError("feeder.json: nested too deeply, expected an object") from error
     expected = {"name": str, "frequency": float, "source": dict, "provenance": str}
     header = _typed_fields(values, expected, "feeder")
     source = _typed_fields(header["source"], get_type_hints(Source), "source")
@@ -146,23 +152,35 @@ def _read_header(path: Path) -> dict[str, Any]:
 def _typed_fields(values: Any, expected: dict[str, type], place: str) -> dict[str, Any]:
     if not isinstance(values, dict) or set(values) != set(expected):
         raise ValueError(f"feeder.json, {place}: {values!r}, expected fields {list(expected)}")
-    typed = {}
-    for name, kind in expected.items():
-        value = values[name]
+    return {
+        name: _typed(values[name], kind, f"feeder.json, {place}.{name}")
+        for name, kind in expected.items()
+    }
+
+
+def _typed(value: Any, kind: Any, place: str) -> Any:
+    """A value of feeder.json as what it should be."""
+    if kind is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        valid = number and math.isfinite(value) if kind is float else isinstance(value, kind)
-        if not valid:
-            wanted = "a finite number" if kind is float else f"a {kind.__name__}"
-            raise ValueError(f"feeder.json, {place}.{name}: {value!r}, expected {wanted}")
-        typed[name] = float(value) if kind is float else value
-    return typed
+        if number and abs(value) <= sys.float_info.max:
+            return float(value)
+        raise ValueError(f"{place}: {value!r}, expected a finite number")
+    if kind == tuple[int, ...]:
+        if isinstance(value, list) and all(type(entry) is int for entry in value):
+            return tuple(value)
+        raise ValueError(f"{place}: {value!r}, expected a list of whole numbers")
+    if not isinstance(value, kind):
+        raise ValueError(f"{place}: {value!r}, expected a {kind.__name__}")
+    return value
 
 
 def _read_table(path: Path, table: str) -> list[dict[str, Any]]:
     columns = _columns(table)
     expected = [column.name for column in columns]
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header, *body = list(csv.reader(file)) or [[]]
+    try:
+        header, *body = list(csv.reader(io.StringIO(_read_text(path), newline=""))) or [[]]
+    except csv.Error as error:
+        raise ValueError(f"{path.name}: {error}") from error
     if header != expected:
         raise ValueError(f"{path.name}, row 1: columns {header}, expected {expected}")
     rows = []
@@ -178,6 +196,17 @@ def _read_table(path: Path, table: str) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _read_text(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path.name}, row {row}: byte {data[error.start]:#04x}, expected UTF-8 text"
+        ) from error
 
 
 def _read_cell(column: Column, cell: str, place: str) -> Any:
@@ -268,6 +297,14 @@ def _read_floats(cell: str) -> tuple[float, ...]:
 
 def _write_floats(values: tuple[float, ...]) -> str:
     return " ".join(map(_write_float, values))
+
+
+def _read_words(cell: str) -> tuple[str, ...]:
+    return tuple(cell.split())
+
+
+def _write_words(values: tuple[str, ...]) -> str:
+    return " ".join(values)
 
 
 def _read_matrix(cell: str) -> Matrix:

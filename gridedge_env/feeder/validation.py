@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from gridedge_env.feeder.model import Feeder, LineCode, Transformer, Winding
-
-MAXIMUM_TAP_POSITION = 16
 
 
 class InvalidFeeder(ValueError):
@@ -31,7 +31,8 @@ def validate(feeder: Feeder) -> None:
     """Raise `InvalidFeeder` at the first record that cannot be right."""
     for check in (
         _check_names,
-        _check_signs,
+        _check_texts,
+        _check_ranges,
         _check_buses,
         _check_source,
         _check_line_codes,
@@ -40,6 +41,7 @@ def validate(feeder: Feeder) -> None:
         _check_transformers,
         _check_regulators,
         _check_loads,
+        _check_admittances,
     ):
         for problem in check(feeder):
             raise problem
@@ -70,19 +72,67 @@ def _rows(feeder: Feeder, table: str) -> Iterator[_Row]:
         yield _Row(table, index, record)
 
 
-NAMED = ("buses", "line_codes", "lines", "switches", "transformers", "capacitors", "loads")
+NAMED = (
+    "buses",
+    "line_codes",
+    "lines",
+    "switches",
+    "transformers",
+    "capacitors",
+    "loads",
+    "admittances",
+)
 
-POSITIVE = {
-    "feeder": ("frequency",),
-    "source": ("base_kv", "per_unit"),
-    "buses": ("base_kv",),
-    "line_codes": ("ampacity",),
-    "lines": ("length",),
-    "switches": ("resistance_ohm",),
-    "windings": ("kv", "kva", "tap"),
-    "capacitors": ("kvar", "kv"),
-    "loads": ("kv",),
+# What is possible, generously: a number outside is a slip of the pen or of the unit. Between these
+# bounds double precision still tells the elements of one network apart.
+RANGES = {
+    "feeder": {"frequency": (1.0, 1e3)},
+    "source": {
+        "base_kv": (1e-3, 1e4),
+        "per_unit": (1e-3, 1e2),
+        "angle_degrees": (-3600.0, 3600.0),
+        **dict.fromkeys(("r1", "x1", "r0", "x0"), (-1e6, 1e6)),
+    },
+    "buses": {"base_kv": (1e-3, 1e4), "x": (-1e12, 1e12), "y": (-1e12, 1e12)},
+    "line_codes": {"phases": (1, 100), "ampacity": (1e-6, 1e9)},
+    "lines": {"length": (1e-7, 1e7)},
+    "switches": {"resistance_ohm": (1e-7, 1e6)},
+    "transformers": {
+        "antifloat_ppm": (0.0, 1e6),
+        "no_load_loss_percent": (0.0, 1e3),
+        "magnetising_percent": (0.0, 1e3),
+    },
+    "windings": {
+        "kv": (1e-3, 1e4),
+        "kva": (1e-6, 1e9),
+        "resistance_percent": (0.0, 1e4),
+        "tap": (0.1, 10.0),
+    },
+    "regulators": {
+        "target_voltage": (0.0, 1e6),
+        "bandwidth": (0.0, 1e6),
+        "pt_ratio": (1e-6, 1e6),
+        "ct_primary": (1e-6, 1e6),
+        "r": (-1e6, 1e6),
+        "x": (-1e6, 1e6),
+        "delay": (0.0, 1e9),
+        "tap_step": (1e-6, 1.0),
+        "tap_limit": (1, 1000),
+    },
+    "capacitors": {"kvar": (1e-9, 1e9), "kv": (1e-3, 1e4)},
+    "loads": {
+        "kv": (1e-3, 1e4),
+        "kw": (-1e9, 1e9),
+        "kvar": (-1e9, 1e9),
+        "vlow_pu": (0.0, 10.0),
+        "vmin_pu": (1e-3, 10.0),
+        "vmax_pu": (1e-3, 1e3),
+        "p_exponent": (-10.0, 10.0),
+        "q_exponent": (-10.0, 10.0),
+    },
 }
+LARGEST_ENTRY = 1e12  # of a matrix
+SMALLEST_IMPEDANCE = 1e-9  # eigenvalue of a line's series impedance over the largest
 
 
 def _check_names(feeder: Feeder) -> Iterator[InvalidFeeder]:
@@ -90,25 +140,38 @@ def _check_names(feeder: Feeder) -> Iterator[InvalidFeeder]:
         seen: set[str] = set()
         for row in _rows(feeder, table):
             name = row.record.name
-            forbidden = " ." if table == "buses" else " "
-            if not name or name != name.lower() or any(c in forbidden for c in name):
+            dotted = table == "buses" and "." in name
+            if not name or name != name.lower() or name.split() != [name] or dotted:
                 yield row.error(
                     "name",
                     f"{name!r}, expected lower case without spaces"
                     + (" or dots" if table == "buses" else ""),
                 )
+            if not _is_text(name):
+                yield row.error("name", f"{name!r}, expected text without surrogates")
             if name in seen:
                 yield row.error("name", f"{name!r} occurs twice, expected unique names")
             seen.add(name)
 
 
-def _check_signs(feeder: Feeder) -> Iterator[InvalidFeeder]:
-    for table, fields in POSITIVE.items():
+def _check_texts(feeder: Feeder) -> Iterator[InvalidFeeder]:
+    (row,) = _rows(feeder, "feeder")
+    for field in ("name", "provenance"):
+        if not _is_text(getattr(feeder, field)):
+            yield row.error(field, f"{getattr(feeder, field)!r}, expected text without surrogates")
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _check_ranges(feeder: Feeder) -> Iterator[InvalidFeeder]:
+    for table, ranges in RANGES.items():
         for row in _rows(feeder, table):
-            for field in fields:
+            for field, (low, high) in ranges.items():
                 value = getattr(row.record, field)
-                if value is not None and not value > 0:
-                    yield row.error(field, f"{value!r}, expected a number above 0")
+                if value is not None and not low <= value <= high:
+                    yield row.error(field, f"{value!r}, expected a number from {low:g} to {high:g}")
 
 
 def _check_buses(feeder: Feeder) -> Iterator[InvalidFeeder]:
@@ -120,8 +183,11 @@ def _check_buses(feeder: Feeder) -> Iterator[InvalidFeeder]:
 
 def _check_source(feeder: Feeder) -> Iterator[InvalidFeeder]:
     (row,) = _rows(feeder, "source")
-    yield from _check_terminal(_phases_of_buses(feeder), row, "bus", "bus", (1, 2, 3))
-    for resistance, reactance in (("r1", "x1"), ("r0", "x0")):
+    phases = row.record.phases
+    if len(phases) not in (1, 3):
+        yield row.error("phases", f"{phases}, expected one phase or three")
+    yield from _check_terminal(_phases_of_buses(feeder), row, "bus", "phases", phases)
+    for resistance, reactance in (("r1", "x1"), ("r0", "x0"))[: 2 if len(phases) == 3 else 1]:
         if getattr(row.record, resistance) == getattr(row.record, reactance) == 0:
             yield row.error(reactance, f"0 as {resistance} is, expected an impedance above 0")
 
@@ -130,16 +196,28 @@ def _check_line_codes(feeder: Feeder) -> Iterator[InvalidFeeder]:
     for row in _rows(feeder, "line_codes"):
         code: LineCode = row.record
         for field in ("resistance", "reactance", "capacitance"):
-            matrix = getattr(code, field)
-            if len(matrix) != code.phases or any(len(line) != code.phases for line in matrix):
-                yield row.error(field, f"{matrix}, expected a matrix of phases = {code.phases}")
-            elif matrix != tuple(zip(*matrix, strict=True)):
-                yield row.error(field, f"{matrix}, expected a symmetric matrix")
+            yield from _check_matrix(row, field, code.phases, "phases")
+        impedance = np.array(code.resistance) + 1j * np.array(code.reactance)
+        size = np.abs(np.linalg.eigvals(impedance))
+        if size.min() <= SMALLEST_IMPEDANCE * size.max():
+            yield row.error("reactance", "singular with the resistance, expected an impedance")
+
+
+def _check_matrix(row: _Row, field: str, size: int, of: str) -> Iterator[InvalidFeeder]:
+    matrix = getattr(row.record, field)
+    if len(matrix) != size or any(len(line) != size for line in matrix):
+        yield row.error(field, f"{matrix}, expected a matrix of {of} = {size}")
+    elif matrix != tuple(zip(*matrix, strict=True)):
+        yield row.error(field, f"{matrix}, expected a symmetric matrix")
+    elif not all(abs(entry) <= LARGEST_ENTRY for line in matrix for entry in line):
+        yield row.error(field, f"{matrix}, expected numbers up to {LARGEST_ENTRY:g}")
 
 
 def _check_lines(feeder: Feeder) -> Iterator[InvalidFeeder]:
     codes = {code.name: code for code in feeder.line_codes}
     for row in _rows(feeder, "lines"):
+        if not any((*row.record.from_phases, *row.record.to_phases)):
+            yield row.error("from_phases", "ground at both ends, expected a phase at one of them")
         name = row.record.line_code
         if name not in codes:
             known = ", ".join(codes)
@@ -152,6 +230,13 @@ def _check_lines(feeder: Feeder) -> Iterator[InvalidFeeder]:
                     field,
                     f"{phases}, expected {codes[name].phases} phases as in line code {name!r}",
                 )
+        units = row.record.length_unit, codes[name].length_unit
+        if (units[0] == "none") != (units[1] == "none"):
+            yield row.error(
+                "length_unit",
+                f"{units[0]!r} with {units[1]!r} of line code {name!r}, expected both or neither "
+                "to be 'none'",
+            )
 
 
 def _check_terminals(feeder: Feeder) -> Iterator[InvalidFeeder]:
@@ -167,11 +252,30 @@ def _check_terminals(feeder: Feeder) -> Iterator[InvalidFeeder]:
         for row in _rows(feeder, table):
             for bus_field, phases_field in pairs:
                 phases = getattr(row.record, phases_field)
+                if table in ("lines", "windings"):
+                    phases = tuple(phase for phase in phases if phase)  # 0 is the ground
                 yield from _check_terminal(known, row, bus_field, phases_field, phases)
-    for table in ("capacitors", "loads"):
+    for row in _rows(feeder, "switches"):
+        if not row.record.phases:
+            yield row.error("phases", "none, expected one or more")
+    for table in ("windings", "capacitors", "loads"):
         for row in _rows(feeder, table):
-            if row.record.connection == "delta" and len(row.record.phases) not in (2, 3):
-                yield row.error("phases", f"{row.record.phases}, expected two or three for delta")
+            yield from _check_connection(known, row)
+
+
+def _check_connection(known: dict[str, tuple[int, ...]], row: _Row) -> Iterator[InvalidFeeder]:
+    record = row.record
+    count = {"wye": (1, 2, 3), "delta": (2, 3), "open_delta": (3,)}[record.connection]
+    if len(record.phases) not in count:
+        wanted = " or ".join(map(str, count))
+        yield row.error("phases", f"{record.phases}, expected {wanted} for {record.connection}")
+    if record.neutral and record.connection != "wye":
+        yield row.error("neutral", f"{record.neutral} of a {record.connection}, expected 0")
+    elif record.neutral and (
+        record.neutral in record.phases or record.neutral not in known[record.bus]
+    ):
+        others = tuple(phase for phase in known[record.bus] if phase not in record.phases)
+        yield row.error("neutral", f"{record.neutral}, expected 0 or one of {others}")
 
 
 def _phases_of_buses(feeder: Feeder) -> dict[str, tuple[int, ...]]:
@@ -188,7 +292,7 @@ def _check_terminal(
     bus = getattr(row.record, bus_field)
     if bus not in known:
         yield row.error(bus_field, f"unknown bus {bus!r}, expected a name in buses")
-    elif not phases or len(set(phases)) != len(phases) or not set(phases) <= set(known[bus]):
+    elif len(set(phases)) != len(phases) or not set(phases) <= set(known[bus]):
         yield row.error(
             phases_field, f"{phases}, expected different phases among {known[bus]} of bus {bus!r}"
         )
@@ -199,32 +303,49 @@ def _check_transformers(feeder: Feeder) -> Iterator[InvalidFeeder]:
     for row in _rows(feeder, "transformers"):
         transformer: Transformer = row.record
         count = len(transformer.windings)
-        if transformer.phases not in (1, 3):
-            yield row.error("phases", f"{transformer.phases}, expected 1 or 3")
+        if transformer.phases not in (1, 2, 3):
+            yield row.error("phases", f"{transformer.phases}, expected 1, 2 or 3")
         if count < 2:
-            yield row.error("windings", f"{count} windings, expected two or more")
+            yield row.error("name", f"{count} windings of it in windings, expected two or more")
         pairs = count * (count - 1) // 2
         reactance = transformer.reactance_percent
-        if len(reactance) != pairs or not all(x > 0 for x in reactance):
-            yield row.error("reactance_percent", f"{reactance}, expected {pairs} numbers above 0")
+        if len(reactance) != pairs or not all(1e-9 <= x <= 1e6 for x in reactance):
+            yield row.error(
+                "reactance_percent", f"{reactance}, expected {pairs} numbers from 1e-9 to 1e6"
+            )
         for _ in transformer.windings:
             yield from _check_winding(next(windings), transformer)
 
 
 def _check_winding(row: _Row, transformer: Transformer) -> Iterator[InvalidFeeder]:
     winding: Winding = row.record
-    expected: tuple[int, ...] = (3,)
-    if transformer.phases == 1:
-        expected = (2,) if winding.connection == "delta" else (1, 2)
-    if len(winding.phases) not in expected:
+    # Terminals of a winding by the transformer's number of phases and its own connection.
+    terminals = {
+        (1, "wye"): (1, 2),
+        (1, "delta"): (2,),
+        (2, "wye"): (2,),
+        (2, "open_delta"): (3,),
+        (3, "wye"): (3,),
+        (3, "delta"): (3,),
+    }
+    phases, connection = transformer.phases, winding.connection
+    if phases in (1, 2, 3) and (phases, connection) not in terminals:
+        known = " or ".join(c for count, c in terminals if count == phases)
+        yield row.error(
+            "connection", f"{connection} in a {phases}-phase transformer, expected {known}"
+        )
+    elif phases in (1, 2, 3) and len(winding.phases) not in terminals[phases, connection]:
         yield row.error(
             "phases",
-            f"{winding.phases}, expected {' or '.join(map(str, expected))} of them in a "
-            f"{winding.connection} winding of {transformer.name!r}, a {transformer.phases}-phase "
+            f"{winding.phases}, expected {' or '.join(map(str, terminals[phases, connection]))} of "
+            f"them in a {connection} winding of {transformer.name!r}, a {phases}-phase "
             "transformer",
         )
-    if winding.resistance_percent < 0:
-        yield row.error("resistance_percent", f"{winding.resistance_percent}, expected 0 or more")
+    between_two = (phases, len(winding.phases)) == (1, 2) and any(winding.phases)
+    if 0 in winding.phases and not between_two:
+        yield row.error("phases", f"{winding.phases}, expected no 0")
+    if winding.neutral and len(winding.phases) > phases:
+        yield row.error("neutral", f"{winding.neutral} of a coil between two phases, expected 0")
 
 
 def _check_regulators(feeder: Feeder) -> Iterator[InvalidFeeder]:
@@ -247,11 +368,14 @@ def _check_regulators(feeder: Feeder) -> Iterator[InvalidFeeder]:
             yield row.error(
                 "winding", f"{number} of {name!r} has a tap of its own, expected 1 in windings"
             )
-        if abs(row.record.tap_position) > MAXIMUM_TAP_POSITION:
+        limit = row.record.tap_limit
+        if abs(row.record.tap_position) > limit:
             yield row.error(
-                "tap_position",
-                f"{row.record.tap_position}, expected -{MAXIMUM_TAP_POSITION} to "
-                f"{MAXIMUM_TAP_POSITION}",
+                "tap_position", f"{row.record.tap_position}, expected -{limit} to {limit}"
+            )
+        if limit * row.record.tap_step >= 1:
+            yield row.error(
+                "tap_step", f"{row.record.tap_step} x {limit} positions, expected below 1"
             )
 
 
@@ -262,3 +386,25 @@ def _check_loads(feeder: Feeder) -> Iterator[InvalidFeeder]:
             yield row.error(
                 "vmin_pu", f"{load.vmin_pu!r}, expected 0 <= vlow_pu < vmin_pu < vmax_pu"
             )
+        for field in ("p_exponent", "q_exponent"):
+            if (getattr(load, field) is None) == (load.model == "exponential"):
+                wanted = "a number" if load.model == "exponential" else "nothing"
+                yield row.error(
+                    field, f"{getattr(load, field)!r} with model {load.model}, expected {wanted}"
+                )
+
+
+def _check_admittances(feeder: Feeder) -> Iterator[InvalidFeeder]:
+    known = {*feeder.node_names, *(f"{bus.name}.0" for bus in feeder.buses)}
+    for row in _rows(feeder, "admittances"):
+        start, end = row.record.from_nodes, row.record.to_nodes
+        for field in ("from_nodes", "to_nodes"):
+            lost = [node for node in getattr(row.record, field) if node not in known]
+            if lost:
+                yield row.error(field, f"unknown {lost[0]!r}, expected nodes such as {min(known)}")
+        if not start:
+            yield row.error("from_nodes", "none, expected one or more")
+        if end and len(end) != len(start):
+            yield row.error("to_nodes", f"{len(end)}, expected {len(start)} as in from_nodes")
+        for field in ("conductance", "susceptance"):
+            yield from _check_matrix(row, field, len(start) + len(end), "nodes")

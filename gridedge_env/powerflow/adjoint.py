@@ -7,6 +7,9 @@ cotangent l of f by
 
 which contracts as fast as the power flow and uses the same matrix. The iterations of the power flow
 are never unrolled: memory and accuracy do not depend on how many there were.
+
+Whatever else moves the voltages, such as a tap, enters as a shift d of u = u0 + d + Z i, whose
+cotangent is D^T l.
 """
 
 from __future__ import annotations
@@ -17,13 +20,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gridedge_env.powerflow.device_space import DeviceSpace
+from gridedge_env.powerflow.device_space import VoltageOperator
 from gridedge_env.powerflow.fixed_point import DeviceVoltage, FixedPoint
 from gridedge_env.powerflow.load_models import CurrentJacobian, injected_current
 
 
 def solve_adjoint(
-    space: DeviceSpace,
+    operator: VoltageOperator,
     jacobian: CurrentJacobian,
     cotangent: Tensor,
     converged: Tensor,
@@ -34,14 +37,13 @@ def solve_adjoint(
     A scenario that did not converge has no solution to differentiate. It keeps l = g: the gradient
     at fixed voltages, which is finite and points towards less of the power that is too much.
     """
-    transposed = space.device_voltage.matrix.mT
     scale = settings.tolerance * cotangent.abs().amax(dim=-1).clamp(
         min=torch.finfo(cotangent.dtype).tiny
     )
     solvable = converged[:, None]
     adjoint = cotangent
     for _ in range(settings.maximum_iterations):
-        feedback = jacobian.voltage_cotangent(adjoint) @ transposed
+        feedback = operator.transpose(jacobian.voltage_cotangent(adjoint))
         latest = torch.where(solvable, cotangent + feedback, cotangent)
         change = latest - adjoint
         adjoint = latest
@@ -51,26 +53,28 @@ def solve_adjoint(
 
 
 class ImplicitDeviceCurrent(torch.autograd.Function):
-    """Device currents at the solution as a differentiable function of the power drawn."""
+    """Device currents at the solution as a function of the power drawn and a shift of u."""
 
     @staticmethod
     def forward(
         ctx: Any,
         power: Tensor,
-        space: DeviceSpace,
+        shift: Tensor | None,
+        operator: VoltageOperator,
         solution: DeviceVoltage,
         settings: FixedPoint,
     ) -> Tensor:
-        """Power S (batch, 2 branches) kVA -> current i (batch, 2 branches)."""
+        """Power S (batch, 2 branches) kVA, shift 0 (batch, 2 branches) pu -> current i."""
         ctx.save_for_backward(power, solution.voltage, solution.converged)
-        ctx.space, ctx.settings = space, settings
-        return injected_current(space.load_model, power, solution.voltage)
+        ctx.operator, ctx.settings, ctx.shifted = operator, settings, shift is not None
+        return injected_current(operator.space.load_model, power, solution.voltage)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None, None]:
-        """Cotangent of i -> cotangent of S."""
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
+        """Cotangent of i -> cotangents of S and of the shift."""
         power, voltage, converged = ctx.saved_tensors
-        jacobian = CurrentJacobian.at(ctx.space.load_model, power, voltage)
-        adjoint = solve_adjoint(ctx.space, jacobian, cotangent, converged, ctx.settings)
-        return jacobian.power_cotangent(adjoint), None, None, None
+        jacobian = CurrentJacobian.at(ctx.operator.space.load_model, power, voltage)
+        adjoint = solve_adjoint(ctx.operator, jacobian, cotangent, converged, ctx.settings)
+        of_shift = jacobian.voltage_cotangent(adjoint) if ctx.shifted else None
+        return jacobian.power_cotangent(adjoint), of_shift, None, None, None

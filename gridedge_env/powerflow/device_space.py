@@ -5,10 +5,14 @@ and the branch currents then follow from the m currents that the devices inject:
 
     u = u0 + Z i      V = v0 + K i      I = b0 + M i
 
-IEEE 123 has 278 nodes but 95 loaded branches, so that a power flow is a fixed point in 95 complex
-numbers. Z, K and M are computed once, in double precision, from a sparse factor of the nodal
-admittance; what runs in single precision later never meets its ill-conditioned entries (the
-1e-6 ohm switches, the floating delta of IEEE 123).
+There are two ways to hold Z, K and M, with the same results:
+
+- dense: as matrices, computed once, in double precision, from a sparse factor of the nodal
+  admittance. IEEE 123 has 278 nodes but 95 loaded branches, so that a power flow is a fixed point
+  in 95 complex numbers. What runs in single precision later never meets the factor's
+  ill-conditioned entries (the 1e-6 ohm switches, the floating delta of IEEE 123).
+- sparse: as the factor itself, between sparse matrices, for feeders whose dense matrices would be
+  large. Always in double precision, on the CPU.
 """
 
 from __future__ import annotations
@@ -18,118 +22,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sparse
 import torch
-from scipy.sparse.linalg import splu
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
 from gridedge_env.feeder import Feeder, Network
-from gridedge_env.powerflow.load_models import DEVICE_MINIMUM_VOLTAGE, EXPONENT, LoadModel
+from gridedge_env.powerflow.injections import DeviceBranch
+from gridedge_env.powerflow.linear_maps import (
+    DenseMap,
+    DirectResponse,
+    FactoredResponse,
+    LinearMap,
+    Response,
+    SparseMap,
+    as_real,
+    real_blocks,
+)
+from gridedge_env.powerflow.load_models import LoadModel
+from gridedge_env.powerflow.taps import TappedCoils, TapSpace, mode_response, tapped_coils
 
-# Exponent, minimum, maximum and low voltage of an injection that is not one of the feeder's loads.
-DEVICE_LAW = (EXPONENT["constant_power"], DEVICE_MINIMUM_VOLTAGE, np.inf, 0.0)
-
-
-@dataclass(frozen=True)
-class DeviceBranch:
-    """One phase of one injection: what stands between a node and the neutral or another node.
-
-    Attributes:
-        injection: index of the injection that it is a phase of.
-        share: part of that injection's power that it draws.
-        node: index of the node where its current enters.
-        return_node: index of the node where it leaves; -1 for the neutral.
-        rated_voltage: V, the base of its per-unit voltage.
-        exponent: as in `LoadModel`, like the three below.
-    """
-
-    injection: int
-    share: float
-    node: int
-    return_node: int
-    rated_voltage: float
-    exponent: float
-    minimum_voltage: float
-    maximum_voltage: float
-    low_voltage: float
-
-
-def load_branches(feeder: Feeder) -> list[DeviceBranch]:
-    """The phases of the feeder's own loads; injection k is the feeder's k-th load."""
-    node_index = {name: k for k, name in enumerate(feeder.node_names)}
-    branches = []
-    for injection, load in enumerate(feeder.loads):
-        branches += [
-            DeviceBranch(
-                injection,
-                1.0 / len(load.branches),
-                node_index[f"{load.bus}.{phase}"],
-                node_index.get(f"{load.bus}.{return_phase}", -1),
-                load.branch_kv * 1e3,
-                EXPONENT[load.model],
-                load.vmin_pu,
-                load.vmax_pu,
-                load.vlow_pu,
-            )
-            for phase, return_phase in load.branches
-        ]
-    return branches
-
-
-def device_branches(
-    network: Network, names: Sequence[str], first_injection: int
-) -> list[DeviceBranch]:
-    """Constant-power devices at "bus.phase" (wye) or "bus.phase.phase" (delta).
-
-    Raises:
-        ValueError: a name that is not of that form, or names a node that the feeder does not have.
-    """
-    node_index = {name: k for k, name in enumerate(network.node_names)}
-    branches = []
-    for offset, name in enumerate(names):
-        bus, *phases = name.rsplit(".", 2) if name.count(".") >= 2 else name.split(".")
-        nodes = [node_index.get(f"{bus}.{phase}", -1) for phase in phases]
-        if len(nodes) not in (1, 2) or min(nodes) < 0 or len(set(nodes)) < len(nodes):
-            raise ValueError(
-                f"injections: {name!r} is not at nodes of this feeder; expected 'bus.phase' or "
-                f"'bus.phase.phase' with nodes such as {network.node_names[0]!r}"
-            )
-        base = network.voltage_base[nodes[0]]
-        branches.append(
-            DeviceBranch(
-                first_injection + offset,
-                1.0,
-                nodes[0],
-                nodes[1] if len(nodes) == 2 else -1,
-                base * (np.sqrt(3.0) if len(nodes) == 2 else 1.0),
-                *DEVICE_LAW,
-            )
-        )
-    return branches
-
-
-@dataclass(frozen=True)
-class LinearMap:
-    """A complex affine map of the device currents, x = offset + matrix i, in real arithmetic.
-
-    Attributes:
-        offset: (2 rows,), real parts first.
-        matrix: (2 branches, 2 rows), so that x = offset + i @ matrix for i (batch, 2 branches).
-    """
-
-    offset: Tensor
-    matrix: Tensor
-
-    @staticmethod
-    def of(offset: np.ndarray, matrix: np.ndarray, **where: Any) -> LinearMap:
-        """From complex offset (rows,) and matrix (rows, branches); `where`: device and dtype."""
-        blocks = np.block([[matrix.real.T, matrix.imag.T], [-matrix.imag.T, matrix.real.T]])
-        parts = np.concatenate((offset.real, offset.imag))
-        return LinearMap(torch.tensor(parts, **where), torch.tensor(blocks, **where))
-
-    def __call__(self, current: Tensor) -> Tensor:
-        """(batch, 2 branches) -> (batch, 2 rows)."""
-        return torch.addmm(self.offset, current, self.matrix)
+# Above this many entries dense maps cost more memory and time than substitutions do.
+LARGEST_DENSE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -137,18 +52,23 @@ class DeviceSpace:
     """A feeder reduced to its device branches.
 
     Attributes:
+        response: the network's answer to device currents; the maps below are maps of it.
         device_voltage: u, pu of each branch's rated voltage.
         node_voltage: V, pu of each node's base.
         branch_current: I, A into the from terminal of every branch phase.
-        source_voltage: V at the three nodes of the source.
+        source_voltage: V at the nodes of the source.
         source_current: A that the source feeds into them.
         positive_sequence: positive-sequence voltage of every three-phase bus, pu.
         negative_sequence: negative-sequence voltage of every three-phase bus, pu.
+        tap_state: voltage and current of every tapped coil, see `taps`.
+        taps: the answer to moved taps.
+        no_load: (2 branches,) u without any device current.
         load_model: the voltage dependence of the branches.
         injection: (branches,) index of the injection that each branch is a phase of.
         share: (branches,) part of the injection's power that the branch draws.
     """
 
+    response: Response
     device_voltage: LinearMap
     node_voltage: LinearMap
     branch_current: LinearMap
@@ -156,68 +76,194 @@ class DeviceSpace:
     source_current: LinearMap
     positive_sequence: LinearMap
     negative_sequence: LinearMap
+    tap_state: LinearMap
+    taps: TapSpace
+    no_load: Tensor
     load_model: LoadModel
     injection: Tensor
     share: Tensor
 
 
+@dataclass(frozen=True)
+class VoltageOperator:
+    """u = u0 + Z i, where moved taps make Z and u0 differ between scenarios.
+
+    Attributes:
+        space: the feeder.
+        tap_change: (batch, 2 k, 2 k) complex, of `TapSpace.change`; None: taps as in the feeder.
+    """
+
+    space: DeviceSpace
+    tap_change: Tensor | None = None
+
+    def __call__(self, current: Tensor) -> Tensor:
+        """(batch, 2 branches) currents -> (batch, 2 branches) voltages."""
+        return self.space.device_voltage(self.response(current))
+
+    def response(self, current: Tensor) -> Tensor:
+        """The network's answer to device currents, moved taps included."""
+        response = self.space.response(current)
+        if self.tap_change is None:
+            return response
+        modes = _times(self.tap_change, self.space.tap_state(response))
+        return self.space.response.join(response, modes)
+
+    def transpose(self, cotangent: Tensor) -> Tensor:
+        """Z^T times a cotangent of the voltages: (batch, 2 branches)."""
+        space, response = self.space, self.space.response
+        if self.tap_change is None:
+            back = space.device_voltage.transpose(cotangent, response.size)
+        else:
+            both = space.device_voltage.transpose(cotangent, response.size_with_modes)
+            back, of_modes = response.part(both)
+            of_states = _times(self.tap_change.mH, of_modes)
+            back = back + space.tap_state.transpose(of_states, response.size)
+        return response.transpose(back)
+
+    def rows(self, index: Tensor) -> VoltageOperator:
+        """The same for some of the scenarios."""
+        change = None if self.tap_change is None else self.tap_change[index]
+        return VoltageOperator(self.space, change)
+
+
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    """(batch, n, n) complex times (batch, 2 n), real parts first."""
+    product = (matrix @ torch.complex(*vector.chunk(2, dim=-1))[..., None])[..., 0]
+    return torch.cat((product.real, product.imag), dim=-1)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Quantities x = constant + matrix V + through j of node voltages V and tap modes j."""
+
+    constant: NDArray[np.complex128]
+    matrix: sparse.csr_array
+    through: NDArray[np.complex128]
+
+
 def reduce_network(
+    feeder: Feeder,
     network: Network,
     branches: Sequence[DeviceBranch],
     device: torch.device,
     dtype: torch.dtype,
+    dense: bool | None = None,
 ) -> DeviceSpace:
-    """Eliminate every node: one sparse factorisation, one substitution per device branch."""
-    nodes, count = len(network.node_names), len(branches)
-    rated = np.array([b.rated_voltage for b in branches])
-    incidence = sparse.lil_matrix((count, nodes))
-    for row, branch in enumerate(branches):
-        incidence[row, branch.node] = 1.0
-        if branch.return_node >= 0:
-            incidence[row, branch.return_node] = -1.0
-    incidence = sparse.diags(1.0 / rated) @ incidence.tocsr()
+    """Eliminate every node but those of the devices.
 
-    factor = splu(network.nodal_admittance.tocsc())
-    no_load = factor.solve(network.source_current.astype(complex))
-    # 1 kVA at 1 pu is 1,000 / rated ampere: currents are per unit of power, so S enters in kVA.
-    response = factor.solve((1e3 * incidence.T).toarray().astype(complex))
+    Args:
+        feeder: for its regulators.
+        network: its equations.
+        branches: its loads and devices.
+        device: where to compute.
+        dtype: in what precision; sparse maps are in torch.float64 whatever it is.
+        dense: matrices, or the factor; None: matrices on a GPU or where they are small.
 
-    to_per_unit = sparse.diags(1.0 / network.voltage_base)
-    per_unit, per_unit_response = to_per_unit @ no_load, to_per_unit @ response
-    source = network.source_nodes
-    fed = network.source_current[source] - network.source_admittance @ no_load[source]
-    fed_response = -network.source_admittance @ response[source]
-    turn = np.exp(2j * np.pi / 3.0)
-
-    def sequence(a: complex) -> list[np.ndarray]:
-        first, second, third = network.three_phase_nodes.T
-        return [
-            (x[first] + a * x[second] + a * a * x[third]) / 3.0
-            for x in (per_unit, per_unit_response)
-        ]
-
-    where: dict[str, Any] = {"device": device, "dtype": dtype}
-
-    def vector(field: str) -> Tensor:
-        return torch.tensor([getattr(b, field) for b in branches], **where)
-
-    laws = {(b.exponent, b.minimum_voltage, b.maximum_voltage, b.low_voltage) for b in branches}
-    load_model = LoadModel(
-        vector("exponent"),
-        vector("minimum_voltage"),
-        vector("maximum_voltage"),
-        vector("low_voltage"),
-        always_constant_power=laws == {DEVICE_LAW},
-    )
+    Raises:
+        ValueError: the nodal admittance is singular.
+    """
+    coils = tapped_coils(feeder, network)
+    rows = _quantities(network, _incidence(network, branches), coils)
+    columns = 1e3 * rows["device_voltage"].matrix.real.T  # 1 kVA at 1 pu is 1,000 / rated ampere
+    factor = _factorise(network.nodal_admittance, feeder.name)
+    no_load = factor.solve(network.source_current)
+    of_modes = mode_response(factor, coils)
+    if dense is None:
+        entries = 2 * len(branches) * sum(row.matrix.shape[0] for row in rows.values())
+        dense = device.type != "cpu" or entries <= LARGEST_DENSE
+    where: dict[str, Any] = {"device": device, "dtype": dtype if dense else torch.float64}
+    response: Response
+    maps: dict[str, LinearMap]
+    if dense:
+        of_devices = factor.solve(columns.toarray().astype(complex))
+        response = DirectResponse(2 * len(branches), 2 * (len(branches) + of_modes.shape[1]))
+        maps = {
+            name: DenseMap(
+                torch.tensor(as_real(row.constant + row.matrix @ no_load), **where),
+                torch.tensor(
+                    np.concatenate(
+                        (
+                            real_blocks(row.matrix @ of_devices),
+                            real_blocks(row.matrix @ of_modes + row.through),
+                        )
+                    ),
+                    **where,
+                ),
+            )
+            for name, row in rows.items()
+        }
+    else:
+        modes = torch.tensor(real_blocks(of_modes))
+        response = FactoredResponse(factor, sparse.csr_array(columns), no_load, modes)
+        maps = {
+            name: SparseMap.of(row.constant, row.matrix, sparse.csr_array(row.through))
+            for name, row in rows.items()
+        }
     return DeviceSpace(
-        LinearMap.of(incidence @ no_load, incidence @ response, **where),
-        LinearMap.of(per_unit, per_unit_response, **where),
-        LinearMap.of(network.branch_current @ no_load, network.branch_current @ response, **where),
-        LinearMap.of(no_load[source], response[source], **where),
-        LinearMap.of(fed, fed_response, **where),
-        LinearMap.of(*sequence(turn), **where),
-        LinearMap.of(*sequence(turn.conjugate()), **where),
-        load_model,
-        torch.tensor([b.injection for b in branches], dtype=torch.long, device=device),
-        vector("share"),
+        response=response,
+        **maps,
+        taps=TapSpace.of(feeder, coils, of_modes, device),
+        no_load=torch.tensor(as_real(rows["device_voltage"].matrix @ no_load), **where),
+        load_model=LoadModel.of([branch.law for branch in branches], **where),
+        injection=torch.tensor([b.injection for b in branches], dtype=torch.long, device=device),
+        share=torch.tensor([branch.share for branch in branches], **where),
     )
+
+
+def _incidence(network: Network, branches: Sequence[DeviceBranch]) -> sparse.csr_array:
+    """(branches, nodes): voltage across each branch, pu of its rating."""
+    entries = [
+        (row, node, sign / branch.rated_voltage)
+        for row, branch in enumerate(branches)
+        for node, sign in ((branch.node, 1.0), (branch.return_node, -1.0))
+        if node >= 0
+    ]
+    row, node, value = zip(*entries, strict=True)
+    return sparse.csr_array((value, (row, node)), shape=(len(branches), len(network.node_names)))
+
+
+def _quantities(
+    network: Network, incidence: sparse.csr_array, coils: TappedCoils
+) -> dict[str, _Rows]:
+    per_unit = sparse.diags_array(1.0 / network.voltage_base).tocsr()
+    source = network.source_nodes
+    first, second, third = (per_unit[nodes] for nodes in network.three_phase_nodes.T)
+    turn = np.exp(2j * np.pi / 3.0)
+    at_source = sparse.eye_array(len(network.node_names)).tocsr()[source]
+    matrices = {
+        "device_voltage": incidence,
+        "node_voltage": per_unit,
+        "branch_current": network.branch_current,
+        "source_voltage": at_source,
+        "source_current": -network.source_admittance @ at_source,
+        "positive_sequence": (first + turn * second + turn**2 * third) / 3.0,
+        "negative_sequence": (first + turn**2 * second + turn * third) / 3.0,
+        "tap_state": coils.states,
+    }
+    constant = {"source_current": network.source_current[source]}
+    through = {"branch_current": coils.through}
+    quantities = {}
+    for name, matrix in matrices.items():
+        rows = sparse.csr_array(matrix).astype(complex)
+        quantities[name] = _Rows(
+            constant.get(name, np.zeros(rows.shape[0], dtype=complex)),
+            rows,
+            through.get(name, np.zeros((rows.shape[0], coils.modes.shape[1]), dtype=complex)),
+        )
+    return quantities
+
+
+def _factorise(nodal_admittance: sparse.csc_array, name: str) -> SuperLU:
+    """The sparse factor; the matrix is symmetric, and stable without pivots off the diagonal."""
+    try:
+        return splu(
+            nodal_admittance,
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"feeder: the nodal admittance of {name!r} is singular, expected a path to ground from "
+            "every energised part (a delta winding whose antifloat_ppm is 0 has none)"
+        ) from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gridedge_env.powerflow.device_space import DeviceSpace
+from gridedge_env.powerflow.device_space import VoltageOperator
 from gridedge_env.powerflow.load_models import injected_current
 
 # No operating point of a distribution feeder comes near 3 pu: the bound only keeps the iterates
@@ -56,24 +56,19 @@ class DeviceVoltage:
     converged: Tensor
 
 
-def no_load_voltage(space: DeviceSpace, batch: int) -> Tensor:
-    """u0 for every scenario: (batch, 2 branches)."""
-    return space.device_voltage.offset.expand(batch, -1)
-
-
-def sweep(space: DeviceSpace, power: Tensor, voltage: Tensor) -> Tensor:
+def sweep(operator: VoltageOperator, power: Tensor, voltage: Tensor) -> Tensor:
     """One iteration: u0 + Z i(u), (batch, 2 branches), kept within `VOLTAGE_BOUND`."""
-    current = injected_current(space.load_model, power, voltage)
-    return space.device_voltage(current).clamp(-VOLTAGE_BOUND, VOLTAGE_BOUND)
+    current = injected_current(operator.space.load_model, power, voltage)
+    return operator(current).clamp(-VOLTAGE_BOUND, VOLTAGE_BOUND)
 
 
 def solve_device_voltage(
-    space: DeviceSpace, power: Tensor, start: Tensor, settings: FixedPoint
+    operator: VoltageOperator, power: Tensor, start: Tensor, settings: FixedPoint
 ) -> DeviceVoltage:
     """Iterate from `start` until every scenario has settled.
 
     Args:
-        space: the feeder.
+        operator: the network.
         power: S, (batch, 2 branches) kVA drawn.
         start: first guess of u, (batch, 2 branches) pu.
         settings: when to stop.
@@ -82,7 +77,7 @@ def solve_device_voltage(
     iterations = torch.zeros(len(power), dtype=torch.int32, device=power.device)
     residual = torch.full_like(power[:, 0], torch.inf)
     for _ in range(settings.maximum_iterations):
-        latest = sweep(space, power, voltage)
+        latest = sweep(operator, power, voltage)
         iterations = iterations + ~(residual < settings.tolerance)
         residual = (latest - voltage).abs().amax(dim=-1)
         voltage = latest
@@ -90,5 +85,5 @@ def solve_device_voltage(
             break
     bounded = voltage.abs().amax(dim=-1) < VOLTAGE_BOUND
     converged = (residual < settings.tolerance) & bounded
-    voltage = torch.where(voltage.isfinite(), voltage, space.device_voltage.offset)
+    voltage = torch.where(voltage.isfinite(), voltage, operator.space.no_load)
     return DeviceVoltage(voltage, residual, iterations, converged)

@@ -2,31 +2,65 @@
 
 Everything here is per device branch: one phase of a load or device, between a node and the neutral
 (wye) or between two nodes (delta). Per unit of the branch's own rated voltage, with u the complex
-voltage across it and S the complex power in kVA that it would draw at 1 pu, the current it
+voltage across it and S = P + jQ the complex power in kVA that it would draw at 1 pu, the current it
 *injects* into the network is
 
-    i = -g(|u|) conj(S) u
+    i = -(g_p P - j g_q Q) u,      g_p = |u|^(p - 2),   g_q = |u|^(q - 2)
 
-where g is 1/|u|^2 for constant power, 1/|u| for constant current and 1 for constant impedance.
-Outside its voltage band a load becomes an impedance, as in OpenDSS: above `maximum_voltage` at
-once, below `minimum_voltage` along a current that is linear in |u| until `low_voltage`, and at its
-nominal impedance below that. A constant impedance has no band.
+with the exponents p and q of power over voltage: 0 constant power, 1 current, 2 impedance. Outside
+its voltage band a load becomes an impedance, as in OpenDSS: above `maximum_voltage` at once, below
+`minimum_voltage` along a current that is linear in |u| until `low_voltage`, and at its nominal
+impedance below that. There g_p = g_q = g, which joins the law inside the band; not so for an
+exponential load, which OpenDSS treats as constant power there, so that its power jumps at the
+edges. A constant impedance has no band.
 
 Complex vectors are stored as real tensors with the real parts first: (batch, 2 branches).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
-EXPONENT = {"constant_power": 2.0, "constant_current": 1.0, "constant_impedance": 0.0}
+from gridedge_env.feeder.model import Load
+
+EXPONENT = {"constant_power": 0.0, "constant_current": 1.0, "constant_impedance": 2.0}
 
 # A device at constant power is held so down to this voltage and is a constant impedance below it:
 # its current stays bounded, so that the iteration stays finite where no operating point exists.
 DEVICE_MINIMUM_VOLTAGE = 0.5
+
+
+FactorAndSlope = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class BranchLaw:
+    """The voltage dependence of one device branch; the fields are those of `LoadModel`."""
+
+    p_exponent: float = EXPONENT["constant_power"]
+    q_exponent: float = EXPONENT["constant_power"]
+    edge_exponent: float = EXPONENT["constant_power"]
+    minimum_voltage: float = DEVICE_MINIMUM_VOLTAGE
+    maximum_voltage: float = float("inf")
+    low_voltage: float = 0.0
+
+
+# An injection that is not one of the feeder's loads.
+DEVICE_LAW = BranchLaw()
+
+
+def law_of_load(load: Load) -> BranchLaw:
+    """The law of every branch of a load."""
+    band = load.vmin_pu, load.vmax_pu, load.vlow_pu
+    if load.p_exponent is not None and load.q_exponent is not None:
+        return BranchLaw(load.p_exponent, load.q_exponent, EXPONENT["constant_power"], *band)
+    exponent = EXPONENT[load.model]
+    return BranchLaw(exponent, exponent, exponent, *band)
 
 
 @dataclass(frozen=True)
@@ -34,61 +68,97 @@ class LoadModel:
     """The voltage dependence of every device branch; all tensors are (branches,).
 
     Attributes:
-        exponent: n in g = |u|^-n inside the band: 2 constant power, 1 current, 0 impedance.
+        p_exponent: of real power over voltage inside the band.
+        q_exponent: of reactive power over voltage inside the band.
+        edge_exponent: of the law that the impedances outside the band join.
         minimum_voltage: lower edge of the band, pu.
         maximum_voltage: upper edge of the band, pu; infinite where there is none.
         low_voltage: nominal impedance at and below this voltage, pu.
         always_constant_power: whether every branch is a device at constant power, for which a
             shorter formula gives the same numbers.
+        always_one_factor: whether g_p = g_q at every branch.
     """
 
-    exponent: Tensor
+    p_exponent: Tensor
+    q_exponent: Tensor
+    edge_exponent: Tensor
     minimum_voltage: Tensor
     maximum_voltage: Tensor
     low_voltage: Tensor
     always_constant_power: bool
+    always_one_factor: bool
 
-    def factor(self, square: Tensor) -> Tensor:
-        """g as a function of |u|^2 (batch, branches)."""
+    @staticmethod
+    def of(laws: Sequence[BranchLaw], **where: Any) -> LoadModel:
+        """From the law of every branch; `where`: device and dtype."""
+        columns = {
+            field.name: torch.tensor([getattr(law, field.name) for law in laws], **where)
+            for field in fields(BranchLaw)
+        }
+        return LoadModel(
+            **columns,
+            always_constant_power=set(laws) == {DEVICE_LAW},
+            always_one_factor=all(
+                law.p_exponent == law.q_exponent == law.edge_exponent for law in laws
+            ),
+        )
+
+    def factors(self, square: Tensor) -> tuple[Tensor, Tensor]:
+        """g_p and g_q as functions of |u|^2 (batch, branches)."""
         if self.always_constant_power:
-            return square.clamp(min=DEVICE_MINIMUM_VOLTAGE**2).reciprocal()
-        return self._factor_and_slope(square)[0]
+            factor = square.clamp(min=DEVICE_MINIMUM_VOLTAGE**2).reciprocal()
+            return factor, factor
+        (by_p, _), (by_q, _) = self._factors_and_slopes(square)
+        return by_p, by_q
 
-    def factor_and_slope(self, square: Tensor) -> tuple[Tensor, Tensor]:
-        """g and its derivative with respect to |u|^2, both (batch, branches)."""
+    def factors_and_slopes(self, square: Tensor) -> tuple[FactorAndSlope, FactorAndSlope]:
+        """(g_p, dg_p / d|u|^2) and (g_q, dg_q / d|u|^2), all (batch, branches)."""
         if self.always_constant_power:
-            factor = self.factor(square)
-            return factor, torch.where(square > DEVICE_MINIMUM_VOLTAGE**2, -factor * factor, 0.0)
-        return self._factor_and_slope(square)
+            factor, _ = self.factors(square)
+            slope = torch.where(square > DEVICE_MINIMUM_VOLTAGE**2, -factor * factor, 0.0)
+            return (factor, slope), (factor, slope)
+        return self._factors_and_slopes(square)
 
-    def _factor_and_slope(self, square: Tensor) -> tuple[Tensor, Tensor]:
-        magnitude = square.sqrt()
-        inside = magnitude.clamp(min=self.minimum_voltage, max=self.maximum_voltage)
-        factor = inside**-self.exponent
-        # Derivative with respect to |u|, then d|u| / d|u|^2 = 1 / (2 |u|).
-        slope = torch.where(magnitude > self.maximum_voltage, 0.0, -self.exponent * factor / inside)
+    def _factors_and_slopes(self, square: Tensor) -> tuple[FactorAndSlope, FactorAndSlope]:
+        magnitude = square.sqrt().clamp(min=1e-6)
+        outside = self._outside(magnitude)
+        by_p = self._inside(magnitude, self.p_exponent, outside)
+        if self.always_one_factor:
+            return by_p, by_p
+        return by_p, self._inside(magnitude, self.q_exponent, outside)
 
-        # Below the band |u| g is linear in |u|, from (low, low) to (minimum, minimum^(1-n)).
-        edge = self.minimum_voltage ** (1.0 - self.exponent)
+    def _outside(self, magnitude: Tensor) -> FactorAndSlope:
+        """g and its slope where |u| is outside the band."""
+        # Above it an impedance.
+        factor = self.maximum_voltage ** (self.edge_exponent - 2.0)
+        # Below it |u| g is linear in |u|, from (low, low) to (minimum, minimum^(exponent - 1)).
+        edge = self.minimum_voltage ** (self.edge_exponent - 1.0)
         gradient = (edge - self.low_voltage) / (self.minimum_voltage - self.low_voltage)
         intercept = self.low_voltage * (1.0 - gradient)
         below = magnitude < self.minimum_voltage
-        safe = magnitude.clamp(min=1e-6)
-        factor = torch.where(below, gradient + intercept / safe, factor)
-        slope = torch.where(below, -intercept / (safe * safe), slope)
+        factor = torch.where(below, gradient + intercept / magnitude, factor)
+        # Derivative with respect to |u|, then d|u| / d|u|^2 = 1 / (2 |u|).
+        slope = torch.where(below, -intercept / (2.0 * magnitude**3), 0.0)
+        nominal = magnitude <= self.low_voltage
+        return torch.where(nominal, 1.0, factor), torch.where(nominal, 0.0, slope)
 
-        nominal = (magnitude <= self.low_voltage) | (self.exponent == 0.0)
-        factor = torch.where(nominal, 1.0, factor)
-        slope = torch.where(nominal, 0.0, slope)
-        return factor, slope / (2.0 * safe)
+    def _inside(
+        self, magnitude: Tensor, exponent: Tensor, outside: FactorAndSlope
+    ) -> FactorAndSlope:
+        """g and its slope at every voltage, for the power with this exponent."""
+        inside = (magnitude >= self.minimum_voltage) & (magnitude <= self.maximum_voltage)
+        factor = magnitude ** (exponent - 2.0)
+        slope = (0.5 * exponent - 1.0) * factor / magnitude**2
+        return torch.where(inside, factor, outside[0]), torch.where(inside, slope, outside[1])
 
 
 def injected_current(load_model: LoadModel, power: Tensor, voltage: Tensor) -> Tensor:
     """Current i that the branches inject, for power S and voltage u: all (batch, 2 branches)."""
-    p, q = power.chunk(2, dim=-1)
     re, im = voltage.chunk(2, dim=-1)
-    factor = load_model.factor(re * re + im * im)
-    return torch.cat((-factor * (p * re + q * im), factor * (q * re - p * im)), dim=-1)
+    by_p, by_q = load_model.factors(re * re + im * im)
+    p, q = power.chunk(2, dim=-1)
+    p, q = by_p * p, by_q * q
+    return torch.cat((-p * re - q * im, q * re - p * im), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -98,40 +168,45 @@ class CurrentJacobian:
     Attributes:
         power: S, (batch, 2 branches) kVA.
         voltage: u, (batch, 2 branches) pu.
-        factor: g, (batch, branches).
-        slope: dg / d|u|^2, (batch, branches).
+        p_factor: g_p, (batch, branches).
+        p_slope: dg_p / d|u|^2, (batch, branches).
+        q_factor: g_q, (batch, branches).
+        q_slope: dg_q / d|u|^2, (batch, branches).
     """
 
     power: Tensor
     voltage: Tensor
-    factor: Tensor
-    slope: Tensor
+    p_factor: Tensor
+    p_slope: Tensor
+    q_factor: Tensor
+    q_slope: Tensor
 
     @staticmethod
     def at(load_model: LoadModel, power: Tensor, voltage: Tensor) -> CurrentJacobian:
         """Evaluate the derivatives at power S and voltage u."""
         re, im = voltage.chunk(2, dim=-1)
-        return CurrentJacobian(power, voltage, *load_model.factor_and_slope(re * re + im * im))
+        by_p, by_q = load_model.factors_and_slopes(re * re + im * im)
+        return CurrentJacobian(power, voltage, *by_p, *by_q)
 
     def voltage_cotangent(self, cotangent: Tensor) -> Tensor:
-        """(di/du)^T times the cotangent of i: (batch, 2 branches).
+        """(di/du)^T times the cotangent c of i: (batch, 2 branches).
 
-        With i = -g T u and T = [[p, q], [-q, p]]:  di/du = -g T - 2 g' (T u) u^T.
+        With J u = (im, -re), i = -g_p P u - g_q Q J u, so that
+        (di/du)^T c = -g_p P c - g_q Q J^T c - 2 (g_p' P u.c + g_q' Q (J u).c) u.
         """
         p, q = self.power.chunk(2, dim=-1)
         re, im = self.voltage.chunk(2, dim=-1)
         c_re, c_im = cotangent.chunk(2, dim=-1)
-        back_re = p * c_re - q * c_im  # T^T c
-        back_im = q * c_re + p * c_im
-        along = 2.0 * self.slope * (re * back_re + im * back_im)
-        return torch.cat(
-            (-self.factor * back_re - along * re, -self.factor * back_im - along * im), dim=-1
+        along = 2.0 * (
+            self.p_slope * p * (re * c_re + im * c_im) + self.q_slope * q * (im * c_re - re * c_im)
         )
+        p, q = self.p_factor * p, self.q_factor * q
+        return torch.cat((q * c_im - p * c_re - along * re, -q * c_re - p * c_im - along * im), -1)
 
     def power_cotangent(self, cotangent: Tensor) -> Tensor:
         """(di/dS)^T times the cotangent of i: (batch, 2 branches)."""
         re, im = self.voltage.chunk(2, dim=-1)
         c_re, c_im = cotangent.chunk(2, dim=-1)
-        by_p = -self.factor * (re * c_re + im * c_im)
-        by_q = self.factor * (re * c_im - im * c_re)
+        by_p = -self.p_factor * (re * c_re + im * c_im)
+        by_q = self.q_factor * (re * c_im - im * c_re)
         return torch.cat((by_p, by_q), dim=-1)

@@ -11,19 +11,11 @@ from torch import Tensor
 
 from gridedge_env.feeder import Feeder, build_network
 from gridedge_env.powerflow.adjoint import ImplicitDeviceCurrent
-from gridedge_env.powerflow.device_space import (
-    DeviceSpace,
-    LinearMap,
-    device_branches,
-    load_branches,
-    reduce_network,
-)
-from gridedge_env.powerflow.fixed_point import (
-    FixedPoint,
-    no_load_voltage,
-    solve_device_voltage,
-    sweep,
-)
+from gridedge_env.powerflow.device_space import DeviceSpace, VoltageOperator, reduce_network
+from gridedge_env.powerflow.fixed_point import FixedPoint, solve_device_voltage, sweep
+from gridedge_env.powerflow.injections import device_branches, load_branches
+from gridedge_env.powerflow.linear_maps import LinearMap
+from gridedge_env.powerflow.load_models import injected_current
 
 
 @dataclass(frozen=True)
@@ -34,6 +26,7 @@ class PowerFlowSolution:
         space: the feeder, seen from its devices.
         device_current: (batch, 2 branches) currents that the device branches inject, real parts
             first, kVA per pu.
+        response: (batch, response) the network's answer to them, of which all else is a map.
         device_voltage: (batch, 2 branches) voltages across them, pu of their rating; a start for
             the next, similar power flow. Carries no gradient.
         residual: (batch,) largest change in the last iteration, pu.
@@ -43,6 +36,7 @@ class PowerFlowSolution:
 
     space: DeviceSpace
     device_current: Tensor
+    response: Tensor
     device_voltage: Tensor
     residual: Tensor
     iterations: Tensor
@@ -51,36 +45,47 @@ class PowerFlowSolution:
     @cached_property
     def voltage(self) -> Tensor:
         """(batch, nodes) complex, per unit of each node's base voltage."""
-        return _complex(self.space.node_voltage, self.device_current)
+        return torch.complex(*self._quantity(self.space.node_voltage))
 
     @cached_property
     def voltage_magnitude(self) -> Tensor:
         """(batch, nodes) pu."""
-        return _magnitude(self.space.node_voltage, self.device_current)
+        return _magnitude(*self._quantity(self.space.node_voltage))
 
     @cached_property
     def branch_current(self) -> Tensor:
         """(batch, branch phases) complex A, into the from terminal."""
-        return _complex(self.space.branch_current, self.device_current)
+        return torch.complex(*self._quantity(self.space.branch_current))
 
     @cached_property
     def branch_current_magnitude(self) -> Tensor:
         """(batch, branch phases) A."""
-        return _magnitude(self.space.branch_current, self.device_current)
+        return _magnitude(*self._quantity(self.space.branch_current))
+
+    @cached_property
+    def injection_voltage(self) -> Tensor:
+        """(batch, 2 branches) voltages across the device branches, real parts first, pu."""
+        return self.space.device_voltage(self.response).to(self.device_voltage.dtype)
 
     @cached_property
     def unbalance(self) -> Tensor:
         """(batch, three-phase buses) voltage unbalance factor |V2| / |V1| (IEC 61000-4-30)."""
-        negative = _magnitude(self.space.negative_sequence, self.device_current)
-        return negative / _magnitude(self.space.positive_sequence, self.device_current)
+        negative = _magnitude(*self._quantity(self.space.negative_sequence))
+        return negative / _magnitude(*self._quantity(self.space.positive_sequence))
 
     @cached_property
     def losses(self) -> Tensor:
         """(batch,) kW lost in lines and transformers: what the source feeds less what is drawn."""
-        voltage = self.space.source_voltage(self.device_current)
-        fed = (voltage * self.space.source_current(self.device_current)).sum(dim=-1) / 1e3
-        across = self.space.device_voltage(self.device_current)
-        return fed + (across * self.device_current).sum(dim=-1)
+        voltage = self.space.source_voltage(self.response)
+        fed = (voltage * self.space.source_current(self.response)).sum(dim=-1) / 1e3
+        across = self.space.device_voltage(self.response)
+        drawn = -(across * self.device_current).sum(dim=-1)
+        return (fed - drawn).to(self.device_voltage.dtype)
+
+    def _quantity(self, linear: LinearMap) -> tuple[Tensor, Tensor]:
+        """Real and imaginary parts of a map of the response."""
+        re, im = linear(self.response).to(self.device_voltage.dtype).chunk(2, dim=-1)
+        return re, im
 
 
 def check_matmul_precision(precision: str) -> None:
@@ -96,12 +101,7 @@ def check_matmul_precision(precision: str) -> None:
         )
 
 
-def _complex(linear: LinearMap, current: Tensor) -> Tensor:
-    return torch.complex(*linear(current).chunk(2, dim=-1))
-
-
-def _magnitude(linear: LinearMap, current: Tensor) -> Tensor:
-    re, im = linear(current).chunk(2, dim=-1)
+def _magnitude(re: Tensor, im: Tensor) -> Tensor:
     # The floor keeps the derivative of the root finite at exactly zero (an unloaded branch).
     return (re * re + im * im).clamp(min=1e-20).sqrt()
 
@@ -116,6 +116,8 @@ class PowerFlow:
         device: where to compute, such as "cpu" or "cuda".
         dtype: torch.float64 (differences from OpenDSS below 1e-8 pu) or torch.float32.
         settings: when to stop iterating; by default a few units of rounding.
+        dense: whether the network is held as dense matrices or as a sparse factor; by default
+            whichever is faster for its size (a GPU always uses matrices). The results are the same.
 
     Attributes:
         injection_names: names of the columns of `power`.
@@ -124,6 +126,9 @@ class PowerFlow:
         branch_names: names of the columns of `branch_current`.
         branch_rating: (branch phases,) A, infinite where unrated.
         three_phase_buses: names of the columns of `unbalance`.
+        energised: per node, whether a path leads to the source; the voltage is 0 where none does.
+        regulator_names: names of the columns of tap positions: the regulators' transformers.
+        tap_position: (regulators,) positions in the feeder, where its taps are frozen.
     """
 
     def __init__(
@@ -133,6 +138,7 @@ class PowerFlow:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float64,
         settings: FixedPoint | None = None,
+        dense: bool | None = None,
     ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype: got {dtype}, expected torch.float32 or torch.float64")
@@ -148,7 +154,7 @@ class PowerFlow:
         self.device = torch.device(device)
         self.dtype = dtype
         self.settings = settings or FixedPoint.default(dtype, self.device)
-        self.space = reduce_network(network, branches, self.device, dtype)
+        self.space = reduce_network(feeder, network, branches, self.device, dtype, dense)
         self.injection_names = [load.name for load in feeder.loads] + extra
         nominal = [complex(load.kw, load.kvar) for load in feeder.loads] + [0j] * len(extra)
         self.nominal_power = torch.tensor(nominal, dtype=dtype.to_complex(), device=self.device)
@@ -156,14 +162,25 @@ class PowerFlow:
         self.branch_names = list(network.branch_names)
         self.branch_rating = torch.tensor(network.branch_rating, dtype=dtype, device=self.device)
         self.three_phase_buses = list(network.three_phase_buses)
+        self.energised: list[bool] = network.energised.tolist()
+        self.regulator_names = [regulator.transformer for regulator in feeder.regulators]
+        positions = [float(regulator.tap_position) for regulator in feeder.regulators]
+        self.tap_position = torch.tensor(positions, dtype=dtype, device=self.device)
 
-    def solve(self, power: Tensor | None = None, start: Tensor | None = None) -> PowerFlowSolution:
+    def solve(
+        self,
+        power: Tensor | None = None,
+        start: Tensor | None = None,
+        tap_position: Tensor | None = None,
+    ) -> PowerFlowSolution:
         """Solve a batch of power flows.
 
         Args:
             power: (batch, injections) complex kVA drawn (negative: fed in); the nominal power of
                 the feeder's loads, in a batch of one, by default.
             start: (batch, 2 branches) `device_voltage` of a similar solution; no load by default.
+            tap_position: (batch, regulators) in place of the feeder's own; need not be whole
+                numbers, and may require gradients.
 
         Returns:
             The solution, with `converged` per scenario; a scenario without an operating point
@@ -171,7 +188,8 @@ class PowerFlow:
 
         Raises:
             ValueError: a shape that is not (batch, injections), a start of another shape than
-                `device_voltage`, or (on the CPU) a power that is not finite.
+                `device_voltage`, tap positions of another shape than (batch, regulators), or (on
+                the CPU) a power that is not finite or a tap position beyond its limits.
         """
         if power is None:
             power = self.nominal_power[None]
@@ -192,25 +210,53 @@ class PowerFlow:
                 f"start: got shape {tuple(start.shape)}, expected {tuple(branches.shape)}: the "
                 "device_voltage of a solution of the same batch"
             )
-        return self.solve_branches(branches, start)
+        if tap_position is not None:
+            self._check_tap_position(tap_position, len(power))
+        return self.solve_branches(branches, start, tap_position)
 
-    def solve_branches(self, power: Tensor, start: Tensor | None = None) -> PowerFlowSolution:
+    def solve_branches(
+        self,
+        power: Tensor,
+        start: Tensor | None = None,
+        tap_position: Tensor | None = None,
+    ) -> PowerFlowSolution:
         """As `solve`, with the power of every device branch as a real tensor.
 
         Args:
             power: (batch, 2 branches) kW, then kvar, drawn by each phase of each injection.
             start: as in `solve`.
+            tap_position: as in `solve`.
 
         Raises:
             ValueError: torch is set to do products in single precision by less (TF32).
         """
         if self.dtype == torch.float32:
             check_matmul_precision(torch.get_float32_matmul_precision())
-        start = no_load_voltage(self.space, len(power)) if start is None else start
-        found = solve_device_voltage(self.space, power.detach(), start.detach(), self.settings)
-        current = ImplicitDeviceCurrent.apply(power, self.space, found, self.settings)
+        precision = self.space.no_load.dtype
+        start = self.no_load(len(power)) if start is None else start
+        change = None if tap_position is None else self._tap_change(tap_position)
+        frozen = VoltageOperator(self.space, None if change is None else change.detach())
+        found = solve_device_voltage(
+            frozen, power.detach().to(precision), start.detach().to(precision), self.settings
+        )
+        moving, shift = VoltageOperator(self.space, change), None
+        if change is not None and change.requires_grad:
+            # Zero, but its gradient is what the taps do to the voltages at fixed currents.
+            current = injected_current(
+                self.space.load_model, power.detach().to(precision), found.voltage
+            )
+            shift = moving(current) - frozen(current)
+        current = ImplicitDeviceCurrent.apply(
+            power.to(precision), shift, frozen, found, self.settings
+        )
         return PowerFlowSolution(
-            self.space, current, found.voltage, found.residual, found.iterations, found.converged
+            self.space,
+            current,
+            moving.response(current),
+            found.voltage.to(self.dtype),
+            found.residual,
+            found.iterations,
+            found.converged,
         )
 
     def sweep_branches(self, power: Tensor, start: Tensor, sweeps: int) -> Tensor:
@@ -224,14 +270,35 @@ class PowerFlow:
         Returns:
             (batch, 2 branches) device voltages, pu.
         """
+        operator, precision = VoltageOperator(self.space), self.space.no_load.dtype
+        power, start = power.to(precision), start.to(precision)
         for _ in range(sweeps):
-            start = sweep(self.space, power, start)
-        return start
+            start = sweep(operator, power, start)
+        return start.to(self.dtype)
 
     def no_load(self, batch: int) -> Tensor:
         """Device voltages when nothing is drawn: (batch, 2 branches) pu."""
-        return no_load_voltage(self.space, batch)
+        return self.space.no_load.to(self.dtype).expand(batch, -1)
+
+    def _tap_change(self, tap_position: Tensor) -> Tensor:
+        complex_type = self.space.no_load.dtype.to_complex()
+        return self.space.taps.change(tap_position).to(complex_type)
+
+    def _check_tap_position(self, tap_position: Tensor, batch: int) -> None:
+        expected = (batch, len(self.regulator_names))
+        if tap_position.shape != expected:
+            raise ValueError(
+                f"tap_position: got shape {tuple(tap_position.shape)}, expected {expected}: one "
+                "column per name in regulator_names"
+            )
+        limits = torch.tensor([float(regulator.tap_limit) for regulator in self.feeder.regulators])
+        if self.device.type == "cpu" and not bool((tap_position.abs() <= limits).all()):
+            raise ValueError(
+                f"tap_position: got {tap_position.tolist()}, expected positions within "
+                f"±{limits.tolist()}"
+            )
 
     def _to_branches(self, power: Tensor) -> Tensor:
-        drawn = power.to(self.dtype.to_complex())[:, self.space.injection] * self.space.share
+        share = self.space.share.to(self.dtype)
+        drawn = power.to(self.dtype.to_complex())[:, self.space.injection] * share
         return torch.cat((drawn.real, drawn.imag), dim=-1)

@@ -24,13 +24,13 @@ from gridedge_env.feeder.model import (
     Transformer,
     Winding,
 )
-from gridedge_env.feeder.primitive import coil_admittance, source_admittance
+from gridedge_env.feeder.primitive import coil_difference, leakage_admittance, source_admittance
 
 # Each entry is a handful of products and quotients: a few units in the last place.
 ROUNDING = 1e-13
 
 SOURCE = Source(
-    "a", base_kv=4.16, per_unit=1.0, angle_degrees=0.0, r1=0.0, x1=1e-4, r0=0.0, x0=1e-4
+    "a", (1, 2, 3), base_kv=4.16, per_unit=1.0, angle_degrees=0.0, r1=0.0, x1=1e-4, r0=0.0, x0=1e-4
 )
 CODE = LineCode("overhead", 1, ((0.1,),), ((0.3,),), ((10.0,),), ampacity=200.0, length_unit="km")
 
@@ -104,14 +104,16 @@ def test_a_line_may_change_phases_at_its_far_end() -> None:
 
 
 def test_switch() -> None:
-    """1e-3 ohm: 1000 S. An open one leaves bus b without a path, which is an error."""
+    """1e-3 ohm: 1000 S. An open one leaves bus b without a path: V = 0 there, by its equation."""
     switch = Switch("s", "a", "b", (1, 2, 3), resistance_ohm=1e-3, closed=True)
     network = build_network(feeder_of(switches=(switch,)))
     nodes = ("b.1", "b.2", "b.3")
     np.testing.assert_allclose(block(network, nodes, nodes), 1e3 * np.eye(3), rtol=ROUNDING)
     assert np.isinf(network.branch_rating).all()
-    with pytest.raises(ValueError, match=r"3 nodes have no path .* 'a': b\.1, b\.2, b\.3"):
-        build_network(feeder_of(switches=(replace(switch, closed=False),)))
+    opened = build_network(feeder_of(switches=(replace(switch, closed=False),)))
+    assert opened.energised.tolist() == [node not in nodes for node in opened.node_names]
+    np.testing.assert_array_equal(block(opened, nodes, nodes), np.eye(3))
+    np.testing.assert_array_equal(block(opened, nodes, ("a.1", "a.2", "a.3")), np.zeros((3, 3)))
 
 
 def single_phase_transformer(tap: float = 1.0) -> Transformer:
@@ -248,7 +250,8 @@ def test_short_circuit_tests_of_a_three_winding_transformer() -> None:
     """Winding i, with j shorted and the third open, shows r_i + r_j + j x_ij as rated."""
     resistance, reactance, power = [0.006, 0.012, 0.011], [0.02, 0.03, 0.016], 25e3
     voltage = [7200.0, 120.0, 240.0]
-    coils = coil_admittance(resistance, reactance, power, voltage)
+    difference = coil_difference(voltage)
+    coils = power * difference.T @ leakage_admittance(resistance, reactance) @ difference
     for (i, j), x in zip(combinations(range(3), 2), reactance, strict=True):
         (k,) = {0, 1, 2} - {i, j}
         # Winding k carries no current: eliminate its voltage, then read winding i with j at 0 V.

@@ -51,7 +51,7 @@ def test_a_spreadsheet_s_byte_order_mark_does_no_harm(folder: Path) -> None:
             "lines.csv",
             "l11,9r,14,1,1,9,0.425",
             "l11,9r,14,1,1,9,-0.425",
-            r"lines.csv, row 12, column length: -0.425, expected a number above 0",
+            r"lines.csv, row 12, column length: -0.425, expected a number from 1e-07 to 1e\+07",
         ),
         (
             "lines.csv",
@@ -123,13 +123,13 @@ def test_a_spreadsheet_s_byte_order_mark_does_no_harm(folder: Path) -> None:
             "capacitors.csv",
             "c88a,88,1,wye,50,2.402",
             "c88a,88,1,wye,50",
-            r"capacitors.csv, row 3: 5 cells, expected 6",
+            r"capacitors.csv, row 3: 6 cells, expected 7",
         ),
         (
             "feeder.json",
             '"frequency": 60.0',
             '"frequency": 0',
-            r"feeder.json, feeder.frequency: 0.0, expected a number above 0",
+            r"feeder.json, feeder.frequency: 0.0, expected a number from 1 to 1000",
         ),
         (
             "feeder.json",
@@ -141,7 +141,7 @@ def test_a_spreadsheet_s_byte_order_mark_does_no_harm(folder: Path) -> None:
             "feeder.json",
             '"bus": "150"',
             '"bus": "15"',
-            r"feeder.json, source.bus: \(1, 2, 3\), expected different phases among \(3,\)",
+            r"feeder.json, source.phases: \(1, 2, 3\), expected different phases among \(3,\)",
         ),
     ],
 )

@@ -45,7 +45,7 @@ def small_feeder() -> Feeder:
     return Feeder(
         name="small",
         frequency=50.0,
-        source=Source("a", line_to_line, 1.03, 10.0, r1=0.01, x1=0.05, r0=0.02, x0=0.08),
+        source=Source("a", (1, 2, 3), line_to_line, 1.03, 10.0, r1=0.01, x1=0.05, r0=0.02, x0=0.08),
         buses=(
             Bus("a", (1, 2, 3), BASE_KV),
             Bus("b", (1, 2, 3), BASE_KV),

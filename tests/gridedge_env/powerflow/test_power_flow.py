@@ -61,6 +61,7 @@ def two_buses(angle: complex) -> Feeder:
         frequency=50.0,
         source=Source(
             "a",
+            (1, 2, 3),
             math.sqrt(3.0),
             abs(angle),
             math.degrees(cmath.phase(angle)),

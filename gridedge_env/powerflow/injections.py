@@ -1,0 +1,81 @@
+"""Where loads and devices stand: each is one or more branches between two nodes, or to ground."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gridedge_env.feeder import Feeder, Network
+from gridedge_env.powerflow.load_models import DEVICE_LAW, BranchLaw, law_of_load
+
+
+@dataclass(frozen=True)
+class DeviceBranch:
+    """One phase of one injection: what stands between a node and the neutral or another node.
+
+    Attributes:
+        injection: index of the injection that it is a phase of.
+        share: part of that injection's power that it draws.
+        node: index of the node where its current enters.
+        return_node: index of the node where it leaves; -1 for the ground.
+        rated_voltage: V, the base of its per-unit voltage.
+        law: how its power depends on the voltage.
+    """
+
+    injection: int
+    share: float
+    node: int
+    return_node: int
+    rated_voltage: float
+    law: BranchLaw
+
+
+def load_branches(feeder: Feeder) -> list[DeviceBranch]:
+    """The phases of the feeder's own loads; injection k is the feeder's k-th load."""
+    node_index = {name: k for k, name in enumerate(feeder.node_names)}
+    return [
+        DeviceBranch(
+            injection,
+            1.0 / len(load.branches),
+            node_index[f"{load.bus}.{phase}"],
+            node_index.get(f"{load.bus}.{return_phase}", -1),
+            load.branch_kv * 1e3,
+            law_of_load(load),
+        )
+        for injection, load in enumerate(feeder.loads)
+        for phase, return_phase in load.branches
+    ]
+
+
+def device_branches(
+    network: Network, names: Sequence[str], first_injection: int
+) -> list[DeviceBranch]:
+    """Constant-power devices at "bus.phase" (wye) or "bus.phase.phase" (delta).
+
+    Raises:
+        ValueError: a name that is not of that form, or names a node that the feeder does not have.
+    """
+    node_index = {name: k for k, name in enumerate(network.node_names)}
+    branches = []
+    for offset, name in enumerate(names):
+        bus, *phases = name.rsplit(".", 2) if name.count(".") >= 2 else name.split(".")
+        nodes = [node_index.get(f"{bus}.{phase}", -1) for phase in phases]
+        if len(nodes) not in (1, 2) or min(nodes) < 0 or len(set(nodes)) < len(nodes):
+            raise ValueError(
+                f"injections: {name!r} is not at nodes of this feeder; expected 'bus.phase' or "
+                f"'bus.phase.phase' with nodes such as {network.node_names[0]!r}"
+            )
+        base = network.voltage_base[nodes[0]]
+        branches.append(
+            DeviceBranch(
+                first_injection + offset,
+                1.0,
+                nodes[0],
+                nodes[1] if len(nodes) == 2 else -1,
+                base * (np.sqrt(3.0) if len(nodes) == 2 else 1.0),
+                DEVICE_LAW,
+            )
+        )
+    return branches

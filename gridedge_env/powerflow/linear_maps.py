@@ -1,0 +1,220 @@
+"""Complex linear maps in real arithmetic, dense or sparse, and the network's response.
+
+A complex vector of n entries is a real tensor (batch, 2 n) with the real parts first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import SuperLU
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+ComplexArray = NDArray[np.complex128]
+
+
+class LinearMap(Protocol):
+    """x = offset + L r for a response r of the network."""
+
+    def __call__(self, response: Tensor) -> Tensor:
+        """(batch, response) -> (batch, 2 rows)."""
+
+    def transpose(self, cotangent: Tensor, entries: int) -> Tensor:
+        """The first entries of L^T times a cotangent: (batch, 2 rows) -> (batch, entries)."""
+
+
+@dataclass(frozen=True)
+class DenseMap:
+    """A map whose matrix is stored whole.
+
+    Attributes:
+        offset: (2 rows,).
+        matrix: (response, 2 rows); a response that is shorter meets its first rows only.
+    """
+
+    offset: Tensor
+    matrix: Tensor
+
+    def __call__(self, response: Tensor) -> Tensor:
+        """See `LinearMap`."""
+        return torch.addmm(self.offset, response, self.matrix[: response.shape[-1]])
+
+    def transpose(self, cotangent: Tensor, entries: int) -> Tensor:
+        """See `LinearMap`."""
+        return cotangent @ self.matrix[:entries].mT
+
+
+@dataclass(frozen=True)
+class SparseMap:
+    """A map of few entries.
+
+    Attributes:
+        offset: (2 rows,).
+        matrix: (2 rows, response) sparse.
+        transposed: its transpose, (response, 2 rows) sparse.
+    """
+
+    offset: Tensor
+    matrix: Tensor
+    transposed: Tensor
+
+    @staticmethod
+    def of(offset: ComplexArray, *matrices: sparse.sparray) -> SparseMap:
+        """From complex offset (rows,) and matrices (rows, n), one for each part of the response."""
+        parts = [
+            sparse.block_array([[part.real, -part.imag], [part.imag, part.real]])
+            for part in matrices
+        ]
+        blocks = sparse.hstack(parts, format="coo")
+        return SparseMap(
+            torch.tensor(as_real(offset)), _sparse_tensor(blocks), _sparse_tensor(blocks.T)
+        )
+
+    def __call__(self, response: Tensor) -> Tensor:
+        """See `LinearMap`."""
+        return torch.sparse.mm(self.matrix, response.mT).mT + self.offset
+
+    def transpose(self, cotangent: Tensor, entries: int) -> Tensor:
+        """See `LinearMap`; the response of sparse maps has no other entries."""
+        return torch.sparse.mm(self.transposed, cotangent.mT).mT
+
+
+class Response(Protocol):
+    """How the network answers to device currents, so that every quantity is a map of the answer."""
+
+    @property
+    def size(self) -> int:
+        """Number of its entries that do not come from moved taps."""
+
+    @property
+    def size_with_modes(self) -> int:
+        """Number of its entries with those that do."""
+
+    def __call__(self, current: Tensor) -> Tensor:
+        """(batch, 2 branches) -> (batch, response)."""
+
+    def transpose(self, cotangent: Tensor) -> Tensor:
+        """Transpose of its linear part: (batch, response) -> (batch, 2 branches)."""
+
+    def join(self, response: Tensor, modes: Tensor) -> Tensor:
+        """Add the answer to the modes of moved taps, (batch, 2 modes)."""
+
+    def part(self, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        """Transpose of `join`: cotangents of the response and of the modes."""
+
+
+@dataclass(frozen=True)
+class DirectResponse:
+    """The currents stand for the answer: dense maps hold what the network makes of them."""
+
+    size: int
+    size_with_modes: int
+
+    def __call__(self, current: Tensor) -> Tensor:
+        """See `Response`."""
+        return current
+
+    def transpose(self, cotangent: Tensor) -> Tensor:
+        """See `Response`."""
+        return cotangent
+
+    def join(self, response: Tensor, modes: Tensor) -> Tensor:
+        """See `Response`."""
+        return torch.cat((response, modes), dim=-1)
+
+    def part(self, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Response`."""
+        return cotangent[..., : self.size], cotangent[..., self.size :]
+
+
+@dataclass(frozen=True)
+class FactoredResponse:
+    """The answer is the node voltages in V, from a sparse factor of the nodal admittance.
+
+    The modes of moved taps, or as many zeros, stand behind them. Always in double precision and on
+    the CPU: in single precision a 1e-6 ohm switch would leave nothing of a branch's current.
+
+    Attributes:
+        factor: of the nodal admittance.
+        columns: (nodes, branches) where the device currents enter, A per unit.
+        no_load: (nodes,) complex voltages without any device current.
+        modes: (2 modes, 2 nodes) node voltages that the modes of moved taps add.
+    """
+
+    factor: SuperLU
+    columns: sparse.csr_array
+    no_load: ComplexArray
+    modes: Tensor
+
+    @property
+    def size(self) -> int:
+        """See `Response`."""
+        return 2 * len(self.no_load) + len(self.modes)
+
+    @property
+    def size_with_modes(self) -> int:
+        """See `Response`."""
+        return self.size
+
+    def __call__(self, current: Tensor) -> Tensor:
+        """See `Response`."""
+        response: Tensor = _NodeVoltage.apply(current, self)
+        return response
+
+    def transpose(self, cotangent: Tensor) -> Tensor:
+        """See `Response`."""
+        nodes = cotangent[..., : self.modes.shape[1]]
+        back = self.factor.solve(as_complex(nodes).T, trans="H")
+        return torch.from_numpy(as_real((self.columns.T @ back).T))
+
+    def join(self, response: Tensor, modes: Tensor) -> Tensor:
+        """See `Response`."""
+        nodes = response[..., : self.modes.shape[1]]
+        return torch.cat((nodes + modes @ self.modes, modes), dim=-1)
+
+    def part(self, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Response`."""
+        nodes, modes = cotangent.split((self.modes.shape[1], len(self.modes)), dim=-1)
+        return cotangent, modes + nodes @ self.modes.mT
+
+
+class _NodeVoltage(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, response: FactoredResponse) -> Tensor:
+        ctx.response = response
+        rise = response.factor.solve(response.columns @ as_complex(current).T)
+        voltage = torch.from_numpy(as_real(rise.T + response.no_load))
+        return torch.nn.functional.pad(voltage, (0, len(response.modes)))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:
+        return ctx.response.transpose(cotangent), None
+
+
+def as_real(vector: ComplexArray) -> NDArray[np.float64]:
+    """(..., n) complex -> (..., 2 n), real parts first."""
+    return np.concatenate((vector.real, vector.imag), axis=-1)
+
+
+def as_complex(vector: Tensor) -> ComplexArray:
+    """(..., 2 n), real parts first -> (..., n) complex."""
+    re, im = vector.detach().chunk(2, dim=-1)
+    return np.asarray(torch.complex(re, im))
+
+
+def real_blocks(matrix: ComplexArray) -> NDArray[np.float64]:
+    """Complex (rows, columns) -> (2 columns, 2 rows), to be multiplied by row vectors."""
+    return np.block([[matrix.real.T, matrix.imag.T], [-matrix.imag.T, matrix.real.T]])
+
+
+def _sparse_tensor(matrix: sparse.coo_array) -> Tensor:
+    index = torch.tensor(np.stack((matrix.row, matrix.col)), dtype=torch.int64)
+    values = torch.tensor(matrix.data)
+    return torch.sparse_coo_tensor(index, values, matrix.shape, check_invariants=False).coalesce()
