@@ -22,6 +22,9 @@ class SimulatorOptions:
         neutral_taps: regulators at neutral, not at the feeder's tap positions. Those of the
             published feeders boost a full, one-way load; homes that import less and also export
             would see overvoltage at rest.
+        regulator_control: taps follow their controls: after every step they move as OpenDSS's would
+            under its voltages, within the step's half hour, and stand there in the next step.
+            Without it they are frozen.
         home_scale: powers and energies of every home over an ordinary one's; None: so that the
             fleet is in proportion to the feeder (1 for 1,000 agents on IEEE 123).
         reactive_power: batteries and generators get a second action, reactive power within their
@@ -35,6 +38,7 @@ class SimulatorOptions:
     seed: int = 0
     source_voltage: float = 1.0
     neutral_taps: bool = True
+    regulator_control: bool = False
     home_scale: float | None = None
     reactive_power: bool = False
     penalty: float = 100.0
@@ -49,7 +53,7 @@ class SimulatorOptions:
             _check_positive(self.home_scale, "home_scale")
         if not (_is_finite(self.penalty) and self.penalty >= 0.0):
             raise ValueError(f"penalty: got {self.penalty!r}, expected a number of at least 0")
-        for name in ("neutral_taps", "reactive_power"):
+        for name in ("neutral_taps", "regulator_control", "reactive_power"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ValueError(f"{name}: got {value!r}, expected True or False")

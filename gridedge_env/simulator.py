@@ -27,11 +27,12 @@ from gridedge_env.devices.heat_pump import step_heat_pumps, stored_heat_value
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.observation import observation_fields, shared_observations
 from gridedge_env.options import SimulatorOptions, check_whole_number
-from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
+from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, join_solutions, settle_taps
 from gridedge_env.scenarios import SPLITS, DayTable, Homes, Variation, load_days
 from gridedge_env.state import Day, Result, SimulatorState, check_action
 
 HOURS_PER_STEP = 0.5
+SECONDS_PER_STEP = 3600.0 * HOURS_PER_STEP
 AS_OBSERVED = Variation()
 
 
@@ -230,16 +231,24 @@ class Simulator:
         check_action(action, (batch, self.num_agents, self.action_size), "action")
         following, output, cost = self._operate(state, action)
         power, branches = self._meter(state, output[None], action[None])
-        solution = self.power_flow.solve_branches(branches, state.device_voltage)
+        taps = state.tap_position
+        solution = self.power_flow.solve_branches(branches, state.device_voltage, taps)
         voltage = solution.injection_voltage
+        if taps is not None:
+            now = branches.detach(), solution.device_voltage
+            taps = settle_taps(self.power_flow, *now, taps, SECONDS_PER_STEP)
+        following = replace(following, device_voltage=voltage, tap_position=taps)
         cost = cost + self._bill(state, power)[0]
-        return replace(following, device_voltage=voltage), self._result(cost, power[0], solution)
+        return following, self._result(cost, power[0], solution)
 
     def glance(self, state: SimulatorState, action: Tensor, sweeps: int = 2) -> SimulatorState:
         """The next state, its voltages after a few sweeps only: enough to read a meter.
 
-        For rollouts whose actions are then simulated exactly. No certificate and no result.
+        For rollouts whose actions are then simulated exactly. No certificate and no result. Under
+        regulator control it is a whole step: taps must move as they will.
         """
+        if state.tap_position is not None:
+            return self.step(state, action)[0]
         following, output, _ = self._operate(state, action)
         _, branches = self._meter(state, output[None], action[None])
         voltage = self.power_flow.sweep_branches(branches, state.device_voltage, sweeps)
@@ -249,6 +258,8 @@ class Simulator:
         self, state: SimulatorState, actions: Tensor, start: Tensor | None = None
     ) -> Result:
         """Several steps under known actions, all their power flows in one batch.
+
+        Under regulator control the power flows are one after the other: each moves the next's taps.
 
         Args:
             state: where to begin.
@@ -263,6 +274,8 @@ class Simulator:
         """
         steps, batch = max((1, *actions.shape[:1])), state.day.demand.shape[0]
         check_action(actions, (steps, batch, self.num_agents, self.action_size), "actions")
+        if state.tap_position is not None:
+            return self._simulate_in_turn(state, actions)
         begun, outputs, costs = state, [], []
         for action in actions:
             state, output, cost = self._operate(state, action)
@@ -272,6 +285,17 @@ class Simulator:
         begin = None if start is None else start.flatten(0, 1)
         solution = self.power_flow.solve_branches(branches, begin)
         return self._result(torch.stack(costs) + self._bill(begun, power), power, solution)
+
+    def _simulate_in_turn(self, state: SimulatorState, actions: Tensor) -> Result:
+        results = []
+        for action in actions:
+            state, result = self.step(state, action)
+            results.append(result)
+        return self._result(
+            torch.stack([result.cost for result in results]),
+            torch.stack([result.power for result in results]),
+            join_solutions([result.solution for result in results]),
+        )
 
     def _operate(
         self, state: SimulatorState, action: Tensor
@@ -367,6 +391,11 @@ class Simulator:
             temperature=torch.lerp(pumps.lowest_temperature, pumps.highest_temperature, warmth),
             loading=torch.zeros(batch, fleet.counts[2], **where),
             device_voltage=self.power_flow.no_load(batch),
+            tap_position=(
+                self.power_flow.tap_position.expand(batch, -1)
+                if self.options.regulator_control
+                else None
+            ),
         )
 
     def _table(self, split: str) -> tuple[DayTable, Homes]:

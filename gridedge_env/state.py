@@ -49,6 +49,7 @@ class SimulatorState:
         loading: (batch, generators) share of full power in the previous step.
         device_voltage: (batch, 2 branches) voltage across the homes' connections in the previous
             step, pu, real parts first.
+        tap_position: (batch, regulators) under regulator control; None: frozen.
     """
 
     day: Day
@@ -57,6 +58,7 @@ class SimulatorState:
     temperature: Tensor
     loading: Tensor
     device_voltage: Tensor
+    tap_position: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Batched three-phase AC power flow with exact implicit gradients."""
 
 from gridedge_env.powerflow.fixed_point import FixedPoint
-from gridedge_env.powerflow.power_flow import PowerFlow, PowerFlowSolution
+from gridedge_env.powerflow.power_flow import PowerFlow, PowerFlowSolution, join_solutions
+from gridedge_env.powerflow.regulator_control import settle_taps
 
-__all__ = ["FixedPoint", "PowerFlow", "PowerFlowSolution"]
+__all__ = ["FixedPoint", "PowerFlow", "PowerFlowSolution", "join_solutions", "settle_taps"]

@@ -41,7 +41,13 @@ from gridedge_env.powerflow.linear_maps import (
     real_blocks,
 )
 from gridedge_env.powerflow.load_models import LoadModel
-from gridedge_env.powerflow.taps import TappedCoils, TapSpace, mode_response, tapped_coils
+from gridedge_env.powerflow.taps import (
+    TappedCoils,
+    TapSpace,
+    control_rows,
+    mode_response,
+    tapped_coils,
+)
 
 # Above this many entries dense maps cost more memory and time than substitutions do.
 LARGEST_DENSE = 4_000_000
@@ -61,6 +67,7 @@ class DeviceSpace:
         positive_sequence: positive-sequence voltage of every three-phase bus, pu.
         negative_sequence: negative-sequence voltage of every three-phase bus, pu.
         tap_state: voltage and current of every tapped coil, see `taps`.
+        control_voltage: what every regulator's control sees, V on its secondary side.
         taps: the answer to moved taps.
         no_load: (2 branches,) u without any device current.
         load_model: the voltage dependence of the branches.
@@ -77,6 +84,7 @@ class DeviceSpace:
     positive_sequence: LinearMap
     negative_sequence: LinearMap
     tap_state: LinearMap
+    control_voltage: LinearMap
     taps: TapSpace
     no_load: Tensor
     load_model: LoadModel
@@ -163,7 +171,7 @@ def reduce_network(
         ValueError: the nodal admittance is singular.
     """
     coils = tapped_coils(feeder, network)
-    rows = _quantities(network, _incidence(network, branches), coils)
+    rows = _quantities(feeder, network, _incidence(network, branches), coils)
     columns = 1e3 * rows["device_voltage"].matrix.real.T  # 1 kVA at 1 pu is 1,000 / rated ampere
     factor = _factorise(network.nodal_admittance, feeder.name)
     no_load = factor.solve(network.source_current)
@@ -223,13 +231,14 @@ def _incidence(network: Network, branches: Sequence[DeviceBranch]) -> sparse.csr
 
 
 def _quantities(
-    network: Network, incidence: sparse.csr_array, coils: TappedCoils
+    feeder: Feeder, network: Network, incidence: sparse.csr_array, coils: TappedCoils
 ) -> dict[str, _Rows]:
     per_unit = sparse.diags_array(1.0 / network.voltage_base).tocsr()
     source = network.source_nodes
     first, second, third = (per_unit[nodes] for nodes in network.three_phase_nodes.T)
     turn = np.exp(2j * np.pi / 3.0)
     at_source = sparse.eye_array(len(network.node_names)).tocsr()[source]
+    control, control_through = control_rows(feeder, network, coils)
     matrices = {
         "device_voltage": incidence,
         "node_voltage": per_unit,
@@ -239,9 +248,10 @@ def _quantities(
         "positive_sequence": (first + turn * second + turn**2 * third) / 3.0,
         "negative_sequence": (first + turn**2 * second + turn * third) / 3.0,
         "tap_state": coils.states,
+        "control_voltage": control,
     }
     constant = {"source_current": network.source_current[source]}
-    through = {"branch_current": coils.through}
+    through = {"branch_current": coils.through, "control_voltage": control_through}
     quantities = {}
     for name, matrix in matrices.items():
         rows = sparse.csr_array(matrix).astype(complex)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
@@ -68,6 +68,11 @@ class PowerFlowSolution:
         return self.space.device_voltage(self.response).to(self.device_voltage.dtype)
 
     @cached_property
+    def control_voltage(self) -> Tensor:
+        """(batch, regulators) V that each regulator's control sees, line drop compensated."""
+        return _magnitude(*self._quantity(self.space.control_voltage))
+
+    @cached_property
     def unbalance(self) -> Tensor:
         """(batch, three-phase buses) voltage unbalance factor |V2| / |V1| (IEC 61000-4-30)."""
         negative = _magnitude(*self._quantity(self.space.negative_sequence))
@@ -86,6 +91,17 @@ class PowerFlowSolution:
         """Real and imaginary parts of a map of the response."""
         re, im = linear(self.response).to(self.device_voltage.dtype).chunk(2, dim=-1)
         return re, im
+
+
+def join_solutions(solutions: Sequence[PowerFlowSolution]) -> PowerFlowSolution:
+    """Solutions of the same power flow, one batch after the other."""
+    first, *_ = solutions
+    parts = {
+        f.name: torch.cat([getattr(solution, f.name) for solution in solutions])
+        for f in fields(PowerFlowSolution)
+        if f.name != "space"
+    }
+    return PowerFlowSolution(first.space, **parts)
 
 
 def check_matmul_precision(precision: str) -> None:

@@ -31,11 +31,13 @@ from torch import Tensor
 from gridedge_env.feeder import Feeder, Network
 from gridedge_env.feeder.elements import (
     coil_difference,
+    coil_ends,
     coil_incidence,
     coil_leakage,
     coil_magnetising,
     coil_power,
     rated_coil_voltage,
+    transformer_element,
 )
 from gridedge_env.feeder.model import Regulator, Transformer
 
@@ -113,6 +115,40 @@ def _one_phase(
         state[1] += 2.0 / ratio[1] * magnetising
         own += magnetising
     return mode, state, complex(own)
+
+
+def control_rows(
+    feeder: Feeder, network: Network, coils: TappedCoils
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """What each regulator's control sees: (regulators, nodes) of V and (regulators, 2 k) of modes.
+
+    That is the voltage of the tapped winding's first coil on its potential transformer's secondary,
+    plus the line-drop compensator's r + jx times the current into the winding over the current
+    transformer's primary rating (minus that of the current towards the loads), as in OpenDSS.
+    """
+    transformers = {transformer.name: transformer for transformer in feeder.transformers}
+    node_index = {name: k for k, name in enumerate(network.node_names)}
+    taps = {(r.transformer, r.winding): r.tap for r in feeder.regulators}
+    rows = np.zeros((len(feeder.regulators), len(node_index)), dtype=complex)
+    through = np.zeros((len(feeder.regulators), coils.modes.shape[1]), dtype=complex)
+    for k, regulator in enumerate(feeder.regulators):
+        transformer = transformers[regulator.transformer]
+        winding = transformer.windings[regulator.winding - 1]
+        start, end = coil_ends(transformer, regulator.winding - 1)[0]
+        terminal = f"{winding.bus}.{start or end}"
+        for phase, sign in ((start, 1.0), (end, -1.0)):
+            if phase:
+                rows[k, node_index[f"{winding.bus}.{phase}"]] += sign / regulator.pt_ratio
+        element = transformer_element(
+            transformer,
+            [taps.get((transformer.name, n), w.tap) for n, w in enumerate(transformer.windings, 1)],
+        )
+        compensator = complex(regulator.r, regulator.x) / regulator.ct_primary
+        into = element.admittance[element.nodes.index(terminal)]
+        rows[k, [node_index[node] for node in element.nodes]] += compensator * into
+        own = [feeder.regulators[r].transformer == regulator.transformer for r in coils.regulator]
+        through[k] = np.where(own * 2, -compensator * coils.modes[node_index[terminal]], 0.0)
+    return rows, through
 
 
 @dataclass(frozen=True)
