@@ -131,7 +131,7 @@ RANGES = {
         "q_exponent": (-10.0, 10.0),
     },
 }
-LARGEST_ENTRY = 1e12  # of a matrix
+LARGEST_ENTRY = 1e8  # of a matrix
 SMALLEST_IMPEDANCE = 1e-9  # eigenvalue of a line's series impedance over the largest
 
 

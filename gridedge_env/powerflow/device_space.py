@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
 from gridedge_env.feeder import Feeder, Network
+from gridedge_env.powerflow.factor import Factor
 from gridedge_env.powerflow.injections import DeviceBranch
 from gridedge_env.powerflow.linear_maps import (
     DenseMap,
@@ -106,11 +106,13 @@ class VoltageOperator:
 
     def __call__(self, current: Tensor) -> Tensor:
         """(batch, 2 branches) currents -> (batch, 2 branches) voltages."""
-        return self.space.device_voltage(self.response(current))
+        return self.space.device_voltage(self._with_taps(self.space.response(current)))
 
     def response(self, current: Tensor) -> Tensor:
-        """The network's answer to device currents, moved taps included."""
-        response = self.space.response(current)
+        """The network's answer to device currents, moved taps included, to the last digit."""
+        return self._with_taps(self.space.response.exactly(current))
+
+    def _with_taps(self, response: Tensor) -> Tensor:
         if self.tap_change is None:
             return response
         modes = _times(self.tap_change, self.space.tap_state(response))
@@ -173,8 +175,8 @@ def reduce_network(
     coils = tapped_coils(feeder, network)
     rows = _quantities(feeder, network, _incidence(network, branches), coils)
     columns = 1e3 * rows["device_voltage"].matrix.real.T  # 1 kVA at 1 pu is 1,000 / rated ampere
-    factor = _factorise(network.nodal_admittance, feeder.name)
-    no_load = factor.solve(network.source_current)
+    factor = Factor.of(network.nodal_admittance, feeder.name)
+    no_load = factor.solve_exactly(network.source_current)
     of_modes = mode_response(factor, coils)
     if dense is None:
         entries = 2 * len(branches) * sum(row.matrix.shape[0] for row in rows.values())
@@ -183,7 +185,7 @@ def reduce_network(
     response: Response
     maps: dict[str, LinearMap]
     if dense:
-        of_devices = factor.solve(columns.toarray().astype(complex))
+        of_devices = factor.solve_exactly(columns.toarray().astype(complex))
         response = DirectResponse(2 * len(branches), 2 * (len(branches) + of_modes.shape[1]))
         maps = {
             name: DenseMap(
@@ -261,19 +263,3 @@ def _quantities(
             through.get(name, np.zeros((rows.shape[0], coils.modes.shape[1]), dtype=complex)),
         )
     return quantities
-
-
-def _factorise(nodal_admittance: sparse.csc_array, name: str) -> SuperLU:
-    """The sparse factor; the matrix is symmetric, and stable without pivots off the diagonal."""
-    try:
-        return splu(
-            nodal_admittance,
-            permc_spec="MMD_AT_PLUS_A",
-            diag_pivot_thresh=0.0,
-            options={"SymmetricMode": True},
-        )
-    except RuntimeError as error:
-        raise ValueError(
-            f"feeder: the nodal admittance of {name!r} is singular, expected a path to ground from "
-            "every energised part (a delta winding whose antifloat_ppm is 0 has none)"
-        ) from error

@@ -79,3 +79,25 @@ def device_branches(
             )
         )
     return branches
+
+
+def check_ends(
+    network: Network, branches: Sequence[DeviceBranch], injection_names: Sequence[str]
+) -> None:
+    """Refuse a branch between a live node and one that nothing but loads and devices reach.
+
+    Such a node, an isolated star point for example, has no voltage without them: the network of
+    which they are the injections does not hold it.
+
+    Raises:
+        ValueError: names the injection and the node.
+    """
+    for branch in branches:
+        ends = [node for node in (branch.node, branch.return_node) if node >= 0]
+        dead = [network.node_names[node] for node in ends if not network.energised[node]]
+        if dead and len(dead) < len(ends):
+            raise ValueError(
+                f"injections: {injection_names[branch.injection]!r} ends at {dead[0]!r}, which has "
+                "no path to the source but through loads; expected both ends in the network or "
+                "neither"
+            )

@@ -5,6 +5,7 @@ A complex vector of n entries is a real tensor (batch, 2 n) with the real parts 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import SuperLU
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from gridedge_env.powerflow.factor import Factor
 
 ComplexArray = NDArray[np.complex128]
 
@@ -99,6 +101,9 @@ class Response(Protocol):
     def __call__(self, current: Tensor) -> Tensor:
         """(batch, 2 branches) -> (batch, response)."""
 
+    def exactly(self, current: Tensor) -> Tensor:
+        """The same to the last digit, where that takes more work."""
+
     def transpose(self, cotangent: Tensor) -> Tensor:
         """Transpose of its linear part: (batch, response) -> (batch, 2 branches)."""
 
@@ -117,6 +122,10 @@ class DirectResponse:
     size_with_modes: int
 
     def __call__(self, current: Tensor) -> Tensor:
+        """See `Response`."""
+        return current
+
+    def exactly(self, current: Tensor) -> Tensor:
         """See `Response`."""
         return current
 
@@ -147,7 +156,7 @@ class FactoredResponse:
         modes: (2 modes, 2 nodes) node voltages that the modes of moved taps add.
     """
 
-    factor: SuperLU
+    factor: Factor
     columns: sparse.csr_array
     no_load: ComplexArray
     modes: Tensor
@@ -164,13 +173,18 @@ class FactoredResponse:
 
     def __call__(self, current: Tensor) -> Tensor:
         """See `Response`."""
-        response: Tensor = _NodeVoltage.apply(current, self)
+        response: Tensor = _NodeVoltage.apply(current, self, self.factor.solve)
+        return response
+
+    def exactly(self, current: Tensor) -> Tensor:
+        """See `Response`."""
+        response: Tensor = _NodeVoltage.apply(current, self, self.factor.solve_exactly)
         return response
 
     def transpose(self, cotangent: Tensor) -> Tensor:
         """See `Response`."""
         nodes = cotangent[..., : self.modes.shape[1]]
-        back = self.factor.solve(as_complex(nodes).T, trans="H")
+        back = self.factor.solve_adjoint(as_complex(nodes).T)
         return torch.from_numpy(as_real((self.columns.T @ back).T))
 
     def join(self, response: Tensor, modes: Tensor) -> Tensor:
@@ -186,16 +200,21 @@ class FactoredResponse:
 
 class _NodeVoltage(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, current: Tensor, response: FactoredResponse) -> Tensor:
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        response: FactoredResponse,
+        solve: Callable[[ComplexArray], ComplexArray],
+    ) -> Tensor:
         ctx.response = response
-        rise = response.factor.solve(response.columns @ as_complex(current).T)
+        rise = solve(response.columns @ as_complex(current).T)
         voltage = torch.from_numpy(as_real(rise.T + response.no_load))
         return torch.nn.functional.pad(voltage, (0, len(response.modes)))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:
-        return ctx.response.transpose(cotangent), None
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.response.transpose(cotangent), None, None
 
 
 def as_real(vector: ComplexArray) -> NDArray[np.float64]:

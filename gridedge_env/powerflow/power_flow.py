@@ -13,7 +13,7 @@ from gridedge_env.feeder import Feeder, build_network
 from gridedge_env.powerflow.adjoint import ImplicitDeviceCurrent
 from gridedge_env.powerflow.device_space import DeviceSpace, VoltageOperator, reduce_network
 from gridedge_env.powerflow.fixed_point import FixedPoint, solve_device_voltage, sweep
-from gridedge_env.powerflow.injections import device_branches, load_branches
+from gridedge_env.powerflow.injections import check_ends, device_branches, load_branches
 from gridedge_env.powerflow.linear_maps import LinearMap
 from gridedge_env.powerflow.load_models import injected_current
 
@@ -172,6 +172,7 @@ class PowerFlow:
         self.settings = settings or FixedPoint.default(dtype, self.device)
         self.space = reduce_network(feeder, network, branches, self.device, dtype, dense)
         self.injection_names = [load.name for load in feeder.loads] + extra
+        check_ends(network, branches, self.injection_names)
         nominal = [complex(load.kw, load.kvar) for load in feeder.loads] + [0j] * len(extra)
         self.nominal_power = torch.tensor(nominal, dtype=dtype.to_complex(), device=self.device)
         self.node_names = list(network.node_names)

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse.linalg import SuperLU
 from torch import Tensor
 
 from gridedge_env.feeder import Feeder, Network
@@ -40,6 +39,7 @@ from gridedge_env.feeder.elements import (
     transformer_element,
 )
 from gridedge_env.feeder.model import Regulator, Transformer
+from gridedge_env.powerflow.factor import Factor
 
 
 @dataclass(frozen=True)
@@ -197,9 +197,8 @@ class TapSpace:
         return -moved[:, :, None] * inverse
 
 
-def mode_response(factor: SuperLU, coils: TappedCoils) -> NDArray[np.complex128]:
+def mode_response(factor: Factor, coils: TappedCoils) -> NDArray[np.complex128]:
     """(nodes, 2 k) V: the node voltages that each mode causes."""
     if not len(coils.own):
         return np.zeros((coils.modes.shape[0], 0), dtype=complex)
-    response: NDArray[np.complex128] = factor.solve(np.asfortranarray(coils.modes))
-    return response
+    return factor.solve_exactly(coils.modes)

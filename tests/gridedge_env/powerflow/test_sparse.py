@@ -19,13 +19,16 @@ def sparse(ieee123: Feeder) -> PowerFlow:
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_solutions(sparse: PowerFlow, power_flow: PowerFlow, powers: Tensor, quantity: str) -> None:
-    """Both substitute into one factor in double precision. Voltages keep all but a digit or two.
+    """Both substitute into one factor in double precision.
+
+    Only the last of the sparse substitutions is refined; those of the iteration leave 5e-9 pu of
+    zero sequence at bus 610, which its delta loads do not see, and 1e-12 elsewhere.
 
     The current of a 1e-6 ohm switch is a difference of voltages near 2,400 V, which sparse maps
     take after rounding to 2.2e-16 · 2,400 V: 1e6 S · 5e-13 V = 5e-7 A, of currents around 500 A.
     """
     ours, theirs = (getattr(flow.solve(powers), quantity) for flow in (sparse, power_flow))
-    tolerance = {"branch_current": 5e-6, "losses": 1e-7}.get(quantity, 1e-13)
+    tolerance = {"branch_current": 5e-6, "losses": 1e-7}.get(quantity, 1e-11)
     torch.testing.assert_close(ours, theirs, rtol=0.0, atol=tolerance)
 
 
