@@ -28,12 +28,16 @@ from gridedge_env.feeder.elements import (
 from gridedge_env.feeder.model import Feeder, Source
 from gridedge_env.feeder.primitive import ComplexArray, FloatArray
 
+# A row of admittances adds up to nothing if its sum is rounding of the entries.
+NOTHING = 1e-14
+
 
 @dataclass(frozen=True)
 class Network:
     """The equations of a feeder: `nodal_admittance @ voltage = source_current - load currents`.
 
-    A node without a path to the source has voltage 0: its equation says so.
+    A part without a path to the source or to ground leaves the matrix singular: `at_rest` says that
+    its voltage is 0.
 
     Attributes:
         node_names: (nodes) bus.phase, in the feeder's order.
@@ -77,15 +81,14 @@ def build_network(feeder: Feeder) -> Network:
     source = source_element(feeder.source)
     source_nodes = _positions(source.nodes, index)
     nodal_admittance = _assemble_nodal_admittance(elements, index)
-    energised = _reached(nodal_admittance, source_nodes)
     three_phase = [bus.name for bus in feeder.buses if {1, 2, 3} <= set(bus.phases)]
     return Network(
         node_names=node_names,
-        nodal_admittance=_at_rest(nodal_admittance, ~energised),
+        nodal_admittance=nodal_admittance,
         source_current=_source_current(feeder.source, source_nodes, len(index)),
         source_nodes=source_nodes,
         source_admittance=source.admittance,
-        energised=energised,
+        energised=reached(nodal_admittance, source_nodes),
         voltage_base=np.array([1e3 * bus.base_kv for bus in feeder.buses for _ in bus.phases]),
         branch_names=tuple(
             f"{element.name}.{node.rpartition('.')[2]}"
@@ -192,15 +195,26 @@ def _scatter(
     return sparse.coo_array((values[kept], (row[kept], column[kept])), shape=shape)
 
 
-def _reached(
+def reached(
     nodal_admittance: sparse.csc_array, source_nodes: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """(nodes,) whether each node has a path to the source."""
+    """(nodes,) bool: whether each node has a path to the source."""
     _, island = sparse.csgraph.connected_components(abs(nodal_admittance), directed=False)
     return np.isin(island, island[source_nodes])
 
 
-def _at_rest(nodal_admittance: sparse.csc_array, dead: NDArray[np.bool_]) -> sparse.csc_array:
-    """The same matrix with the equation V = 0 at every dead node."""
-    alive = sparse.diags_array((~dead).astype(float))
-    return (alive @ nodal_admittance @ alive + sparse.diags_array(dead.astype(float))).tocsc()
+def at_rest(
+    nodal_admittance: sparse.csc_array, source_nodes: NDArray[np.int64]
+) -> sparse.csc_array:
+    """The same matrix, with V = 0 as the equation of every part with no path to source or ground.
+
+    Nothing leads from such a part to ground if a common voltage drives no current in it.
+    """
+    _, island = sparse.csgraph.connected_components(abs(nodal_admittance), directed=False)
+    to_ground = np.abs(nodal_admittance @ np.ones(nodal_admittance.shape[1]))
+    held = np.zeros(island.max() + 1, dtype=bool)
+    np.logical_or.at(held, island, to_ground > NOTHING * np.abs(nodal_admittance.diagonal()))
+    held[island[source_nodes]] = True
+    alive = held[island].astype(float)
+    pinned = sparse.diags_array(alive) @ nodal_admittance @ sparse.diags_array(alive)
+    return (pinned + sparse.diags_array(1.0 - alive)).tocsc()

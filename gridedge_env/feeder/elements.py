@@ -23,7 +23,7 @@ from gridedge_env.feeder.primitive import (
     ComplexArray,
     FloatArray,
     coil_difference,
-    leakage_admittance,
+    leakage_impedance,
     line_admittance,
     source_admittance,
 )
@@ -145,10 +145,11 @@ def rated_coil_voltage(transformer: Transformer) -> FloatArray:
 
 def coil_leakage(transformer: Transformer) -> ComplexArray:
     """(windings - 1, windings - 1) short-circuit admittance of one phase, per unit."""
-    return leakage_admittance(
+    impedance = leakage_impedance(
         [winding.resistance_percent / 100 for winding in transformer.windings],
         [percent / 100 for percent in transformer.reactance_percent],
     )
+    return np.asarray(np.linalg.inv(impedance), dtype=np.complex128)
 
 
 def coil_magnetising(transformer: Transformer) -> complex:

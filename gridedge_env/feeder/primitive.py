@@ -35,11 +35,10 @@ def line_admittance(
     return np.block([[series + shunt, -series], [-series, series + shunt]])
 
 
-def leakage_admittance(resistance: Sequence[float], reactance: Sequence[float]) -> ComplexArray:
-    """Short-circuit admittance of one phase of a transformer, with winding 1 shorted.
+def leakage_impedance(resistance: Sequence[float], reactance: Sequence[float]) -> ComplexArray:
+    """Short-circuit impedance of one phase of a transformer, seen with winding 1 shorted.
 
-    The impedances of all pairs of windings determine the impedance matrix seen from windings
-    2, 3, ...; this is its inverse.
+    The impedances of all pairs of windings determine it.
 
     Args:
         resistance: per unit, one per winding.
@@ -59,7 +58,7 @@ def leakage_admittance(resistance: Sequence[float], reactance: Sequence[float]) 
         for j in range(i + 1, count):
             mutual = (pair_impedance[0, i] + pair_impedance[0, j] - pair_impedance[i, j]) / 2
             impedance[i - 1, j - 1] = impedance[j - 1, i - 1] = mutual
-    return np.asarray(np.linalg.inv(impedance), dtype=np.complex128)
+    return impedance
 
 
 def coil_difference(voltage: Sequence[float] | FloatArray) -> FloatArray:

@@ -123,7 +123,7 @@ def _codec(kind: Any) -> tuple[Callable[[str], Any], Callable[[Any], str], str]:
         return _choice_reader(get_args(kind)), str, f"one of {', '.join(get_args(kind))}"
     codecs: dict[Any, tuple[Callable[[str], Any], Callable[[Any], str], str]] = {
         str: (str, str, "text"),
-        int: (int, str, "a whole number"),
+        int: (_read_integer, str, "a whole number"),
         float: (_read_float, _write_float, "a finite number"),
         float | None: (_read_optional_float, _write_optional_float, "a finite number or nothing"),
         bool: (_choice_reader({"yes": True, "no": False}), _write_bool, "yes or no"),
@@ -141,8 +141,8 @@ def _read_header(path: Path) -> dict[str, Any]:
         values = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"feeder.json, row {error.lineno}: {error.msg}") from error
-    except RecursionError as error:
-        raise ValueError("feeder.json: nested too deeply, expected an object") from error
+    except (RecursionError, ValueError) as error:  # too deep, or a number too long
+        raise ValueError(f"feeder.json: {error}") from error
     expected = {"name": str, "frequency": float, "source": dict, "provenance": str}
     header = _typed_fields(values, expected, "feeder")
     source = _typed_fields(header["source"], get_type_hints(Source), "source")
@@ -261,10 +261,21 @@ def _choice_reader(choices: Any) -> Callable[[str], Any]:
 
 
 def _read_float(cell: str) -> float:
-    value = float(cell)
+    value = float(_plain(cell))
     if not math.isfinite(value):
         raise ValueError
     return value
+
+
+def _read_integer(cell: str) -> int:
+    return int(_plain(cell))
+
+
+def _plain(cell: str) -> str:
+    """Refuse numbers that Python reads but a reader of tables would not: 1_0, other digits."""
+    if "_" in cell or not cell.isascii():
+        raise ValueError
+    return cell
 
 
 def _write_float(value: float) -> str:
@@ -284,7 +295,7 @@ def _write_bool(value: bool) -> str:
 
 
 def _read_integers(cell: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in cell.split())
+    return tuple(_read_integer(word) for word in cell.split())
 
 
 def _write_integers(values: tuple[int, ...]) -> str:

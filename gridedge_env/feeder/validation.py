@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gridedge_env.feeder.primitive import ComplexArray, leakage_impedance
+
 if TYPE_CHECKING:
     from gridedge_env.feeder.model import Feeder, LineCode, Transformer, Winding
 
@@ -132,7 +134,7 @@ RANGES = {
     },
 }
 LARGEST_ENTRY = 1e8  # of a matrix
-SMALLEST_IMPEDANCE = 1e-9  # eigenvalue of a line's series impedance over the largest
+SMALLEST_IMPEDANCE = 1e-9  # singular value of an impedance matrix, over the largest
 
 
 def _check_names(feeder: Feeder) -> Iterator[InvalidFeeder]:
@@ -197,10 +199,13 @@ def _check_line_codes(feeder: Feeder) -> Iterator[InvalidFeeder]:
         code: LineCode = row.record
         for field in ("resistance", "reactance", "capacitance"):
             yield from _check_matrix(row, field, code.phases, "phases")
-        impedance = np.array(code.resistance) + 1j * np.array(code.reactance)
-        size = np.abs(np.linalg.eigvals(impedance))
-        if size.min() <= SMALLEST_IMPEDANCE * size.max():
+        if _is_singular(np.array(code.resistance) + 1j * np.array(code.reactance)):
             yield row.error("reactance", "singular with the resistance, expected an impedance")
+
+
+def _is_singular(impedance: ComplexArray) -> bool:
+    size = np.linalg.svd(impedance, compute_uv=False)
+    return bool(size[-1] <= SMALLEST_IMPEDANCE * size[0])
 
 
 def _check_matrix(row: _Row, field: str, size: int, of: str) -> Iterator[InvalidFeeder]:
@@ -312,6 +317,12 @@ def _check_transformers(feeder: Feeder) -> Iterator[InvalidFeeder]:
         if len(reactance) != pairs or not all(1e-9 <= x <= 1e6 for x in reactance):
             yield row.error(
                 "reactance_percent", f"{reactance}, expected {pairs} numbers from 1e-9 to 1e6"
+            )
+        elif _is_singular(
+            leakage_impedance([w.resistance_percent for w in transformer.windings], reactance)
+        ):
+            yield row.error(
+                "reactance_percent", f"{reactance}, which no {count} windings can have between them"
             )
         for _ in transformer.windings:
             yield from _check_winding(next(windings), transformer)

@@ -1,7 +1,18 @@
 """Batched three-phase AC power flow with exact implicit gradients."""
 
+from gridedge_env.powerflow.failures import Failure, PowerFlowFailure
 from gridedge_env.powerflow.fixed_point import FixedPoint
+from gridedge_env.powerflow.iteration import Status
 from gridedge_env.powerflow.power_flow import PowerFlow, PowerFlowSolution, join_solutions
 from gridedge_env.powerflow.regulator_control import settle_taps
 
-__all__ = ["FixedPoint", "PowerFlow", "PowerFlowSolution", "join_solutions", "settle_taps"]
+__all__ = [
+    "Failure",
+    "FixedPoint",
+    "PowerFlow",
+    "PowerFlowFailure",
+    "PowerFlowSolution",
+    "Status",
+    "join_solutions",
+    "settle_taps",
+]

@@ -28,8 +28,9 @@ from scipy import sparse
 from torch import Tensor
 
 from gridedge_env.feeder import Feeder, Network
+from gridedge_env.feeder.admittance import at_rest, reached
 from gridedge_env.powerflow.factor import Factor
-from gridedge_env.powerflow.injections import DeviceBranch
+from gridedge_env.powerflow.injections import DeviceBranch, branch_incidence
 from gridedge_env.powerflow.linear_maps import (
     DenseMap,
     DirectResponse,
@@ -48,6 +49,9 @@ from gridedge_env.powerflow.taps import (
     mode_response,
     tapped_coils,
 )
+
+# Loads whose drop is found at once.
+CHUNK = 64
 
 # Above this many entries dense maps cost more memory and time than substitutions do.
 LARGEST_DENSE = 4_000_000
@@ -73,6 +77,8 @@ class DeviceSpace:
         load_model: the voltage dependence of the branches.
         injection: (branches,) index of the injection that each branch is a phase of.
         share: (branches,) part of the injection's power that the branch draws.
+        branch_names: name of that injection, of every branch.
+        energised: per node, whether a path leads to the source; the voltage is 0 where none does.
     """
 
     response: Response
@@ -90,6 +96,8 @@ class DeviceSpace:
     load_model: LoadModel
     injection: Tensor
     share: Tensor
+    branch_names: tuple[str, ...]
+    energised: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,7 @@ def reduce_network(
     feeder: Feeder,
     network: Network,
     branches: Sequence[DeviceBranch],
+    injection_names: Sequence[str],
     device: torch.device,
     dtype: torch.dtype,
     dense: bool | None = None,
@@ -165,6 +174,7 @@ def reduce_network(
         feeder: for its regulators.
         network: its equations.
         branches: its loads and devices.
+        injection_names: what they are called.
         device: where to compute.
         dtype: in what precision; sparse maps are in torch.float64 whatever it is.
         dense: matrices, or the factor; None: matrices on a GPU or where they are small.
@@ -173,9 +183,10 @@ def reduce_network(
         ValueError: the nodal admittance is singular.
     """
     coils = tapped_coils(feeder, network)
-    rows = _quantities(feeder, network, _incidence(network, branches), coils)
-    columns = 1e3 * rows["device_voltage"].matrix.real.T  # 1 kVA at 1 pu is 1,000 / rated ampere
-    factor = Factor.of(network.nodal_admittance, feeder.name)
+    incidence = branch_incidence(branches, len(network.node_names))
+    rows = _quantities(feeder, network, incidence, coils)
+    columns = 1e3 * incidence.T  # 1 kVA at 1 pu is 1,000 / rated ampere
+    folded, nodal_admittance, factor = _hold(network, branches, incidence)
     no_load = factor.solve_exactly(network.source_current)
     of_modes = mode_response(factor, coils)
     if dense is None:
@@ -214,22 +225,52 @@ def reduce_network(
         **maps,
         taps=TapSpace.of(feeder, coils, of_modes, device),
         no_load=torch.tensor(as_real(rows["device_voltage"].matrix @ no_load), **where),
-        load_model=LoadModel.of([branch.law for branch in branches], **where),
+        load_model=LoadModel.of(
+            [branch.law for branch in branches], folded if folded.any() else None, **where
+        ),
         injection=torch.tensor([b.injection for b in branches], dtype=torch.long, device=device),
         share=torch.tensor([branch.share for branch in branches], **where),
+        branch_names=tuple(injection_names[branch.injection] for branch in branches),
+        energised=tuple(reached(nodal_admittance, network.source_nodes).tolist()),
     )
 
 
-def _incidence(network: Network, branches: Sequence[DeviceBranch]) -> sparse.csr_array:
-    """(branches, nodes): voltage across each branch, pu of its rating."""
-    entries = [
-        (row, node, sign / branch.rated_voltage)
-        for row, branch in enumerate(branches)
-        for node, sign in ((branch.node, 1.0), (branch.return_node, -1.0))
-        if node >= 0
-    ]
-    row, node, value = zip(*entries, strict=True)
-    return sparse.csr_array((value, (row, node)), shape=(len(branches), len(network.node_names)))
+def _hold(
+    network: Network, branches: Sequence[DeviceBranch], incidence: sparse.csr_array
+) -> tuple[NDArray[np.complex128], sparse.csc_array, Factor]:
+    """Fold the loads that something hangs on, and factorise.
+
+    Those are the loads at nodes that the source does not reach without them, and those whose own
+    drop, |y Z|, is more than their voltage: they stand on an antifloat shunt only, as a grounded
+    wye does on a delta. No sweep would contract there.
+
+    Returns:
+        (branches,) folded admittance in kVA per pu², the nodal admittance with it, its factor.
+    """
+    nominal = np.array([branch.nominal.conjugate() for branch in branches])
+    lost = (abs(incidence) @ ~network.energised) > 0
+    folded = np.where(lost, nominal, 0.0)
+
+    def factorised(folded: NDArray[np.complex128]) -> tuple[sparse.csc_array, Factor]:
+        loads = 1e3 * incidence.T @ sparse.diags_array(folded) @ incidence
+        matrix = (
+            (network.nodal_admittance + loads).tocsc() if folded.any() else network.nodal_admittance
+        )
+        return matrix, Factor.of(at_rest(matrix, network.source_nodes), network.node_names)
+
+    matrix, factor = factorised(folded)
+    drop = np.zeros(len(branches))
+    drawing = np.flatnonzero(nominal)
+    for begin in range(0, len(drawing), CHUNK):
+        chunk = drawing[begin : begin + CHUNK]
+        rows = incidence[chunk]
+        answer = factor.solve(1e3 * rows.T.toarray())
+        drop[chunk] = np.abs(np.einsum("bn,nb->b", rows.toarray(), answer) * nominal[chunk])
+    loose = drop * (folded == 0.0) > 1.0
+    if loose.any():
+        folded = np.where(loose, nominal, folded)
+        matrix, factor = factorised(folded)
+    return folded, matrix, factor
 
 
 def _quantities(

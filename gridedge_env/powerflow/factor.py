@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ from scipy import sparse
 from scipy.sparse.linalg import SuperLU, splu
 
 ComplexArray = NDArray[np.complex128]
+
+# Over the diagonal: a pivot r times it leaves rounding of some 1e-16 / r in the voltage.
+SMALLEST_PIVOT = 1e-11
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,14 @@ class Factor:
     lower_upper: SuperLU
 
     @staticmethod
-    def of(nodal_admittance: sparse.csc_array, name: str) -> Factor:
-        """Factorise the nodal admittance of the feeder `name`.
+    def of(nodal_admittance: sparse.csc_array, node_names: Sequence[str]) -> Factor:
+        """Factorise a nodal admittance.
 
         It is symmetric, and pivots on its diagonal keep weak branches beside strong ones.
 
         Raises:
-            ValueError: it is singular.
+            ValueError: it is singular, or so nearly that nothing would be left of a voltage; names
+                a node.
         """
         try:
             lower_upper = splu(
@@ -46,10 +51,11 @@ class Factor:
                 options={"SymmetricMode": True},
             )
         except RuntimeError as error:
-            raise ValueError(
-                f"feeder: the nodal admittance of {name!r} is singular, expected a path to ground "
-                "from every energised part (a delta winding whose antifloat_ppm is 0 has none)"
-            ) from error
+            raise _floating("some node") from error
+        pivot = np.abs(lower_upper.U.diagonal())[lower_upper.perm_c]
+        loss = pivot / np.abs(nodal_admittance.diagonal())
+        if not loss.min() >= SMALLEST_PIVOT:
+            raise _floating(f"node {node_names[int(loss.argmin())]!r}")
         return Factor(nodal_admittance.tocsr().astype(np.clongdouble), lower_upper)
 
     def solve(self, current: ComplexArray) -> ComplexArray:
@@ -69,3 +75,10 @@ class Factor:
             np.asfortranarray(cotangent, dtype=complex), trans="H"
         )
         return back
+
+
+def _floating(place: str) -> ValueError:
+    return ValueError(
+        f"feeder: nothing holds the voltage of {place}: the nodal admittance is singular there; "
+        "expected a path to ground (a delta winding whose antifloat_ppm is 0 has none)"
+    )

@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 
 from gridedge_env.powerflow.device_space import VoltageOperator
-from gridedge_env.powerflow.load_models import injected_current
+from gridedge_env.powerflow.iteration import Status, settle
+from gridedge_env.powerflow.load_models import (
+    DEVICE_MINIMUM_VOLTAGE,
+    LoadModel,
+    injected_current,
+)
 
 # No operating point of a distribution feeder comes near 3 pu: the bound only keeps the iterates
 # finite where there is no operating point.
@@ -22,8 +27,9 @@ class FixedPoint:
     Attributes:
         tolerance: largest change of any device voltage in the last iteration, pu.
         maximum_iterations: iterations after which a scenario counts as not converged.
-        check_convergence: stop as soon as every scenario has converged. Without it all
-            `maximum_iterations` are done and the host never waits for the device (GPU).
+        check_convergence: stop as soon as every scenario has converged, and accelerate those that
+            are slow, see `iteration`. Without it all `maximum_iterations` are done, none of them
+            accelerated, and the host never waits for the device (GPU).
     """
 
     tolerance: float
@@ -36,7 +42,7 @@ class FixedPoint:
         double = dtype == torch.float64
         if device.type == "cuda":
             return FixedPoint(1e-11 if double else 2e-6, 24 if double else 12, False)
-        return FixedPoint(1e-11 if double else 2e-6, 60, True)
+        return FixedPoint(1e-11 if double else 2e-6, 100, True)
 
 
 @dataclass(frozen=True)
@@ -47,19 +53,45 @@ class DeviceVoltage:
         voltage: u, (batch, 2 branches) pu; finite even where it did not converge.
         residual: (batch,) largest change of any |u| component in the last iteration, pu.
         iterations: (batch,) iterations until the change fell below the tolerance.
-        converged: (batch,) bool.
+        status: (batch,) int8, a `Status` each.
     """
 
     voltage: Tensor
     residual: Tensor
     iterations: Tensor
-    converged: Tensor
+    status: Tensor
+
+    @property
+    def converged(self) -> Tensor:
+        """(batch,) bool."""
+        return self.status == Status.CONVERGED
 
 
 def sweep(operator: VoltageOperator, power: Tensor, voltage: Tensor) -> Tensor:
     """One iteration: u0 + Z i(u), (batch, 2 branches), kept within `VOLTAGE_BOUND`."""
     current = injected_current(operator.space.load_model, power, voltage)
     return operator(current).clamp(-VOLTAGE_BOUND, VOLTAGE_BOUND)
+
+
+@dataclass(frozen=True)
+class VoltageMap:
+    """`sweep` as a `BatchedMap`.
+
+    Attributes:
+        operator: the network.
+        power: S, (batch, 2 branches) kVA drawn.
+    """
+
+    operator: VoltageOperator
+    power: Tensor
+
+    def __call__(self, voltage: Tensor) -> Tensor:
+        """See `BatchedMap`."""
+        return sweep(self.operator, self.power, voltage)
+
+    def rows(self, index: Tensor) -> VoltageMap:
+        """See `BatchedMap`."""
+        return VoltageMap(self.operator.rows(index), self.power[index])
 
 
 def solve_device_voltage(
@@ -73,17 +105,34 @@ def solve_device_voltage(
         start: first guess of u, (batch, 2 branches) pu.
         settings: when to stop.
     """
-    voltage = start
-    iterations = torch.zeros(len(power), dtype=torch.int32, device=power.device)
-    residual = torch.full_like(power[:, 0], torch.inf)
-    for _ in range(settings.maximum_iterations):
-        latest = sweep(operator, power, voltage)
-        iterations = iterations + ~(residual < settings.tolerance)
-        residual = (latest - voltage).abs().amax(dim=-1)
-        voltage = latest
-        if settings.check_convergence and bool((residual < settings.tolerance).all()):
-            break
+    tolerance = torch.full_like(start[:, 0], settings.tolerance)
+    found = settle(
+        VoltageMap(operator, power),
+        start,
+        tolerance,
+        settings.maximum_iterations,
+        settings.check_convergence,
+    )
+    voltage, status = found.value, found.status
     bounded = voltage.abs().amax(dim=-1) < VOLTAGE_BOUND
-    converged = (residual < settings.tolerance) & bounded
-    voltage = torch.where(voltage.isfinite(), voltage, operator.space.no_load)
-    return DeviceVoltage(voltage, residual, iterations, converged)
+    re, im = voltage.chunk(2, dim=-1)
+    low = re * re + im * im < DEVICE_MINIMUM_VOLTAGE**2
+    if not settings.check_convergence or bool(low.any()) or not bool(bounded.all()):
+        collapsed = _collapsed(operator.space.load_model, low, power, voltage)
+        collapsed = collapsed & (status == Status.CONVERGED)
+        status = torch.where(collapsed, int(Status.COLLAPSED), status)
+        status = torch.where(bounded, status, int(Status.DIVERGED))
+        voltage = torch.where(voltage.isfinite(), voltage, operator.space.no_load)
+    return DeviceVoltage(voltage, found.residual, found.iterations, status)
+
+
+def _collapsed(load_model: LoadModel, low: Tensor, power: Tensor, voltage: Tensor) -> Tensor:
+    """(batch,) bool: whether any device is below the voltage down to which it can hold its power.
+
+    There our law of it is a means to stay finite and no description of anything. Not so where
+    nothing is drawn or no path leads to the source; and OpenDSS's laws hold at every voltage.
+    """
+    ours = load_model.minimum_voltage == DEVICE_MINIMUM_VOLTAGE
+    ours = ours & load_model.maximum_voltage.isinf()
+    drawing, live = (x.unflatten(-1, (2, -1)).any(dim=-2) for x in (power, voltage))
+    return (low & ours & drawing & live).any(dim=-1)

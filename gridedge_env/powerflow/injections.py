@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from gridedge_env.feeder import Feeder, Network
 from gridedge_env.powerflow.load_models import DEVICE_LAW, BranchLaw, law_of_load
@@ -21,6 +22,7 @@ class DeviceBranch:
         node: index of the node where its current enters.
         return_node: index of the node where it leaves; -1 for the ground.
         rated_voltage: V, the base of its per-unit voltage.
+        nominal: kVA that it draws at 1 pu when nobody says otherwise; 0 for a device.
         law: how its power depends on the voltage.
     """
 
@@ -29,6 +31,7 @@ class DeviceBranch:
     node: int
     return_node: int
     rated_voltage: float
+    nominal: complex
     law: BranchLaw
 
 
@@ -42,6 +45,7 @@ def load_branches(feeder: Feeder) -> list[DeviceBranch]:
             node_index[f"{load.bus}.{phase}"],
             node_index.get(f"{load.bus}.{return_phase}", -1),
             load.branch_kv * 1e3,
+            complex(load.kw, load.kvar) / len(load.branches),
             law_of_load(load),
         )
         for injection, load in enumerate(feeder.loads)
@@ -75,29 +79,20 @@ def device_branches(
                 nodes[0],
                 nodes[1] if len(nodes) == 2 else -1,
                 base * (np.sqrt(3.0) if len(nodes) == 2 else 1.0),
+                0j,
                 DEVICE_LAW,
             )
         )
     return branches
 
 
-def check_ends(
-    network: Network, branches: Sequence[DeviceBranch], injection_names: Sequence[str]
-) -> None:
-    """Refuse a branch between a live node and one that nothing but loads and devices reach.
-
-    Such a node, an isolated star point for example, has no voltage without them: the network of
-    which they are the injections does not hold it.
-
-    Raises:
-        ValueError: names the injection and the node.
-    """
-    for branch in branches:
-        ends = [node for node in (branch.node, branch.return_node) if node >= 0]
-        dead = [network.node_names[node] for node in ends if not network.energised[node]]
-        if dead and len(dead) < len(ends):
-            raise ValueError(
-                f"injections: {injection_names[branch.injection]!r} ends at {dead[0]!r}, which has "
-                "no path to the source but through loads; expected both ends in the network or "
-                "neither"
-            )
+def branch_incidence(branches: Sequence[DeviceBranch], nodes: int) -> sparse.csr_array:
+    """(branches, nodes): from node voltages in V to the voltage across each branch, pu."""
+    entries = [
+        (row, node, sign / branch.rated_voltage)
+        for row, branch in enumerate(branches)
+        for node, sign in ((branch.node, 1.0), (branch.return_node, -1.0))
+        if node >= 0
+    ]
+    row, node, value = zip(*entries, strict=True)
+    return sparse.csr_array((value, (row, node)), shape=(len(branches), nodes))

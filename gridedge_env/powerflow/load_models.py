@@ -14,6 +14,10 @@ impedance below that. There g_p = g_q = g, which joins the law inside the band; 
 exponential load, which OpenDSS treats as constant power there, so that its power jumps at the
 edges. A constant impedance has no band.
 
+A load's nominal admittance y may be *folded* into the network, as OpenDSS does with every load: the
+network then carries -y u, and i stands for the rest, i + y u. The solution is the same. It lets a
+part of the network that only its loads hold, such as an isolated star point, have a voltage.
+
 Complex vectors are stored as real tensors with the real parts first: (batch, 2 branches).
 """
 
@@ -23,7 +27,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gridedge_env.feeder.model import Load
@@ -77,6 +83,7 @@ class LoadModel:
         always_constant_power: whether every branch is a device at constant power, for which a
             shorter formula gives the same numbers.
         always_one_factor: whether g_p = g_q at every branch.
+        folded: (2 branches,) admittances in the network, kVA per pu², real parts first; None: none.
     """
 
     p_exponent: Tensor
@@ -87,10 +94,14 @@ class LoadModel:
     low_voltage: Tensor
     always_constant_power: bool
     always_one_factor: bool
+    folded: Tensor | None
 
     @staticmethod
-    def of(laws: Sequence[BranchLaw], **where: Any) -> LoadModel:
-        """From the law of every branch; `where`: device and dtype."""
+    def of(
+        laws: Sequence[BranchLaw], folded: NDArray[np.complex128] | None = None, **where: Any
+    ) -> LoadModel:
+        """From the law and folded admittance of every branch; `where`: device and dtype."""
+        parts = None if folded is None else np.concatenate((folded.real, folded.imag))
         columns = {
             field.name: torch.tensor([getattr(law, field.name) for law in laws], **where)
             for field in fields(BranchLaw)
@@ -101,7 +112,12 @@ class LoadModel:
             always_one_factor=all(
                 law.p_exponent == law.q_exponent == law.edge_exponent for law in laws
             ),
+            folded=None if parts is None else torch.tensor(parts, **where),
         )
+
+    def unfold(self, current: Tensor, voltage: Tensor) -> Tensor:
+        """What the branches inject in all, for what they inject besides the folded admittances."""
+        return current if self.folded is None else current - _times(self.folded, voltage)
 
     def factors(self, square: Tensor) -> tuple[Tensor, Tensor]:
         """g_p and g_q as functions of |u|^2 (batch, branches)."""
@@ -158,7 +174,14 @@ def injected_current(load_model: LoadModel, power: Tensor, voltage: Tensor) -> T
     by_p, by_q = load_model.factors(re * re + im * im)
     p, q = power.chunk(2, dim=-1)
     p, q = by_p * p, by_q * q
-    return torch.cat((-p * re - q * im, q * re - p * im), dim=-1)
+    current = torch.cat((-p * re - q * im, q * re - p * im), dim=-1)
+    return current if load_model.folded is None else current + _times(load_model.folded, voltage)
+
+
+def _times(admittance: Tensor, voltage: Tensor) -> Tensor:
+    """Complex product of (2 branches,) and (batch, 2 branches)."""
+    (g, b), (re, im) = admittance.chunk(2), voltage.chunk(2, dim=-1)
+    return torch.cat((g * re - b * im, g * im + b * re), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -166,6 +189,7 @@ class CurrentJacobian:
     """Transposed derivatives of `injected_current` at one (power, voltage), applied to a cotangent.
 
     Attributes:
+        folded: conjugate of `LoadModel.folded`.
         power: S, (batch, 2 branches) kVA.
         voltage: u, (batch, 2 branches) pu.
         p_factor: g_p, (batch, branches).
@@ -174,6 +198,7 @@ class CurrentJacobian:
         q_slope: dg_q / d|u|^2, (batch, branches).
     """
 
+    folded: Tensor | None
     power: Tensor
     voltage: Tensor
     p_factor: Tensor
@@ -186,7 +211,19 @@ class CurrentJacobian:
         """Evaluate the derivatives at power S and voltage u."""
         re, im = voltage.chunk(2, dim=-1)
         by_p, by_q = load_model.factors_and_slopes(re * re + im * im)
-        return CurrentJacobian(power, voltage, *by_p, *by_q)
+        folded = load_model.folded
+        if folded is not None:
+            folded = torch.cat((folded.chunk(2)[0], -folded.chunk(2)[1]))
+        return CurrentJacobian(folded, power, voltage, *by_p, *by_q)
+
+    def rows(self, index: Tensor) -> CurrentJacobian:
+        """The same for some of the scenarios."""
+        parts = {
+            field.name: getattr(self, field.name)[index]
+            for field in fields(self)
+            if field.name != "folded"
+        }
+        return CurrentJacobian(self.folded, **parts)
 
     def voltage_cotangent(self, cotangent: Tensor) -> Tensor:
         """(di/du)^T times the cotangent c of i: (batch, 2 branches).
@@ -201,7 +238,8 @@ class CurrentJacobian:
             self.p_slope * p * (re * c_re + im * c_im) + self.q_slope * q * (im * c_re - re * c_im)
         )
         p, q = self.p_factor * p, self.q_factor * q
-        return torch.cat((q * c_im - p * c_re - along * re, -q * c_re - p * c_im - along * im), -1)
+        back = torch.cat((q * c_im - p * c_re - along * re, -q * c_re - p * c_im - along * im), -1)
+        return back if self.folded is None else back + _times(self.folded, cotangent)
 
     def power_cotangent(self, cotangent: Tensor) -> Tensor:
         """(di/dS)^T times the cotangent of i: (batch, 2 branches)."""

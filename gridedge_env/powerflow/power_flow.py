@@ -12,8 +12,10 @@ from torch import Tensor
 from gridedge_env.feeder import Feeder, build_network
 from gridedge_env.powerflow.adjoint import ImplicitDeviceCurrent
 from gridedge_env.powerflow.device_space import DeviceSpace, VoltageOperator, reduce_network
+from gridedge_env.powerflow.failures import Failure, PowerFlowFailure, find_failures
 from gridedge_env.powerflow.fixed_point import FixedPoint, solve_device_voltage, sweep
-from gridedge_env.powerflow.injections import check_ends, device_branches, load_branches
+from gridedge_env.powerflow.injections import device_branches, load_branches
+from gridedge_env.powerflow.iteration import Status
 from gridedge_env.powerflow.linear_maps import LinearMap
 from gridedge_env.powerflow.load_models import injected_current
 
@@ -31,7 +33,7 @@ class PowerFlowSolution:
             the next, similar power flow. Carries no gradient.
         residual: (batch,) largest change in the last iteration, pu.
         iterations: (batch,) iterations needed.
-        converged: (batch,) bool: whether the residual fell below the tolerance.
+        status: (batch,) int8, how each iteration ended: a `Status`.
     """
 
     space: DeviceSpace
@@ -40,7 +42,33 @@ class PowerFlowSolution:
     device_voltage: Tensor
     residual: Tensor
     iterations: Tensor
-    converged: Tensor
+    status: Tensor
+
+    @cached_property
+    def converged(self) -> Tensor:
+        """(batch,) bool: whether there is a solution."""
+        return self.status == Status.CONVERGED
+
+    def failures(self) -> list[Failure]:
+        """The scenarios without a solution, in order: why, and where."""
+        return find_failures(
+            self.status,
+            self.residual,
+            self.iterations,
+            self.device_voltage,
+            self.injection_voltage.detach(),
+            self.space.branch_names,
+        )
+
+    def raise_if_failed(self) -> None:
+        """Do nothing if every scenario has a solution.
+
+        Raises:
+            PowerFlowFailure: lists those that have none.
+        """
+        failures = self.failures()
+        if failures:
+            raise PowerFlowFailure(failures, len(self.status))
 
     @cached_property
     def voltage(self) -> Tensor:
@@ -84,7 +112,8 @@ class PowerFlowSolution:
         voltage = self.space.source_voltage(self.response)
         fed = (voltage * self.space.source_current(self.response)).sum(dim=-1) / 1e3
         across = self.space.device_voltage(self.response)
-        drawn = -(across * self.device_current).sum(dim=-1)
+        injected = self.space.load_model.unfold(self.device_current, across)
+        drawn = -(across * injected).sum(dim=-1)
         return (fed - drawn).to(self.device_voltage.dtype)
 
     def _quantity(self, linear: LinearMap) -> tuple[Tensor, Tensor]:
@@ -170,16 +199,17 @@ class PowerFlow:
         self.device = torch.device(device)
         self.dtype = dtype
         self.settings = settings or FixedPoint.default(dtype, self.device)
-        self.space = reduce_network(feeder, network, branches, self.device, dtype, dense)
         self.injection_names = [load.name for load in feeder.loads] + extra
-        check_ends(network, branches, self.injection_names)
+        self.space = reduce_network(
+            feeder, network, branches, self.injection_names, self.device, dtype, dense
+        )
         nominal = [complex(load.kw, load.kvar) for load in feeder.loads] + [0j] * len(extra)
         self.nominal_power = torch.tensor(nominal, dtype=dtype.to_complex(), device=self.device)
         self.node_names = list(network.node_names)
         self.branch_names = list(network.branch_names)
         self.branch_rating = torch.tensor(network.branch_rating, dtype=dtype, device=self.device)
         self.three_phase_buses = list(network.three_phase_buses)
-        self.energised: list[bool] = network.energised.tolist()
+        self.energised = list(self.space.energised)
         self.regulator_names = [regulator.transformer for regulator in feeder.regulators]
         positions = [float(regulator.tap_position) for regulator in feeder.regulators]
         self.tap_position = torch.tensor(positions, dtype=dtype, device=self.device)
@@ -273,7 +303,7 @@ class PowerFlow:
             found.voltage.to(self.dtype),
             found.residual,
             found.iterations,
-            found.converged,
+            found.status,
         )
 
     def sweep_branches(self, power: Tensor, start: Tensor, sweeps: int) -> Tensor:

@@ -11,6 +11,7 @@ import pytest
 from scipy.sparse.linalg import splu
 
 from gridedge_env.feeder import Feeder, Network, build_network, load_feeder
+from gridedge_env.feeder.admittance import at_rest
 from gridedge_env.feeder.model import (
     Bus,
     Capacitor,
@@ -24,7 +25,7 @@ from gridedge_env.feeder.model import (
     Transformer,
     Winding,
 )
-from gridedge_env.feeder.primitive import coil_difference, leakage_admittance, source_admittance
+from gridedge_env.feeder.primitive import coil_difference, leakage_impedance, source_admittance
 
 # Each entry is a handful of products and quotients: a few units in the last place.
 ROUNDING = 1e-13
@@ -104,7 +105,7 @@ def test_a_line_may_change_phases_at_its_far_end() -> None:
 
 
 def test_switch() -> None:
-    """1e-3 ohm: 1000 S. An open one leaves bus b without a path: V = 0 there, by its equation."""
+    """1e-3 ohm: 1000 S. An open one leaves bus b without a path: V = 0 there, `at_rest`."""
     switch = Switch("s", "a", "b", (1, 2, 3), resistance_ohm=1e-3, closed=True)
     network = build_network(feeder_of(switches=(switch,)))
     nodes = ("b.1", "b.2", "b.3")
@@ -112,8 +113,13 @@ def test_switch() -> None:
     assert np.isinf(network.branch_rating).all()
     opened = build_network(feeder_of(switches=(replace(switch, closed=False),)))
     assert opened.energised.tolist() == [node not in nodes for node in opened.node_names]
-    np.testing.assert_array_equal(block(opened, nodes, nodes), np.eye(3))
-    np.testing.assert_array_equal(block(opened, nodes, ("a.1", "a.2", "a.3")), np.zeros((3, 3)))
+    resting = at_rest(opened.nodal_admittance, opened.source_nodes).toarray()
+    dead = ~opened.energised
+    np.testing.assert_array_equal(resting[np.ix_(dead, dead)], np.eye(3))
+    np.testing.assert_array_equal(resting[np.ix_(dead, ~dead)], np.zeros((3, 3)))
+    np.testing.assert_array_equal(
+        resting[np.ix_(~dead, ~dead)], block(opened, *[("a.1", "a.2", "a.3")] * 2)
+    )
 
 
 def single_phase_transformer(tap: float = 1.0) -> Transformer:
@@ -251,7 +257,8 @@ def test_short_circuit_tests_of_a_three_winding_transformer() -> None:
     resistance, reactance, power = [0.006, 0.012, 0.011], [0.02, 0.03, 0.016], 25e3
     voltage = [7200.0, 120.0, 240.0]
     difference = coil_difference(voltage)
-    coils = power * difference.T @ leakage_admittance(resistance, reactance) @ difference
+    admittance = np.linalg.inv(leakage_impedance(resistance, reactance))
+    coils = power * difference.T @ admittance @ difference
     for (i, j), x in zip(combinations(range(3), 2), reactance, strict=True):
         (k,) = {0, 1, 2} - {i, j}
         # Winding k carries no current: eliminate its voltage, then read winding i with j at 0 V.
