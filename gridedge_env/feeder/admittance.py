@@ -29,7 +29,7 @@ from gridedge_env.feeder.model import Feeder, Source
 from gridedge_env.feeder.primitive import ComplexArray, FloatArray
 
 # A row of admittances adds up to nothing if its sum is rounding of the entries.
-NOTHING = 1e-14
+NOTHING = 1e-15
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Network:
     Attributes:
         node_names: (nodes) bus.phase, in the feeder's order.
         nodal_admittance: (nodes, nodes) complex, S, with the source's, without the loads'.
+        exact_admittance: the same before rounding, in extended precision: beside a switch of 1e7 S,
+            double precision knows an antifloat shunt of 1e-7 S to 1 % only.
         source_current: (nodes,) complex, A: Norton current of the source.
         source_nodes: (source phases,) nodes that the source feeds.
         source_admittance: (source phases, source phases) complex, S, of the source alone.
@@ -59,6 +61,7 @@ class Network:
 
     node_names: tuple[str, ...]
     nodal_admittance: sparse.csc_array
+    exact_admittance: sparse.csc_array
     source_current: ComplexArray
     source_nodes: NDArray[np.int64]
     source_admittance: ComplexArray
@@ -80,11 +83,13 @@ def build_network(feeder: Feeder) -> Network:
     series = [element for element in elements if element.ratings]
     source = source_element(feeder.source)
     source_nodes = _positions(source.nodes, index)
-    nodal_admittance = _assemble_nodal_admittance(elements, index)
+    exact_admittance = _assemble_nodal_admittance(elements, index)
+    nodal_admittance = exact_admittance.astype(complex)
     three_phase = [bus.name for bus in feeder.buses if {1, 2, 3} <= set(bus.phases)]
     return Network(
         node_names=node_names,
         nodal_admittance=nodal_admittance,
+        exact_admittance=exact_admittance,
         source_current=_source_current(feeder.source, source_nodes, len(index)),
         source_nodes=source_nodes,
         source_admittance=source.admittance,
@@ -167,7 +172,8 @@ def _assemble_nodal_admittance(
     elements: Sequence[Element], index: dict[str, int]
 ) -> sparse.csc_array:
     rows = [_positions(element.nodes, index) for element in elements]
-    return _scatter([e.admittance for e in elements], rows, rows, (len(index), len(index))).tocsc()
+    blocks = [element.admittance.astype(np.clongdouble) for element in elements]
+    return _scatter(blocks, rows, rows, (len(index), len(index))).tocsc()
 
 
 def _assemble_branch_current(series: Sequence[Element], index: dict[str, int]) -> sparse.csr_array:
@@ -180,7 +186,7 @@ def _assemble_branch_current(series: Sequence[Element], index: dict[str, int]) -
 
 
 def _scatter(
-    blocks: Sequence[ComplexArray],
+    blocks: Sequence[NDArray[np.complexfloating]],
     rows: Sequence[NDArray[np.int64]],
     columns: Sequence[NDArray[np.int64]],
     shape: tuple[int, int],

@@ -252,10 +252,9 @@ def _hold(
     folded = np.where(lost, nominal, 0.0)
 
     def factorised(folded: NDArray[np.complex128]) -> tuple[sparse.csc_array, Factor]:
-        loads = 1e3 * incidence.T @ sparse.diags_array(folded) @ incidence
-        matrix = (
-            (network.nodal_admittance + loads).tocsc() if folded.any() else network.nodal_admittance
-        )
+        matrix = network.exact_admittance
+        if folded.any():
+            matrix = (matrix + 1e3 * incidence.T @ sparse.diags_array(folded) @ incidence).tocsc()
         return matrix, Factor.of(at_rest(matrix, network.source_nodes), network.node_names)
 
     matrix, factor = factorised(folded)

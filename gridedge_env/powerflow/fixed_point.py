@@ -42,7 +42,7 @@ class FixedPoint:
         double = dtype == torch.float64
         if device.type == "cuda":
             return FixedPoint(1e-11 if double else 2e-6, 24 if double else 12, False)
-        return FixedPoint(1e-11 if double else 2e-6, 100, True)
+        return FixedPoint(1e-11 if double else 5e-7, 100, True)
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,6 @@ def test_an_unknown_feeder_is_answered_with_the_known_ones() -> None:
         load_feeder("ieee124")
 
 
-def test_an_opendss_model_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"'Master\.dss'.*cannot import OpenDSS models"):
+def test_a_missing_opendss_model_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"Master\.dss: no such OpenDSS model"):
         load_feeder("Master.dss")
