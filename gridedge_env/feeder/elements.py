@@ -116,9 +116,14 @@ def transformer_element(transformer: Transformer, taps: Sequence[float]) -> Elem
     coils = power * difference.T @ coil_leakage(transformer) @ difference
     coils[1, 1] += power * coil_magnetising(transformer) / (voltage[1] * taps[1]) ** 2
     admittance = np.einsum("pwn,wv,pvm->nm", incidence, coils, incidence)
-    # Half of it stands at each end of a coil.
+    # Half of it stands at each end of a coil, and as much again at the star point of a wye.
     shunt = -0.5e-6j * transformer.antifloat_ppm * power / voltage**2
-    admittance += np.diag(np.einsum("pwn,w->n", np.abs(incidence), shunt))
+    ends = np.abs(incidence).sum(axis=0)  # (windings, nodes)
+    for number, winding in enumerate(transformer.windings):
+        star = coil_ends(transformer, number)[0][1]
+        if winding.connection == "wye" and star:
+            ends[number, nodes.index(f"{winding.bus}.{star}")] += 1
+    admittance += np.diag(shunt @ ends)
     return Element(
         name=f"transformer.{transformer.name}",
         nodes=nodes,

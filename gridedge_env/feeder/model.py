@@ -150,8 +150,9 @@ class Transformer:
             winding 1, in the order x12, x13, ..., x23, ...
         lead_lag: in a mix of wye and delta, whether the low-voltage side lags the high-voltage side
             by 30 degrees (ANSI; Dy1, Yd1) or leads it (Dy11, Yd11).
-        antifloat_ppm: inductive shunt at every coil end, in millionths of the transformer's rating,
-            that gives a floating delta a place to stand. OpenDSS's default is 1.
+        antifloat_ppm: inductive shunt at every coil end and star point, in millionths of the
+            transformer's rating, that gives a floating delta a place to stand. OpenDSS's default
+            is 1.
         windings: the windings, in order.
         no_load_loss_percent: core loss, on the power rating of winding 1.
         magnetising_percent: magnetising current, on the same.

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from gridedge_env.feeder import Feeder, build_network
+from gridedge_env.feeder import DATA, Feeder, build_network, load_feeder
 from gridedge_env.feeder.admittance import source_element
 from gridedge_env.feeder.model import Bus, Line, LineCode, Load, Source
 from gridedge_env.powerflow import FixedPoint, PowerFlow, PowerFlowSolution
 
-RECORDED = Path(__file__).parents[1] / "data" / "ieee123_opendss.csv"
+RECORDED = Path(__file__).parents[1] / "data"
 
 # The last iteration changed voltages by less than 1e-11 pu. What remains is that times c / (1 - c)
 # for a contraction c, which stays below 0.7 up to three times the nominal load: 3e-11. Two
@@ -29,23 +29,24 @@ SAME = 1e-10
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
     [
-        # OpenDSS stopped at changes of 1e-10; what remains is rounding in its 1e-6 ohm switches.
+        # OpenDSS stopped at changes of 1e-10; what remains is its rounding beside 1e-6 ohm switches.
         (torch.float64, 1e-8),
         # 24 bits of mantissa: 6e-8 a rounding, on sums of 95 terms, fed back through the loads.
-        (torch.float32, 2e-6),
+        (torch.float32, 1e-6),
     ],
 )
-def test_ieee_123_agrees_with_opendss(
-    ieee123: Feeder, dtype: torch.dtype, tolerance: float
+@pytest.mark.parametrize("name", sorted(folder.name for folder in DATA.iterdir()))
+def test_built_in_feeders_agree_with_opendss(
+    name: str, dtype: torch.dtype, tolerance: float
 ) -> None:
-    with RECORDED.open(newline="") as file:
+    with (RECORDED / f"{name}_opendss.csv").open(newline="") as file:
         recorded = {
             row["node"]: cmath.rect(
                 float(row["magnitude_pu"]), math.radians(float(row["angle_degrees"]))
             )
             for row in csv.DictReader(file)
         }
-    power_flow = PowerFlow(ieee123, dtype=dtype)
+    power_flow = PowerFlow(load_feeder(name), dtype=dtype)
     solution = power_flow.solve()
     assert solution.converged.all()
     assert power_flow.node_names == list(recorded)

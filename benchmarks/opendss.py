@@ -1,0 +1,96 @@
+"""An OpenDSS model to compare with: solved at given powers, its controls frozen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridedge_env.feeder.model import Regulator
+
+ComplexArray = NDArray[np.complex128]
+
+CONTROLS_OFF = -1
+
+
+class OpenDSSModel:
+    """A model in an engine of its own, taps where its controls leave them.
+
+    Args:
+        path: its master file.
+        tolerance: of OpenDSS's iteration.
+    """
+
+    def __init__(self, path: Path, tolerance: float = 1e-10) -> None:
+        import dss
+
+        folder = Path.cwd()
+        self._engine = dss.DSS.NewContext()
+        self._engine.AllowForms = self._engine.AllowEditor = False
+        try:
+            self._engine.Text.Command = f'compile "{path.resolve()}"'
+        finally:
+            os.chdir(folder)
+        solution = self._circuit.Solution
+        if not solution.Converged:
+            solution.Solve()
+        solution.ControlMode = CONTROLS_OFF
+        solution.Tolerance = tolerance
+        solution.MaxIterations = 2000
+        solution.LoadMult = 1.0
+        self.version: str = self._engine.Version.partition(" revision")[0]
+        self._loads = [name.lower() for name in self._circuit.Loads.AllNames]
+
+    @property
+    def _circuit(self) -> Any:
+        return self._engine.ActiveCircuit
+
+    def set_taps(self, regulators: Sequence[Regulator]) -> None:
+        """Freeze the taps of regulators at their positions."""
+        transformers = self._circuit.Transformers
+        for regulator in regulators:
+            transformers.Name = regulator.transformer
+            transformers.Wdg = regulator.winding
+            transformers.Tap = regulator.tap
+
+    def solve(self, load_names: Sequence[str], power: ComplexArray) -> bool:
+        """Solve with these loads at these powers, (loads,) kVA; whether it converged.
+
+        What is not one of its loads (a generator's power, which does not change) is left alone.
+        """
+        values = dict(zip(load_names, power.tolist(), strict=True))
+        loads = self._circuit.Loads
+        for position, name in enumerate(self._loads, start=1):
+            loads.idx = position
+            loads.kW = values[name].real
+            loads.kvar = values[name].imag
+        self._circuit.Solution.Solve()
+        return bool(self._circuit.Solution.Converged)
+
+    def voltage(self, node_names: Sequence[str]) -> ComplexArray:
+        """(nodes,) V to ground, in the order of `node_names`."""
+        volts = np.asarray(self._circuit.AllBusVolts).view(complex)
+        by_name = dict(zip(map(str.lower, self._circuit.AllNodeNames), volts.tolist(), strict=True))
+        return np.array([by_name[name] for name in node_names])
+
+    def branch_current(self, branch_names: Sequence[str]) -> ComplexArray:
+        """(branch phases,) A into the first terminal; NaN for what OpenDSS has not as a branch."""
+        currents: dict[str, complex] = {}
+        for element in dict.fromkeys(name.rpartition(".")[0] for name in branch_names):
+            theirs = element.replace("switch.", "line.", 1)
+            if self._circuit.SetActiveElement(theirs) < 0:
+                continue
+            active = self._circuit.ActiveCktElement
+            nodes = np.asarray(active.NodeOrder)[: active.NumConductors]
+            amperes = np.asarray(active.Currents).view(complex)[: active.NumConductors]
+            for node, ampere in zip(nodes.tolist(), amperes.tolist(), strict=True):
+                currents.setdefault(f"{element}.{node}", ampere)
+        return np.array([currents.get(name, complex("nan")) for name in branch_names])
+
+    def losses(self) -> float:
+        """KW lost in all lines and transformers."""
+        return float(np.asarray(self._circuit.Losses).view(complex)[0].real) / 1e3
