@@ -14,8 +14,8 @@ from gridedge_env import PowerFlow, load_feeder
 
 pytest.importorskip("dss")
 
-# OpenDSS stops at changes of 1e-10 pu, which at contractions up to 0.7 leaves 2e-10; its rounding in
-# floating parts, on antifloat shunts beside switches of 1e-6 ohm, leaves most of the 1e-8.
+# OpenDSS stops at changes of 1e-10 pu, which at contractions up to 0.7 leaves 2e-10; its rounding
+# in floating parts, on antifloat shunts beside switches of 1e-6 ohm, leaves most of the 1e-8.
 TOLERANCE = 1e-8
 
 SCENARIOS = ["half", "uneven", "uneven other", "low voltages", "lower voltages", "feeding in"]

@@ -29,7 +29,7 @@ SAME = 1e-10
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
     [
-        # OpenDSS stopped at changes of 1e-10; what remains is its rounding beside 1e-6 ohm switches.
+        # OpenDSS stopped at changes of 1e-10; what remains is its rounding in floating parts.
         (torch.float64, 1e-8),
         # 24 bits of mantissa: 6e-8 a rounding, on sums of 95 terms, fed back through the loads.
         (torch.float32, 1e-6),
