@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gridedge_env import Simulator, make_simulator
 from gridedge_env.devices.heat_pump import stored_heat_value
-from gridedge_env.powerflow import PowerFlowSolution
+from gridedge_env.powerflow import PowerFlowSolution, device_space
+from gridedge_env.powerflow.linear_maps import FactoredResponse
 from gridedge_env.scenarios import Tariff
 from gridedge_env.state import SimulatorState
 
@@ -285,3 +286,20 @@ def test_gradients_of_reactive_power(with_reactive_power: Simulator) -> None:
         (gradient,) = torch.autograd.grad(objective, action)
         assert gradient.isfinite().all()
         assert (gradient[0, [0, 1, 2, 6, 7, 8], 1].abs() > 0.0).all()
+
+
+def test_a_network_held_as_a_factor_gives_the_same_days(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As feeders of thousands of nodes are held; both solve to 1e-11 pu in double precision."""
+    monkeypatch.setattr(device_space, "LARGEST_DENSE", 0)
+    sparse = make_simulator(num_agents=12, dtype=torch.float64)
+    assert isinstance(sparse.power_flow.space.response, FactoredResponse)
+    found = []
+    for each in (simulator, sparse):
+        actions = torch.full((3, 2, 12, 1), 0.3, dtype=torch.float64, requires_grad=True)
+        day = each.simulate(each.reset(batch_size=2), actions)
+        (gradient,) = torch.autograd.grad(day.reward.sum(), actions)
+        found.append((day.voltage_magnitude, day.loading, day.reward, gradient))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)

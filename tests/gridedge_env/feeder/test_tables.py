@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gridedge_env.feeder import load_feeder
+from gridedge_env.feeder import DATA, load_feeder
 from gridedge_env.feeder.tables import TABLES
 
 
@@ -21,12 +21,15 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def test_round_trip_is_exact(folder: Path) -> None:
-    feeder = load_feeder("ieee123")
-    again = load_feeder(folder)
+@pytest.mark.parametrize("name", sorted(built_in.name for built_in in DATA.iterdir()))
+def test_round_trip_is_exact(name: str, tmp_path: Path) -> None:
+    feeder = load_feeder(name)
+    assert feeder.name == name
+    feeder.save(tmp_path)
+    again = load_feeder(tmp_path)
     assert again == feeder
     assert again.fingerprint == feeder.fingerprint
-    assert {path.name for path in folder.iterdir()} == {
+    assert {path.name for path in tmp_path.iterdir()} == {
         "feeder.json",
         *(f"{table}.csv" for table in TABLES),
     }
