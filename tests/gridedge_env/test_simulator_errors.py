@@ -24,7 +24,7 @@ ZERO = ((0.0, 0.0), (0.0, 0.0))
         ({"num_agents": True}, "num_agents: got True"),
         ({"num_agents": 2.5}, "num_agents: got 2.5"),
         ({"num_agents": "3"}, "num_agents: got '3'"),
-        ({"feeder": "ieee124"}, "feeder: unknown 'ieee124', expected one of ieee123"),
+        ({"feeder": "ieee124"}, "feeder: unknown 'ieee124', expected one of european_lv, ieee123"),
         ({"device": "nonsense"}, "device: got 'nonsense', expected 'cpu' or a device of this"),
         ({"dtype": torch.float16}, "dtype: got torch.float16"),
         ({"seed": -1}, "seed: got -1, expected a whole number of at least 0"),
@@ -37,6 +37,7 @@ ZERO = ((0.0, 0.0), (0.0, 0.0))
         ({"penalty": -1.0}, "penalty: got -1.0, expected a number of at least 0"),
         ({"penalty": math.nan}, "penalty: got nan"),
         ({"neutral_taps": "no"}, "neutral_taps: got 'no', expected True or False"),
+        ({"regulator_control": None}, "regulator_control: got None, expected True or False"),
         ({"reactive_power": 1}, "reactive_power: got 1, expected True or False"),
     ],
 )
