@@ -114,7 +114,7 @@ def evaluate(
     episodes = {}
     for method, policy in {**policies, **rules}.items():
         progress(method, 0.0)
-        episodes[method] = _record(simulator, state, policy)
+        episodes[method] = record(simulator, state, policy)
     if foresight_iterations:
         plan = perfect_foresight(
             simulator,
@@ -123,7 +123,7 @@ def evaluate(
             lambda done: progress("perfect_foresight", done / foresight_iterations),
         )
         planned = iter(plan)
-        episodes["perfect_foresight"] = _record(
+        episodes["perfect_foresight"] = record(
             simulator, state, lambda private, shared: next(planned)
         )
     dates = simulator.days(split).dates
@@ -133,6 +133,26 @@ def evaluate(
         _numpy(state.day.outdoor_temperature),
         np.array([simulator.fleet.names[agent] for agent in _examples(simulator)]),
         episodes,
+    )
+
+
+def record(simulator: Simulator, state: SimulatorState, policy: Policy) -> Episode:
+    """Play the days with the exact power flow and keep what the table and the report need."""
+    agents = _examples(simulator)
+    results: list[Result] = []
+    stores: list[Tensor] = []
+    for before, _, result in play(simulator, policy, state):
+        stores.append(_stores(simulator, before)[:, agents])
+        results.append(result)
+    return Episode(
+        cost=_numpy(torch.stack([r.cost.sum(dim=-1) for r in results]).sum(dim=0)),
+        voltage=_by_day([r.voltage_magnitude for r in results]),
+        loading=_by_day([r.loading for r in results]),
+        unbalance=_by_day([r.unbalance for r in results]),
+        converged=_by_day([r.converged for r in results]),
+        fleet_power=_by_day([r.power.sum(dim=-1) for r in results]),
+        example_power=_by_day([r.power[:, agents] for r in results]),
+        example_store=_by_day(stores),
     )
 
 
@@ -215,26 +235,6 @@ def load_evaluation(folder: Path) -> Evaluation:
             f"{path}: damaged ({error}), expected what gradmap-evaluate writes"
         ) from error
     return Evaluation(**about, episodes=episodes)
-
-
-def _record(simulator: Simulator, state: SimulatorState, policy: Policy) -> Episode:
-    """Play the days with the exact power flow and keep what the table and the report need."""
-    agents = _examples(simulator)
-    results: list[Result] = []
-    stores: list[Tensor] = []
-    for before, _, result in play(simulator, policy, state):
-        stores.append(_stores(simulator, before)[:, agents])
-        results.append(result)
-    return Episode(
-        cost=_numpy(torch.stack([r.cost.sum(dim=-1) for r in results]).sum(dim=0)),
-        voltage=_by_day([r.voltage_magnitude for r in results]),
-        loading=_by_day([r.loading for r in results]),
-        unbalance=_by_day([r.unbalance for r in results]),
-        converged=_by_day([r.converged for r in results]),
-        fleet_power=_by_day([r.power.sum(dim=-1) for r in results]),
-        example_power=_by_day([r.power[:, agents] for r in results]),
-        example_store=_by_day(stores),
-    )
 
 
 def _voltage_excess(episode: Episode, limits: Limits) -> np.ndarray:

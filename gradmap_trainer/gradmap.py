@@ -136,10 +136,7 @@ def iterate(
     predicted, realised = improvement_on_first_day(
         simulator, learner, rollout, result, gradient, limits, config.quadratic_penalty
     )
-    duals = tuple(
-        ((1.0 - config.dual_leak) * dual + config.dual_step * x.mean(dim=1)).clamp(min=0.0)
-        for dual, x in zip(learner.duals, violations, strict=True)
-    )
+    duals = ascend(config, learner.duals, violations)
     ended = time.perf_counter()
 
     following = replace(
@@ -152,7 +149,7 @@ def iterate(
         "iteration": following.iteration,
         "seconds": following.seconds,
         "environment_steps": following.iteration * config.batch_days * simulator.steps,
-        **_outcome(result, violations),
+        **outcome(result, violations),
         "dual_norm": float(torch.stack([dual.norm() for dual in duals]).norm()),
         "clip_fraction": clipped,
         "predicted_improvement": predicted,
@@ -256,19 +253,12 @@ def improve_policies(
     Returns:
         The share of samples at the edge of the trust region in the last minibatch.
     """
-    # Samples innermost: (agents, entries, samples).
-    private = rollout.private.flatten(0, 1).permute(1, 2, 0)
-    shared = rollout.shared.flatten(0, 1).T
-    old = rollout.outputs.flatten(0, 1).permute(1, 2, 0)
-    slope = gradient.flatten(0, 1).permute(1, 2, 0)
-    scale = slope.square().mean(dim=(1, 2), keepdim=True).sqrt()
-    slope = slope / scale.clamp(min=torch.finfo(slope.dtype).tiny)
-
-    outside = torch.zeros((), device=old.device)
+    samples = samples_of(rollout, gradient)
+    outside = torch.zeros((), device=gradient.device)
     for _ in range(config.epochs):
-        order = torch.from_numpy(random.permutation(old.shape[-1])).to(old.device)
+        order = torch.from_numpy(random.permutation(samples[0].shape[-1])).to(gradient.device)
         # Shuffled as a whole: gathering each minibatch by itself takes a fifth longer.
-        shuffled = [values[..., order] for values in (private, shared, old, slope)]
+        shuffled = [values[..., order] for values in samples]
         parts = (values.tensor_split(config.minibatches, dim=-1) for values in shuffled)
         for own, common, before, earned in zip(*parts, strict=True):
             change = policies.outputs(own, common) - before
@@ -279,6 +269,33 @@ def improve_policies(
             optimiser.step()
             outside = (change != bounded).float().mean()
     return float(outside)
+
+
+def samples_of(rollout: Rollout, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What the policies learn from, with samples innermost: (agents, entries, samples).
+
+    Returns:
+        Private observations, shared ones (entries, samples), outputs, and the gradient, which is
+        scaled to a root mean square of one over each agent's samples.
+    """
+    slope = gradient.flatten(0, 1).permute(1, 2, 0)
+    scale = slope.square().mean(dim=(1, 2), keepdim=True).sqrt()
+    return (
+        rollout.private.flatten(0, 1).permute(1, 2, 0),
+        rollout.shared.flatten(0, 1).T,
+        rollout.outputs.flatten(0, 1).permute(1, 2, 0),
+        slope / scale.clamp(min=torch.finfo(slope.dtype).tiny),
+    )
+
+
+def ascend(
+    config: TrainConfig, duals: tuple[Tensor, ...], violations: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """Raise each multiplier by the violations of its step and place, and let it leak."""
+    return tuple(
+        ((1.0 - config.dual_leak) * dual + config.dual_step * x.mean(dim=1)).clamp(min=0.0)
+        for dual, x in zip(duals, violations, strict=True)
+    )
 
 
 @torch.no_grad()
@@ -354,7 +371,7 @@ def progress(config: TrainConfig, learner: Learner) -> float:
 
 
 @torch.no_grad()
-def _outcome(result: Result, violations: tuple[Tensor, ...]) -> dict[str, float]:
+def outcome(result: Result, violations: tuple[Tensor, ...]) -> dict[str, float]:
     """Cost and violations of a trajectory for the log."""
     row: dict[str, float] = {"cost": float(result.cost.detach().sum(dim=(0, 2)).mean())}
     kinds: dict[str, Any] = {

@@ -18,6 +18,7 @@ from gradmap_trainer.run_folder import (
 from gridedge_env.simulator import Simulator
 
 Observer = Callable[[Learner, dict[str, float]], None]
+Iteration = Callable[[TrainConfig, Simulator, Learner], tuple[Learner, dict[str, float]]]
 
 
 def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) -> Learner:
@@ -55,6 +56,7 @@ def train(
     learner: Learner,
     observe: Observer = lambda learner, row: None,
     stop: Callable[[], bool] = lambda: False,
+    iterate: Iteration = iterate,
 ) -> Learner:
     """Iterate until the budget is spent, or `stop`; either way, end with a checkpoint.
 
@@ -64,6 +66,7 @@ def train(
         learner: from `open_run`.
         observe: called after every iteration with the learner and its row of the log.
         stop: asked before every iteration whether to end early.
+        iterate: one outer iteration of the algorithm.
     """
     folder = Path(config.run)
     saved = time.monotonic()

@@ -1,7 +1,20 @@
-"""Controllers that need no learning: rules, and the perfect-foresight optimum."""
+"""Controllers that need no learning: rules, droop, and the perfect-foresight optimum."""
 
+from gridedge_env.reference.droop import VOLT_VAR, VOLT_WATT, Curve, VoltVar, VoltWatt
 from gridedge_env.reference.perfect_foresight import perfect_foresight
 from gridedge_env.reference.policies import Policy, play
 from gridedge_env.reference.rules import Idle, PriceFollowing, Thermostat
 
-__all__ = ["Idle", "Policy", "PriceFollowing", "Thermostat", "perfect_foresight", "play"]
+__all__ = [
+    "VOLT_VAR",
+    "VOLT_WATT",
+    "Curve",
+    "Idle",
+    "Policy",
+    "PriceFollowing",
+    "Thermostat",
+    "VoltVar",
+    "VoltWatt",
+    "perfect_foresight",
+    "play",
+]

@@ -57,8 +57,8 @@ class PriceFollowing:
 
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""
-        price = _shared(self.simulator, shared, "price")
-        cheaper = _shared(self.simulator, shared, "price_rank")
+        price = observed(self.simulator, shared, "price")
+        cheaper = observed(self.simulator, shared, "price_rank")
         edge = 6.0 / self.simulator.steps
         battery = (cheaper < edge).to(price) - (cheaper >= 1.0 - edge).to(price)
         heat_pump = 1.0 - 2.0 * (cheaper >= 0.5).to(price)
@@ -74,11 +74,21 @@ class PriceFollowing:
         )
 
 
-def _shared(simulator: Simulator, shared: Tensor, name: str) -> Tensor:
-    """(batch,) value of a shared observation in its unit."""
-    names = [f.name for f in simulator.observation_fields]
+def observed(simulator: Simulator, part: Tensor, name: str) -> Tensor:
+    """A field of a part of the observations in its unit.
+
+    Args:
+        simulator: the case.
+        part: the private or the shared observations, whichever the field is one of.
+        name: of the field.
+
+    Returns:
+        (batch, agents) if private, (batch,) if shared.
+    """
+    names = [field.name for field in simulator.observation_fields]
     field: ObservationField = simulator.observation_fields[names.index(name)]
-    return field.offset + field.scale * shared[:, names.index(name) - simulator.private_size]
+    entry = names.index(name) - (0 if field.private else simulator.private_size)
+    return field.offset + field.scale * part[..., entry]
 
 
 def _by_kind(

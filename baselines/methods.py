@@ -1,0 +1,246 @@
+"""The contract for methods: whatever trains under a budget and ends with decentralised policies.
+
+    trained = train("gradmap", Case(num_agents=1000), Budget(seconds=60.0))
+    trained.policy  # from local observations to actions: a `gridedge_env.reference.Policy`
+    trained.curve  # what it was worth on days of the validation year, as training went on
+
+A method is one function, `Method`. To add one, write it in a file of its own and name it in
+`METHODS`, or ask for it as "package.module:function".
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import gridedge_env
+from gradmap_trainer.config import STEPS_PER_DAY, TrainConfig
+from gradmap_trainer.evaluation import evaluation_days, record, summarise
+from gradmap_trainer.gradmap import iterate, make_learner, progress
+from gradmap_trainer.training import Iteration
+from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, VoltVar, VoltWatt
+from gridedge_env.simulator import Simulator
+
+# Where each is; imported when asked for, so that nobody needs what only another method needs.
+METHODS = {
+    "idle": "baselines.methods:idle",
+    "thermostat": "baselines.methods:thermostat",
+    "price_following": "baselines.methods:price_following",
+    "volt_watt": "baselines.methods:volt_watt",
+    "volt_var": "baselines.methods:volt_var",
+    "gradmap": "baselines.methods:gradmap",
+    "self_supervised": "baselines.self_supervised:self_supervised",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is to be learned.
+
+    Attributes:
+        feeder: a built-in feeder's name, or a folder of tables.
+        num_agents: number of homes.
+        seed: chooses homes and where they stand, and all that training draws.
+        device: where to compute.
+        options: other fields of `SimulatorOptions`, by name.
+    """
+
+    feeder: str = "ieee123"
+    num_agents: int = 1000
+    seed: int = 0
+    device: str = "cpu"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def make_simulator(self) -> Simulator:
+        """The case with its true limits."""
+        return gridedge_env.make_simulator(
+            self.feeder, self.num_agents, self.device, seed=self.seed, **self.options
+        )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What training may take: so much time, or so many evaluations of the environment.
+
+    By the clock no two trainings are alike; by evaluations the same seed gives the same policies.
+
+    Attributes:
+        seconds: of training by the wall clock, without start-up and validation.
+        environment_steps: half-hours of the whole fleet that are simulated and learned from.
+    """
+
+    seconds: float | None = None
+    environment_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        given = [x for x in (self.seconds, self.environment_steps) if x is not None]
+        if len(given) != 1 or not (given[0] > 0 and math.isfinite(given[0])):
+            raise ValueError(
+                f"budget: got seconds {self.seconds} and environment_steps "
+                f"{self.environment_steps}, expected one of them, positive"
+            )
+
+    def share(self, seconds: float, environment_steps: int) -> float:
+        """The share of it that is spent."""
+        if self.seconds is not None:
+            return seconds / self.seconds
+        assert self.environment_steps is not None
+        return environment_steps / self.environment_steps
+
+
+# Told seconds and environment steps so far and the policies as they are, which it plays at once.
+Observe = Callable[[float, int, Policy], None]
+
+
+class Method(Protocol):
+    """Learns the policies of a case."""
+
+    def __call__(self, case: Case, budget: Budget, observe: Observe) -> Policy:
+        """Train until the budget is spent.
+
+        Args:
+            case: what is to be learned. Only the training split may be learned from.
+            budget: when to stop. Whoever cannot keep to one of its kinds refuses it.
+            observe: to be called after every iteration; its time is not training's.
+
+        Returns:
+            The policies: each agent's action from its own observation and the shared one alone.
+
+        Raises:
+            ValueError: a case or a budget that the method is not for.
+        """
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a method was worth on days of the validation year, at a moment of its training.
+
+    Attributes:
+        seconds: of training by then.
+        environment_steps: by then.
+        cost: € per day for the fleet.
+        voltage_steps: share of half-hours with any node outside its limits.
+        loading_steps: likewise for line and transformer phases.
+        unbalance_steps: likewise for three-phase buses.
+    """
+
+    seconds: float
+    environment_steps: int
+    cost: float
+    voltage_steps: float
+    loading_steps: float
+    unbalance_steps: float
+
+
+# Of `summarise`.
+VALIDATED = ("cost", "voltage_steps", "loading_steps", "unbalance_steps")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training.
+
+    Attributes:
+        policy: of the whole fleet.
+        curve: from the first iteration to the end.
+    """
+
+    policy: Policy
+    curve: tuple[Point, ...]
+
+
+def train(
+    method: str, case: Case, budget: Budget, validation_days: int = 8, points: int = 20
+) -> Trained:
+    """Train a method and follow it on the validation year.
+
+    Args:
+        method: a name in `METHODS`, or "package.module:function".
+        case: what is to be learned.
+        budget: for training alone.
+        validation_days: days of each point of the curve, spread evenly over the year.
+        points: of the curve, spread evenly over the budget.
+    """
+    function = find(method)
+    simulator = case.make_simulator()
+    days = evaluation_days(simulator, "validation", validation_days)
+    state = simulator.reset(split="validation", days=days)
+    curve: list[Point] = []
+    latest = (0.0, 0)
+
+    def add(seconds: float, environment_steps: int, policy: Policy) -> None:
+        row = summarise(record(simulator, state, policy), simulator.options.limits)
+        kept = {name: row[name] for name in VALIDATED}
+        curve.append(Point(seconds, environment_steps, **kept))
+
+    def observe(seconds: float, environment_steps: int, policy: Policy) -> None:
+        nonlocal latest
+        latest = seconds, environment_steps
+        if budget.share(*latest) * points >= len(curve):
+            add(*latest, policy)
+
+    policy = function(case, budget, observe)
+    if not curve or latest != (curve[-1].seconds, curve[-1].environment_steps):
+        add(*latest, policy)
+    return Trained(policy, tuple(curve))
+
+
+def find(method: str) -> Method:
+    """The method of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    module, _, name = METHODS.get(method, method).partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ModuleNotFoundError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"method: got {method!r} ({error}), expected one of {', '.join(METHODS)}, or "
+            "'package.module:function'"
+        ) from error
+
+
+# --- The methods that need no file of their own ---------------------------------------------------
+
+
+def gradmap(case: Case, budget: Budget, observe: Observe) -> Policy:
+    """See `Method`."""
+    return learn(iterate, TrainConfig(), case, budget, observe)
+
+
+def learn(
+    iterate: Iteration, config: TrainConfig, case: Case, budget: Budget, observe: Observe
+) -> Policy:
+    """A method on GradMAP's learner, from its iteration and settings."""
+    days = (budget.environment_steps or 0) / STEPS_PER_DAY
+    config = replace(
+        config,
+        feeder=case.feeder,
+        num_agents=case.num_agents,
+        seed=case.seed,
+        device=case.device,
+        seconds=budget.seconds,
+        iterations=max(1, math.ceil(days / config.batch_days)),
+    )
+    simulator = case.make_simulator()
+    learner = make_learner(config, simulator)
+    while progress(config, learner) < 1.0:
+        learner, row = iterate(config, simulator, learner)
+        observe(learner.seconds, int(row["environment_steps"]), learner.policies)
+    return learner.policies
+
+
+def _rule(make: Callable[[Simulator], Policy]) -> Method:
+    """A method that has nothing to learn."""
+    return lambda case, budget, observe: make(case.make_simulator())
+
+
+idle = _rule(Idle)
+thermostat = _rule(Thermostat)
+price_following = _rule(PriceFollowing)
+volt_watt = _rule(lambda simulator: VoltWatt(simulator, PriceFollowing(simulator)))
+volt_var = _rule(lambda simulator: VoltVar(simulator, PriceFollowing(simulator)))

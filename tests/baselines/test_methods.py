@@ -1,0 +1,154 @@
+"""Every method keeps the contract, at a small size and after two or three iterations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from baselines.methods import METHODS, Budget, Case, Trained, find, train
+from gradmap_trainer.evaluation import evaluation_days, record, summarise
+from gridedge_env.simulator import Simulator
+
+# Six sites of sixty homes each break limits; volt-var droop needs reactive power.
+CASE = Case(num_agents=6, options={"home_scale": 60.0, "reactive_power": True})
+BUDGET = Budget(environment_steps=1000)
+LEARNERS = ["gradmap", "self_supervised"]
+RULES = ["idle", "thermostat", "price_following", "volt_watt", "volt_var"]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Simulator:
+    return CASE.make_simulator()
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def trained(request) -> tuple[str, Trained]:
+    return request.param, train(request.param, CASE, BUDGET, validation_days=2, points=2)
+
+
+@pytest.fixture(params=[0, 17, 47])
+def observed(request, simulator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Private and shared observations on three days of the test year, with voltages all over."""
+    state = replace(simulator.reset(split="test", days=[10, 150, 300]), step=request.param)
+    private, shared = simulator.observe_parts(state)
+    private[..., 2] = torch.linspace(-2.5, 2.5, 6)
+    return private, shared
+
+
+def test_every_method_is_tested_as_learner_or_rule():
+    assert sorted(METHODS) == sorted(LEARNERS + RULES)
+
+
+def test_actions_have_their_shape_and_range(trained, observed):
+    action = trained[1].policy(*observed)
+    assert action.shape == (3, 6, 2)
+    assert (action.abs() <= 1.0).all()
+
+
+@torch.no_grad()
+def test_nobody_acts_on_what_only_another_sees(trained, observed):
+    private, shared = observed
+    action = trained[1].policy(private, shared)
+    for agent in range(6):
+        other = private.clone()
+        other[:, agent] = -other[:, agent] - 0.7
+        same = (trained[1].policy(other, shared) == action).all(dim=-1)
+        same[:, agent] = True
+        assert same.all()
+
+
+@torch.no_grad()
+def test_the_same_observation_gives_the_same_action(trained, observed):
+    """Again, and on a day by itself: to the rounding of sums in another order."""
+    private, shared = observed
+    action = trained[1].policy(private, shared)
+    assert torch.equal(trained[1].policy(private, shared), action)
+    alone = trained[1].policy(private[1:2], shared[1:2])
+    torch.testing.assert_close(alone, action[1:2], rtol=0.0, atol=1e-5)
+
+
+def test_the_curve_tells_what_the_policies_were_worth(trained, simulator):
+    """Of rules, one point. Of learners, one half-way and one at the end, or more."""
+    method, outcome = trained
+    curve = outcome.curve
+    seconds = [point.seconds for point in curve]
+    steps = [point.environment_steps for point in curve]
+    assert seconds == sorted(set(seconds))
+    assert steps == sorted(set(steps))
+    if method in RULES:
+        assert (seconds, steps) == ([0.0], [0])
+    else:
+        assert 0 < steps[0] < 1000 <= steps[-1] < 1000 + 16 * 48  # to within an iteration
+        assert seconds[0] > 0.0
+    days = evaluation_days(simulator, "validation", 2)
+    state = simulator.reset(split="validation", days=days)
+    row = summarise(record(simulator, state, outcome.policy), simulator.options.limits)
+    last = curve[-1]
+    assert (last.cost, last.voltage_steps, last.loading_steps, last.unbalance_steps) == (
+        row["cost"],
+        row["voltage_steps"],
+        row["loading_steps"],
+        row["unbalance_steps"],
+    )
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_training_ends_when_the_time_is_up(method):
+    """With the iteration that is under way then."""
+    *before, last = train(method, CASE, Budget(seconds=0.5), validation_days=1, points=1000).curve
+    assert last.seconds >= 0.5
+    assert all(point.seconds < 0.5 for point in before)
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_the_same_seed_gives_the_same_policies(method, simulator):
+    """Bit for bit, another seed others; and nobody's random state is touched."""
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    private, shared = simulator.observe_parts(simulator.reset(split="test", days=[10, 150]))
+    outputs = []  # not actions, which may all be rest
+    for seed in (3, 3, 4):
+        policy = train(method, replace(CASE, seed=seed), BUDGET, 1, 1).policy
+        outputs.append(policy.outputs(private.permute(1, 2, 0), shared.T))
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
+
+
+def test_a_method_in_a_file_of_ones_own(tmp_path, monkeypatch):
+    """It is told nothing but case, budget and whom to tell; here it learns in two iterations."""
+    (tmp_path / "coin.py").write_text(
+        "import torch\n"
+        "def coin(case, budget, observe):\n"
+        "    policy = lambda private, shared: torch.zeros(*private.shape[:2], 2)\n"
+        "    observe(0.25 * budget.seconds, 48, policy)\n"
+        "    observe(1.00 * budget.seconds, 96, policy)\n"
+        "    return policy\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    curve = train("coin:coin", CASE, Budget(8.0), validation_days=1, points=2).curve
+    assert [(point.seconds, point.environment_steps) for point in curve] == [(2.0, 48), (8.0, 96)]
+    assert curve[0].cost == curve[1].cost
+
+
+@pytest.mark.parametrize("method", ["gradmaps", "baselines.methods:none", "baselines.none:none"])
+def test_an_unknown_method_is_refused(method):
+    with pytest.raises(ValueError, match=f"^method: got '{method}'"):
+        find(method)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"seconds": 1.0, "environment_steps": 48}, {"seconds": 0.0}, {"environment_steps": -1}],
+)
+def test_a_budget_that_is_none_is_refused(given):
+    with pytest.raises(ValueError, match=r"^budget: got seconds .*, expected one of them"):
+        Budget(**given)
+
+
+def test_volt_var_refuses_a_case_without_reactive_power():
+    with pytest.raises(ValueError, match="^reactive_power: got False"):
+        train("volt_var", Case(num_agents=3), Budget(1.0), 1, 1)
