@@ -1,0 +1,146 @@
+"""Search for settings with Ray Tune and ASHA: python -m baselines.rllib.tune.
+
+Trials are scored on days of the validation year, by their policies without exploration, as the
+environment's own reward counts: cost, and 100 € per unit of violation. Of every few trials that
+have trained for as long, ASHA (Li et al., 2020) lets only the better part go on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+
+from baselines.rllib.config import RLConfig
+from baselines.rllib.session import ray_session
+from baselines.rllib.train import exit_codes, open_folder, running
+from gridedge_env.options import SimulatorOptions, check_whole_number
+
+BEST_FILE, TABLE_FILE = "best.json", "tune.csv"
+# Every trial gets this share of the time before it is compared; the survivors of each comparison
+# get as many times more, of which one in as many survives the next.
+FIRST_SHARE, REDUCTION = 1 / 9, 3
+
+
+def search_space() -> dict[str, Any]:
+    """Fields of `RLConfig`, and where to look for them."""
+    return {
+        "learning_rate": tune.loguniform(3e-3, 5e-2),
+        "epochs": tune.choice([1, 2, 4]),
+        "minibatches": tune.choice([4, 8, 16]),
+        "batch_days": tune.choice([8, 16, 32]),
+        "clip": tune.choice([0.1, 0.2, 0.3]),
+        "discount": tune.choice([0.97, 0.99, 1.0]),
+        "trace": tune.choice([0.8, 0.9, 0.95]),
+        "initial_deviation": tune.choice([0.25, 0.5, 1.0]),
+        "penalty": tune.loguniform(1.0, 100.0),
+    }
+
+
+def score(row: dict[str, float]) -> float:
+    """€ a day, of a row of a run's log: the more, the better."""
+    return -row["cost"] - SimulatorOptions().penalty * row["violation"]
+
+
+def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
+    """Try settings, and write the table of all and the best one's configuration.
+
+    Args:
+        config: of every trial, but for what is searched.
+        trials: settings to try.
+        at_once: trials that run side by side.
+
+    Raises:
+        RuntimeError: trials failed; the others' results are written all the same.
+    """
+    folder = Path(config.run).absolute()
+    with ray_session(at_once):
+        results = tune.Tuner(
+            tune.with_resources(_trial, {"cpu": 1}),
+            param_space={"config": replace(config, run=str(folder)), **search_space()},
+            tune_config=tune.TuneConfig(
+                metric="score",
+                mode="max",
+                num_samples=trials,
+                max_concurrent_trials=at_once,
+                scheduler=ASHAScheduler(
+                    time_attr="seconds",
+                    max_t=math.ceil(config.seconds),
+                    grace_period=math.ceil(FIRST_SHARE * config.seconds),
+                    reduction_factor=REDUCTION,
+                ),
+                search_alg=tune.search.BasicVariantGenerator(random_state=config.seed),
+            ),
+            run_config=tune.RunConfig(
+                name="ray",
+                storage_path=str(folder),
+                failure_config=tune.FailureConfig(max_failures=0),
+                verbose=0,
+            ),
+        ).fit()
+    results.get_dataframe().to_csv(folder / TABLE_FILE, index=False)
+    if len(results.errors) == len(results):
+        raise RuntimeError(f"all trials failed, the first with: {results.errors[0]}")
+    best = results.get_best_result(filter_nan_and_inf=True)
+    record = asdict(replace(config, **_settings(best.config)))
+    (folder / BEST_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    if results.errors:
+        raise RuntimeError(f"{len(results.errors)} trials failed: {results.errors[0]}")
+    return results
+
+
+def _trial(sample: dict[str, Any]) -> None:
+    """One trial, in a process of its own."""
+    name = tune.get_context().get_trial_id()
+    base: RLConfig = sample["config"]
+    config = replace(base, **_settings(sample), run=f"{base.run}/{name}")
+    open_folder(config, resume=False)
+    with running(config, config.make_test_simulator()) as run:
+        for row in run.rows():
+            tune.report({**row, "score": score(row)})
+
+
+def _settings(sample: dict[str, Any]) -> dict[str, Any]:
+    """Fields of `RLConfig` that a sample sets; the learning rate falls to a tenth."""
+    chosen = {name: value for name, value in sample.items() if name != "config"}
+    return {**chosen, "final_learning_rate": 0.1 * chosen["learning_rate"]}
+
+
+def main() -> None:
+    """Search and print the best; exit codes as of `baselines.rllib.train`."""
+    command = "python -m baselines.rllib.tune"
+    default = RLConfig(run="runs/tune", num_agents=30, seconds=90.0)
+
+    def parse(
+        config: Annotated[RLConfig, tyro.conf.arg(name="")] = default,
+        trials: int = 20,
+        at_once: int = 2,
+    ) -> tuple[RLConfig, int, int]:
+        """Search for settings of IPPO or MAPPO with Ray Tune.
+
+        Args:
+            config: of every trial, but for what is searched. `run` is the folder of the search,
+                `seconds` the training time of a trial that goes all the way.
+            trials: settings to try.
+            at_once: trials that run side by side, on one processor each.
+        """
+        return config, trials, at_once
+
+    with exit_codes(command):
+        config, trials, at_once = tyro.cli(parse, prog=command)
+        check_whole_number(trials, 1, "trials")
+        check_whole_number(at_once, 1, "at_once")
+        open_folder(config, resume=False)
+        best = search(config, trials, at_once).get_best_result()
+        value = best.metrics["score"]
+        print(f"Best of {trials} at {value:,.0f} €/day: {_settings(best.config)}")
+
+
+if __name__ == "__main__":
+    main()

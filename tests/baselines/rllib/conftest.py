@@ -1,0 +1,17 @@
+"""One Ray for all tests of a file that need one; without Ray they are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("ray", reason="needs the rllib extra")
+
+from baselines.rllib.session import ray_session
+
+
+@pytest.fixture(scope="package")
+def ray_running() -> Iterator[None]:
+    with ray_session(2):
+        yield

@@ -1,0 +1,183 @@
+"""The fleet as one agent: environment, module, advantages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("ray", reason="needs the rllib extra")
+
+from ray.rllib.core.columns import Columns
+
+import gridedge_env
+from baselines.rllib.environment import AGENT_REWARDS, JointDays, PettingZooDays
+from baselines.rllib.learner import clipped_surrogate, generalised_advantages, standardise
+from baselines.rllib.module import JointActorCritic, log_probability
+
+AGENTS, SAMPLES = 6, 5
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    return gridedge_env.make_simulator(num_agents=AGENTS)
+
+
+@pytest.fixture(scope="module")
+def days(simulator):
+    return JointDays(simulator, num_envs=3)
+
+
+def make_module(days: JointDays, central: bool) -> JointActorCritic:
+    return JointActorCritic(
+        observation_space=days.single_observation_space,
+        action_space=days.single_action_space,
+        model_config={
+            "central": central,
+            "counts": days.simulator.fleet.counts,
+            "hidden_sizes": (8,),
+            "initial_deviation": 0.5,
+            "seed": 3,
+        },
+    )
+
+
+def observations(days: JointDays) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    shapes = {name: space.shape for name, space in days.single_observation_space.items()}
+    return {
+        name: torch.randn(SAMPLES, *shape, generator=generator) for name, shape in shapes.items()
+    }
+
+
+def test_days_are_the_simulators(days, simulator):
+    """Rewards, observations and spaces of a step are those of the batched simulator."""
+    observation, infos = days.reset(seed=5)
+    assert infos == {}
+    assert days.observation_space.contains(observation)
+    outputs = np.linspace(-2.0, 2.0, 3 * AGENTS, dtype=np.float32).reshape(3, AGENTS, 1)
+    state = days._state
+    observation, reward, terminated, truncated, infos = days.step(outputs)
+    assert days.observation_space.contains(observation)
+    # Rest up to 0.3, linear beyond, within ±1: the mapping that GradMAP's policies have.
+    action = np.clip(np.sign(outputs) * np.maximum(np.abs(outputs) - 0.3, 0.0), -1.0, 1.0)
+    _, result = simulator.step(state, torch.from_numpy(action))
+    np.testing.assert_allclose(infos[AGENT_REWARDS], result.reward, rtol=1e-5)
+    np.testing.assert_allclose(reward, result.reward.sum(dim=1), rtol=1e-5)
+    assert not terminated.any()
+    assert not truncated.any()
+
+
+def test_days_end_at_midnight_and_new_ones_begin(days, simulator):
+    days.reset(seed=5)
+    first = days._state.day
+    idle = np.zeros((3, AGENTS, 1), dtype=np.float32)
+    over = [days.step(idle)[2] for _ in range(simulator.steps)]
+    assert [bool(o.all()) for o in over] == [False] * (simulator.steps - 1) + [True]
+    _, reward, terminated, _, _ = days.step(idle)  # resets, whatever the actions
+    assert days._state.step == 0
+    assert not terminated.any()
+    assert not reward.any()
+    assert not torch.equal(days._state.day.demand, first.demand)
+
+
+def test_days_follow_from_the_seed(days):
+    first = days.reset(seed=8)[0], days.reset()[0]
+    again = days.reset(seed=8)[0], days.reset()[0]
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one["private"], other["private"])
+    assert not np.array_equal(first[0]["private"], first[1]["private"])
+
+
+@pytest.mark.parametrize("central", [False, True], ids=["ippo", "mappo"])
+def test_permuting_agents_permutes_outputs(days, central):
+    """Weights are each agent's own: move them with its observation, and its outputs move too."""
+    module, moved = make_module(days, central), make_module(days, central)
+    # Within kinds, whose pooled observations the centralised critic sees.
+    order = torch.tensor([1, 0, 3, 2, 5, 4])
+    with torch.no_grad():
+        for name, weight in moved.named_parameters():
+            weight.copy_(module.get_parameter(name)[order])
+    seen = observations(days)
+    permuted = {**seen, "private": seen["private"][:, order]}
+    for of in (
+        lambda m, o: m.forward_inference({Columns.OBS: o})[Columns.ACTIONS],
+        lambda m, o: m.compute_values({Columns.OBS: o}),
+    ):
+        straight, crossed = of(module, seen), of(moved, permuted)
+        # Sums in another order: a few roundings of single precision.
+        torch.testing.assert_close(crossed, straight[:, order], rtol=1e-5, atol=1e-6)
+        assert not torch.allclose(straight[:, order], straight)
+
+
+def test_only_the_centralised_critic_sees_other_agents(days):
+    seen = observations(days)
+    other = {**seen, "private": seen["private"].clone()}
+    other["private"][:, 1:] += 1.0
+    own, central = make_module(days, False), make_module(days, True)
+
+    def change(module: JointActorCritic) -> torch.Tensor:
+        before, after = (module.compute_values({Columns.OBS: o})[:, 0] for o in (seen, other))
+        return (after - before).abs().max()
+
+    assert change(own) == 0.0
+    assert change(central) > 1e-4
+    means = [central.actor(o["private"], o["shared"])[:, 0] for o in (seen, other)]
+    assert torch.equal(*means)
+
+
+def test_likelihoods_are_each_agents_own(days):
+    """Against PyTorch's normal distribution, agent by agent."""
+    generator = torch.Generator().manual_seed(2)
+    actions, means = torch.randn(2, SAMPLES, AGENTS, 2, generator=generator)
+    deviation = torch.rand(AGENTS, 2, generator=generator) + 0.1
+    got = log_probability(actions, means, deviation.log())
+    for agent in range(AGENTS):
+        normal = torch.distributions.Normal(means[:, agent], deviation[agent])
+        expected = normal.log_prob(actions[:, agent]).sum(dim=-1)
+        torch.testing.assert_close(got[:, agent], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_advantages_against_a_plain_loop():
+    """A_t = sum_k (γλ)^k δ_{t+k}, δ_t = r_t + γ V_{t+1} − V_t, agent by agent, day by day."""
+    generator = torch.Generator().manual_seed(4)
+    rewards, values = torch.randn(2, 7, 3, AGENTS, generator=generator, dtype=torch.float64)
+    discount, trace = 0.9, 0.8
+    got = generalised_advantages(rewards, values, discount, trace)
+    for day in range(3):
+        for agent in range(AGENTS):
+            r, v = rewards[:, day, agent].tolist(), [*values[:, day, agent].tolist(), 0.0]
+            delta = [r[t] + discount * v[t + 1] - v[t] for t in range(7)]
+            for t in range(7):
+                expected = sum((discount * trace) ** (k - t) * delta[k] for k in range(t, 7))
+                assert float(got[t, day, agent]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_advantages_are_standardised_per_agent():
+    generator = torch.Generator().manual_seed(6)
+    scale = torch.tensor([0.01, 1.0, 100.0])
+    got = standardise(5.0 + scale * torch.randn(200, 3, generator=generator))
+    torch.testing.assert_close(got.mean(dim=0), torch.zeros(3), atol=1e-3, rtol=0.0)
+    torch.testing.assert_close(got.std(dim=0, correction=0), torch.ones(3), atol=1e-3, rtol=0.0)
+    assert not standardise(torch.full((4, 1), 3.0)).any()
+
+
+def test_one_agents_ratio_clips_no_other():
+    """By hand with clip 0.2: min(r A, clip(r) A).
+
+    Agent 0: r = 2, A = 1 -> 1.2. Agent 1: r = 1.1, A = 1 -> 1.1. Agent 2: r = 2, A = -1 -> -2.
+    Agent 3: r = 0.5, A = -1 -> -0.8. Of these only agents 1 and 2 have a gradient, their A.
+    """
+    ratio = torch.tensor([[2.0, 1.1, 2.0, 0.5]], requires_grad=True)
+    surrogate = clipped_surrogate(ratio, torch.tensor([[1.0, 1.0, -1.0, -1.0]]), 0.2)
+    torch.testing.assert_close(surrogate, torch.tensor([[1.2, 1.1, -2.0, -0.8]]))
+    surrogate.sum().backward()
+    assert ratio.grad.tolist() == [[0.0, 1.0, -1.0, 0.0]]
+
+
+def test_pettingzoo_view_keeps_the_agents_order():
+    env = gridedge_env.parallel_env(num_agents=30)
+    view = PettingZooDays(env)
+    assert view.possible_agents == env.possible_agents
+    assert view.agents == env.possible_agents
+    assert list(view.reset(seed=1)[0]) == env.possible_agents
