@@ -15,6 +15,7 @@ from gridedge_env.feeder.model import Regulator
 ComplexArray = NDArray[np.complex128]
 
 CONTROLS_OFF = -1
+SNAPSHOT = 0
 
 
 class OpenDSSModel:
@@ -23,6 +24,10 @@ class OpenDSSModel:
     Args:
         path: its master file.
         tolerance: of OpenDSS's iteration.
+
+    Attributes:
+        load_names: its loads; generators and PV systems are not among them.
+        version: of OpenDSS.
     """
 
     def __init__(self, path: Path, tolerance: float = 1e-10) -> None:
@@ -36,14 +41,17 @@ class OpenDSSModel:
         finally:
             os.chdir(folder)
         solution = self._circuit.Solution
-        if not solution.Converged:
+        if solution.Mode != SNAPSHOT or not solution.Converged:
+            solution.Mode = SNAPSHOT
             solution.Solve()
         solution.ControlMode = CONTROLS_OFF
         solution.Tolerance = tolerance
         solution.MaxIterations = 2000
         solution.LoadMult = 1.0
         self.version: str = self._engine.Version.partition(" revision")[0]
-        self._loads = [name.lower() for name in self._circuit.Loads.AllNames]
+        # Without loads OpenDSS answers "none".
+        count = self._circuit.Loads.Count
+        self.load_names: list[str] = [name.lower() for name in self._circuit.Loads.AllNames][:count]
 
     @property
     def _circuit(self) -> Any:
@@ -64,11 +72,15 @@ class OpenDSSModel:
         """
         values = dict(zip(load_names, power.tolist(), strict=True))
         loads = self._circuit.Loads
-        for position, name in enumerate(self._loads, start=1):
+        for position, name in enumerate(self.load_names, start=1):
             loads.idx = position
             loads.kW = values[name].real
             loads.kvar = values[name].imag
         self._circuit.Solution.Solve()
+        if not np.isfinite(np.asarray(self._circuit.AllBusVolts)).all():
+            # It would begin the next solution from there.
+            self._circuit.Solution.SolveDirect()
+            return False
         return bool(self._circuit.Solution.Converged)
 
     def voltage(self, node_names: Sequence[str]) -> ComplexArray:

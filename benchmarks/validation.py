@@ -128,6 +128,8 @@ def validate(name: str, feeder: Feeder, path: Path, scenarios: int, seed: int) -
     single = PowerFlow(feeder, dtype=torch.float32)
     nominal = ours.nominal_power[None]
     random = draw_scenarios(feeder, nominal, scenarios, np.random.default_rng(seed))
+    varied = torch.tensor([name in theirs.load_names for name in ours.injection_names])
+    random = torch.where(varied, random, nominal)  # generators and PV systems keep their power
     solved = ours.solve(random).voltage.abs()[:, ours.energised]
     return Validation(
         name=name,
@@ -135,8 +137,8 @@ def validate(name: str, feeder: Feeder, path: Path, scenarios: int, seed: int) -
         injections=len(ours.injection_names),
         base=agreement(theirs, ours, single, nominal),
         scenarios=agreement(theirs, ours, single, random),
-        gradient_opendss=gradient_difference(theirs, ours, seed),
-        gradient_own=gradient_difference(None, ours, seed),
+        gradient_opendss=gradient_difference(theirs, ours, varied, seed),
+        gradient_own=gradient_difference(None, ours, varied, seed),
         lowest_voltage=float(solved.min()),
         highest_voltage=float(solved.max()),
     )
@@ -188,6 +190,8 @@ def agreement(
                 _largest(rounded[k] - reference),
             )
         )
+    if not rows:
+        raise SystemExit("no scenario was solved by both")
     columns = np.array(rows).T
     worst = columns.max(axis=1)
     return Agreement(
@@ -217,7 +221,9 @@ def contraction(flow: PowerFlow, power: torch.Tensor) -> float:
     return float((changes[1] / changes[0])[moving].max()) if bool(moving.any()) else 0.0
 
 
-def gradient_difference(theirs: OpenDSSModel | None, ours: PowerFlow, seed: int) -> float:
+def gradient_difference(
+    theirs: OpenDSSModel | None, ours: PowerFlow, varied: torch.Tensor, seed: int
+) -> float:
     """Difference of d|V| / dP and d|V| / dQ from central differences, over the largest of them.
 
     Of every node's voltage, in six loads, at the base case. Differences of fourth order with a step
@@ -227,12 +233,12 @@ def gradient_difference(theirs: OpenDSSModel | None, ours: PowerFlow, seed: int)
     Args:
         theirs: whose differences; None: our own solver's.
         ours: whose gradients.
+        varied: (injections,) bool: which to choose from.
         seed: chooses the loads.
     """
     nominal = ours.nominal_power[None]
     base = 1e3 * np.array([b.base_kv for b in ours.feeder.buses for _ in b.phases])
-    load_count = len(ours.feeder.loads)
-    drawing = [k for k in range(load_count) if abs(ours.nominal_power[k]) > 0]
+    drawing = torch.nonzero(varied & (nominal[0].abs() > 0))[:, 0].numpy()
     chosen = np.random.default_rng(seed).permutation(drawing)[:6]
 
     def magnitude(power: torch.Tensor) -> NDArray[np.float64]:
@@ -254,7 +260,7 @@ def gradient_difference(theirs: OpenDSSModel | None, ours: PowerFlow, seed: int)
             exact = directional_derivative(ours, nominal, tangent / step)
             largest = max(largest, _largest(difference))
             worst = max(worst, _largest(exact - difference))
-    return worst / largest
+    return worst / largest if largest else float("nan")
 
 
 def directional_derivative(

@@ -47,7 +47,10 @@ class Status(IntEnum):
 _REASONS = {
     Status.CONVERGED: "converged",
     Status.ITERATION_LIMIT: "still converging when the iterations ran out",
-    Status.DIVERGED: "no operating point found: the iteration diverges or gains no more",
+    Status.DIVERGED: (
+        "no operating point found: the iteration diverges, gains no more, or ends beyond 3 pu of a "
+        "rated voltage"
+    ),
     Status.COLLAPSED: "voltage collapse: a constant-power device ends below its least voltage",
 }
 

@@ -108,7 +108,10 @@ class PowerFlowSolution:
 
     @cached_property
     def losses(self) -> Tensor:
-        """(batch,) kW lost in lines and transformers: what the source feeds less what is drawn."""
+        """(batch,) kW lost in the network: what the source feeds less what loads and devices draw.
+
+        Shunt elements count, such as a reactor to ground, which OpenDSS's own sum leaves out.
+        """
         voltage = self.space.source_voltage(self.response)
         fed = (voltage * self.space.source_current(self.response)).sum(dim=-1) / 1e3
         across = self.space.device_voltage(self.response)

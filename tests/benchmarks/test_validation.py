@@ -75,3 +75,19 @@ def test_scenarios_are_what_the_page_says(street: Path) -> None:
 def test_one_or_the_other(arguments: dict) -> None:
     with pytest.raises(SystemExit, match="either master files of your own or --models FOLDER"):
         validation.main(**arguments)
+
+
+# A day's worth of steps at the end; a PV system instead of loads, whose power is not varied.
+DAILY = STREET + "set mode=daily number=3 stepsize=1h\nsolve\n"
+SUN = re.sub(r"new load\..*\n", "", STREET).replace(
+    "set voltagebases", "new pvsystem.roof bus1=end kv=0.416 kva=30 pmpp=30\nset voltagebases"
+)
+
+
+@pytest.mark.parametrize("script", [DAILY, SUN], ids=["left in another mode", "without a load"])
+def test_other_scripts(script: str, tmp_path: Path) -> None:
+    path = tmp_path / "street.dss"
+    path.write_text(script)
+    found = validation.validate("street", validation.load_feeder(path), path, 8, seed=0)
+    assert found.scenarios.scenarios == 8
+    assert found.scenarios.voltage < 1e-8
