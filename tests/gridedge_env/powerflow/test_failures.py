@@ -186,7 +186,7 @@ def test_failures_name_scenario_reason_and_place(devices: PowerFlow, powers: Ten
     assert failures[1].where == devices.injection_names[lowest]
     lines = str(PowerFlowFailure(failures, len(batch))).splitlines()
     assert lines[0] == "2 of 4 power flows did not converge:"
-    assert lines[1].startswith("  scenario 1: no operating point found: the iteration diverges or")
+    assert lines[1].startswith("  scenario 1: no operating point found: the iteration diverges, ")
     assert lines[2].startswith("  scenario 3: voltage collapse: a constant-power device ends below")
     assert lines[2].endswith(f"the voltage at {failures[1].where!r} is lowest)")
     assert list_failures(devices, powers) == []
