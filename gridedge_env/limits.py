@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,3 +68,23 @@ class Limits:
     def unbalance_violation(self, unbalance: Tensor) -> Tensor:
         """Unbalance factor beyond the limit: same shape, 0 inside."""
         return (unbalance - self.maximum_unbalance).clamp(min=0.0)
+
+
+def check_limited_nodes(node_names: Sequence[str], energised: Sequence[bool]) -> None:
+    """Refuse nodes to which a voltage band does not apply.
+
+    Args:
+        node_names: "bus.phase".
+        energised: per node, whether a path leads to the source.
+
+    Raises:
+        ValueError: a node without a path to the source, or of a neutral (phase 4 and above).
+    """
+    dead = [name for name, live in zip(node_names, energised, strict=True) if not live]
+    neutral = [name for name in node_names if int(name.rpartition(".")[2]) > 3]
+    for nodes, problem in ((dead, "without a path to the source"), (neutral, "of a neutral")):
+        if nodes:
+            raise ValueError(
+                f"feeder: {len(nodes)} nodes {problem}: {', '.join(nodes[:5])}"
+                f"{', ...' if len(nodes) > 5 else ''}, expected energised phases at every node"
+            )

@@ -25,6 +25,7 @@ from gridedge_env.devices.fleet import POWER_FACTOR
 from gridedge_env.devices.generator import step_generators
 from gridedge_env.devices.heat_pump import step_heat_pumps, stored_heat_value
 from gridedge_env.feeder import Feeder, load_feeder
+from gridedge_env.limits import check_limited_nodes
 from gridedge_env.observation import observation_fields, shared_observations
 from gridedge_env.options import SimulatorOptions, check_whole_number
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, join_solutions, settle_taps
@@ -46,7 +47,7 @@ def make_simulator(
     """Build a simulator.
 
     Args:
-        feeder: name of a built-in feeder, a folder of tables, or a `Feeder`.
+        feeder: name of a built-in feeder, a folder of tables, an OpenDSS script, or a `Feeder`.
         num_agents: number of homes, a third with each kind of device.
         device: "cpu", "cuda", "cuda:1", ...
         dtype: torch.float32, or torch.float64 for gradient checks.
@@ -77,19 +78,6 @@ def _check_device(device: str | torch.device) -> torch.device:
     return checked
 
 
-def _check_nodes(power_flow: PowerFlow) -> None:
-    """Every node must be one that the voltage limits can apply to."""
-    names = power_flow.node_names
-    dead = [name for name, live in zip(names, power_flow.energised, strict=True) if not live]
-    neutral = [name for name in names if int(name.rpartition(".")[2]) > 3]
-    for nodes, problem in ((dead, "without a path to the source"), (neutral, "of a neutral")):
-        if nodes:
-            raise ValueError(
-                f"feeder: {len(nodes)} nodes {problem}: {', '.join(nodes[:5])}"
-                f"{', ...' if len(nodes) > 5 else ''}, expected energised phases at every node"
-            )
-
-
 class Simulator:
     """A fleet on a feeder; made by `make_simulator`. Holds parameters only: state is passed around.
 
@@ -118,7 +106,7 @@ class Simulator:
         self.feeder = network.without_loads().with_source_voltage(options.source_voltage)
         self.fleet = build_fleet(feeder, num_agents, options.seed, scale, device, dtype)
         self.power_flow = PowerFlow(self.feeder, self.fleet.branch_names, device, dtype)
-        _check_nodes(self.power_flow)
+        check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
         self.options = options
         self.device = device
         self.dtype = dtype
