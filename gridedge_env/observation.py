@@ -1,9 +1,10 @@
 """What an agent observes: its own meter, and what every customer can read in the news.
 
 Private fields come from the agent's own home. Shared fields are the clock, the day-ahead prices,
-published for the whole day before it begins, and the weather with its forecast (the observed
-temperature stands in for the forecast). Nothing of another agent is in them, and nothing that is
-not yet known: past midnight, where tomorrow's prices start, the blocks ahead are cut short.
+published for the whole day before it begins, what a lone battery would make of these, and
+the weather with its forecast (the observed temperature stands in for the forecast). Nothing of
+another agent is in them, and nothing that is not yet known: past midnight, where tomorrow's prices
+start, the blocks ahead are cut short.
 """
 
 from __future__ import annotations
@@ -13,11 +14,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gridedge_env.devices.battery import (
+    MIDNIGHT_STATE_OF_CHARGE,
+    MINIMUM_STATE_OF_CHARGE,
+    TYPICAL_EFFICIENCY,
+    TYPICAL_WEAR_COST,
+    Batteries,
+)
+from gridedge_env.devices.battery_schedule import battery_schedule
 from gridedge_env.scenarios import DayTable, Tariff
 
 # Price and temperature ahead, as means over blocks of half-hours [first, last] after this one.
 PRICE_BLOCKS = ((1, 1), (2, 2), (3, 4), (5, 6), (7, 8), (9, 12), (13, 16), (17, 20), (21, 28))
 TEMPERATURE_BLOCKS = ((1, 6), (7, 16), (17, 28))
+# Agents see the best plans of two lone batteries that hold so many hours of full power. The slow
+# one's plan spreads over more of the day, as the plans of many must on a feeder that they share.
+PLANNED_HOURS = (2, 5)
 # Every entry of an observation is clipped to this many of its scale.
 OBSERVATION_BOUND = 10.0
 
@@ -79,6 +91,14 @@ def observation_fields() -> tuple[ObservationField, ...]:
         ObservationField("price_minimum_ahead", "€/kWh above now", 0.0, PRICE_SCALE),
         ObservationField("price_maximum_ahead", "€/kWh above now", 0.0, PRICE_SCALE),
     ]
+    plan = [
+        entry
+        for hours in PLANNED_HOURS
+        for entry in (
+            ObservationField(f"planned_energy_{hours}_hours", "share of range, 0 to 1", 0.5, 0.5),
+            ObservationField(f"planned_power_{hours}_hours", "share of full power", 0.0, 1.0),
+        )
+    ]
     weather = [
         ObservationField("outdoor_temperature", "°C", 10.0, 10.0),
         *(
@@ -86,7 +106,7 @@ def observation_fields() -> tuple[ObservationField, ...]:
             for a, b in TEMPERATURE_BLOCKS
         ),
     ]
-    return (*own, *clock, *price, *weather)
+    return (*own, *clock, *price, *plan, *weather)
 
 
 def shared_observations(days: DayTable, tariff: Tariff) -> Tensor:
@@ -112,6 +132,7 @@ def shared_observations(days: DayTable, tariff: Tariff) -> Tensor:
         price.amax(dim=1, keepdim=True),
         *(_ahead(price, a, b) - price for a, b in PRICE_BLOCKS),
         *_against_the_rest_of_the_day(price),
+        *_battery_plans(price),
         temperature,
         *(_ahead(temperature, a, b) - temperature for a, b in TEMPERATURE_BLOCKS),
     ]
@@ -134,6 +155,32 @@ def _against_the_rest_of_the_day(price: Tensor) -> tuple[Tensor, Tensor, Tensor]
     least = difference.where(to_come, torch.inf).amin(dim=2)
     greatest = difference.where(to_come, -torch.inf).amax(dim=2)
     return cheaper, least, greatest
+
+
+def _battery_plans(price: Tensor) -> list[Tensor]:
+    """What typical batteries would do that had the feeder to themselves, at the published prices.
+
+    Returns:
+        Of each of `PLANNED_HOURS`, the state of charge before a step and the charging power in it
+        over full power: (days, steps) each.
+    """
+    capacity = torch.tensor(PLANNED_HOURS).to(price)
+    batteries = Batteries(
+        capacity=capacity,
+        maximum_power=torch.ones_like(capacity),
+        charge_efficiency=torch.full_like(capacity, TYPICAL_EFFICIENCY),
+        discharge_efficiency=torch.full_like(capacity, TYPICAL_EFFICIENCY),
+        minimum_energy=MINIMUM_STATE_OF_CHARGE * capacity,
+        wear_cost=torch.full_like(capacity, TYPICAL_WEAR_COST),
+    )
+    hours = 24.0 / price.shape[1]
+    start = (MIDNIGHT_STATE_OF_CHARGE * capacity).expand(1, len(price), -1)
+    after = battery_schedule(batteries, start[0], price, hours)
+    before = torch.cat((start, after[:-1]))
+    change = (after - before) / hours
+    power = torch.where(change > 0.0, change / TYPICAL_EFFICIENCY, change * TYPICAL_EFFICIENCY)
+    energy = before / capacity
+    return [plan[..., k].T for k in range(len(PLANNED_HOURS)) for plan in (energy, power)]
 
 
 def _ahead(values: Tensor, first: int, last: int) -> Tensor:

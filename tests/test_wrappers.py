@@ -147,7 +147,7 @@ def test_vector_environment(processes, actions, expected):
     vector = supersuit.concat_vec_envs_v1(vector, 2, num_cpus=processes, base_class="gymnasium")
     try:
         observed, _ = vector.reset(seed=SEED)
-        assert observed.shape == (12, 31)
+        assert observed.shape == (12, 35)
         assert np.array_equal(observed[:6], expected[0][0])
         assert not np.array_equal(observed[6:], observed[:6]), "both play the same day"
         for step, action in enumerate(actions):

@@ -10,6 +10,13 @@ from torch import Tensor
 
 # At midnight every battery stands here, so that days cost what they cost and nothing is left over.
 MIDNIGHT_STATE_OF_CHARGE = 0.5
+MINIMUM_STATE_OF_CHARGE = 0.05
+# Round-trip efficiencies and wear of five home batteries (Tesla Powerwall 2 and 3, BYD, Siemens
+# Junelight; data sheets), and what is typical of them, one way.
+ROUND_TRIP_EFFICIENCY = (0.88, 0.91)
+WEAR_COST = (0.02, 0.06)
+TYPICAL_EFFICIENCY = 0.946
+TYPICAL_WEAR_COST = 0.04
 # Share of full power that the way back to that state may need: slack for feeders that are full.
 RETURN_POWER_SHARE = 0.6
 
@@ -40,9 +47,8 @@ def sample_batteries(
 ) -> dict[str, np.ndarray]:
     """Draw parameters of `Batteries`.
 
-    Round-trip efficiencies and wear cover the data sheets of five home batteries (Tesla Powerwall 2
-    and 3, BYD, Siemens Junelight). Power is that of a home battery of 5 kW together with a car that
-    feeds back at 11 kW, 16 kW on average, for 1.8 to 2.6 h.
+    Power is that of a home battery of 5 kW together with a car that feeds back at 11 kW, 16 kW on
+    average, for 1.8 to 2.6 h.
 
     Args:
         count: number of batteries.
@@ -51,14 +57,14 @@ def sample_batteries(
     """
     power = random.uniform(13.5, 18.5, count) * scale
     capacity = power * random.uniform(1.8, 2.6, count)
-    one_way = np.sqrt(random.uniform(0.88, 0.91, count))
+    one_way = np.sqrt(random.uniform(*ROUND_TRIP_EFFICIENCY, count))
     return {
         "capacity": capacity,
         "maximum_power": power,
         "charge_efficiency": one_way,
         "discharge_efficiency": one_way,
-        "minimum_energy": 0.05 * capacity,
-        "wear_cost": random.uniform(0.02, 0.06, count),
+        "minimum_energy": MINIMUM_STATE_OF_CHARGE * capacity,
+        "wear_cost": random.uniform(*WEAR_COST, count),
     }
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.devices.battery import action_for_change
-from gridedge_env.reference.battery_schedule import battery_schedule
+from gridedge_env.devices.battery_schedule import battery_schedule
 from gridedge_env.simulator import HOURS_PER_STEP, Simulator
 from gridedge_env.state import SimulatorState
 

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from gridedge_env import Simulator, make_simulator
+from gridedge_env.devices.battery import TYPICAL_EFFICIENCY
 from gridedge_env.observation import (
     OBSERVATION_BOUND,
+    PLANNED_HOURS,
     PRICE_BLOCKS,
     observation_fields,
     shared_observations,
@@ -48,9 +50,9 @@ def values(entries: Tensor) -> dict[str, Tensor]:
 def test_fields() -> None:
     """Private ones first, of which everyone has three; no name twice."""
     fields = observation_fields()
-    assert len(FIELDS) == len(fields) == 31
+    assert len(FIELDS) == len(fields) == 35
     assert [field.name for field in fields[:3]] == ["own_state", "own_load", "own_voltage"]
-    assert [field.private for field in fields] == [True] * 3 + [False] * 28
+    assert [field.private for field in fields] == [True] * 3 + [False] * 32
     assert all(field.scale > 0.0 for field in fields)
 
 
@@ -72,6 +74,30 @@ def test_the_price_against_the_rest_of_the_day() -> None:
         assert seen["price_rank_ahead"][step] == pytest.approx(cheaper, abs=1e-12)
         assert seen["price_minimum_ahead"][step] == pytest.approx(least, abs=1e-12)
         assert seen["price_maximum_ahead"][step] == pytest.approx(greatest, abs=1e-12)
+
+
+def test_the_plans_of_lone_batteries() -> None:
+    """Cheap until six, dear from 18:00, half full at both ends: fill early, sell late.
+
+    A price between that changes nothing: twice 0.89 of the spread is more than wear. The slow
+    battery cannot fill in less than 0.5 x 5 h / 0.946 = 2.6 h, which is 6 half-hours.
+    """
+    price = torch.full((1, 48), 0.3, dtype=torch.float64)
+    price[0, :12], price[0, 36:] = 0.1, 0.6
+    seen = values(shared_observations(day_table(price, torch.zeros_like(price)), AS_TRADED))
+    for hours in PLANNED_HOURS:
+        energy, power = (seen[f"planned_{what}_{hours}_hours"][0] for what in ("energy", "power"))
+        assert energy[0] == pytest.approx(0.5)
+        assert energy.min() >= 0.05 - 1e-9
+        assert (power[:12].sum(), power[12:36].abs().sum()) > (0.0, 0.0)
+        assert (energy[12:36] > 0.9).all()
+        assert power[36:].sum() < 0.0
+        # A level is a fourteenth of a step's charge.
+        full = math.ceil(0.5 * hours / TYPICAL_EFFICIENCY / 0.5 - 1 / 14)
+        assert int((power > 1e-9).sum()) >= full
+        # What is planned is what a battery does.
+        into = torch.where(power > 0.0, power * TYPICAL_EFFICIENCY, power / TYPICAL_EFFICIENCY)
+        torch.testing.assert_close(energy.diff(), into[:-1] * 0.5 / hours, rtol=0.0, atol=1e-9)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from gridedge_env.devices.battery import (
     sample_batteries,
     step_batteries,
 )
-from gridedge_env.reference.battery_schedule import battery_schedule
+from gridedge_env.devices.battery_schedule import battery_schedule
 from gridedge_env.scenarios import Tariff, load_days
 
 HOURS = 0.5

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gridedge_env.devices.battery import MIDNIGHT_STATE_OF_CHARGE, Batteries, energy_bounds
 
@@ -39,32 +40,24 @@ def battery_schedule(batteries: Batteries, energy: Tensor, price: Tensor, hours:
     change = moves[:, None].to(price) * spacing
     drawn = change.clamp(min=0.0) / batteries.charge_efficiency
     delivered = -change.clamp(max=0.0) * batteries.discharge_efficiency
-    bought, wear = (drawn - delivered)[:, None, :], (batteries.wear_cost * delivered)[:, None, :]
+    bought, wear = (drawn - delivered).T, (batteries.wear_cost * delivered).T
 
-    # Costs to come, (levels, batch, batteries); only half full will do at midnight.
-    to_come = torch.full((len(levels), *energy.shape), torch.inf).to(price)
-    to_come[half] = 0.0
+    # Costs to come, (batch, batteries, levels); only half full will do at midnight.
+    to_come = torch.full((*energy.shape, len(levels)), torch.inf).to(price)
+    to_come[..., half] = 0.0
     decisions = []
     for t in reversed(range(steps)):
-        cost = bought * price[:, t, None] + wear
-        beyond = torch.full((1, *energy.shape), torch.inf).to(price)
-        padded = torch.cat(
-            (beyond.expand(fall, -1, -1), to_come, beyond.expand(LEVELS_PER_STEP, -1, -1))
-        )
-        best = torch.full_like(to_come, torch.inf)
-        decision = torch.zeros_like(to_come, dtype=torch.int8)
-        for k, step_cost in enumerate(cost):
-            candidate = step_cost + padded[k : k + len(levels)]
-            decision = torch.where(candidate < best, k, decision)
-            best = torch.minimum(best, candidate)
+        cost = bought * price[:, t, None, None] + wear
+        beyond = functional.pad(to_come, (fall, LEVELS_PER_STEP), value=torch.inf)
+        best, decision = (beyond.unfold(-1, len(moves), 1) + cost[:, :, None]).min(dim=-1)
         lowest, highest = energy_bounds(batteries, (steps - t) * hours)
         inside = (levels >= lowest - 1e-3 * spacing) & (levels <= highest + 1e-3 * spacing)
-        to_come = torch.where(inside[:, None, :], best, torch.inf)
+        to_come = torch.where(inside.T, best, torch.inf)
         decisions.append(decision)
 
     level = ((energy - middle) / spacing).round().long() + half
     path = []
     for decision in reversed(decisions):
-        level = level + decision.gather(0, level[None])[0].long() - fall
+        level = level + decision.gather(-1, level[..., None])[..., 0] - fall
         path.append(middle + (level - half) * spacing)
     return torch.stack(path)
