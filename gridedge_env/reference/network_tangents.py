@@ -1,0 +1,191 @@
+"""The network's limits as tangents: linear in what the devices draw where homes connect.
+
+A limit is a function of the power drawn in one step, by how much it is exceeded; its value and its
+gradient come from the AC power flow. A tangent is taken where the way from one operating point to
+another meets the limit. All such tangents support the set within the limits, as far as it is convex
+(Veinott, Operations Research 15, 1967).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from gridedge_env.devices.fleet import POWER_FACTOR
+from gridedge_env.limits import LOADING_SCALE, UNBALANCE_SCALE, VOLTAGE_SCALE
+from gridedge_env.powerflow import PowerFlowSolution
+from gridedge_env.simulator import Simulator
+from gridedge_env.state import SimulatorState
+
+# Limits of one kind and step that get tangents at a time: neighbours are much alike.
+WORST = 6
+BISECTIONS = 12
+KVAR_PER_KW = math.tan(math.acos(POWER_FACTOR))
+
+
+@dataclass(frozen=True)
+class OperatingPoints:
+    """A day's operating points: what all devices draw in every step, and what comes of it.
+
+    Attributes:
+        drawn: (steps, 2 branches) kW of the devices at each connection: those without, then those
+            with a power factor.
+        solution: the power flows.
+        excess: (steps, limits) by how much each limit is exceeded, in units of its scale.
+        kinds: where in `excess` each kind of limit ends.
+    """
+
+    drawn: np.ndarray
+    solution: PowerFlowSolution
+    excess: np.ndarray
+    kinds: np.ndarray
+
+    def worst(self, threshold: float) -> np.ndarray:
+        """(rows, 2): step and limit of the worst few of each kind that exceed by `threshold`."""
+        rows = []
+        for kind in np.split(np.arange(self.excess.shape[1]), self.kinds[:-1]):
+            order = np.argsort(-self.excess[:, kind], axis=1, kind="stable")[:, :WORST]
+            rows += [(t, kind[k]) for t, first in enumerate(order) for k in first]
+        chosen = np.array(rows)
+        return chosen[self.excess[chosen[:, 0], chosen[:, 1]] > threshold]
+
+
+@dataclass(frozen=True)
+class Tangents:
+    """Limits of the network as seen from points near them: slope @ drawn <= limit.
+
+    Attributes:
+        place: (rows, 2) step and limit.
+        slope: (rows, 2 branches) change of excess per kW drawn.
+        limit: (rows,).
+    """
+
+    place: np.ndarray
+    slope: np.ndarray
+    limit: np.ndarray
+
+    def joined(self, other: Tangents) -> Tangents:
+        """These, then those."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Tangents(*(np.concatenate(pair) for pair in pairs))
+
+
+class Network:
+    """The network on one day, as a function of what the devices draw.
+
+    Attributes:
+        simulator: the case.
+        state: midnight, a batch of one.
+        connection: (agents, 2 branches), from the devices' kW to those drawn at each connection:
+            by devices without, then by devices with a power factor.
+    """
+
+    def __init__(self, simulator: Simulator, state: SimulatorState) -> None:
+        self.simulator, self.state = simulator, state
+        fleet = simulator.fleet
+        self.count = len(fleet.branch_names)
+        agents, branch = np.arange(simulator.num_agents), fleet.branch.cpu().numpy()
+        first_pump, pumps = fleet.counts[0], fleet.counts[1]
+        lagging = (agents >= first_pump) & (agents < first_pump + pumps)
+        self.connection = sparse.csr_array(
+            (np.ones(len(agents)), (agents, branch + self.count * lagging)),
+            shape=(len(agents), 2 * self.count),
+        )
+        self.demand = _numpy(state.day.demand[0])
+        demand = self.demand @ self.connection
+        self.base = demand[:, : self.count] + demand[:, self.count :]
+
+    def output(self, plan: Tensor) -> np.ndarray:
+        """(steps, agents) kW that the devices draw under actions (steps, 1, agents, 1)."""
+        with torch.no_grad():
+            power = self.simulator.simulate(self.state, plan).power[:, 0]
+        return _numpy(power) - self.demand
+
+    def loading(self, output: np.ndarray) -> np.ndarray:
+        """(steps, generators) share of full power."""
+        full = _numpy(self.simulator.fleet.generators.maximum_power)
+        return -output[:, output.shape[1] - len(full) :] / full
+
+    def operate(self, drawn: np.ndarray) -> OperatingPoints:
+        """Operating points from what devices draw at each connection."""
+        power = self._power(drawn)
+        with torch.no_grad():
+            solution = self.simulator.power_flow.solve_branches(power)
+            kinds = _excess(self.simulator, solution)
+        excess = np.concatenate([_numpy(kind) for kind in kinds], axis=1)
+        ends = np.cumsum([kind.shape[1] for kind in kinds])
+        return OperatingPoints(drawn, solution, excess, ends)
+
+    def approach(self, given: OperatingPoints, output: np.ndarray) -> OperatingPoints:
+        """The operating points under `output`; where there is none, on the way there from `given`.
+
+        Every halving of the way brings a step closer to its given point, which has a solution.
+        """
+        drawn = output @ self.connection
+        point = self.operate(drawn)
+        while not bool(point.solution.converged.all()):
+            failed = ~point.solution.converged.cpu().numpy()[:, None]
+            drawn = np.where(failed, 0.5 * (drawn + given.drawn), drawn)
+            point = self.operate(drawn)
+        return point
+
+    def tangents(
+        self, given: OperatingPoints, reached: OperatingPoints, place: np.ndarray
+    ) -> Tangents:
+        """Tangents to limits where the way from `given` to `reached` meets them.
+
+        Where it does not, since `given` is outside them or `reached` inside, at the nearer end.
+        """
+        step, limit = place.T
+        start = reached.solution.device_voltage[step]
+        low, high = np.zeros((len(place), 1)), np.ones((len(place), 1))
+        way = reached.drawn[step] - given.drawn[step]
+        with torch.no_grad():
+            for _ in range(BISECTIONS):
+                middle = 0.5 * (low + high)
+                power = self._power(given.drawn[step] + middle * way, step)
+                excess, solved = self._excess_at(power, start, limit)
+                inside = _numpy((excess < 0.0) & solved).astype(bool)[:, None]
+                low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+        touching = given.drawn[step] + low * way
+        power = self._power(touching, step).requires_grad_()
+        excess, _ = self._excess_at(power, start, limit)
+        (gradient,) = torch.autograd.grad(excess.sum(), power)
+        active, reactive = np.split(_numpy(gradient), 2, axis=1)
+        slope = np.concatenate((active, active + KVAR_PER_KW * reactive), axis=1)
+        return Tangents(place, slope, (slope * touching).sum(axis=1) - _numpy(excess))
+
+    def _power(self, drawn: np.ndarray, step: np.ndarray | slice = slice(None)) -> Tensor:
+        """(rows, 2 branches) kW, then kvar, that homes draw in the given steps."""
+        plain, lagging = np.split(drawn, 2, axis=1)
+        base = self.base[step]
+        power = np.concatenate((base + plain + lagging, KVAR_PER_KW * (base + lagging)), axis=1)
+        return torch.from_numpy(power).to(self.simulator.device, self.simulator.dtype)
+
+    def _excess_at(self, power: Tensor, start: Tensor, limit: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(rows,) by how much each row's power exceeds its limit, and whether it has a solution."""
+        solution = self.simulator.power_flow.solve_branches(power, start)
+        excess = torch.cat(_excess(self.simulator, solution), dim=1)
+        column = torch.from_numpy(limit).to(excess.device)
+        return excess.gather(1, column[:, None])[:, 0], solution.converged
+
+
+def _excess(simulator: Simulator, solution: PowerFlowSolution) -> list[Tensor]:
+    """By how much limits are exceeded, negative inside, by kind; each (power flows, places)."""
+    limits, magnitude = simulator.options.limits, solution.voltage_magnitude
+    loading = solution.branch_current_magnitude / simulator.power_flow.branch_rating
+    return [
+        (limits.minimum_voltage - magnitude) / VOLTAGE_SCALE,
+        (magnitude - limits.maximum_voltage) / VOLTAGE_SCALE,
+        (loading - limits.maximum_loading) / LOADING_SCALE,
+        (solution.unbalance - limits.maximum_unbalance) / UNBALANCE_SCALE,
+    ]
+
+
+def _numpy(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().double().numpy()
