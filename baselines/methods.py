@@ -33,6 +33,8 @@ METHODS = {
     "volt_var": "baselines.methods:volt_var",
     "gradmap": "baselines.methods:gradmap",
     "self_supervised": "baselines.self_supervised:self_supervised",
+    "ippo": "baselines.rllib.methods:ippo",
+    "mappo": "baselines.rllib.methods:mappo",
 }
 
 

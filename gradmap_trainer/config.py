@@ -40,6 +40,8 @@ NUMBERS = {
     "trust_region": _POSITIVE,
     "final_trust_region": _POSITIVE,
     "price_variation": _NOT_NEGATIVE,
+    "temperature_variation": _NOT_NEGATIVE,
+    "demand_variation": _NOT_NEGATIVE,
     "dual_initial": _NOT_NEGATIVE,
     "dual_step": _NOT_NEGATIVE,
     "dual_leak": _SHARE,
@@ -66,6 +68,10 @@ class TrainConfig:
         batch_days: days per iteration.
         price_variation: standard deviation of the logarithm of a random factor on each training
             day's prices, so that dearer and cheaper years than the training year are no surprise.
+        temperature_variation: standard deviation of a random shift of each training day's outdoor
+            temperature, K.
+        demand_variation: standard deviation of the logarithm of a random factor on each training
+            day's household demand.
         minibatches: optimiser steps per pass over an iteration's samples.
         epochs: passes over an iteration's samples.
         hidden_sizes: units of each network's hidden layers.
@@ -94,23 +100,25 @@ class TrainConfig:
     num_agents: int = 1000
     seed: int = 0
     device: str = "cpu"
-    iterations: int = 250
+    iterations: int = 200
     seconds: float | None = None
-    batch_days: int = 16
+    batch_days: int = 8
     price_variation: float = 0.75
-    minibatches: int = 24
-    epochs: int = 1
+    temperature_variation: float = 3.0
+    demand_variation: float = 0.15
+    minibatches: int = 12
+    epochs: int = 2
     hidden_sizes: tuple[int, ...] = (16, 16)
     learning_rate: float = 1.2e-2
     final_learning_rate: float = 1.2e-3
-    trust_region: float = 0.08
-    final_trust_region: float = 0.003
+    trust_region: float = 0.05
+    final_trust_region: float = 0.0015
     dual_initial: float = 0.5
     dual_step: float = 50.0
     dual_leak: float = 0.05
-    quadratic_penalty: float = 100.0
-    voltage_margin: float = 0.010
-    loading_margin: float = 0.10
+    quadratic_penalty: float = 400.0
+    voltage_margin: float = 0.009
+    loading_margin: float = 0.095
     rollout_sweeps: int = 2
     source_voltage: float = 1.0
     home_scale: float | None = None

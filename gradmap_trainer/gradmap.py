@@ -167,11 +167,19 @@ def iterate(
 def draw_state(
     config: TrainConfig, simulator: Simulator, random: np.random.Generator
 ) -> SimulatorState:
-    """A batch of training days at midnight, each dearer or cheaper by a random factor."""
+    """A batch of training days at midnight, each departing from the observed one at random."""
     seed = int(random.integers(2**31))
     days = draw_days(simulator, config.batch_days, random)
-    factor = np.exp(random.normal(0.0, config.price_variation, len(days)))
-    varied = Variation(price_factor=torch.as_tensor(factor).to(simulator.device, simulator.dtype))
+
+    def drawn(deviation: float) -> Tensor:
+        values = random.normal(0.0, deviation, len(days))
+        return torch.as_tensor(values).to(simulator.device, simulator.dtype)
+
+    varied = Variation(
+        price_factor=drawn(config.price_variation).exp(),
+        temperature_shift=drawn(config.temperature_variation),
+        demand_factor=drawn(config.demand_variation).exp(),
+    )
     return simulator.reset(split="train", seed=seed, days=days, variation=varied)
 
 

@@ -1,28 +1,17 @@
-"""The configuration of an RLlib run, and what it means to RLlib."""
+"""The configuration of an RLlib run: command line, defaults and what is written down."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from ray.rllib.algorithms.ppo import PPOConfig
-from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
-from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
-from ray.tune.registry import register_env
-
-import gridedge_env
-from baselines.rllib.environment import JointDays, PettingZooDays
-from baselines.rllib.learner import JointPPOLearner
-from baselines.rllib.module import JointActorCritic
+from baselines.methods import Case
 from gradmap_trainer.config import CONFIG_FILE, STEPS_PER_DAY, write_whole
 from gridedge_env.limits import Limits
 from gridedge_env.options import check_whole_number
-from gridedge_env.parallel import GridEdgeParallelEnv
-from gridedge_env.simulator import Simulator
 
 # RLlib keeps books for every agent's module at every step; beyond this it crawls.
 MOST_SEPARATE_MODULES = 100
@@ -42,7 +31,9 @@ class RLConfig:
         feeder: a built-in feeder's name, or a folder of tables.
         num_agents: number of homes.
         seed: chooses homes, initial weights, training days and exploration.
-        seconds: training time, without start-up, validation and evaluation.
+        iterations: of sampling and learning, over which the learning rate falls.
+        seconds: stop after so much training, without start-up, validation and evaluation; the
+            learning rate then follows the clock. None: after the iterations.
         batch_days: days per iteration.
         price_variation: standard deviation of the logarithm of a random factor on each training
             day's prices ("joint" only).
@@ -50,7 +41,7 @@ class RLConfig:
         minibatches: optimiser steps per pass.
         hidden_sizes: units of each network's hidden layers.
         learning_rate: Adam's, at the beginning.
-        final_learning_rate: Adam's, when the time is up.
+        final_learning_rate: Adam's, at the end.
         clip: largest change of a likelihood ratio per iteration that still earns.
         discount: of later rewards.
         trace: λ of the advantage estimation.
@@ -61,6 +52,9 @@ class RLConfig:
             the environment's own reward counts it.
         voltage_margin: pu that the penalty begins before the voltage limits.
         loading_margin: share of rating that it begins before the rating.
+        source_voltage: pu behind the feeder's source.
+        home_scale: size of every home over an ordinary one's; None: in proportion to the feeder.
+        reactive_power: whether batteries and generators also control reactive power.
         env_runners: processes that sample; 0: the one that learns. Through a worker that fails, the
             run fails.
         validation_days: days of the validation year played after every iteration for the log.
@@ -75,7 +69,8 @@ class RLConfig:
     feeder: str = "ieee123"
     num_agents: int = 1000
     seed: int = 0
-    seconds: float = 600.0
+    iterations: int = 300
+    seconds: float | None = 600.0
     batch_days: int = 16
     price_variation: float = 0.0
     epochs: int = 2
@@ -91,6 +86,9 @@ class RLConfig:
     penalty: float = 10.0
     voltage_margin: float = 0.0
     loading_margin: float = 0.0
+    source_voltage: float = 1.0
+    home_scale: float | None = None
+    reactive_power: bool = False
     env_runners: int = 0
     validation_days: int = 8
     checkpoint_seconds: float = 60.0
@@ -102,7 +100,7 @@ class RLConfig:
             check_whole_number(getattr(self, name), least, name)
         for name in _POSITIVE:
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
+            if value is not None and not (math.isfinite(value) and value > 0.0):
                 raise ValueError(f"{name}: got {value!r}, expected a positive number")
         for name in ("discount", "trace"):
             if not 0.0 <= getattr(self, name) <= 1.0:
@@ -123,25 +121,28 @@ class RLConfig:
                 f"{MOST_SEPARATE_MODULES}, or 'joint' policies, which are unshared too"
             )
 
-    def make_simulator(self) -> Simulator:
-        """The case, with the penalty and margins of training."""
-        limits = Limits().tightened(self.voltage_margin, self.loading_margin)
-        return gridedge_env.make_simulator(
-            self.feeder,
-            self.num_agents,
-            seed=self.seed,
-            penalty=self.penalty * self.num_agents,
-            limits=limits,
-        )
+    @property
+    def case(self) -> Case:
+        """What is learned."""
+        options = {
+            "source_voltage": self.source_voltage,
+            "home_scale": self.home_scale,
+            "reactive_power": self.reactive_power,
+        }
+        return Case(self.feeder, self.num_agents, self.seed, options=options)
 
-    def make_test_simulator(self) -> Simulator:
-        """The case by the limits as they are."""
-        return gridedge_env.make_simulator(self.feeder, self.num_agents, seed=self.seed)
+    def training_case(self, case: Case) -> Case:
+        """The case with the penalty and the margins of training."""
+        limits = case.options.get("limits", Limits())
+        tightened = limits.tightened(self.voltage_margin, self.loading_margin)
+        penalty = self.penalty * case.num_agents
+        return replace(case, options={**case.options, "penalty": penalty, "limits": tightened})
 
 
 _LEAST = {
     "num_agents": 1,
     "seed": 0,
+    "iterations": 1,
     "batch_days": 1,
     "epochs": 1,
     "minibatches": 1,
@@ -183,113 +184,3 @@ def load_config(folder: Path) -> RLConfig:
         return RLConfig(**{**record, "hidden_sizes": tuple(record["hidden_sizes"])})
     except (ValueError, TypeError) as error:
         raise ValueError(f"run: {path} is not an RLlib run's configuration: {error}") from error
-
-
-def algorithm_config(config: RLConfig, simulator: Simulator, seed: int) -> PPOConfig:
-    """PPO as RLlib is to run it.
-
-    Args:
-        config: the run.
-        simulator: its case, whose fleet and sizes count.
-        seed: of this session; a resumed run goes on with other days than it began with.
-    """
-    samples = config.batch_days * STEPS_PER_DAY
-    algorithm = (
-        PPOConfig()
-        .env_runners(
-            num_env_runners=config.env_runners,
-            batch_mode="complete_episodes",
-            sample_timeout_s=600.0,
-        )
-        .learners(num_learners=0)
-        .fault_tolerance(restart_failed_env_runners=False, ignore_env_runner_failures=False)
-        .debugging(seed=seed, log_level="ERROR")
-        .reporting(metrics_num_episodes_for_smoothing=config.batch_days)
-        .training(
-            train_batch_size_per_learner=samples,
-            minibatch_size=samples // config.minibatches,
-            num_epochs=config.epochs,
-            lr=config.learning_rate,
-            gamma=config.discount,
-            lambda_=config.trace,
-            clip_param=config.clip,
-            # RLlib clamps the squared error of values; then large errors have no gradient.
-            vf_clip_param=math.inf,
-            use_kl_loss=False,
-            entropy_coeff=0.0,
-            grad_clip=None,
-        )
-    )
-    environment = {"config": config}
-    if config.policies == "joint":
-        register_env("gridedge_joint", make_joint_days)
-        algorithm.environment("gridedge_joint", env_config=environment)
-        return _joint(algorithm, config, simulator)
-    register_env("gridedge_pettingzoo", make_pettingzoo_days)
-    algorithm.environment("gridedge_pettingzoo", env_config=environment)
-    return _by_agent(algorithm, config, simulator)
-
-
-def make_joint_days(context: dict[str, Any]) -> JointDays:
-    """The vector environment of the joint form."""
-    config: RLConfig = context["config"]
-    return JointDays(config.make_simulator(), context.get("num_envs", 1), config.price_variation)
-
-
-def make_pettingzoo_days(context: dict[str, Any]) -> PettingZooDays:
-    """RLlib's view of `gridedge_env.parallel_env`."""
-    return PettingZooDays(GridEdgeParallelEnv(context["config"].make_simulator()))
-
-
-def module_of(config: RLConfig, agent: str) -> str:
-    """Name of the module that decides for an agent."""
-    return agent if config.policies == "separate" else agent.rpartition("_")[0]
-
-
-def _joint(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOConfig:
-    runners = max(1, config.env_runners)
-    model = {
-        "central": config.algorithm == "mappo",
-        "counts": simulator.fleet.counts,
-        "hidden_sizes": config.hidden_sizes,
-        "initial_deviation": config.initial_deviation,
-        "seed": config.seed,
-    }
-    return (
-        algorithm.env_runners(
-            num_envs_per_env_runner=math.ceil(config.batch_days / runners),
-            gym_env_vectorize_mode="vector_entry_point",
-        )
-        .rl_module(rl_module_spec=RLModuleSpec(module_class=JointActorCritic, model_config=model))
-        .training(
-            learner_class=JointPPOLearner,
-            learner_config_dict={"reward_scale": config.reward_scale / simulator.fleet.scale},
-        )
-    )
-
-
-def _by_agent(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOConfig:
-    names = list(dict.fromkeys(module_of(config, agent) for agent in simulator.fleet.names))
-    model = DefaultModelConfig(
-        fcnet_hiddens=list(config.hidden_sizes),
-        fcnet_activation="tanh",
-        head_fcnet_hiddens=[],
-        vf_share_layers=False,
-        log_std_clip_param=math.inf,
-        free_log_std=True,
-    )
-    specs = {name: RLModuleSpec(model_config=model) for name in names}
-    # RLlib counts a batch in steps of agents here, a minibatch in those of each module's agents.
-    samples = config.batch_days * STEPS_PER_DAY * config.num_agents
-    return (
-        algorithm.multi_agent(
-            policies=set(names),
-            policy_mapping_fn=lambda agent, *args, **kwargs: module_of(config, agent),
-            count_steps_by="agent_steps",
-        )
-        .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
-        .training(
-            train_batch_size_per_learner=samples,
-            minibatch_size=samples // len(names) // config.minibatches,
-        )
-    )

@@ -66,10 +66,12 @@ class JointDays(VectorEnv[Observation, NDArray[np.float32], NDArray[np.float32]]
         """Begin new days, all at midnight.
 
         Args:
-            seed: chooses these days and all later ones; a list counts as a whole.
+            seed: of the first call, chooses these days and all later ones; a list counts as a
+                whole. RLlib gives the same seed before every batch: were it heeded, the same days
+                would come again and again.
             options: count for nothing.
         """
-        if seed is not None:
+        if seed is not None and self._state is None:
             self._np_random = np.random.default_rng(seed)
         self._state = draw_state(self._draw, self.simulator, self.np_random)
         return self._observe(), {}
@@ -103,13 +105,22 @@ class JointDays(VectorEnv[Observation, NDArray[np.float32], NDArray[np.float32]]
 
 
 class PettingZooDays(ParallelPettingZooEnv):
-    """RLlib's wrapper of a PettingZoo environment, with the agents in the environment's order.
+    """RLlib's wrapper of a PettingZoo environment, put right in two ways.
 
-    RLlib's own goes through a set, whose order changes from process to process, and with it which
-    random number goes to which agent.
+    The agents come in the environment's order: RLlib's own goes through a set, whose order changes
+    from process to process, and with it which random number goes to which agent. And only the first
+    seed counts, as in `JointDays`.
     """
 
     def __init__(self, env: GridEdgeParallelEnv) -> None:
         super().__init__(env)
         self.agents = list(env.possible_agents)
         self.possible_agents = list(env.possible_agents)
+        self._seeded = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, Any]:
+        """Begin another day."""
+        seed, self._seeded = None if self._seeded else seed, True
+        return super().reset(seed=seed, options=options)

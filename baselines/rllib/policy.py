@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from torch import Tensor
 
-from baselines.rllib.config import RLConfig, module_of
+from baselines.rllib.algorithm import module_of
+from baselines.rllib.config import RLConfig
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
 
 
-def fleet_policy(config: RLConfig, simulator: Simulator, algorithm: Algorithm) -> Policy:
-    """The policies that the algorithm holds, without exploration."""
+def fleet_policy(
+    config: RLConfig, simulator: Simulator, find_module: Callable[[str], Any]
+) -> Policy:
+    """What the modules decide, without exploration.
+
+    Args:
+        config: of their training.
+        simulator: its case.
+        find_module: from a name to RLlib's module.
+    """
     if config.policies == "joint":
-        return algorithm.get_module().actor
+        return find_module(DEFAULT_MODULE_ID).actor
     agents: dict[str, list[int]] = {}
     for row, agent in enumerate(simulator.fleet.names):
         agents.setdefault(module_of(config, agent), []).append(row)
     return ModulePolicy(
-        {name: algorithm.get_module(name) for name in agents},
+        {name: find_module(name) for name in agents},
         {name: torch.tensor(rows) for name, rows in agents.items()},
         simulator.action_size,
     )

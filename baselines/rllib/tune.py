@@ -18,8 +18,8 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from baselines.rllib.config import RLConfig
-from baselines.rllib.session import ray_session
-from baselines.rllib.train import exit_codes, open_folder, running
+from baselines.rllib.run import open_folder, running
+from baselines.rllib.session import exit_codes, ray_session
 from gridedge_env.options import SimulatorOptions, check_whole_number
 
 BEST_FILE, TABLE_FILE = "best.json", "tune.csv"
@@ -57,8 +57,11 @@ def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
         at_once: trials that run side by side.
 
     Raises:
+        ValueError: no time is set, by which trials are compared.
         RuntimeError: trials failed; the others' results are written all the same.
     """
+    if config.seconds is None:
+        raise ValueError("seconds: got None, expected the time that a trial may train")
     folder = Path(config.run).absolute()
     with ray_session(at_once):
         results = tune.Tuner(
@@ -100,8 +103,9 @@ def _trial(sample: dict[str, Any]) -> None:
     name = tune.get_context().get_trial_id()
     base: RLConfig = sample["config"]
     config = replace(base, **_settings(sample), run=f"{base.run}/{name}")
-    open_folder(config, resume=False)
-    with running(config, config.make_test_simulator()) as run:
+    simulator = config.case.make_simulator()
+    open_folder(config, simulator)
+    with running(config, simulator) as run:
         for row in run.rows():
             tune.report({**row, "score": score(row)})
 
@@ -136,7 +140,7 @@ def main() -> None:
         config, trials, at_once = tyro.cli(parse, prog=command)
         check_whole_number(trials, 1, "trials")
         check_whole_number(at_once, 1, "at_once")
-        open_folder(config, resume=False)
+        open_folder(config, config.case.make_simulator())
         best = search(config, trials, at_once).get_best_result()
         value = best.metrics["score"]
         print(f"Best of {trials} at {value:,.0f} €/day: {_settings(best.config)}")

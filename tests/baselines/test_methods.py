@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -14,7 +16,8 @@ from gridedge_env.simulator import Simulator
 # Six sites of sixty homes each break limits; volt-var droop needs reactive power.
 CASE = Case(num_agents=6, options={"home_scale": 60.0, "reactive_power": True})
 BUDGET = Budget(environment_steps=1000)
-LEARNERS = ["gradmap", "self_supervised"]
+RLLIB = ["ippo", "mappo"]
+LEARNERS = ["gradmap", "self_supervised", *RLLIB]
 RULES = ["idle", "thermostat", "price_following", "volt_watt", "volt_var"]
 
 
@@ -23,9 +26,26 @@ def simulator() -> Simulator:
     return CASE.make_simulator()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_ray_for_all() -> Iterator[None]:
+    if importlib.util.find_spec("ray") is None:
+        yield
+        return
+    from baselines.rllib.session import ray_session
+
+    with ray_session():
+        yield
+
+
 @pytest.fixture(scope="module", params=METHODS)
 def trained(request) -> tuple[str, Trained]:
+    need(request.param)
     return request.param, train(request.param, CASE, BUDGET, validation_days=2, points=2)
+
+
+def need(method: str) -> None:
+    if method in RLLIB:
+        pytest.importorskip("ray", reason="needs the rllib extra")
 
 
 @pytest.fixture(params=[0, 17, 47])
@@ -97,6 +117,7 @@ def test_the_curve_tells_what_the_policies_were_worth(trained, simulator):
 @pytest.mark.parametrize("method", LEARNERS)
 def test_training_ends_when_the_time_is_up(method):
     """With the iteration that is under way then."""
+    need(method)
     *before, last = train(method, CASE, Budget(seconds=0.5), validation_days=1, points=1000).curve
     assert last.seconds >= 0.5
     assert all(point.seconds < 0.5 for point in before)
@@ -105,6 +126,7 @@ def test_training_ends_when_the_time_is_up(method):
 @pytest.mark.parametrize("method", LEARNERS)
 def test_the_same_seed_gives_the_same_policies(method, simulator):
     """Bit for bit, another seed others; and nobody's random state is touched."""
+    need(method)
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
@@ -147,6 +169,13 @@ def test_an_unknown_method_is_refused(method):
 def test_a_budget_that_is_none_is_refused(given):
     with pytest.raises(ValueError, match=r"^budget: got seconds .*, expected one of them"):
         Budget(**given)
+
+
+@pytest.mark.parametrize("method", RLLIB)
+def test_rllibs_methods_refuse_another_device(method):
+    need(method)
+    with pytest.raises(ValueError, match="^device: got 'cuda', expected 'cpu'"):
+        train(method, Case(num_agents=3, device="cuda"), Budget(1.0), 1, 1)
 
 
 def test_volt_var_refuses_a_case_without_reactive_power():

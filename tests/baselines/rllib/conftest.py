@@ -11,7 +11,7 @@ pytest.importorskip("ray", reason="needs the rllib extra")
 from baselines.rllib.session import ray_session
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def ray_running() -> Iterator[None]:
     with ray_session(2):
         yield

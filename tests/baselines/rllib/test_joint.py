@@ -81,11 +81,13 @@ def test_days_end_at_midnight_and_new_ones_begin(days, simulator):
     assert not torch.equal(days._state.day.demand, first.demand)
 
 
-def test_days_follow_from_the_seed(days):
-    first = days.reset(seed=8)[0], days.reset()[0]
-    again = days.reset(seed=8)[0], days.reset()[0]
-    for one, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one["private"], other["private"])
+def test_days_follow_from_the_first_seed(simulator):
+    """RLlib resets with the same seed before every batch, which must not bring the same days."""
+    one, other = (JointDays(simulator, num_envs=3) for _ in range(2))
+    first = one.reset(seed=8)[0], one.reset(seed=8)[0]
+    again = other.reset(seed=8)[0], other.reset()[0]
+    for left, right in zip(first, again, strict=True):
+        np.testing.assert_array_equal(left["private"], right["private"])
     assert not np.array_equal(first[0]["private"], first[1]["private"])
 
 
@@ -175,9 +177,11 @@ def test_one_agents_ratio_clips_no_other():
     assert ratio.grad.tolist() == [[0.0, 1.0, -1.0, 0.0]]
 
 
-def test_pettingzoo_view_keeps_the_agents_order():
+def test_pettingzoo_view_keeps_the_agents_order_and_brings_new_days():
     env = gridedge_env.parallel_env(num_agents=30)
     view = PettingZooDays(env)
     assert view.possible_agents == env.possible_agents
     assert view.agents == env.possible_agents
-    assert list(view.reset(seed=1)[0]) == env.possible_agents
+    first, second = view.reset(seed=1)[0], view.reset(seed=1)[0]
+    assert list(first) == env.possible_agents
+    assert any((first[agent] != second[agent]).any() for agent in first), "the same day again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,19 +14,27 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("ray", reason="needs the rllib extra")
 
 from ray.exceptions import RayError
+from ray.rllib.core.columns import Columns
 
 from baselines.rllib.config import RLConfig, load_config
-from baselines.rllib.train import newest_checkpoint, open_folder, running
-from baselines.rllib.tune import score, search_space
+from baselines.rllib.environment import JointDays
+from baselines.rllib.evaluate import main as evaluate
+from baselines.rllib.run import newest_checkpoint, open_folder, running
+from baselines.rllib.session import caller_random_state
+from baselines.rllib.train import main as train_command
+from baselines.rllib.training import Training, training
+from baselines.rllib.tune import score, search, search_space
 from gradmap_trainer.evaluation import load_evaluation
 from gradmap_trainer.policies import Policies
 from gridedge_env.reference import Policy
+from gridedge_env.simulator import Simulator
 
 ROOT = Path(__file__).parents[3]
 SMALL = RLConfig(
@@ -42,14 +51,14 @@ SMALL = RLConfig(
 
 def train(config: RLConfig, iterations: int) -> tuple[list[dict[str, float]], torch.Tensor]:
     """Rows of the log, and what the policies that came of it say."""
-    simulator = config.make_test_simulator()
+    simulator = config.case.make_simulator()
     seen = simulator.observe_parts(simulator.reset(batch_size=2, seed=1))
-    open_folder(config, resume=True)
+    open_folder(config, simulator, resume=True)
     with running(config, simulator) as run:
         rows = [row for _, row in zip(range(iterations), run.rows(), strict=False)]
         run.save()
         with torch.no_grad():
-            return rows, raw_outputs(run.policy, *seen)
+            return rows, raw_outputs(run.training.policy, *seen)
 
 
 def raw_outputs(policy: Policy, private: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
@@ -60,23 +69,59 @@ def raw_outputs(policy: Policy, private: torch.Tensor, shared: torch.Tensor) -> 
 
 
 @pytest.mark.parametrize("algorithm", ["ippo", "mappo"])
-def test_learns(ray_running, tmp_path, algorithm):
-    """The return, with exploration and all, rises by several times what days differ by."""
-    config = replace(
-        SMALL,
-        run=str(tmp_path / "run"),
+def test_learns(ray_running, algorithm):
+    """What PPO is to raise, the return with exploration, rises: on days and noise that stay.
+
+    After these 16 iterations it had risen by some 10 % on this seed, and by 6.1 to 22 % on seeds 0
+    to 4: 4 % are asked. Without learning it would stay to the last bit.
+    """
+    config = RLConfig(
         algorithm=algorithm,
+        num_agents=9,
+        seconds=None,
+        iterations=16,
         batch_days=8,
         epochs=4,
-        learning_rate=0.03,
-        final_learning_rate=0.03,
+        learning_rate=1e-2,
     )
-    rows, _ = train(config, 15)
-    returns = [row["fleet_return"] for row in rows]
-    early, late = torch.tensor(returns[:5]), torch.tensor(returns[-5:])
-    assert late.mean() - early.mean() > 3.0 * late.std()
-    assert all(row["value_explained"] < 1.0 for row in rows)
-    assert rows[-1]["value_explained"] > 0.8, "the critic starves"
+    days = config.training_case(config.case).make_simulator()
+    with training(config, config.case, config.case.make_simulator()) as learner:
+        before = explored_return(learner, days)
+        while learner.progress < 1.0:
+            row = learner.iterate()
+        assert row["environment_steps"] == 16 * 8 * 48
+        assert explored_return(learner, days) > before + 0.04 * abs(before)
+    assert 0.8 < row["value_explained"] < 1.0, "the critic starves"
+
+
+@torch.no_grad()
+def explored_return(learner: Training, simulator: Simulator) -> float:
+    """€ a day over 16 days, always the same, with always the same random numbers."""
+    days, module = JointDays(simulator, 16), learner.algorithm.get_module()
+    observation, _ = days.reset(seed=99)
+    total = 0.0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for _ in range(simulator.steps):
+            seen = {name: torch.from_numpy(values) for name, values in observation.items()}
+            actions = module.forward_exploration({Columns.OBS: seen})[Columns.ACTIONS]
+            observation, reward, *_ = days.step(actions.numpy())
+            total += float(reward.mean())
+    return total
+
+
+def test_another_case_is_not_gone_on_with(ray_running, tmp_path):
+    """Of a resumed run, only the budget may differ; the message names what does."""
+    config = replace(SMALL, run=str(tmp_path / "run"), iterations=1, seconds=None)
+    train(config, 1)
+    simulator = config.case.make_simulator()
+    open_folder(replace(config, iterations=2), simulator, resume=True)
+    with pytest.raises(ValueError, match=r"config\.learning_rate is 0\.015 in.*expected 0\.01$"):
+        open_folder(replace(config, learning_rate=0.01), simulator, resume=True)
+    other = replace(config, feeder="ieee13")
+    with pytest.raises(ValueError, match=r"feeder_fingerprint.*; config\.feeder is 'ieee123'"):
+        open_folder(other, other.case.make_simulator(), resume=True)
+    assert load_config(Path(config.run)) == replace(config, iterations=2)
 
 
 def test_resumes_with_the_same_policies(ray_running, tmp_path):
@@ -113,11 +158,12 @@ def test_stock_ippo_through_pettingzoo(ray_running, tmp_path, policies):
 def test_a_worker_that_dies_is_reported(ray_running, tmp_path):
     """Its process is killed between two days; the next sample must not be waited for."""
     config = replace(SMALL, run=str(tmp_path / "run"), env_runners=1)
-    open_folder(config, resume=False)
-    with running(config, config.make_test_simulator()) as run:
+    simulator = config.case.make_simulator()
+    open_folder(config, simulator)
+    with running(config, simulator) as run:
         rows = run.rows()
         assert next(rows)["environment_steps"] == 192
-        workers = run.algorithm.env_runner_group
+        workers = run.training.algorithm.env_runner_group
         (process,) = workers.foreach_env_runner(lambda _: os.getpid(), local_env_runner=False)
         os.kill(process, signal.SIGKILL)
         with pytest.raises((RayError, RuntimeError), match=r"(?i)died|unavailable|failed"):
@@ -138,6 +184,22 @@ def test_a_worker_that_dies_is_reported(ray_running, tmp_path):
 def test_mistakes_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         replace(SMALL, **change)
+
+
+def test_the_callers_random_state_is_left_alone():
+    def draw() -> list[float]:
+        return [random.random(), np.random.rand(), float(torch.rand(()))]  # noqa: NPY002
+
+    with caller_random_state():
+        expected = draw()
+    with caller_random_state():
+        random.seed(1)
+        np.random.seed(1)  # noqa: NPY002
+        torch.manual_seed(1)
+        torch.use_deterministic_algorithms(True)
+        assert draw() != expected
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert draw() == expected
 
 
 def test_the_search_space_fits_the_configuration():
@@ -178,7 +240,7 @@ def ray_processes() -> set[int]:
     return found
 
 
-def test_the_command_trains_evaluates_and_leaves_nothing(tmp_path, home):
+def test_the_commands_train_evaluate_and_leave_nothing(tmp_path, home, monkeypatch, capsys):
     run = tmp_path / "run"
     before = ray_processes()
     options = ["--num-agents", "6", "--seconds", "1", "--run", str(run)]
@@ -188,19 +250,30 @@ def test_the_command_trains_evaluates_and_leaves_nothing(tmp_path, home):
     assert ray_processes() <= before
     assert not [path for path in home.rglob("*") if path.is_file()]
     assert set(load_evaluation(run).episodes) == {"ippo", "idle", "thermostat", "price_following"}
-    assert json.loads((run / "evaluation.json").read_text())["ippo"]["nonconverged"] == 0
-    refused = command("train", *options, home=home)
-    assert refused.returncode == 2
-    assert refused.stderr.splitlines()[-1].endswith("expected --resume or another folder")
+    written = (run / "evaluation.json").read_text()
+    assert json.loads(written)["ippo"]["nonconverged"] == 0
+
+    (run / "evaluation.json").unlink()
+    options = ["evaluate", str(run), "--days", "2", "--foresight-iterations", "0"]
+    monkeypatch.setattr(sys, "argv", options)
+    evaluate()
+    assert (run / "evaluation.json").read_text() == written
+
+    capsys.readouterr()
+    for resume, message in (
+        ([], "expected --resume or another folder"),
+        (["--resume"], "config.num_agents is 6 in the checkpoint, expected 7"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["train", "--run", str(run), "--num-agents", "7", *resume])
+        with pytest.raises(SystemExit, match="2"):
+            train_command()
+        assert capsys.readouterr().err.endswith(f"{message}\n")
+    assert load_config(run).num_agents == 6
 
 
-def test_tune_writes_the_best(tmp_path, home):
-    run = tmp_path / "run"
-    before = ray_processes()
-    options = ["--num-agents", "3", "--seconds", "2", "--run", str(run), "--trials", "2"]
-    done = command("tune", *options, home=home)
-    assert done.returncode == 0, done.stderr
-    assert ray_processes() <= before
-    best = json.loads((run / "best.json").read_text())
+def test_tune_writes_the_best(ray_running, tmp_path):
+    config = RLConfig(num_agents=3, seconds=1.0, run=str(tmp_path))
+    search(config, trials=2, at_once=2)
+    best = json.loads((tmp_path / "best.json").read_text())
     assert RLConfig(**{**best, "hidden_sizes": tuple(best["hidden_sizes"])}).num_agents == 3
-    assert len((run / "tune.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "tune.csv").read_text().splitlines()) == 3

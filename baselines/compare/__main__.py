@@ -1,0 +1,95 @@
+"""The command: python -m baselines.compare [CONFIG.toml] [--out FOLDER] [--quick].
+
+Exit codes: 0 done; 1 a job failed, and the tables are of the others; 2 a mistake in what the user
+gave; 130 stopped by Ctrl-C (the same command goes on where it was).
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from baselines.compare import processes, results
+from baselines.compare.config import FULL, QUICK, Comparison, Job, load_comparison
+from baselines.compare.page import write_page
+from baselines.compare.tables import make_tables
+
+COMMAND = "python -m baselines.compare"
+EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main() -> None:
+    """Run what is to be compared, then write tables, figures and page."""
+    console = Console()
+    try:
+        config, folder = tyro.cli(_parse, prog=COMMAND)
+        comparison = load_comparison(config)
+        done = results.load(folder, comparison)
+        folder.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
+        print(f"{COMMAND}: error: {str(error).splitlines()[0]}", file=sys.stderr)
+        sys.exit(EXIT_MISTAKE)
+    try:
+        failures = _run(console, comparison, [j for j in comparison.jobs if j not in done], folder)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    lines = processes.summary(failures, folder)
+    if found := results.load(folder, comparison):
+        tables = make_tables(comparison, found)
+        tables.save(folder)
+        command, text = shlex.join([*COMMAND.split(), *sys.argv[1:]]), config.read_text("utf-8")
+        page = write_page(folder, comparison, tables, found, lines, command, text)
+        console.print(f"Comparison: {page}", soft_wrap=True)
+    for line in lines:
+        print(f"{COMMAND}: failed: {line}", file=sys.stderr)
+    if failures:
+        sys.exit(EXIT_FAILED)
+
+
+def _parse(
+    config: Annotated[Path | None, tyro.conf.Positional] = None,
+    out: Path | None = None,
+    quick: bool = False,
+) -> tuple[Path, Path]:
+    """Compare GradMAP with rules, learners and perfect foresight on the same days.
+
+    Args:
+        config: what to compare, a TOML file; by default the full comparison, which takes hours.
+        out: folder of the results; by default one in runs/ with the configuration's name. A
+            comparison that is there already goes on.
+        quick: a comparison in miniature, of a few minutes.
+    """
+    if config and quick:
+        raise ValueError(f"quick: got it and {config}, expected one of them")
+    chosen = config or (QUICK if quick else FULL)
+    return chosen, out or Path("runs") / f"compare-{chosen.stem}"
+
+
+def _run(
+    console: Console, comparison: Comparison, jobs: Sequence[Job], folder: Path
+) -> dict[Job, str]:
+    """Run jobs under a progress bar; returns what went wrong, by job."""
+    total = len(comparison.jobs)
+    columns = (TextColumn("jobs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
+        task = bar.add_task("", total=total, completed=total - len(jobs), note="")
+
+        def observe(running: Sequence[Job], ended: Job | None, failure: str) -> None:
+            bar.update(task, note=", ".join(job.name for job in running))
+            if ended:
+                bar.advance(task)
+                outcome = f"failed: {failure}" if failure else "done"
+                console.print(f"{ended.name} {outcome}", soft_wrap=True, markup=False)
+
+        return processes.run_jobs(comparison, jobs, folder, observe)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,333 @@
+"""What is compared: the TOML file, checked.
+
+`full.toml`, beside this file, has every field with its meaning.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from baselines.methods import Case, find
+from gradmap_trainer.evaluation import evaluation_days
+from gridedge_env.options import check_whole_number
+from gridedge_env.scenarios import Variation
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # the same library, from before it was Python's own
+    import tomli as tomllib
+
+FULL = Path(__file__).with_name("full.toml")
+QUICK = Path(__file__).with_name("quick.toml")
+
+AS_OBSERVED = "as_observed"
+FORESIGHT = "perfect_foresight"
+
+
+@dataclass(frozen=True)
+class Days:
+    """Which days are played, and how hard the optimum is searched.
+
+    Attributes:
+        test: days of the test year on which the trained policies are compared.
+        validation: days of the validation year behind each point of a training curve.
+        points: of a training curve.
+        foresight_iterations: effort of the perfect-foresight optimum.
+    """
+
+    test: int = 28
+    validation: int = 8
+    points: int = 20
+    foresight_iterations: int = 300
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            check_whole_number(getattr(self, one.name), 1, f"days.{one.name}")
+
+
+@dataclass(frozen=True)
+class Departure:
+    """How a robustness test departs from the test days as observed; nobody is trained for it.
+
+    Attributes:
+        price_factor: multiplies the day-ahead price.
+        temperature_shift: K added to the outdoor temperature.
+        demand_factor: multiplies household demand.
+        other_fleet: the policies of a seed act in the homes of the next seed.
+    """
+
+    price_factor: float = 1.0
+    temperature_shift: float = 0.0
+    demand_factor: float = 1.0
+    other_fleet: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("price_factor", "demand_factor"):
+            _check_positive(getattr(self, name), name)
+        _check_number(self.temperature_shift, "temperature_shift")
+        if not isinstance(self.other_fleet, bool):
+            raise ValueError(f"other_fleet: got {self.other_fleet!r}, expected true or false")
+
+    @property
+    def variation(self) -> Variation:
+        """Of the days."""
+        return Variation(self.price_factor, self.temperature_shift, self.demand_factor)
+
+
+@dataclass(frozen=True)
+class Running:
+    """How the jobs are run; it bears on what a second of training is worth.
+
+    Attributes:
+        processes: jobs side by side.
+        threads: of each job.
+        overhead_seconds: what a job may take beyond its training: start, curve and test days.
+    """
+
+    processes: int = 1
+    threads: int = 1
+    overhead_seconds: float = 1800.0
+
+    def __post_init__(self) -> None:
+        check_whole_number(self.processes, 1, "running.processes")
+        check_whole_number(self.threads, 1, "running.threads")
+        _check_positive(self.overhead_seconds, "running.overhead_seconds")
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What makes costs comparable that were bought with different violations.
+
+    Attributes:
+        price: € per day that one percentage point of half-hours outside limits is worth.
+    """
+
+    price: float = 13.0
+
+    def __post_init__(self) -> None:
+        _check_number(self.price, "quality.price")
+        if self.price < 0.0:
+            raise ValueError(f"quality.price: got {self.price!r}, expected at least 0")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and its evaluation; of rules and perfect foresight, the evaluation alone.
+
+    Attributes:
+        method: as in `baselines.methods`, or "perfect_foresight".
+        seed: of homes and training.
+        seconds: of training; None for what does not learn.
+    """
+
+    method: str
+    seed: int
+    seconds: float | None = None
+
+    @property
+    def name(self) -> str:
+        """For files and messages."""
+        budget = "" if self.seconds is None else f"-{self.seconds:g}s"
+        return f"{self.method.replace(':', '.')}-seed{self.seed}{budget}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison.
+
+    Attributes:
+        seeds: each one a fleet, and a training of every learner.
+        rules: methods that have nothing to learn.
+        learners: budgets of every method that learns, seconds.
+        case: feeder, number of agents, device and options; the seed is each job's.
+        days: that are played.
+        variations: robustness tests by name.
+        running: of the jobs.
+        quality: price of violations.
+    """
+
+    seeds: tuple[int, ...]
+    rules: tuple[str, ...]
+    learners: Mapping[str, tuple[float, ...]]
+    case: Case = field(default_factory=Case)
+    days: Days = field(default_factory=Days)
+    variations: Mapping[str, Departure] = field(default_factory=dict)
+    running: Running = field(default_factory=Running)
+    quality: Quality = field(default_factory=Quality)
+
+    def __post_init__(self) -> None:
+        for seed in self.seeds:
+            check_whole_number(seed, 0, "seeds")
+        _check_list(self.seeds, "seeds")
+        for method in self.rules:
+            if not isinstance(method, str):
+                raise ValueError(f"rules: got {method!r}, expected the name of a method")
+        _check_list(self.rules, "rules", least=0)
+        if not self.rules and not self.learners:
+            raise ValueError("learners: got none, and no rules; expected methods to compare")
+        for method, budgets in self.learners.items():
+            for budget in budgets:
+                _check_positive(budget, f"learners.{method}")
+            _check_list(budgets, f"learners.{method}")
+        if AS_OBSERVED in self.variations:
+            raise ValueError(f"variations: got {AS_OBSERVED!r}, expected a name that is not taken")
+
+    @property
+    def cases(self) -> dict[str, Departure]:
+        """What every method plays: the days as observed, then the variations."""
+        return {AS_OBSERVED: Departure(), **self.variations}
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All jobs, in the order of running: seeds are completed one by one.
+
+        What does not learn comes first: by the time that training is timed, whatever is compiled
+        when it is first used has been.
+        """
+        without = [Job(method, seed) for seed in self.seeds for method in (FORESIGHT, *self.rules)]
+        return without + [
+            Job(method, seed, seconds)
+            for seed in self.seeds
+            for method, budgets in self.learners.items()
+            for seconds in sorted(budgets)
+        ]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As `comparison_from` reads it."""
+        record = asdict(self)
+        del record["case"]["seed"]
+        return record
+
+    @property
+    def bearing(self) -> dict[str, Any]:
+        """What bears on the result of any job, by dotted name."""
+        record = self.record
+        kept = {name: record[name] for name in ("case", "days", "variations", "running")}
+        del kept["running"]["overhead_seconds"]
+        return dict(_flat(kept))
+
+
+def load_comparison(path: Path) -> Comparison:
+    """Read a configuration and check it against the methods and the case.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: names the field, what came and what was expected.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"config: {path} not found, expected a TOML file")
+    try:
+        comparison = comparison_from(tomllib.loads(path.read_text(encoding="utf-8")))
+        _check_against_the_world(comparison)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return comparison
+
+
+def comparison_from(record: Mapping[str, Any]) -> Comparison:
+    """A comparison from what a TOML file or `Comparison.record` says.
+
+    Raises:
+        ValueError: a field is unknown, missing or not what it should be.
+    """
+    known = {one.name for one in fields(Comparison)}
+    _check_keys(record, known, "")
+    if "seeds" not in record:
+        raise ValueError("seeds: got none, expected a list of whole numbers")
+    case = _table(record, "case")
+    _check_keys(case, {one.name for one in fields(Case)} - {"seed"}, "case.")
+    for name in ("feeder", "device"):
+        if not isinstance(case.get(name, ""), str):
+            raise ValueError(f"case.{name}: got {case[name]!r}, expected text")
+    options = _table(case, "options", "case.")
+    for name, value in options.items():
+        if isinstance(value, list | dict):
+            raise ValueError(f"case.options.{name}: got {value!r}, expected a single value")
+    departures = {}
+    for name in _table(record, "variations"):
+        departures[name] = _read(Departure, record["variations"], name, "variations.")
+    return Comparison(
+        seeds=_tuple(record["seeds"], "seeds"),
+        rules=_tuple(record.get("rules", ()), "rules"),
+        learners={
+            method: _tuple(budgets, f"learners.{method}")
+            for method, budgets in _table(record, "learners").items()
+        },
+        case=Case(**{**case, "options": options}),
+        days=_read(Days, record, "days"),
+        variations=departures,
+        running=_read(Running, record, "running"),
+        quality=_read(Quality, record, "quality"),
+    )
+
+
+def _check_against_the_world(comparison: Comparison) -> None:
+    """Every method is there, every fleet can be built, the years have so many days."""
+    for method in (*comparison.rules, *comparison.learners):
+        find(method)
+    simulator = replace(comparison.case, seed=comparison.seeds[0]).make_simulator()
+    for split in ("test", "validation"):
+        try:
+            evaluation_days(simulator, split, getattr(comparison.days, split))
+        except ValueError as error:
+            raise ValueError(f"days.{split}: {str(error).removeprefix('days: ')}") from error
+
+
+def _read(kind: type, record: Mapping[str, Any], name: str, above: str = "") -> Any:
+    table = _table(record, name, above)
+    _check_keys(table, {one.name for one in fields(kind)}, f"{above}{name}.")
+    try:
+        return kind(**table)
+    except ValueError as error:
+        raise ValueError(f"{above}{name}.{str(error).removeprefix(f'{name}.')}") from error
+
+
+def _table(record: Mapping[str, Any], name: str, above: str = "") -> Mapping[str, Any]:
+    table = record.get(name, {})
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{above}{name}: got {table!r}, expected a table")
+    return table
+
+
+def _tuple(values: Any, name: str) -> tuple:
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"{name}: got {values!r}, expected a list")
+    return tuple(values)
+
+
+def _check_keys(table: Mapping[str, Any], known: set[str], above: str) -> None:
+    for name in table:
+        if name not in known:
+            raise ValueError(
+                f"{above}{name}: unknown field, expected one of {', '.join(sorted(known))}"
+            )
+
+
+def _check_list(values: tuple, name: str, least: int = 1) -> None:
+    if len(values) < least or len(set(values)) < len(values):
+        raise ValueError(f"{name}: got {list(values)}, expected {least} or more, each once")
+
+
+def _check_positive(value: Any, name: str) -> None:
+    _check_number(value, name)
+    if value <= 0.0:
+        raise ValueError(f"{name}: got {value!r}, expected a positive number")
+
+
+def _check_number(value: Any, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name}: got {value!r}, expected a finite number")
+
+
+def _flat(record: Mapping[str, Any], above: str = "") -> Any:
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -1,0 +1,174 @@
+"""One job, in a process of its own: train, then play the test days and their variations.
+
+Started by `processes`, as `python -m baselines.compare.job`. It reads what to do as a line of JSON
+from its standard input, which stays open for as long as its result is wanted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import gridedge_env
+from baselines.compare.config import (
+    FORESIGHT,
+    Comparison,
+    Departure,
+    Job,
+    comparison_from,
+)
+from baselines.compare.results import Result, save
+from baselines.methods import VALIDATED, Budget, Case, Point, find, train
+from gradmap_trainer.evaluation import (
+    Episode,
+    evaluation_days,
+    outside_limits,
+    record,
+    summarise,
+)
+from gridedge_env.limits import Limits
+from gridedge_env.reference import Policy, perfect_foresight
+from gridedge_env.simulator import Simulator
+from gridedge_env.state import SimulatorState
+
+# Who plays a case: the policy for its simulator, at midnight of its days.
+Contestant = Callable[[Case, Simulator, SimulatorState], Policy]
+
+
+def main() -> None:
+    """Do what standard input says."""
+    task = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    result = run(comparison_from(task["comparison"]), Job(**task["job"]))
+    save(Path(task["folder"]), result)
+
+
+def run(comparison: Comparison, job: Job) -> Result:
+    """Train and evaluate."""
+    contestant, curve = prepare(comparison, job)
+    load = os.getloadavg()[0]
+    rows = []
+    for name, departure in comparison.cases.items():
+        episode, simulator, days = play_case(comparison, job, departure, "test", contestant)
+        rows += [{"case": name, **row} for row in by_day(episode, simulator, days)]
+    machine = machine_line(comparison)
+    return Result(job, comparison.bearing, machine, load, curve, tuple(rows))
+
+
+def prepare(comparison: Comparison, job: Job) -> tuple[Contestant, tuple[Point, ...]]:
+    """Whoever plays, and what it was worth on the validation days in training.
+
+    Raises:
+        ValueError: a rule learns, or a learner does not.
+    """
+    case, days = replace(comparison.case, seed=job.seed), comparison.days
+    if job.method == FORESIGHT:
+        foresight = _foresight(days.foresight_iterations)
+        episode, simulator, _ = play_case(comparison, job, Departure(), "validation", foresight)
+        row = summarise(episode, simulator.options.limits)
+        return foresight, (Point(0.0, 0, **{name: row[name] for name in VALIDATED}),)
+    # A rule has no use for a budget; but one there must be.
+    budget = Budget(seconds=job.seconds) if job.seconds else Budget(environment_steps=1)
+    trained = train(job.method, case, budget, days.validation, days.points)
+    learned = trained.curve[-1].environment_steps > 0
+    if learned != (job.seconds is not None):
+        listed, other = ("rules", "learners") if learned else ("learners", "rules")
+        raise ValueError(f"{listed}: got {job.method!r}, expected it among the {other}")
+    if learned:
+        return lambda case, simulator, state: trained.policy, trained.curve
+    return _rule(job.method, budget), trained.curve
+
+
+def _foresight(iterations: int) -> Contestant:
+    def contestant(case: Case, simulator: Simulator, state: SimulatorState) -> Policy:
+        plan = iter(perfect_foresight(simulator, state, iterations))
+        return lambda private, shared: next(plan)
+
+    return contestant
+
+
+def _rule(method: str, budget: Budget) -> Contestant:
+    """A rule knows the devices that it is mounted on: another fleet's, too."""
+    return lambda case, simulator, state: find(method)(case, budget, lambda *_: None)
+
+
+def play_case(
+    comparison: Comparison, job: Job, departure: Departure, split: str, contestant: Contestant
+) -> tuple[Episode, Simulator, list[int]]:
+    """Play the days of a split, departed from; also returns the simulator and the days' rows."""
+    case = replace(comparison.case, seed=job.seed + departure.other_fleet)
+    simulator = case.make_simulator()
+    days = evaluation_days(simulator, split, getattr(comparison.days, split))
+    state = simulator.reset(split=split, days=days, variation=departure.variation)
+    return record(simulator, state, contestant(case, simulator, state)), simulator, days
+
+
+def by_day(episode: Episode, simulator: Simulator, days: list[int]) -> list[dict[str, Any]]:
+    """The rows of `Result.days`, but for the case."""
+    table, limits = simulator.days("test"), simulator.options.limits
+    rows = []
+    for index, day in enumerate(days):
+        one = Episode(
+            **{f.name: getattr(episode, f.name)[index : index + 1] for f in fields(Episode)}
+        )
+        rows.append(
+            {
+                "date": table.dates[day].isoformat(),
+                "lowest_price": float(table.day_ahead_price[day].min()),
+                **summarise(one, limits),
+                "any_steps": _any_steps(one, limits),
+            }
+        )
+    return rows
+
+
+def _any_steps(episode: Episode, limits: Limits) -> float:
+    return float(np.any(list(outside_limits(episode, limits).values()), axis=0).mean())
+
+
+def machine_line(comparison: Comparison) -> str:
+    """What the job runs on."""
+    cores, threads = os.cpu_count(), comparison.running.threads
+    parts = [
+        f"{_processor()}, {cores} core{'s' if cores != 1 else ''}",
+        f"{threads} thread{'s' if threads != 1 else ''} a job",
+        f"{platform.system()} {platform.machine()}",
+        f"Python {platform.python_version()}",
+        f"PyTorch {torch.__version__}",
+        f"NumPy {np.__version__}",
+        f"GridEdge {gridedge_env.__version__}",
+    ]
+    if torch.device(comparison.case.device).type == "cuda":
+        parts.insert(1, torch.cuda.get_device_name(comparison.case.device))
+    return ", ".join(parts)
+
+
+def _processor() -> str:
+    """The model of the processor, where Linux or the platform tells."""
+    description = Path("/proc/cpuinfo")
+    if description.is_file():
+        for line in description.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _end_with_parent() -> None:
+    """End this process when whoever started it is gone, however it went."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,399 @@
+"""The page of a comparison: comparison.md, with its figures beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from baselines.compare import figures
+from baselines.compare.config import AS_OBSERVED, FORESIGHT, Comparison, Departure, Job
+from baselines.compare.figures import look
+from baselines.compare.results import Result
+from baselines.compare.statistics import CONFIDENCE
+from baselines.compare.tables import NEGATIVE_DAYS, OURS, PRICE_FACTORS, Tables, as_observed
+from gradmap_trainer.config import write_whole
+from gradmap_trainer.report.methods import METHODS
+from gradmap_trainer.report.words import SPACE, euro, percent
+
+PAGE = "comparison.md"
+LEVEL = f"{100.0 * CONFIDENCE:g}{SPACE}%"
+
+NAMES = {
+    "cost": "€/day",
+    "above_foresight": "above perfect foresight",
+    "above_foresight_euro": "above perfect foresight, €/day",
+    "voltage_steps": "voltage",
+    "loading_steps": "overload",
+    "unbalance_steps": "unbalance",
+    "any_steps": "outside any limit",
+    "worst_loading": "worst loading",
+    "score_above_foresight": "score above perfect foresight, €/day",
+    "training_seconds": "seconds",
+    "environment_steps": "environment steps",
+}
+PERCENTAGES = {"above_foresight", "voltage_steps", "loading_steps", "unbalance_steps", "any_steps"}
+OF_TRAINING = ("training_seconds", "environment_steps")
+HARDEST = 5
+OF_NETWORK = ("voltage_steps", "loading_steps", "unbalance_steps", "worst_loading")
+
+
+def write_page(
+    folder: Path,
+    comparison: Comparison,
+    tables: Tables,
+    results: Mapping[Job, Result],
+    failures: Sequence[str],
+    command: str,
+    config: str,
+) -> Path:
+    """Draw the figures and write the page.
+
+    Args:
+        folder: of the comparison.
+        comparison: what was compared.
+        tables: what came of it.
+        results: the same, job by job.
+        failures: a line for each job without a result.
+        command: that was given.
+        config: text of the configuration file.
+    """
+    drawn = figures.draw(comparison, tables, folder)
+    parts = [
+        "# Comparison",
+        f"```bash\n{command}\n```",
+        _setting(comparison, tables, results),
+        *_failed(comparison, results, failures),
+        "## Every method at its largest budget",
+        _main(comparison, as_observed(tables.summary)),
+        f"![Cost against violations]({figures.TRADE_OFF})",
+        "Circles are trainings, the larger the longer their budget; diamonds are rules. Here and "
+        "below, percentages and scores are drawn on axes that grow as square roots.",
+        *_negative(comparison, tables),
+        *_hardest(comparison, tables.days),
+        *_robustness(comparison, tables.summary),
+        *(_budgets(comparison, tables) if figures.BUDGETS in drawn else []),
+        *(_curves() if figures.CURVES in drawn else []),
+        "## Files",
+        _files(),
+        "## Configuration",
+        f"```toml\n{config.strip()}\n```",
+    ]
+    write_whole(folder / PAGE, "\n\n".join(parts) + "\n")
+    return folder / PAGE
+
+
+# --- Sections -------------------------------------------------------------------------------------
+
+
+def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, Result]) -> str:
+    case, running = comparison.case, comparison.running
+    days = tables.days[tables.days["case"] == AS_OBSERVED].drop_duplicates("date")
+    negative = int((days["lowest_price"] < 0.0).sum())
+    options = ", ".join(f"{name} = {value}" for name, value in case.options.items())
+    together = "one at a time" if running.processes == 1 else f"{running.processes} side by side"
+    machines = sorted({result.machine for result in results.values()})
+    lines = [
+        f"{case.num_agents:,} agents on {case.feeder}, on {case.device}"
+        + (f", with {options}" if options else "")
+        + f". Seeds {_listed(comparison.seeds)}: each one a fleet of its own, and a training.",
+        f"{len(days)} test days of 2024, a year and site never seen in training, {negative} of "
+        "them with negative prices (some half-hour's day-ahead price is below zero).",
+        "Seconds are of training by the wall clock, without start, validation and test. "
+        f"Jobs ran {together}, each in a process of its own.",
+        f"Tables give means over seeds ± the half width of the {LEVEL} confidence interval"
+        " (Student's t); n is the number of seeds. Fleets differ from seed to seed, and so do "
+        "their costs: what is above perfect foresight, the best found for the same homes and days "
+        "by whoever knows everything beforehand, differs less.",
+        "Voltage, overload, unbalance: share of half-hours in which any node, line or transformer "
+        "phase, or three-phase bus is outside its limit. Worst loading: the highest current over "
+        "rating anywhere.",
+        *(f"Machine: {machine}." for machine in machines),
+        *_load(results),
+    ]
+    if len(machines) > 1:
+        lines.append("**Several machines: seconds of one are not those of another.**")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _load(results: Mapping[Job, Result]) -> list[str]:
+    loads = [r.load for job, r in results.items() if job.seconds]
+    if not loads:
+        return []
+    return [
+        f"Load average of the machine over the last minute of each training: {min(loads):.1f} to "
+        f"{max(loads):.1f}. Where it is above the number of cores, a training waited for others."
+    ]
+
+
+def _failed(
+    comparison: Comparison, results: Mapping[Job, Result], failures: Sequence[str]
+) -> list[str]:
+    if len(results) == len(comparison.jobs):
+        return []
+    count = f"{len(results)} of {len(comparison.jobs)} jobs have a result."
+    return [f"**{count}** What failed:", "\n".join(f"- {line}" for line in failures)]
+
+
+def _main(comparison: Comparison, summary: pd.DataFrame) -> str:
+    measures = ("cost", "above_foresight", *OF_NETWORK, *OF_TRAINING)
+    return _table(
+        ["method", "n", *(NAMES[m] for m in measures)],
+        (
+            [_name(comparison, row), str(row["seeds"]), *(_cell(row, m) for m in measures)]
+            for row in _longest(comparison, summary)
+        ),
+    )
+
+
+def _negative(comparison: Comparison, tables: Tables) -> list[str]:
+    summary = as_observed(tables.summary, NEGATIVE_DAYS)
+    if summary.empty:
+        return []
+    measures = ("cost", "above_foresight_euro", "above_foresight", *OF_NETWORK)
+    table = _table(
+        ["method", "n", *(NAMES[m] for m in measures)],
+        (
+            [_name(comparison, row), str(row["seeds"]), *(_cell(row, m) for m in measures)]
+            for row in _longest(comparison, summary)
+        ),
+    )
+    count = int(summary["number_of_days"].iloc[0])
+    return [
+        f"## The {count} days with negative prices" if count > 1 else "## A negative day",
+        table,
+    ]
+
+
+def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
+    """The days on which the first learner of the configuration breaks limits most often."""
+    learners = [method for method in comparison.learners if (days["method"] == method).any()]
+    if not learners:
+        return []
+    days = days[days["case"] == AS_OBSERVED]
+    longest = days.groupby("method")["budget"].transform("max")
+    shown = days[(days["budget"] == longest) | (days["method"] == FORESIGHT)]
+    means = shown.groupby(["method", "date"])[["cost", "any_steps", "lowest_price"]].mean()
+    first = means.loc[learners[0]].sort_values(["any_steps", "cost"], ascending=False)
+    floor = means.loc[FORESIGHT]["cost"] if FORESIGHT in means.index else None
+
+    def cell(method: str, date: str) -> str:
+        if (method, date) not in means.index:
+            return "–"
+        row = means.loc[(method, date)]
+        above = "" if floor is None else f", {euro(row['cost'] - floor[date])}"
+        return f"{percent(row['any_steps'])}{above}"
+
+    return [
+        "## The hardest days",
+        f"The {HARDEST} days on which {look(comparison, learners[0]).name} breaks limits most "
+        "often: half-hours outside any limit, and cost above perfect foresight, both as means over "
+        "seeds at the largest budgets.",
+        _table(
+            ["day", "lowest price, €/kWh", *(look(comparison, m).name for m in learners)],
+            (
+                [str(date), f"{row['lowest_price']:.3f}".replace("-", "−")]
+                + [cell(method, str(date)) for method in learners]
+                for date, row in first.head(HARDEST).iterrows()
+            ),
+        ),
+    ]
+
+
+def _robustness(comparison: Comparison, summary: pd.DataFrame) -> list[str]:
+    if not comparison.variations:
+        return []
+    described = [
+        f"- **{_words(name)}**: {_departure(departure)}"
+        for name, departure in comparison.variations.items()
+    ]
+    return [
+        "## Robustness",
+        "The same policies, at each learner's largest budget, without any retraining:",
+        "\n".join(described),
+        "Cost above perfect foresight of the same case:",
+        _by_case(comparison, summary, "above_foresight"),
+        "Half-hours outside any limit:",
+        _by_case(comparison, summary, "any_steps"),
+    ]
+
+
+def _by_case(comparison: Comparison, summary: pd.DataFrame, measure: str) -> str:
+    """A row for each method, a column for each case."""
+    of_all = summary[summary["day_set"] != NEGATIVE_DAYS]
+    columns = {
+        case: {row["method"]: row for row in _longest(comparison, of_all[of_all["case"] == case])}
+        for case in comparison.cases
+    }
+    return _table(
+        ["method", *map(_words, columns)],
+        (
+            [_name(comparison, row), *(_cell(rows[key], measure) for rows in columns.values())]
+            for key, row in columns[AS_OBSERVED].items()
+        ),
+    )
+
+
+def _budgets(comparison: Comparison, tables: Tables) -> list[str]:
+    summary = as_observed(tables.summary)
+    learned = summary[summary["method"].isin(comparison.learners)]
+    measures = (
+        *("training_seconds", "environment_steps", "cost", "above_foresight"),
+        *("voltage_steps", "loading_steps", "any_steps", "score_above_foresight"),
+    )
+    price = comparison.quality.price
+    rows = learned.to_dict("records")
+    return [
+        "## What a budget buys",
+        "Every row is of trainings of their own, each annealed to the end of its budget. The score "
+        f"is the cost plus €{SPACE}{price:g} a day for every percentage point of half-hours "
+        "outside any limit.",
+        _table(
+            ["method", "budget, s", "n", *(NAMES[m] for m in measures)],
+            (
+                [
+                    look(comparison, row["method"]).name,
+                    f"{row['budget']:g}",
+                    str(row["seeds"]),
+                    *(_cell(row, m) for m in measures),
+                ]
+                for row in rows
+            ),
+        ),
+        f"![Final cost and violations over budgets]({figures.BUDGETS})",
+        "A dot is a training, the line joins the means over seeds.",
+        *_equal_quality(comparison, tables.equal_quality),
+    ]
+
+
+def _equal_quality(comparison: Comparison, table: pd.DataFrame) -> list[str]:
+    if table.empty:
+        return []
+    seeds = [f"seed_{seed}" for seed in comparison.seeds]
+    ours = METHODS[OURS].name
+    at_price = table[table["price_factor"] == 1.0].to_dict("records")
+    means = {
+        (row["rival"], row["budget"], row["price_factor"]): row["mean"]
+        for row in table.to_dict("records")
+    }
+    return [
+        "## Time to equal quality",
+        f"How many times {ours}'s training time a rival needs for a score as low as {ours}'s at "
+        "the end of each of its budgets, on the same fleet (seed) and test days. The rival's "
+        "score is interpolated between the ends of its own budgets, linearly in the logarithm of "
+        "the seconds, never inside one training and never beyond its budgets: > stands where its "
+        "longest training does not reach the score (the number is that training's time), < where "
+        "its shortest already does. A rival that reaches it by luck has reached it. The mean is "
+        "geometric; where a seed gives a bound, the mean is one, too.",
+        _table(
+            ["rival", f"{ours}, s", *map(_words, seeds), "mean", f"{LEVEL} interval"],
+            (
+                [
+                    look(comparison, row["rival"]).name,
+                    f"{row['budget']:g}",
+                    *(row[column] or "–" for column in (*seeds, "mean", "interval")),
+                ]
+                for row in at_price
+            ),
+        ),
+        "Why a price, and what hangs on it: a fleet can always be made cheaper by letting it break "
+        "limits more often, so that times to equal cost alone mean nothing. The price is what "
+        "GradMAP itself pays for keeping limits better when its margins are widened. With other "
+        "prices the means are:",
+        _table(
+            ["rival", f"{ours}, s"]
+            + [f"€{SPACE}{f * comparison.quality.price:g} a point" for f in PRICE_FACTORS],
+            (
+                [
+                    look(comparison, row["rival"]).name,
+                    f"{row['budget']:g}",
+                    *(means[row["rival"], row["budget"], f] or "–" for f in PRICE_FACTORS),
+                ]
+                for row in at_price
+            ),
+        ),
+    ]
+
+
+def _curves() -> list[str]:
+    return [
+        "## Training curves",
+        f"![Training curves]({figures.CURVES})",
+        "Every learner's longest training, on days of the validation year: the mean over seeds and "
+        "their range. All of them anneal over their budget, so that a point inside a curve is not "
+        "what a shorter training would have come to.",
+    ]
+
+
+def _files() -> str:
+    files = {
+        "results/*.json": "one for each job, as it was left",
+        "days.csv": "every test day of every job, case by case",
+        "curves.csv": "every point of every training curve",
+        "trainings.csv": "every job, case by case, on all days and on those with negative prices",
+        "summary.csv": "the same over seeds: means and half widths of intervals",
+        "equal_quality.csv": "time ratios, for each price of violations",
+    }
+    return "\n".join(f"- `{name}`: {about}" for name, about in files.items())
+
+
+# --- Parts ----------------------------------------------------------------------------------------
+
+
+def _longest(comparison: Comparison, summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each method's row of its largest budget: learners, rules, perfect foresight."""
+    order = [*comparison.learners, *comparison.rules, FORESIGHT]
+    rows = summary.sort_values("budget").drop_duplicates("method", keep="last")
+    return sorted(rows.to_dict("records"), key=lambda row: order.index(row["method"]))
+
+
+def _name(comparison: Comparison, row: Mapping[str, Any]) -> str:
+    budget = "" if math.isnan(row["budget"]) else f", {row['budget']:g}{SPACE}s"
+    return f"{look(comparison, row['method']).name}{budget}"
+
+
+def _cell(row: Mapping[str, Any], measure: str) -> str:
+    """Mean ± half width, to decimals that suit the measure."""
+    mean, half_width = row[measure], row[f"{measure}_half_width"]
+    if math.isnan(mean) or (measure in OF_TRAINING and math.isnan(row["budget"])):
+        return "–"
+    factor, unit, decimals = 1.0, "", 0 if abs(mean) >= 100.0 else 1
+    if measure in PERCENTAGES:
+        factor, unit, decimals = 100.0, f"{SPACE}%", 2
+    elif measure == "worst_loading":
+        decimals = 2
+    certain = measure in OF_TRAINING or math.isnan(half_width)
+    numbers = [mean] if certain else [mean, half_width]
+    text = f"{SPACE}±{SPACE}".join(f"{factor * number:,.{decimals}f}" for number in numbers)
+    return f"{text}{unit}".replace("-", "−")
+
+
+def _departure(departure: Departure) -> str:
+    """What is different."""
+    parts = []
+    if departure.temperature_shift:
+        warmer = "warmer" if departure.temperature_shift > 0.0 else "colder"
+        parts.append(f"days {abs(departure.temperature_shift):g} °C {warmer}")
+    if departure.demand_factor != 1.0:
+        parts.append(f"household demand × {departure.demand_factor:g}")
+    if departure.price_factor != 1.0:
+        parts.append(f"day-ahead prices × {departure.price_factor:g}")
+    if departure.other_fleet:
+        parts.append("in other homes: the policies of each seed act on the next seed's fleet")
+    return ", ".join(parts) or "no departure"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,135 @@
+"""What a configuration means to RLlib: its environments, its modules, its learner."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.tune.registry import register_env
+
+from baselines.methods import Case
+from baselines.rllib.config import RLConfig
+from baselines.rllib.environment import JointDays, PettingZooDays
+from baselines.rllib.learner import JointPPOLearner
+from baselines.rllib.module import JointActorCritic
+from gradmap_trainer.config import STEPS_PER_DAY
+from gridedge_env.parallel import GridEdgeParallelEnv
+from gridedge_env.simulator import Simulator
+
+
+def algorithm_config(config: RLConfig, case: Case, simulator: Simulator, seed: int) -> PPOConfig:
+    """PPO as RLlib is to run it.
+
+    Args:
+        config: how to learn.
+        case: what to learn.
+        simulator: the case's, whose fleet and sizes count.
+        seed: of this session; a resumed run goes on with other days than it began with.
+    """
+    samples = config.batch_days * STEPS_PER_DAY
+    algorithm = (
+        PPOConfig()
+        .env_runners(
+            num_env_runners=config.env_runners,
+            batch_mode="complete_episodes",
+            sample_timeout_s=600.0,
+        )
+        .learners(num_learners=0)
+        .fault_tolerance(restart_failed_env_runners=False, ignore_env_runner_failures=False)
+        .debugging(seed=seed, log_level="ERROR")
+        .reporting(metrics_num_episodes_for_smoothing=config.batch_days)
+        .training(
+            train_batch_size_per_learner=samples,
+            minibatch_size=samples // config.minibatches,
+            num_epochs=config.epochs,
+            lr=config.learning_rate,
+            gamma=config.discount,
+            lambda_=config.trace,
+            clip_param=config.clip,
+            # RLlib clamps the squared error of values; then large errors have no gradient.
+            vf_clip_param=math.inf,
+            use_kl_loss=False,
+            entropy_coeff=0.0,
+            grad_clip=None,
+        )
+    )
+    environment = {
+        "case": config.training_case(case),
+        "price_variation": config.price_variation,
+    }
+    if config.policies == "joint":
+        register_env("gridedge_joint", make_joint_days)
+        algorithm.environment("gridedge_joint", env_config=environment)
+        return _joint(algorithm, config, simulator)
+    register_env("gridedge_pettingzoo", make_pettingzoo_days)
+    algorithm.environment("gridedge_pettingzoo", env_config=environment)
+    return _by_agent(algorithm, config, simulator)
+
+
+def make_joint_days(context: dict[str, Any]) -> JointDays:
+    """The vector environment of the joint form."""
+    simulator = context["case"].make_simulator()
+    return JointDays(simulator, context.get("num_envs", 1), context["price_variation"])
+
+
+def make_pettingzoo_days(context: dict[str, Any]) -> PettingZooDays:
+    """RLlib's view of `gridedge_env.parallel_env`."""
+    return PettingZooDays(GridEdgeParallelEnv(context["case"].make_simulator()))
+
+
+def module_of(config: RLConfig, agent: str) -> str:
+    """Name of the module that decides for an agent."""
+    return agent if config.policies == "separate" else agent.rpartition("_")[0]
+
+
+def _joint(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOConfig:
+    runners = max(1, config.env_runners)
+    model = {
+        "central": config.algorithm == "mappo",
+        "counts": simulator.fleet.counts,
+        "hidden_sizes": config.hidden_sizes,
+        "initial_deviation": config.initial_deviation,
+        "seed": config.seed,
+    }
+    return (
+        algorithm.env_runners(
+            num_envs_per_env_runner=math.ceil(config.batch_days / runners),
+            gym_env_vectorize_mode="vector_entry_point",
+        )
+        .rl_module(rl_module_spec=RLModuleSpec(module_class=JointActorCritic, model_config=model))
+        .training(
+            learner_class=JointPPOLearner,
+            learner_config_dict={"reward_scale": config.reward_scale / simulator.fleet.scale},
+        )
+    )
+
+
+def _by_agent(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOConfig:
+    names = list(dict.fromkeys(module_of(config, agent) for agent in simulator.fleet.names))
+    model = DefaultModelConfig(
+        fcnet_hiddens=list(config.hidden_sizes),
+        fcnet_activation="tanh",
+        head_fcnet_hiddens=[],
+        vf_share_layers=False,
+        log_std_clip_param=math.inf,
+        free_log_std=True,
+    )
+    specs = {name: RLModuleSpec(model_config=model) for name in names}
+    # RLlib counts a batch in steps of agents here, a minibatch in those of each module's agents.
+    samples = config.batch_days * STEPS_PER_DAY * config.num_agents
+    return (
+        algorithm.multi_agent(
+            policies=set(names),
+            policy_mapping_fn=lambda agent, *args, **kwargs: module_of(config, agent),
+            count_steps_by="agent_steps",
+        )
+        .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
+        .training(
+            train_batch_size_per_learner=samples,
+            minibatch_size=samples // len(names) // config.minibatches,
+        )
+    )

@@ -1,0 +1,173 @@
+"""A run's folder: configuration, log and RLlib's checkpoints, to train in and to go on from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+
+import gridedge_env
+from baselines.rllib.config import RLConfig, load_config, save_config
+from baselines.rllib.policy import fleet_policy
+from baselines.rllib.training import Training, training
+from gradmap_trainer.checkpoint import check_matches
+from gradmap_trainer.config import write_whole
+from gradmap_trainer.evaluation import TOLERANCE, evaluation_days
+from gradmap_trainer.run_folder import FREE_FIELDS, append_metrics, holds_run, truncate_metrics
+from gridedge_env.reference import Policy, play
+from gridedge_env.simulator import Simulator
+from gridedge_env.state import SimulatorState
+
+CHECKPOINTS = "checkpoint_*"
+MODULES = Path("learner_group", "learner", "rl_module")  # in RLlib's checkpoint
+RECORD_FILE = "gridedge.json"  # beside it: what the checkpoint belongs to, and how far it is
+
+
+class Run:
+    """Training in its run's folder.
+
+    Attributes:
+        training: what is under way.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self._folder = Path(training.config.run)
+        simulator = training.simulator
+        days = evaluation_days(simulator, "validation", training.config.validation_days)
+        self._validation = simulator.reset(split="validation", days=days)
+
+    def rows(self) -> Iterator[dict[str, float]]:
+        """Train until the budget is spent; yields each iteration's row of the log, once written."""
+        training, saved = self.training, self.training.seconds
+        while training.progress < 1.0:
+            row = training.iterate()
+            row |= validate(training.simulator, training.policy, self._validation)
+            append_metrics(self._folder, row)
+            if training.seconds - saved > training.config.checkpoint_seconds:
+                self.save()
+                saved = training.seconds
+            yield row
+        self.save()
+
+    def save(self) -> None:
+        """Write RLlib's checkpoint; a kill at any instant leaves this one or the one before."""
+        training = self.training
+        folder = self._folder / f"checkpoint_{training.iteration:06d}"
+        temporary = folder.with_name("unfinished")
+        shutil.rmtree(temporary, ignore_errors=True)
+        training.algorithm.save_to_path(temporary.absolute())
+        record = {
+            **_identity(training.config, training.simulator),
+            "ray": ray.__version__,
+            "iteration": training.iteration,
+            "seconds": training.seconds,
+        }
+        write_whole(temporary / RECORD_FILE, json.dumps(record, indent=2) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+        for older in sorted(self._folder.glob(CHECKPOINTS))[:-1]:
+            shutil.rmtree(older)
+
+
+def open_folder(config: RLConfig, simulator: Simulator, resume: bool = False) -> None:
+    """Make the run's folder, or check that the run that is there is to be gone on with.
+
+    Raises:
+        ValueError: it holds a run and `resume` is not set, or the run is another.
+    """
+    folder = Path(config.run)
+    if holds_run(folder) and not resume:
+        raise ValueError(f"run: {folder} already holds a run, expected --resume or another folder")
+    checkpoint = newest_checkpoint(folder)
+    if checkpoint:
+        expected = {**_identity(config, simulator), "ray": ray.__version__}
+        check_matches(_read_record(checkpoint), expected)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_config(config, folder)
+
+
+@contextmanager
+def running(config: RLConfig, simulator: Simulator) -> Iterator[Run]:
+    """The run in its folder, from its newest checkpoint if it has one; inside a `ray_session`.
+
+    Args:
+        config: as given to `open_folder`.
+        simulator: its case.
+    """
+    folder = Path(config.run)
+    checkpoint = newest_checkpoint(folder)
+    record: dict[str, Any] = {"iteration": 0, "seconds": 0.0}
+    if checkpoint:
+        record = _read_record(checkpoint)
+    truncate_metrics(folder, record["iteration"])
+    with training(
+        config, config.case, simulator, checkpoint, record["iteration"], record["seconds"]
+    ) as learner:
+        yield Run(learner)
+
+
+def load_policy(folder: Path) -> tuple[RLConfig, Simulator, Policy]:
+    """What a finished or interrupted run has learned; needs no `ray_session`.
+
+    Raises:
+        FileNotFoundError: no run in the folder, or none with a checkpoint.
+        ValueError: what is there is no RLlib run, or has changed since.
+    """
+    config = load_config(folder)
+    checkpoint = newest_checkpoint(folder)
+    if checkpoint is None:
+        raise FileNotFoundError(f"run: {folder} holds no checkpoint, expected a run that has begun")
+    simulator = config.case.make_simulator()
+    check_matches(_read_record(checkpoint), _identity(config, simulator))
+    modules = MultiRLModule.from_checkpoint((checkpoint / MODULES).absolute())
+    return config, simulator, fleet_policy(config, simulator, modules.__getitem__)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Of a run, if there is one."""
+    return max(folder.glob(CHECKPOINTS), default=None)
+
+
+@torch.no_grad()
+def validate(simulator: Simulator, policy: Policy, state: SimulatorState) -> dict[str, float]:
+    """€ a day for the fleet, and the shares of steps outside limits, as in GradMAP's log."""
+    results = [result for _, _, result in play(simulator, policy, state)]
+    outside = {
+        "voltage_steps": [result.voltage_violation for result in results],
+        "loading_steps": [result.loading_violation for result in results],
+    }
+    return {
+        "cost": float(torch.stack([r.cost.sum(dim=1) for r in results]).sum(dim=0).mean()),
+        "violation": float(torch.stack([r.violation for r in results]).sum(dim=0).mean()),
+        **{
+            name: float((torch.stack(kind) > TOLERANCE).any(dim=-1).float().mean())
+            for name, kind in outside.items()
+        },
+    }
+
+
+def _identity(config: RLConfig, simulator: Simulator) -> dict[str, Any]:
+    """What a checkpoint and whatever goes on from it must agree on."""
+    fixed = {name: value for name, value in asdict(config).items() if name not in FREE_FIELDS}
+    return {
+        "gridedge": gridedge_env.__version__,
+        "feeder_fingerprint": simulator.feeder.fingerprint,
+        "config": fixed,
+    }
+
+
+def _read_record(checkpoint: Path) -> dict[str, Any]:
+    path = checkpoint / RECORD_FILE
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"run: {path} is damaged: {error}") from error

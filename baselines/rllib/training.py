@@ -1,0 +1,123 @@
+"""An RLlib algorithm at work, iteration after iteration."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import DEFAULT_MODULE_ID
+
+from baselines.methods import Case
+from baselines.rllib.algorithm import algorithm_config
+from baselines.rllib.config import RLConfig
+from baselines.rllib.learner import LEARNER_METRICS
+from baselines.rllib.policy import fleet_policy
+from baselines.rllib.session import caller_random_state
+from gridedge_env.reference import Policy
+from gridedge_env.simulator import Simulator
+
+
+@dataclass
+class Training:
+    """What is being learned, and how far it is.
+
+    Attributes:
+        config: how to learn.
+        simulator: the case by its true limits.
+        algorithm: RLlib's.
+        iteration: iterations done.
+        seconds: time spent on them.
+    """
+
+    config: RLConfig
+    simulator: Simulator
+    algorithm: Algorithm
+    iteration: int = 0
+    seconds: float = 0.0
+
+    @property
+    def policy(self) -> Policy:
+        """The policies as they are, without exploration."""
+        return fleet_policy(self.config, self.simulator, self.algorithm.get_module)
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done: by the clock where it has a budget of seconds."""
+        if self.config.seconds is not None:
+            return self.seconds / self.config.seconds
+        return self.iteration / self.config.iterations
+
+    def iterate(self) -> dict[str, float]:
+        """Sample and learn once.
+
+        Returns:
+            The row of the log. `environment_steps` are half-hours of the whole fleet so far, all of
+            which were learned from; `fleet_return`, in € a day, is with exploration.
+
+        Raises:
+            RayError: a worker failed.
+            RuntimeError: RLlib failed.
+        """
+        began = time.perf_counter()
+        fall = self.config.final_learning_rate / self.config.learning_rate
+        rate = self.config.learning_rate * fall**self.progress
+        self.algorithm.learner_group.foreach_learner(lambda learner: _set_rate(learner, rate))
+        result = self.algorithm.train()
+        self.seconds += time.perf_counter() - began
+        self.iteration += 1
+        sampled = result["env_runners"]
+        learned = result["learners"].get(DEFAULT_MODULE_ID, {})
+        return {
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "environment_steps": int(sampled["num_env_steps_sampled_lifetime"]),
+            "fleet_return": float(sampled["episode_return_mean"]),
+            **{name: float(learned.get(name, math.nan)) for name in LEARNER_METRICS},
+            "learning_rate": rate,
+        }
+
+
+@contextmanager
+def training(
+    config: RLConfig,
+    case: Case,
+    simulator: Simulator,
+    checkpoint: Path | None = None,
+    iteration: int = 0,
+    seconds: float = 0.0,
+) -> Iterator[Training]:
+    """Set up RLlib's algorithm, inside a `ray_session`, and stop it at the end.
+
+    Args:
+        config: how to learn.
+        case: what to learn.
+        simulator: the case's.
+        checkpoint: RLlib's, to go on from.
+        iteration: of the checkpoint.
+        seconds: of the checkpoint.
+    """
+    mixed = np.random.SeedSequence([config.seed, iteration]).generate_state(1)
+    with caller_random_state():
+        algorithm = algorithm_config(config, case, simulator, int(mixed[0] >> 1)).build_algo()
+        try:
+            if checkpoint:
+                algorithm.restore_from_path(checkpoint.absolute())
+            yield Training(config, simulator, algorithm, iteration, seconds)
+        finally:
+            algorithm.stop()
+            shutil.rmtree(algorithm.logdir, ignore_errors=True)  # in the user's home, and empty
+
+
+def _set_rate(learner: Any, rate: float) -> None:
+    for module_id in learner.module.keys():  # noqa: SIM118 (RLlib's, not a dictionary)
+        for _, optimiser in learner.get_optimizers_for_module(module_id):
+            for group in optimiser.param_groups:
+                group["lr"] = rate
