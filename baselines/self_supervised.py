@@ -39,7 +39,7 @@ from gradmap_trainer.training import open_run, train
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
 
-# Chosen on the validation year, as GradMAP's were; docs/comparison.md has the sweep. All else is
+# Chosen on the validation year, as GradMAP's were; docs/baselines.md has the sweep. All else is
 # GradMAP's, but that trust region, minibatches and epochs count for nothing.
 DEFAULTS = TrainConfig(
     run="runs/self-supervised", batch_days=8, learning_rate=2.5e-2, final_learning_rate=2.5e-3

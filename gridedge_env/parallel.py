@@ -60,6 +60,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         possible_agents: names of all agents.
         agents: the same while a day is under way, nobody when it is over.
         render_mode: as given.
+        np_random: for wrappers that draw, as SuperSuit's frame skip does; nothing here uses it.
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -79,6 +80,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         self._split = split
         self._seed = simulator.options.seed
         self._episode = 0
+        self.np_random = np.random.default_rng(self._seed)
         self._result: Result | None = None
         self.simulator = simulator
         self.simulator_state: SimulatorState | None = None
@@ -125,6 +127,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             day = _check_whole('options["day"]', day, len(self._dates) - 1)
         if seed is not None:
             self._seed, self._episode = _check_whole("seed", seed, None), 0
+            self.np_random = np.random.default_rng(self._seed)
         self.simulator_state = self.simulator.reset(
             split=self._split,
             seed=_episode_seed(self._seed, self._episode),

@@ -137,6 +137,26 @@ def test_an_indicator_tells_a_shared_policy_who_it_is(actions, expected):
     assert np.array_equal(observations[..., -6:], np.tile(10.0 * np.eye(6), (STEPS + 1, 1, 1)))
 
 
+@pytest.mark.parametrize("skipped", [4, (2, 5)])
+def test_skipping_frames(skipped):
+    """A day of rest costs the same in fewer steps; how many, where it varies, is the seed's."""
+    rest = {agent: np.zeros(1, np.float32) for agent in plain().agents}
+
+    def day(environment: Any) -> tuple[int, float]:
+        environment.reset(seed=SEED)
+        steps, total = 0, 0.0
+        while environment.agents:
+            total += sum(environment.step(rest)[1].values())
+            steps += 1
+        return steps, total
+
+    steps, total = day(supersuit.frame_skip_v0(plain(), skipped))
+    assert (steps, total) == day(supersuit.frame_skip_v0(plain(), skipped))
+    assert 48 // 5 <= steps <= 48 // 2
+    # The same rewards in another order of adding; Python's double precision.
+    assert total == pytest.approx(day(plain())[1], rel=1e-12)
+
+
 # --- SuperSuit, many environments at once ---------------------------------------------------------
 
 

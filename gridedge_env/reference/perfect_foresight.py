@@ -2,9 +2,9 @@
 
 A floor on cost for decentralised policies. Each battery starts from its own best schedule at the
 day's prices; then gradient descent on all actions of all agents, through the same differentiable
-simulator, with the network's limits as an augmented Lagrangian. The best found, without a
-certificate: in terms of actions the problem is not convex (an empty battery does not feel that it
-should have kept its energy), which is why the start matters.
+simulator, with the network's limits as an augmented Lagrangian. The best found:
+in terms of actions the problem is not convex (an empty battery does not feel that it should have
+kept its energy), which is why the start matters. How far it is from the best, `lower_bound` says.
 """
 
 from __future__ import annotations
