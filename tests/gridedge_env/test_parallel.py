@@ -7,7 +7,6 @@ import pickle
 import random
 import warnings
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -363,69 +362,7 @@ def test_a_fleet_without_every_kind(num_agents):
     assert list(rewards) == ["battery_0", "heat_pump_0"][:num_agents]
 
 
-# Gradients ----------------------------------------------------------------------------------------
-
-
-def test_differentiable_step_is_step_with_a_graph(env):
-    generator = np.random.default_rng(6)
-    env.reset(seed=11)
-    days = [actions_of(env, generator) for _ in range(3)]
-    stepped = [env.step(actions) for actions in days]
-    env.reset(seed=11)
-    for actions, (_, rewards, _, _, infos) in zip(days, stepped, strict=True):
-        action = torch.tensor(np.stack(list(actions.values())), requires_grad=True)
-        result = env.differentiable_step(action)
-        assert result.reward.requires_grad
-        assert result.reward[0].tolist() == list(rewards.values())
-        assert result.cost[0].tolist() == [info["cost"] for info in infos.values()]
-    assert env.simulator_state.step == 3
-    observations, *_ = env.step(days[0])
-    assert all(np.isfinite(row).all() for row in observations.values())
-
-
-def test_gradients_reach_back_to_the_actions_of_earlier_steps():
-    """A battery sells what it stored at first when it runs empty, an hour and a half later.
-
-    Against a central difference in double precision, h = 1e-5: its error is about h² = 1e-10, and
-    rounding adds 1e-16 · 1e2 € / h = 1e-9 €. A tolerance of 1e-6 leaves room.
-    """
-    env = parallel_env(num_agents=10, dtype=torch.float64)
-    start = torch.full((10, 1), 0.3, dtype=torch.float64)
-    sell = torch.full((10, 1), -1.0, dtype=torch.float64)
-
-    def later_reward(first):
-        env.reset(seed=2)
-        for action in (first, sell, sell):
-            env.differentiable_step(action)
-        return env.differentiable_step(sell).reward.sum()
-
-    first = start.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(later_reward(first), first)
-    nudge = torch.zeros_like(start)
-    nudge[0] = 1e-5
-    slope = (later_reward(start + nudge) - later_reward(start - nudge)) / 2e-5
-    assert slope > 1.0  # €
-    assert gradient[0].item() == pytest.approx(slope.item(), rel=1e-6)
-
-
-def test_a_faulty_tensor_is_refused(env):
-    env.reset(seed=0)
-    with pytest.raises(ValueError, match=r"action: got shape \(10,\), expected \(10, 1\)"):
-        env.differentiable_step(torch.zeros(10))
-    with pytest.raises(ValueError, match="action: contains NaN"):
-        env.differentiable_step(torch.full((10, 1), torch.nan))
-    assert env.simulator_state.step == 0
-
-
-def test_reactive_power_is_a_second_action():
-    env = parallel_env(num_agents=10, reactive_power=True)
-    env.reset(seed=0)
-    assert env.action_space("battery_0").shape == (2,)
-    env.step({agent: env.action_space(agent).sample() for agent in env.agents})
-    assert env.differentiable_step(torch.zeros(10, 2)).cost.shape == (1, 10)
-
-
-# Pictures and wrappers ----------------------------------------------------------------------------
+# Pictures ----------------------------------------------------------------------------------------
 
 
 def test_render_shows_the_feeder_as_it_is_now(simulator):
@@ -447,18 +384,3 @@ def test_render_without_a_mode_warns(env):
     with pytest.warns(UserWarning, match="render_mode"):
         assert env.render() is None
     env.close()
-
-
-def test_supersuit_wraps_it(env):
-    supersuit = pytest.importorskip("supersuit")
-    stacked = supersuit.frame_stack_v2(env, 3)
-    observations, _ = stacked.reset(seed=1)
-    assert observations["battery_0"].shape == (3 * len(env.simulator.observation_fields),)
-
-    vector = supersuit.concat_vec_envs_v1(
-        supersuit.pettingzoo_env_to_vec_env_v1(env), 2, num_cpus=0, base_class="gymnasium"
-    )
-    assert isinstance(vector.action_space, gymnasium.spaces.Box)
-    vector.reset(seed=1)
-    ends = [vector.step(np.zeros((20, 1), np.float32))[2].sum() for _ in range(STEPS + 1)]
-    assert ends == [0] * (STEPS - 1) + [20, 0]  # two days of ten agents, then the next ones
