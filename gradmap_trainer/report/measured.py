@@ -73,14 +73,23 @@ def how_this_was_measured(run: Run) -> list[str]:
     ]
 
 
+# Of the configuration, where not 0: what training departs in from the days as they were.
+VARIED = {
+    "price_variation": "prices",
+    "temperature_variation": "temperatures",
+    "demand_variation": "demand",
+}
+
+
 def _days(run: Run) -> str:
     dates, split = run.evaluation.dates, evaluated_split(run)
-    varied = ""
-    if run.config.get("price_variation"):
-        varied = (
-            ", with the prices of each day scaled at random, so that the costs of the learning "
-            "curves cannot be held against those of the table"
-        )
+    drawn = [words for field, words in VARIED.items() if run.config.get(field)]
+    varied = (
+        f", with the {', '.join(drawn)} of each day varied at random, so that the costs of the "
+        "learning curves cannot be held against those of the table"
+        if drawn
+        else ""
+    )
     return (
         f"{len(dates)} of the {len(run.simulator.days(split).dates)} usable days of "
         f"{SPLIT_YEARS[split]} ({dates[0]} to {dates[-1]}), each of {run.simulator.steps} "

@@ -18,6 +18,7 @@ from gradmap_trainer.gradmap import (
     Rollout,
     day_objective,
     draw_days,
+    draw_state,
     iterate,
     make_learner,
     objective_gradient,
@@ -141,6 +142,44 @@ def test_at_the_ends_of_the_range_no_gradient_pulls_further_out(simulator):
     assert (below <= 0.0).all()
     assert (above > 0.0).any()
     assert (below < 0.0).any()
+
+
+# --- Days to train on -----------------------------------------------------------------------------
+
+
+def test_training_days_depart_from_the_observed_ones_as_configured(simulator):
+    """Each by a shift or a factor for all of its hours; not at all where the deviation is 0.
+
+    Of 200 draws, the sample's deviation is within 5 / sqrt(2 x 200) = 25 % of the configured one
+    but for one seed in two million. Prices are retail: their factor is on the part that is traded.
+    """
+    none = replace(
+        CONFIG,
+        batch_days=200,
+        price_variation=0.0,
+        temperature_variation=0.0,
+        demand_variation=0.0,
+    )
+    varied = replace(none, price_variation=0.5, temperature_variation=4.0, demand_variation=0.2)
+    plain, drawn = (
+        draw_state(config, simulator, np.random.default_rng(1)).day for config in (none, varied)
+    )
+    table, tariff = simulator.days("train"), simulator.options.tariff
+    assert torch.equal(plain.table_row, drawn.table_row)
+    assert torch.equal(plain.outdoor_temperature, table.outdoor_temperature[plain.table_row])
+    traded = table.day_ahead_price[plain.table_row]
+    assert torch.equal(plain.import_price, tariff.import_price(traded))
+
+    shift = drawn.outdoor_temperature - plain.outdoor_temperature
+    demand = (drawn.demand / plain.demand).flatten(1).log()
+    surcharge = tariff.import_price(torch.zeros(1))
+    ratio = (drawn.import_price - surcharge) / (plain.import_price - surcharge)
+    price = ratio.nanmedian(dim=1, keepdim=True).values.log()  # some traded prices are 0
+    for drawn_values, deviation in ((shift, 4.0), (demand, 0.2), (price, 0.5)):
+        each = drawn_values.mean(dim=1)
+        # Single precision, at temperatures of 20 and prices of some cents over 15.
+        assert (drawn_values - each[:, None]).abs().max() < 1e-4
+        assert each.std() == pytest.approx(deviation, rel=0.25)
 
 
 # --- Dual ascent ----------------------------------------------------------------------------------

@@ -269,11 +269,20 @@ def test_what_a_run_lacks_is_left_out(run, simulator):
     assert "perfect foresight" not in page.headings[0]
 
 
-@pytest.mark.parametrize(("variation", "told"), [(0.5, True), (0.0, False)])
-def test_varied_training_prices_are_told(run, simulator, variation, told):
-    (run / "config.json").write_text(json.dumps({**CONFIG, "price_variation": variation}))
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (("price_variation", "demand_variation"), "prices, demand of each day varied at random"),
+        ((), None),
+    ],
+)
+def test_varied_training_days_are_told(run, simulator, fields, told):
+    varied = {f"{what}_variation": 0.0 for what in ("price", "temperature", "demand")}
+    config = {**CONFIG, **varied, **dict.fromkeys(fields, 0.5)}
+    (run / "config.json").write_text(json.dumps(config))
     section = "".join(how_this_was_measured(read_run(run, simulator)))
-    assert ("prices of each day scaled at random" in section) == told
+    assert ("varied at random" in section) == bool(told)
+    assert (told or "") in section
 
 
 def test_power_flows_without_solution_are_shown(run, simulator):
