@@ -100,7 +100,7 @@ class TrainConfig:
     num_agents: int = 1000
     seed: int = 0
     device: str = "cpu"
-    iterations: int = 200
+    iterations: int = 300
     seconds: float | None = None
     batch_days: int = 8
     price_variation: float = 0.75
