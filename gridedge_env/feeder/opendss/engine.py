@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -263,16 +264,23 @@ def _element(
     )
 
 
+# Arrays that nobody gave, such as a capacitor's matrix, are memory as OpenDSS found it: they may
+# hold anything, and what it prints of no number is no JSON.
+NO_NUMBER = re.compile(r"(?<=[\[,:])\s*[+-]?(?:nan|inf)\w*", re.IGNORECASE)
+
+
+def _parsed(text: str) -> Any:
+    return json.loads(NO_NUMBER.sub("NaN", text))
+
+
 def _objects(circuit: Any, kind: str) -> list[dict[str, Any]]:
     """The properties of all objects of a class; an ampacity that nobody gave is None."""
     from dss.enums import DSSJSONFlags
 
     circuit.SetActiveClass(kind)
-    objects = json.loads(circuit.ActiveClass.ToJSON(DSSJSONFlags.Full))
+    objects = _parsed(circuit.ActiveClass.ToJSON(DSSJSONFlags.Full))
     if kind in ("Line", "LineCode"):
-        for properties, given in zip(
-            objects, json.loads(circuit.ActiveClass.ToJSON(0)), strict=True
-        ):
+        for properties, given in zip(objects, _parsed(circuit.ActiveClass.ToJSON(0)), strict=True):
             if "NormAmps" not in given:
                 properties["NormAmps"] = None
     return list(objects)

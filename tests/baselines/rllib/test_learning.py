@@ -152,7 +152,8 @@ def test_stock_ippo_through_pettingzoo(ray_running, tmp_path, policies):
     assert actions.shape == (2, 6, 1)
     assert actions.abs().max() <= 1.0
     # Two agents of a kind, other observations: other actions, whether they share weights or not.
-    assert len(set(actions[0, :, 0].tolist())) == 6
+    within = [action for action in actions.flatten().tolist() if abs(action) < 1.0]
+    assert len(set(within)) == len(within) >= 4
 
 
 def test_a_worker_that_dies_is_reported(ray_running, tmp_path):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 
 from gridedge_env.feeder import Feeder
+from gridedge_env.feeder.opendss.engine import _parsed
 
 Check = Callable[..., Feeder]
 
@@ -51,6 +53,16 @@ CAPACITORS = {
     # OpenDSS takes each of its steps for the first.
     "unequal": ("bus1=b numsteps=3 kvar=(90 60 9) kv=12.47 states=(1 0 1)", 180.0, "wye", 0),
 }
+
+
+def test_memory_that_nobody_set_is_no_number() -> None:
+    """As OpenDSS prints a matrix of a capacitor that has none; names stay names."""
+    text = '[{"Name":"nan","CMatrix":[[1.5E+000, Nan],[+Inf,-nan]],"kV":7.2,"Like":"inf"}]'
+    (found,) = _parsed(text)
+    assert (found["Name"], found["kV"], found["Like"]) == ("nan", 7.2, "inf")
+    (first, *others), rest = found["CMatrix"]
+    assert first == 1.5
+    assert all(math.isnan(value) for value in (*others, *rest))
 
 
 @pytest.mark.parametrize("kind", CAPACITORS)
