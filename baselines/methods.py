@@ -92,6 +92,10 @@ class Budget:
         assert self.environment_steps is not None
         return environment_steps / self.environment_steps
 
+    def iterations(self, batch_days: int) -> int:
+        """How many, of so many days each, use up its environment steps; 1 if it has none."""
+        return max(1, math.ceil((self.environment_steps or 0) / (batch_days * STEPS_PER_DAY)))
+
 
 # Told seconds and environment steps so far and the policies as they are, which it plays at once.
 Observe = Callable[[float, int, Policy], None]
@@ -218,7 +222,6 @@ def learn(
     iterate: Iteration, config: TrainConfig, case: Case, budget: Budget, observe: Observe
 ) -> Policy:
     """A method on GradMAP's learner, from its iteration and settings."""
-    days = (budget.environment_steps or 0) / STEPS_PER_DAY
     config = replace(
         config,
         feeder=case.feeder,
@@ -226,7 +229,7 @@ def learn(
         seed=case.seed,
         device=case.device,
         seconds=budget.seconds,
-        iterations=max(1, math.ceil(days / config.batch_days)),
+        iterations=budget.iterations(config.batch_days),
     )
     simulator = case.make_simulator()
     learner = make_learner(config, simulator)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from baselines.methods import Budget, Case, Observe
 from baselines.rllib.config import RLConfig
 from baselines.rllib.session import ray_session
 from baselines.rllib.training import training
-from gradmap_trainer.config import STEPS_PER_DAY
 from gridedge_env.reference import Policy
 
 
@@ -27,14 +25,13 @@ def learn(config: RLConfig, case: Case, budget: Budget, observe: Observe) -> Pol
     """A method from settings for RLlib; their case and budget count for nothing."""
     if case.device != "cpu":
         raise ValueError(f"device: got {case.device!r}, expected 'cpu' for RLlib's methods")
-    days = (budget.environment_steps or 0) / STEPS_PER_DAY
     config = replace(
         config,
         feeder=case.feeder,
         num_agents=case.num_agents,
         seed=case.seed,
         seconds=budget.seconds,
-        iterations=max(1, math.ceil(days / config.batch_days)),
+        iterations=budget.iterations(config.batch_days),
     )
     simulator = case.make_simulator()
     with ray_session(), training(config, case, simulator) as learner:
