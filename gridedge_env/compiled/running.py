@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -27,18 +28,13 @@ def kernel(function: Callable[..., Any]) -> Any:
     """
     import numba
 
+    from gridedge_env.compiled.cache import KernelCache
     from gridedge_env.compiled.vectors import FAST_MATH
 
-    def compiled(on_disk: bool) -> Any:
-        decorate = numba.njit(
-            cache=on_disk, nogil=True, error_model="numpy", fastmath=set(FAST_MATH)
-        )
-        return decorate(function)
-
-    try:
-        return compiled(on_disk=True)
-    except RuntimeError:  # no place for the cache
-        return compiled(on_disk=False)
+    compiled: Any = numba.njit(nogil=True, error_model="numpy", fastmath=set(FAST_MATH))(function)
+    with suppress(RuntimeError):  # no place for the cache
+        compiled._cache = KernelCache(function)
+    return compiled
 
 
 def run_blocks(compiled: Callable[..., Any], blocks: int, *arguments: Any) -> None:

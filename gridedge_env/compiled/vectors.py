@@ -7,7 +7,7 @@ functions below work on all lanes at once; a plain number counts as the same num
 Plain inner loops over so few elements run two to three times slower: short ones are unrolled to
 scalar code before LLVM could make vectors of them, and sums never stay in registers.
 
-Numba's cache on disk watches the file of a kernel only: after a change here, `make clean`.
+A change here has all kernels compiled anew, on disk, too: see `cache`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
+
+from gridedge_env.compiled.pointers import Pointer
 
 # NaN and infinity keep their meaning; sums may be reordered, products and sums fused.
 FAST_MATH = frozenset({"contract", "nsz", "arcp", "reassoc"})
@@ -135,14 +137,18 @@ def _lower_or(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 
 def _address(context: Any, builder: Any, sig: Any, args: Any, vector: Vector) -> Any:
-    """Of the vector at an offset in a flat, contiguous array."""
+    """Of the vector at an offset in a flat, contiguous array, or from a pointer on."""
     array, offset = sig.args[0], context.cast(builder, args[1], sig.args[1], types.intp)
-    data = context.make_array(array)(context, builder, args[0]).data
+    data = args[0]
+    if not isinstance(array, Pointer):
+        data = context.make_array(array)(context, builder, data).data
     pointer = builder.gep(data, [offset])
     return builder.bitcast(pointer, context.get_value_type(vector).as_pointer())
 
 
 def _flat(array: Any) -> bool:
+    if isinstance(array, Pointer):
+        return True
     return isinstance(array, types.Array) and array.ndim == 1 and array.layout == "C"
 
 
@@ -158,6 +164,44 @@ def load(typing: Any, array: Any, offset: Any, lanes: Any) -> Any:
         return builder.load(pointer, align=array.dtype.bitwidth // 8)
 
     return vector(array, types.intp, lanes), lower
+
+
+@intrinsic(prefer_literal=True)
+def zeros(typing: Any, array: Any, width: Any) -> Any:
+    """A vector of zeros as wide as `width` bytes, a constant, of numbers like those of an array."""
+    if not _flat(array) or not isinstance(width, types.IntegerLiteral):
+        return None
+    vector = Vector(array.dtype, 8 * width.literal_value // array.dtype.bitwidth)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return ir.Constant(context.get_value_type(vector), None)
+
+    return vector(array, width), lower
+
+
+@intrinsic
+def load_like(typing: Any, array: Any, offset: Any, vector: Any) -> Any:
+    """As `load`, with as many lanes as a vector at hand: for helpers that serve several widths."""
+    if not _flat(array) or not isinstance(vector, Vector) or array.dtype != vector.element:
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer = _address(context, builder, sig, args, vector)
+        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+
+    return vector(array, types.intp, vector), lower
+
+
+@intrinsic
+def lanes_of(typing: Any, vector: Any) -> Any:
+    """Number of lanes of a vector, a constant to the compiler."""
+    if not isinstance(vector, Vector):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, vector.lanes)
+
+    return types.intp(vector), lower
 
 
 @intrinsic

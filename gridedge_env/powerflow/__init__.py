@@ -3,8 +3,9 @@
 from gridedge_env.powerflow.failures import Failure, PowerFlowFailure
 from gridedge_env.powerflow.fixed_point import FixedPoint
 from gridedge_env.powerflow.iteration import Status
-from gridedge_env.powerflow.power_flow import PowerFlow, PowerFlowSolution, join_solutions
+from gridedge_env.powerflow.power_flow import PowerFlow
 from gridedge_env.powerflow.regulator_control import settle_taps
+from gridedge_env.powerflow.solution import PowerFlowSolution, join_solutions
 
 __all__ = [
     "Failure",

@@ -65,14 +65,15 @@ def solve_adjoint(
     cotangent: Tensor,
     converged: Tensor,
     settings: FixedPoint,
-) -> Tensor:
+) -> tuple[Tensor, Tensor | None]:
     """Cotangent l of the device currents for the cotangent g of the solution: (batch, 2 branches).
 
     A scenario that did not converge has no solution to differentiate. It keeps l = g: the gradient
     at fixed voltages, which is finite and points towards less of the power that is too much.
 
-    Where a solution converged but its adjoint not even to `GRADIENT_ACCURACY`, one RuntimeWarning
-    names the scenarios (not on a GPU that must not wait for the host, where nobody looks).
+    Returns:
+        l, and (batch,) bool: where the solution converged but its adjoint not even to
+        `GRADIENT_ACCURACY`. None: nowhere, or on a GPU that must not wait for the host.
     """
     size = cotangent.abs().amax(dim=-1).clamp(min=torch.finfo(cotangent.dtype).tiny)
     found = settle(
@@ -83,18 +84,21 @@ def solve_adjoint(
         settings.check_convergence,
     )
     if settings.check_convergence and bool(found.status.any()):
-        inexact = found.residual > max(GRADIENT_ACCURACY, settings.tolerance) * size
-        if bool(inexact.any()):
-            warnings.warn(_inexact(inexact), RuntimeWarning, stacklevel=2)
-    return found.value
+        return found.value, found.residual > max(GRADIENT_ACCURACY, settings.tolerance) * size
+    return found.value, None
 
 
-def _inexact(inexact: Tensor) -> str:
+def warn_of(inexact: Tensor) -> None:
+    """One RuntimeWarning that names the scenarios whose gradients are not exact, if any are."""
     scenarios = inexact.nonzero()[:, 0].tolist()
+    if not scenarios:
+        return
     listed = ", ".join(map(str, scenarios[:10])) + (", ..." if len(scenarios) > 10 else "")
-    return (
+    warnings.warn(
         f"gradients of {len(scenarios)} of {len(inexact)} scenarios are not exact, although their "
-        f"power flow converged: the adjoint did not settle in scenarios {listed}"
+        f"power flow converged: the adjoint did not settle in scenarios {listed}",
+        RuntimeWarning,
+        stacklevel=2,
     )
 
 
@@ -121,6 +125,8 @@ class ImplicitDeviceCurrent(torch.autograd.Function):
         """Cotangent of i -> cotangents of S and of the shift."""
         power, voltage, converged = ctx.saved_tensors
         jacobian = CurrentJacobian.at(ctx.operator.space.load_model, power, voltage)
-        adjoint = solve_adjoint(ctx.operator, jacobian, cotangent, converged, ctx.settings)
+        adjoint, inexact = solve_adjoint(ctx.operator, jacobian, cotangent, converged, ctx.settings)
+        if inexact is not None:
+            warn_of(inexact)
         of_shift = jacobian.voltage_cotangent(adjoint) if ctx.shifted else None
         return jacobian.power_cotangent(adjoint), of_shift, None, None, None

@@ -5,7 +5,7 @@ and the branch currents then follow from the m currents that the devices inject:
 
     u = u0 + Z i      V = v0 + K i      I = b0 + M i
 
-There are two ways to hold Z, K and M, with the same results:
+There are two ways to hold Z, K and M, with the same results, and a third for sweeps alone:
 
 - dense: as matrices, computed once, in double precision, from a sparse factor of the nodal
   admittance. IEEE 123 has 278 nodes but 95 loaded branches, so that a power flow is a fixed point
@@ -13,6 +13,8 @@ There are two ways to hold Z, K and M, with the same results:
   ill-conditioned entries (the 1e-6 ohm switches, the floating delta of IEEE 123).
 - sparse: as the factor itself, between sparse matrices, for feeders whose dense matrices would be
   large. Always in double precision, on the CPU.
+- compiled: besides one of these, the kernels of `compiled_network`, which do the sweeps on a CPU
+  and find node voltages on the way.
 """
 
 from __future__ import annotations
@@ -27,11 +29,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from gridedge_env.compiled.running import numba_is_there
 from gridedge_env.feeder import Feeder, Network
 from gridedge_env.feeder.admittance import at_rest, reached
+from gridedge_env.powerflow.compiled_network import CompiledNetwork
 from gridedge_env.powerflow.factor import Factor
 from gridedge_env.powerflow.injections import DeviceBranch, branch_incidence
 from gridedge_env.powerflow.linear_maps import (
+    Across,
     DenseMap,
     DirectResponse,
     FactoredResponse,
@@ -56,6 +61,12 @@ CHUNK = 64
 # Above this many entries dense maps cost more memory and time than substitutions do.
 LARGEST_DENSE = 4_000_000
 
+# Ways to solve a power flow.
+BACKENDS = ("dense", "factored", "compiled")
+
+# Of the largest admittance: what two halves of a symmetric matrix may differ by.
+SKEW = 1e-13
+
 
 @dataclass(frozen=True)
 class DeviceSpace:
@@ -68,11 +79,12 @@ class DeviceSpace:
         branch_current: I, A into the from terminal of every branch phase.
         source_voltage: V at the nodes of the source.
         source_current: A that the source feeds into them.
-        positive_sequence: positive-sequence voltage of every three-phase bus, pu.
-        negative_sequence: negative-sequence voltage of every three-phase bus, pu.
         tap_state: voltage and current of every tapped coil, see `taps`.
         control_voltage: what every regulator's control sees, V on its secondary side.
+        compiled: kernels that find u and V where taps are as in the feeder; None: there are none.
         taps: the answer to moved taps.
+        three_phase_nodes: (three-phase buses, 3) nodes of phases 1, 2, 3.
+        across: u as a map of V.
         no_load: (2 branches,) u without any device current.
         load_model: the voltage dependence of the branches.
         injection: (branches,) index of the injection that each branch is a phase of.
@@ -87,11 +99,12 @@ class DeviceSpace:
     branch_current: LinearMap
     source_voltage: LinearMap
     source_current: LinearMap
-    positive_sequence: LinearMap
-    negative_sequence: LinearMap
     tap_state: LinearMap
     control_voltage: LinearMap
+    compiled: CompiledNetwork | None
     taps: TapSpace
+    three_phase_nodes: Tensor
+    across: Across
     no_load: Tensor
     load_model: LoadModel
     injection: Tensor
@@ -143,6 +156,12 @@ class VoltageOperator:
         change = None if self.tap_change is None else self.tap_change[index]
         return VoltageOperator(self.space, change)
 
+    @staticmethod
+    def join(operators: Sequence[VoltageOperator]) -> VoltageOperator:
+        """Of the scenarios of all of them, one feeder's and alike in whether taps move."""
+        changes = [o.tap_change for o in operators if o.tap_change is not None]
+        return VoltageOperator(operators[0].space, torch.cat(changes) if changes else None)
+
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
     """(batch, n, n) complex times (batch, 2 n), real parts first."""
@@ -166,7 +185,7 @@ def reduce_network(
     injection_names: Sequence[str],
     device: torch.device,
     dtype: torch.dtype,
-    dense: bool | None = None,
+    backend: str | None = None,
 ) -> DeviceSpace:
     """Eliminate every node but those of the devices.
 
@@ -177,10 +196,11 @@ def reduce_network(
         injection_names: what they are called.
         device: where to compute.
         dtype: in what precision; sparse maps are in torch.float64 whatever it is.
-        dense: matrices, or the factor; None: matrices on a GPU or where they are small.
+        backend: one of `BACKENDS`; None: compiled where that can be, and otherwise matrices on a
+            GPU or where they are small, the factor elsewhere.
 
     Raises:
-        ValueError: the nodal admittance is singular.
+        ValueError: the nodal admittance is singular, or the backend cannot be had.
     """
     coils = tapped_coils(feeder, network)
     incidence = branch_incidence(branches, len(network.node_names))
@@ -189,9 +209,25 @@ def reduce_network(
     folded, nodal_admittance, factor = _hold(network, branches, incidence)
     no_load = factor.solve_exactly(network.source_current)
     of_modes = mode_response(factor, coils)
-    if dense is None:
-        entries = 2 * len(branches) * sum(row.matrix.shape[0] for row in rows.values())
-        dense = device.type != "cpu" or entries <= LARGEST_DENSE
+    entries = 2 * len(branches) * sum(row.matrix.shape[0] for row in rows.values())
+    small = device.type != "cpu" or entries <= LARGEST_DENSE
+    dense = small if backend in (None, "compiled") else backend == "dense"
+    load_model = LoadModel.of(
+        [branch.law for branch in branches],
+        folded if folded.any() else None,
+        device=device,
+        dtype=dtype if dense else torch.float64,
+    )
+    compiled = None
+    if _compiles(backend, device, nodal_admittance):
+        compiled = CompiledNetwork.of(
+            at_rest(nodal_admittance, network.source_nodes),
+            incidence,
+            network.voltage_base,
+            no_load,
+            load_model,
+            dtype,
+        )
     where: dict[str, Any] = {"device": device, "dtype": dtype if dense else torch.float64}
     response: Response
     maps: dict[str, LinearMap]
@@ -223,16 +259,43 @@ def reduce_network(
     return DeviceSpace(
         response=response,
         **maps,
+        compiled=compiled,
         taps=TapSpace.of(feeder, coils, of_modes, device),
+        three_phase_nodes=torch.tensor(network.three_phase_nodes, device=device),
+        across=Across.of(incidence, network.voltage_base, device, dtype),
         no_load=torch.tensor(as_real(rows["device_voltage"].matrix @ no_load), **where),
-        load_model=LoadModel.of(
-            [branch.law for branch in branches], folded if folded.any() else None, **where
-        ),
+        load_model=load_model,
         injection=torch.tensor([b.injection for b in branches], dtype=torch.long, device=device),
         share=torch.tensor([branch.share for branch in branches], **where),
         branch_names=tuple(injection_names[branch.injection] for branch in branches),
         energised=tuple(reached(nodal_admittance, network.source_nodes).tolist()),
     )
+
+
+def _compiles(
+    backend: str | None, device: torch.device, nodal_admittance: sparse.csc_array
+) -> bool:
+    """Whether kernels are wanted and can be had.
+
+    Raises:
+        ValueError: a backend that does not exist, or cannot be had here.
+    """
+    if backend not in (None, *BACKENDS):
+        raise ValueError(f"backend: got {backend!r}, expected one of {', '.join(BACKENDS)}")
+    if backend not in (None, "compiled"):
+        if backend == "factored" and device.type != "cpu":
+            raise ValueError(f"backend: 'factored' works on the CPU, got device {device}")
+        return False
+    skew = abs(nodal_admittance - nodal_admittance.T).max()
+    lacking = {
+        f"device {device}, expected the CPU": device.type != "cpu",
+        "no Numba: pip install numba": not numba_is_there(),
+        "a nodal admittance that is not symmetric": skew > SKEW * abs(nodal_admittance).max(),
+    }
+    problems = [problem for problem, there in lacking.items() if there]
+    if backend == "compiled" and problems:
+        raise ValueError(f"backend: 'compiled' cannot be had with {'; '.join(problems)}")
+    return not problems
 
 
 def _hold(
@@ -277,8 +340,6 @@ def _quantities(
 ) -> dict[str, _Rows]:
     per_unit = sparse.diags_array(1.0 / network.voltage_base).tocsr()
     source = network.source_nodes
-    first, second, third = (per_unit[nodes] for nodes in network.three_phase_nodes.T)
-    turn = np.exp(2j * np.pi / 3.0)
     at_source = sparse.eye_array(len(network.node_names)).tocsr()[source]
     control, control_through = control_rows(feeder, network, coils)
     matrices = {
@@ -287,8 +348,6 @@ def _quantities(
         "branch_current": network.branch_current,
         "source_voltage": at_source,
         "source_current": -network.source_admittance @ at_source,
-        "positive_sequence": (first + turn * second + turn**2 * third) / 3.0,
-        "negative_sequence": (first + turn**2 * second + turn * third) / 3.0,
         "tap_state": coils.states,
         "control_voltage": control,
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gridedge_env.powerflow.device_space import VoltageOperator
+from gridedge_env.powerflow.device_space import DeviceSpace, VoltageOperator
 from gridedge_env.powerflow.iteration import Status, settle
 from gridedge_env.powerflow.load_models import (
     DEVICE_MINIMUM_VOLTAGE,
@@ -40,7 +40,7 @@ class FixedPoint:
     def default(dtype: torch.dtype, device: torch.device) -> FixedPoint:
         """Down to a few units of rounding at 1 pu; IEEE 123 gains about a digit per iteration."""
         double = dtype == torch.float64
-        if device.type == "cuda":
+        if device.type != "cpu":
             return FixedPoint(1e-11 if double else 2e-6, 24 if double else 12, False)
         return FixedPoint(1e-11 if double else 5e-7, 100, True)
 
@@ -113,17 +113,24 @@ def solve_device_voltage(
         settings.maximum_iterations,
         settings.check_convergence,
     )
-    voltage, status = found.value, found.status
+    voltage, status = judged(operator.space, power, found.value, found.status, settings)
+    return DeviceVoltage(voltage, found.residual, found.iterations, status)
+
+
+def judged(
+    space: DeviceSpace, power: Tensor, voltage: Tensor, status: Tensor, settings: FixedPoint
+) -> tuple[Tensor, Tensor]:
+    """Finite voltages, and the status of what has settled where no operating point is."""
     bounded = voltage.abs().amax(dim=-1) < VOLTAGE_BOUND
     re, im = voltage.chunk(2, dim=-1)
     low = re * re + im * im < DEVICE_MINIMUM_VOLTAGE**2
     if not settings.check_convergence or bool(low.any()) or not bool(bounded.all()):
-        collapsed = _collapsed(operator.space.load_model, low, power, voltage)
+        collapsed = _collapsed(space.load_model, low, power, voltage)
         collapsed = collapsed & (status == Status.CONVERGED)
         status = torch.where(collapsed, int(Status.COLLAPSED), status)
         status = torch.where(bounded, status, int(Status.DIVERGED))
-        voltage = torch.where(voltage.isfinite(), voltage, operator.space.no_load)
-    return DeviceVoltage(voltage, found.residual, found.iterations, status)
+        voltage = torch.where(voltage.isfinite(), voltage, space.no_load)
+    return voltage, status
 
 
 def _collapsed(load_model: LoadModel, low: Tensor, power: Tensor, voltage: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -86,6 +87,49 @@ class SparseMap:
     def transpose(self, cotangent: Tensor, entries: int) -> Tensor:
         """See `LinearMap`; the response of sparse maps has no other entries."""
         return torch.sparse.mm(self.transposed, cotangent.mT).mT
+
+
+@dataclass(frozen=True)
+class Across:
+    """Device voltages read off the node voltages at both ends.
+
+    Attributes:
+        node: (2, 2 branches) entries of V; the second is any for a branch to ground.
+        weight: (2, 2 branches) their weights.
+        to_ground: whether all branches are.
+    """
+
+    node: Tensor
+    weight: Tensor
+    to_ground: bool
+
+    @staticmethod
+    def of(
+        incidence: sparse.csr_array,
+        voltage_base: NDArray[np.float64],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> Across:
+        """From `branch_incidence` and the bases of the nodes, V."""
+        node = np.zeros((2, incidence.shape[0]), dtype=np.int64)
+        weight = np.zeros((2, incidence.shape[0]))
+        scaled = sparse.csr_array(incidence @ sparse.diags_array(voltage_base))
+        for branch, (begin, end) in enumerate(pairwise(scaled.indptr)):
+            node[: end - begin, branch] = scaled.indices[begin:end]
+            weight[: end - begin, branch] = scaled.data[begin:end]
+        both = np.concatenate((node, node + len(voltage_base)), axis=1)
+        return Across(
+            torch.tensor(both, device=device),
+            torch.tensor(np.tile(weight, 2), device=device, dtype=dtype),
+            not weight[1].any(),
+        )
+
+    def __call__(self, node_voltage: Tensor) -> Tensor:
+        """(batch, 2 nodes) -> (batch, 2 branches), pu."""
+        first = node_voltage[:, self.node[0]] * self.weight[0]
+        if self.to_ground:
+            return first
+        return first + node_voltage[:, self.node[1]] * self.weight[1]
 
 
 class Response(Protocol):

@@ -3,155 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from gridedge_env.feeder import Feeder, build_network
 from gridedge_env.powerflow.adjoint import ImplicitDeviceCurrent
-from gridedge_env.powerflow.device_space import DeviceSpace, VoltageOperator, reduce_network
-from gridedge_env.powerflow.failures import Failure, PowerFlowFailure, find_failures
+from gridedge_env.powerflow.compiled_network import CompiledNetwork
+from gridedge_env.powerflow.compiled_solution import CompiledPowerFlow, solve_compiled
+from gridedge_env.powerflow.device_space import VoltageOperator, reduce_network
 from gridedge_env.powerflow.fixed_point import FixedPoint, solve_device_voltage, sweep
 from gridedge_env.powerflow.injections import device_branches, load_branches
-from gridedge_env.powerflow.iteration import Status
-from gridedge_env.powerflow.linear_maps import LinearMap
 from gridedge_env.powerflow.load_models import injected_current
-
-
-@dataclass(frozen=True)
-class PowerFlowSolution:
-    """A batch of solved power flows; every quantity is differentiable in the power drawn.
-
-    Attributes:
-        space: the feeder, seen from its devices.
-        device_current: (batch, 2 branches) currents that the device branches inject, real parts
-            first, kVA per pu.
-        response: (batch, response) the network's answer to them, of which all else is a map.
-        device_voltage: (batch, 2 branches) voltages across them, pu of their rating; a start for
-            the next, similar power flow. Carries no gradient.
-        residual: (batch,) largest change in the last iteration, pu.
-        iterations: (batch,) iterations needed.
-        status: (batch,) int8, how each iteration ended: a `Status`.
-    """
-
-    space: DeviceSpace
-    device_current: Tensor
-    response: Tensor
-    device_voltage: Tensor
-    residual: Tensor
-    iterations: Tensor
-    status: Tensor
-
-    @cached_property
-    def converged(self) -> Tensor:
-        """(batch,) bool: whether there is a solution."""
-        return self.status == Status.CONVERGED
-
-    def failures(self) -> list[Failure]:
-        """The scenarios without a solution, in order: why, and where."""
-        return find_failures(
-            self.status,
-            self.residual,
-            self.iterations,
-            self.device_voltage,
-            self.injection_voltage.detach(),
-            self.space.branch_names,
-        )
-
-    def raise_if_failed(self) -> None:
-        """Do nothing if every scenario has a solution.
-
-        Raises:
-            PowerFlowFailure: lists those that have none.
-        """
-        failures = self.failures()
-        if failures:
-            raise PowerFlowFailure(failures, len(self.status))
-
-    @cached_property
-    def voltage(self) -> Tensor:
-        """(batch, nodes) complex, per unit of each node's base voltage."""
-        return torch.complex(*self._quantity(self.space.node_voltage))
-
-    @cached_property
-    def voltage_magnitude(self) -> Tensor:
-        """(batch, nodes) pu."""
-        return _magnitude(*self._quantity(self.space.node_voltage))
-
-    @cached_property
-    def branch_current(self) -> Tensor:
-        """(batch, branch phases) complex A, into the from terminal."""
-        return torch.complex(*self._quantity(self.space.branch_current))
-
-    @cached_property
-    def branch_current_magnitude(self) -> Tensor:
-        """(batch, branch phases) A."""
-        return _magnitude(*self._quantity(self.space.branch_current))
-
-    @cached_property
-    def injection_voltage(self) -> Tensor:
-        """(batch, 2 branches) voltages across the device branches, real parts first, pu."""
-        return self.space.device_voltage(self.response).to(self.device_voltage.dtype)
-
-    @cached_property
-    def control_voltage(self) -> Tensor:
-        """(batch, regulators) V that each regulator's control sees, line drop compensated."""
-        return _magnitude(*self._quantity(self.space.control_voltage))
-
-    @cached_property
-    def unbalance(self) -> Tensor:
-        """(batch, three-phase buses) voltage unbalance factor |V2| / |V1| (IEC 61000-4-30)."""
-        negative = _magnitude(*self._quantity(self.space.negative_sequence))
-        return negative / _magnitude(*self._quantity(self.space.positive_sequence))
-
-    @cached_property
-    def losses(self) -> Tensor:
-        """(batch,) kW lost in the network: what the source feeds less what loads and devices draw.
-
-        Shunt elements count, such as a reactor to ground, which OpenDSS's own sum leaves out.
-        """
-        voltage = self.space.source_voltage(self.response)
-        fed = (voltage * self.space.source_current(self.response)).sum(dim=-1) / 1e3
-        across = self.space.device_voltage(self.response)
-        injected = self.space.load_model.unfold(self.device_current, across)
-        drawn = -(across * injected).sum(dim=-1)
-        return (fed - drawn).to(self.device_voltage.dtype)
-
-    def _quantity(self, linear: LinearMap) -> tuple[Tensor, Tensor]:
-        """Real and imaginary parts of a map of the response."""
-        re, im = linear(self.response).to(self.device_voltage.dtype).chunk(2, dim=-1)
-        return re, im
-
-
-def join_solutions(solutions: Sequence[PowerFlowSolution]) -> PowerFlowSolution:
-    """Solutions of the same power flow, one batch after the other."""
-    first, *_ = solutions
-    parts = {
-        f.name: torch.cat([getattr(solution, f.name) for solution in solutions])
-        for f in fields(PowerFlowSolution)
-        if f.name != "space"
-    }
-    return PowerFlowSolution(first.space, **parts)
-
-
-def check_matmul_precision(precision: str) -> None:
-    """Refuse TensorFloat-32 and bfloat16 products, which end 1e-3 pu away and still look converged.
-
-    Raises:
-        ValueError: `precision`, of `torch.get_float32_matmul_precision`, is not "highest".
-    """
-    if precision != "highest":
-        raise ValueError(
-            f"float32_matmul_precision: got {precision!r}, expected 'highest' in a power flow in "
-            "single precision: torch.set_float32_matmul_precision('highest')"
-        )
-
-
-def _magnitude(re: Tensor, im: Tensor) -> Tensor:
-    # The floor keeps the derivative of the root finite at exactly zero (an unloaded branch).
-    return (re * re + im * im).clamp(min=1e-20).sqrt()
+from gridedge_env.powerflow.solution import PowerFlowSolution
 
 
 class PowerFlow:
@@ -164,8 +28,9 @@ class PowerFlow:
         device: where to compute, such as "cpu" or "cuda".
         dtype: torch.float64 (differences from OpenDSS below 1e-8 pu) or torch.float32.
         settings: when to stop iterating; by default a few units of rounding.
-        dense: whether the network is held as dense matrices or as a sparse factor; by default
-            whichever is faster for its size (a GPU always uses matrices). The results are the same.
+        backend: how to solve, with the same results: "dense" matrices, the only way on a GPU; a
+            sparse "factored" matrix; or "compiled" sweeps, on a CPU with Numba. By default the
+            fastest that can be had.
 
     Attributes:
         injection_names: names of the columns of `power`.
@@ -186,7 +51,7 @@ class PowerFlow:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float64,
         settings: FixedPoint | None = None,
-        dense: bool | None = None,
+        backend: str | None = None,
     ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype: got {dtype}, expected torch.float32 or torch.float64")
@@ -204,7 +69,7 @@ class PowerFlow:
         self.settings = settings or FixedPoint.default(dtype, self.device)
         self.injection_names = [load.name for load in feeder.loads] + extra
         self.space = reduce_network(
-            feeder, network, branches, self.injection_names, self.device, dtype, dense
+            feeder, network, branches, self.injection_names, self.device, dtype, backend
         )
         nominal = [complex(load.kw, load.kvar) for load in feeder.loads] + [0j] * len(extra)
         self.nominal_power = torch.tensor(nominal, dtype=dtype.to_complex(), device=self.device)
@@ -282,8 +147,11 @@ class PowerFlow:
         """
         if self.dtype == torch.float32:
             check_matmul_precision(torch.get_float32_matmul_precision())
-        precision = self.space.no_load.dtype
         start = self.no_load(len(power)) if start is None else start
+        network = self.space.compiled
+        if network is not None and tap_position is None and self.settings.check_convergence:
+            return self._solve_compiled(network, power.to(self.dtype), start)
+        precision = self.space.no_load.dtype
         change = None if tap_position is None else self._tap_change(tap_position)
         frozen = VoltageOperator(self.space, None if change is None else change.detach())
         found = solve_device_voltage(
@@ -300,10 +168,30 @@ class PowerFlow:
             power.to(precision), shift, frozen, found, self.settings
         )
         return PowerFlowSolution(
-            self.space,
+            moving,
             current,
-            moving.response(current),
+            None,
             found.voltage.to(self.dtype),
+            found.residual,
+            found.iterations,
+            found.status,
+        )
+
+    def _solve_compiled(
+        self, network: CompiledNetwork, power: Tensor, start: Tensor
+    ) -> PowerFlowSolution:
+        drawn, begin = power.detach(), start.detach().to(self.dtype)
+        solved = solve_compiled(self.space, network, drawn, begin, self.settings)
+        found, current, nodes = solved
+        if power.requires_grad and torch.is_grad_enabled():
+            current, nodes = CompiledPowerFlow.apply(
+                power, self.space, network, solved, self.settings
+            )
+        return PowerFlowSolution(
+            VoltageOperator(self.space),
+            current,
+            nodes,
+            found.voltage,
             found.residual,
             found.iterations,
             found.status,
@@ -320,6 +208,9 @@ class PowerFlow:
         Returns:
             (batch, 2 branches) device voltages, pu.
         """
+        network = self.space.compiled
+        if network is not None and not (torch.is_grad_enabled() and power.requires_grad):
+            return network.sweep(power.to(self.dtype), start.to(self.dtype), sweeps)
         operator, precision = VoltageOperator(self.space), self.space.no_load.dtype
         power, start = power.to(precision), start.to(precision)
         for _ in range(sweeps):
@@ -352,3 +243,16 @@ class PowerFlow:
         share = self.space.share.to(self.dtype)
         drawn = power.to(self.dtype.to_complex())[:, self.space.injection] * share
         return torch.cat((drawn.real, drawn.imag), dim=-1)
+
+
+def check_matmul_precision(precision: str) -> None:
+    """Refuse TensorFloat-32 and bfloat16 products, which end 1e-3 pu away and still look converged.
+
+    Raises:
+        ValueError: `precision`, of `torch.get_float32_matmul_precision`, is not "highest".
+    """
+    if precision != "highest":
+        raise ValueError(
+            f"float32_matmul_precision: got {precision!r}, expected 'highest' in a power flow in "
+            "single precision: torch.set_float32_matmul_precision('highest')"
+        )

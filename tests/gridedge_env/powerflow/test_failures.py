@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gridedge_env.feeder import Feeder
 from gridedge_env.powerflow import FixedPoint, PowerFlow, PowerFlowSolution
-from gridedge_env.powerflow.device_space import VoltageOperator
+from gridedge_env.powerflow.device_space import BACKENDS, VoltageOperator
 from gridedge_env.powerflow.failures import Failure, PowerFlowFailure, find_failures
 from gridedge_env.powerflow.fixed_point import DeviceVoltage, solve_device_voltage
 from gridedge_env.powerflow.iteration import Status
@@ -87,10 +87,10 @@ def objective(solution: PowerFlowSolution) -> Tensor:
     return magnitude + solution.branch_current_magnitude.sum() + solution.unbalance.sum()
 
 
-@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("scale", [6.0, 10.0, 20.0, -10.0])
 def test_feeder_loads_have_an_operating_point_at_any_load(
-    ieee123: Feeder, scale: float, dense: bool
+    ieee123: Feeder, scale: float, backend: str
 ) -> None:
     """Below its band a load becomes an impedance, which any network can feed.
 
@@ -98,7 +98,7 @@ def test_feeder_loads_have_an_operating_point_at_any_load(
     found shows by how much it misses; and the derivatives agree with differences over 2 h,
     h = 1e-4 of the load, which are good to SAME / 2 h of a sum of 278 voltages: 1e-10 · 17 / 2e-4.
     """
-    flow = PowerFlow(ieee123, dense=dense)
+    flow = PowerFlow(ieee123, backend=backend)
     factor = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
     solution = flow.solve((factor * flow.nominal_power)[None])
     assert solution.converged.item()

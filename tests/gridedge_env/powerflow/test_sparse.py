@@ -14,7 +14,7 @@ QUANTITIES = ("voltage", "branch_current", "unbalance", "losses", "injection_vol
 
 @pytest.fixture(scope="module")
 def sparse(ieee123: Feeder) -> PowerFlow:
-    return PowerFlow(ieee123, dense=False)
+    return PowerFlow(ieee123, backend="factored")
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
@@ -55,7 +55,7 @@ def test_single_precision_is_only_rounded_at_the_end(
     ieee123: Feeder, power_flow: PowerFlow, powers: Tensor
 ) -> None:
     """Even the current through the switches: 6e-8 of about 500 A."""
-    single = PowerFlow(ieee123, dtype=torch.float32, dense=False)
+    single = PowerFlow(ieee123, dtype=torch.float32, backend="factored")
     solution, exact = single.solve(powers.to(torch.complex64)), power_flow.solve(powers)
     assert solution.voltage.dtype == torch.complex64
     torch.testing.assert_close(

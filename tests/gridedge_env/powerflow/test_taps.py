@@ -23,9 +23,9 @@ def with_positions(feeder: Feeder, positions: list[int]) -> Feeder:
     return replace(feeder, regulators=tuple(regulators))
 
 
-@pytest.fixture(scope="module", params=["dense", "sparse"])
+@pytest.fixture(scope="module", params=["dense", "factored"])
 def flow(request: pytest.FixtureRequest, ieee123: Feeder) -> PowerFlow:
-    return PowerFlow(ieee123, dense=request.param == "dense")
+    return PowerFlow(ieee123, backend=request.param)
 
 
 @pytest.mark.parametrize("quantity", ["voltage", "branch_current", "losses", "unbalance"])

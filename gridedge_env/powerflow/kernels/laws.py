@@ -1,0 +1,95 @@
+# mypy: ignore-errors
+"""The load laws of `load_models` in kernels: currents, and their derivatives."""
+
+from __future__ import annotations
+
+from gridedge_env.compiled.inverses import inverse_root, reciprocal
+from gridedge_env.compiled.pointers import pointer
+from gridedge_env.compiled.running import kernel
+from gridedge_env.compiled.vectors import lanes_of, load_like, select, somewhere, store
+from gridedge_env.powerflow.kernels.blocks import get, put
+
+# Kinds of laws.
+POWER, CURRENT, IMPEDANCE, MIXED, EXPONENTIAL = range(5)
+# Numbers that describe one: parts of g_p with exponents 0, 1, 2 (0 to 2), those of g_q (3 to 5),
+# the edges of the band (6, 7), the voltage of nominal impedance (8), gradient and intercept of the
+# current below the band (9, 10), g above it (11), the folded admittance (12, 13), both exponents
+# (14, 15).
+LAW = 16
+
+SMALLEST_SQUARE = 1e-12
+
+
+@kernel
+def inject(like, net, j, re, im, s, i, spare):
+    """i_j <- current that device j injects at power s_j and voltage re + j im."""
+    p, q = get(like, s, j)
+    square, law = re * re + im * im, pointer(net.law, LAW * j)
+    kind = net.kind[j]
+    outside = (square < max(law[6] * law[6], SMALLEST_SQUARE)) | (square > law[7] * law[7])
+    if kind == IMPEDANCE:
+        pass
+    elif kind > CURRENT or somewhere(outside):
+        by_p, by_q, _, _ = _factors(like, law, kind, square, spare)
+        p, q = by_p * p, by_q * q
+    elif kind == POWER:
+        factor = reciprocal(square)
+        p, q = factor * p, factor * q
+    else:
+        factor = inverse_root(square)
+        p, q = factor * p, factor * q
+    i_re, i_im = 0.0 - p * re - q * im, q * re - p * im
+    a, b = law[12], law[13]
+    if a != 0.0 or b != 0.0:
+        i_re, i_im = i_re + (a * re - b * im), i_im + (a * im + b * re)
+    put(like, i, j, i_re, i_im)
+
+
+@kernel
+def differentiate(like, net, j, s, u, slope, factor, spare):
+    """slope <- (di/du)^T of device j between conjugates, factor <- g_p, g_q; see `load_models`."""
+    law = pointer(net.law, LAW * j)
+    re, im = get(like, u, j)
+    p, q = get(like, s, j)
+    by_p, by_q, p_slope, q_slope = _factors(like, law, net.kind[j], re * re + im * im, spare)
+    put(like, factor, j, by_p, by_q)
+    along_re = 2.0 * (p_slope * p * re + q_slope * q * im)
+    along_im = 2.0 * (p_slope * p * im - q_slope * q * re)
+    p, q = by_p * p, by_q * q
+    a, b = law[12], law[13]
+    put(like, slope, 2 * j, a - p - along_re * re, along_im * re - q - b)
+    put(like, slope, 2 * j + 1, q + along_re * im + b, a - p - along_im * im)
+
+
+@kernel
+def _factors(like, law, kind, square, spare):
+    """g_p, g_q, dg_p / d|u|², dg_q / d|u|² of a law; see `LoadModel`."""
+    square = select(square < SMALLEST_SQUARE, SMALLEST_SQUARE, square)
+    inverse = inverse_root(square)
+    by_square, root = reciprocal(square), square * inverse
+    if kind == EXPONENTIAL:
+        lanes = lanes_of(like)
+        store(spare, 0, root)
+        for w in range(lanes):
+            spare[lanes + w] = spare[w] ** (law[14] - 2.0)
+            spare[2 * lanes + w] = spare[w] ** (law[15] - 2.0)
+        by_p, by_q = load_like(spare, lanes, like), load_like(spare, 2 * lanes, like)
+        p_slope = (0.5 * law[14] - 1.0) * by_p * by_square
+        q_slope = (0.5 * law[15] - 1.0) * by_q * by_square
+    else:
+        power, current = law[0] * by_square, law[1] * inverse
+        by_p = power + current + law[2]
+        p_slope = 0.0 - (power + 0.5 * current) * by_square
+        power, current = law[3] * by_square, law[4] * inverse
+        by_q = power + current + law[5]
+        q_slope = 0.0 - (power + 0.5 * current) * by_square
+    below, above = root < law[6], root > law[7]
+    if somewhere(below | above):
+        nominal = root <= law[8]
+        outside = select(nominal, 1.0, law[9] + law[10] * inverse)
+        bend = select(nominal, like, (-0.5 * law[10]) * inverse * by_square)
+        by_p = select(above, law[11], select(below, outside, by_p))
+        by_q = select(above, law[11], select(below, outside, by_q))
+        p_slope = select(above, like, select(below, bend, p_slope))
+        q_slope = select(above, like, select(below, bend, q_slope))
+    return by_p, by_q, p_slope, q_slope

@@ -1,0 +1,346 @@
+# mypy: ignore-errors
+"""Sweeps of the power flow and of its adjoint, over blocks of scenarios.
+
+A scenario that has settled, or is too slow to, stands still until its block is through, so that no
+result depends on the others of a batch.
+
+Tensors come as addresses, which are quicker to pass than arrays; 0 stands for none.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gridedge_env.compiled.pointers import pointer, pointer_at
+from gridedge_env.compiled.running import kernel
+from gridedge_env.compiled.vectors import lanes_of, load_like, magnitude, select, store, zeros
+from gridedge_env.powerflow.kernels.blocks import (
+    BOUND,
+    bound,
+    get,
+    greater,
+    into_lanes,
+    out_of_lanes,
+    put,
+)
+from gridedge_env.powerflow.kernels.laws import differentiate, inject
+from gridedge_env.powerflow.kernels.network import (
+    across_device,
+    add_of_nodes,
+    gathered,
+    network_of,
+    substitute,
+)
+
+# Bytes of a vector: 32 numbers in double precision, 64 in single; and for a few scenarios.
+WIDE = 256
+NARROW = 64
+
+# Vectors of a branch that each kernel works with.
+SOLVING, GOING_BACK = 6, 16
+
+# What is unusual about a scenario: it has not settled; a voltage is so low or high that someone
+# must judge it.
+UNSETTLED, EXTREME = 1, 2
+LOW_SQUARE = 0.25
+
+
+class Rule(NamedTuple):
+    """When to stop: see `compiled_network`."""
+
+    tolerance: float
+    sweeps: int
+    look: int
+    share: float
+
+
+@kernel
+def solve_wide(
+    index, ends, number, marks, rule, batch, power, begin,
+    voltage, current, nodes, residual, iterations, code, first, last,
+):  # fmt: skip
+    """Iterate u <- u0 + Z i(u, S) in blocks `first` to `last`, then find i and V.
+
+    Args:
+        index: with `ends`, `number` and `marks`: the network, see `CompiledNetwork`.
+        rule: a `Rule` as an array.
+        batch: how many scenarios there are.
+        power: S, (batch, 2 branches).
+        begin: first guess of u, likewise.
+        voltage: u is written here.
+        current: i is written here, (batch, 2 branches); 0: only `rule.sweeps` sweeps within
+            `BOUND`, and nothing below.
+        nodes: V is written here, (batch, 2 nodes).
+        residual: (batch,) last change.
+        iterations: (batch,) sweeps until it was small enough.
+        code: (batch,) UNSETTLED, EXTREME or both; 0 where all is well.
+        first: number of the first block.
+        last: the one after the last.
+    """
+    like, net = zeros(number, WIDE), network_of(index, ends, number, marks)
+    room = _room(like, net, number, SOLVING)
+    _solve(
+        like, net, room, index, number, rule_of(rule), batch, power, begin,
+        voltage, current, nodes, residual, iterations, code, first, last,
+    )  # fmt: skip
+
+
+@kernel
+def solve_narrow(
+    index, ends, number, marks, rule, batch, power, begin,
+    voltage, current, nodes, residual, iterations, code, first, last,
+):  # fmt: skip
+    """The same for a few scenarios."""
+    like, net = zeros(number, NARROW), network_of(index, ends, number, marks)
+    room = _room(like, net, number, SOLVING)
+    _solve(
+        like, net, room, index, number, rule_of(rule), batch, power, begin,
+        voltage, current, nodes, residual, iterations, code, first, last,
+    )  # fmt: skip
+
+
+@kernel
+def adjoint_wide(
+    index, ends, number, marks, rule, batch, power, voltage, of_current, of_nodes, fixed,
+    of_power, unsettled, first, last,
+):  # fmt: skip
+    """Iterate l <- g + Z^T D^T l in blocks `first` to `last`, then find the cotangent of S.
+
+    Args:
+        index: with `ends`, `number`, `marks`, `rule`, `batch`, `first`, `last`: see `solve_wide`.
+        power: S, (batch, 2 branches).
+        voltage: u, likewise.
+        of_current: cotangent of i, likewise, or 0.
+        of_nodes: cotangent of V, (batch, 2 nodes), or 0.
+        fixed: (batch,) other than 0 where l = g.
+        of_power: the cotangent of S is written here.
+        unsettled: (batch,) UNSETTLED is written where it has not settled.
+    """
+    like, net = zeros(number, WIDE), network_of(index, ends, number, marks)
+    room = _room(like, net, number, GOING_BACK)
+    _adjoint(
+        like, net, room, number, rule_of(rule), batch, power, voltage, of_current, of_nodes, fixed,
+        of_power, unsettled, first, last,
+    )  # fmt: skip
+
+
+@kernel
+def adjoint_narrow(
+    index, ends, number, marks, rule, batch, power, voltage, of_current, of_nodes, fixed,
+    of_power, unsettled, first, last,
+):  # fmt: skip
+    """The same for a few scenarios."""
+    like, net = zeros(number, NARROW), network_of(index, ends, number, marks)
+    room = _room(like, net, number, GOING_BACK)
+    _adjoint(
+        like, net, room, number, rule_of(rule), batch, power, voltage, of_current, of_nodes, fixed,
+        of_power, unsettled, first, last,
+    )  # fmt: skip
+
+
+@kernel
+def _solve(
+    like, net, room, index, number, rule, batch, power, begin,
+    voltage, current, nodes, residual, iterations, code, first, last,
+):  # fmt: skip
+    lanes, branches, work = lanes_of(like), net.branches, pointer(room, 0)
+    residuals, counts = pointer_at(residual, number), pointer_at(iterations, index)
+    codes, bounded = pointer_at(code, np.empty(0, np.uint8)), current == 0
+    change, moving, initial = work, pointer(work, lanes), pointer(work, 2 * lanes)
+    spare, x = pointer(work, 4 * lanes), pointer(work, 8 * lanes)
+    u = pointer(x, 2 * net.nodes * lanes)
+    s, i = pointer(u, 2 * branches * lanes), pointer(u, 4 * branches * lanes)
+    for block in range(first, last):
+        scenario = block * lanes
+        used = min(lanes, batch - scenario)
+        into_lanes(like, pointer_at(power, number), scenario, used, branches, s)
+        into_lanes(like, pointer_at(begin, number), scenario, used, branches, u)
+        for w in range(lanes):
+            moving[w] = 1.0
+        for j in range(branches):
+            re, im = get(like, u, j)
+            inject(like, net, j, re, im, s, i, spare)
+        for sweep in range(1, rule.sweeps + 1):
+            substitute(like, net, i, x)
+            still = load_like(moving, 0, like) < 0.5
+            most = like
+            for j in range(branches):
+                re, im = across_device(like, net, x, j)
+                re, im = re + net.no_load[2 * j], im + net.no_load[2 * j + 1]
+                if bounded:
+                    re, im = bound(re), bound(im)
+                re, im, most = _replace(like, u, j, re, im, still, most)
+                inject(like, net, j, re, im, s, i, spare)
+            store(change, 0, most)
+            under_way = False
+            for w in range(used):
+                if moving[w] > 0.5:
+                    now = change[w]
+                    counts[scenario + w], residuals[scenario + w] = sweep, now
+                    if sweep == 1:
+                        initial[w] = now
+                    if _goes_on(rule, sweep, now, initial[w], rule.tolerance):
+                        under_way = True
+                    else:
+                        moving[w] = 0.0
+            if not under_way:
+                break
+        for w in range(used):
+            settled = residuals[scenario + w] <= rule.tolerance
+            codes[scenario + w] = 0 if settled else UNSETTLED
+        out_of_lanes(like, u, scenario, used, branches, pointer_at(voltage, number))
+        if current == 0:
+            continue
+        _find_odd(like, branches, u, change, spare)
+        for w in range(used):
+            if change[w] > 0.5:
+                codes[scenario + w] |= EXTREME
+            if spare[w] != 0.0:
+                codes[scenario + w] |= UNSETTLED
+        out_of_lanes(like, i, scenario, used, branches, pointer_at(current, number))
+        substitute(like, net, i, x)
+        for k in range(net.nodes - 1, net.kept - 1, -1):
+            re, im = gathered(like, net, x, net.kept + net.nodes + k, like, like)
+            put(like, x, net.node[k], re, im)
+        for k in range(2 * net.nodes):
+            store(x, k * lanes, load_like(x, k * lanes, like) + net.rest[k])
+        out_of_lanes(like, x, scenario, used, net.nodes, pointer_at(nodes, number))
+    room[0] = 0.0  # keeps it until here
+
+
+@kernel
+def _adjoint(
+    like, net, room, number, rule, batch, power, voltage, of_current, of_nodes,
+    fixed, of_power, unsettled, first, last,
+):  # fmt: skip
+    """With vectors conjugated: transposed, in real numbers, Z is its conjugate."""
+    lanes, branches, work = lanes_of(like), net.branches, pointer(room, 0)
+    flags = pointer_at(fixed, np.empty(0, np.uint8))
+    left = pointer_at(unsettled, np.empty(0, np.uint8))
+    change, moving, initial = work, pointer(work, lanes), pointer(work, 2 * lanes)
+    allowed, spare, x = pointer(work, 3 * lanes), pointer(work, 4 * lanes), pointer(work, 8 * lanes)
+    aside, vector = pointer(x, 2 * net.nodes * lanes), 2 * branches * lanes
+    u = pointer(aside, 2 * net.weaks * lanes)
+    s, g, c = pointer(u, vector), pointer(u, 2 * vector), pointer(u, 3 * vector)
+    i, factor, slope = pointer(u, 4 * vector), pointer(u, 5 * vector), pointer(u, 6 * vector)
+    for block in range(first, last):
+        scenario = block * lanes
+        used = min(lanes, batch - scenario)
+        into_lanes(like, pointer_at(power, number), scenario, used, branches, s)
+        into_lanes(like, pointer_at(voltage, number), scenario, used, branches, u)
+        if of_current != 0:
+            into_lanes(like, pointer_at(of_current, number), scenario, used, branches, g)
+        else:
+            for k in range(2 * branches):
+                store(g, k * lanes, like)
+        if of_nodes != 0:
+            into_lanes(like, pointer_at(of_nodes, number), scenario, used, net.nodes, x)
+            add_of_nodes(like, net, x, aside, g)
+        size = like
+        for j in range(branches):
+            re, im = get(like, g, j)
+            put(like, g, j, re, 0.0 - im)
+            put(like, c, j, re, 0.0 - im)
+            size = greater(size, greater(magnitude(re), magnitude(im)))
+            differentiate(like, net, j, s, u, slope, factor, spare)
+        store(allowed, 0, size * rule.tolerance)
+        for w in range(lanes):
+            solved = w < used and flags[scenario + min(w, used - 1)] == 0
+            moving[w] = 1.0 if solved and allowed[w] != 0.0 else 0.0
+            change[w] = 0.0
+        for j in range(branches):
+            re, im = get(like, g, j)
+            _feed_back(like, slope, j, re, im, i)
+        for sweep in range(1, rule.sweeps + 1):
+            substitute(like, net, i, x)
+            still = load_like(moving, 0, like) < 0.5
+            most = like
+            for j in range(branches):
+                re, im = across_device(like, net, x, j)
+                g_re, g_im = get(like, g, j)
+                re, im, most = _replace(like, c, j, g_re + re, g_im + im, still, most)
+                _feed_back(like, slope, j, re, im, i)
+            store(change, 0, most)
+            under_way = False
+            for w in range(used):
+                if moving[w] > 0.5:
+                    now = change[w]
+                    if sweep == 1:
+                        initial[w] = now
+                    left[scenario + w] = UNSETTLED if now > allowed[w] else 0
+                    if _goes_on(rule, sweep, now, initial[w], allowed[w]):
+                        under_way = True
+                    else:
+                        moving[w] = 0.0
+            if not under_way:
+                break
+        blur = like
+        for j in range(branches):
+            c_re, c_im = get(like, c, j)
+            re, im = get(like, u, j)
+            by_p, by_q = get(like, factor, j)
+            by_p, by_q = by_p * (im * c_im - re * c_re), by_q * (0.0 - re * c_im - im * c_re)
+            blur = blur + 0.0 * by_p + 0.0 * by_q
+            put(like, i, j, by_p, by_q)
+        store(change, 0, blur)
+        for w in range(used):
+            if change[w] != 0.0:
+                left[scenario + w] = UNSETTLED
+        out_of_lanes(like, i, scenario, used, branches, pointer_at(of_power, number))
+    room[0] = 0.0  # keeps it until here
+
+
+@kernel
+def rule_of(rule):
+    """From an array."""
+    return Rule(rule[0], int(rule[1]), int(rule[2]), rule[3])
+
+
+@kernel
+def _goes_on(rule, sweep, change, initial, allowed):
+    """Whether a scenario needs more sweeps, and they are likely to be few."""
+    slow = sweep == rule.look and change > initial * (allowed / initial) ** rule.share
+    return change > allowed and not slow
+
+
+@kernel
+def _replace(like, x, j, re, im, still, most):
+    """Set x_j but where lanes stand still. Returns it, and the greater of its change and `most`."""
+    was_re, was_im = get(like, x, j)
+    most = greater(greater(most, magnitude(re - was_re)), magnitude(im - was_im))
+    re, im = select(still, was_re, re), select(still, was_im, im)
+    put(like, x, j, re, im)
+    return re, im, most
+
+
+@kernel
+def _feed_back(like, slope, j, re, im, i):
+    """i_j <- D^T (re + j im), conjugated."""
+    a, b = get(like, slope, 2 * j)
+    c, d = get(like, slope, 2 * j + 1)
+    put(like, i, j, a * re + b * im, c * re + d * im)
+
+
+@kernel
+def _find_odd(like, branches, u, odd, blur):
+    """odd <- 1 where a voltage is low or high, blur <- not 0 where one is not a finite number."""
+    far, sum_of_nothing = like, like
+    for j in range(branches):
+        re, im = get(like, u, j)
+        strange = re * re + im * im < LOW_SQUARE
+        strange = strange | (magnitude(re) >= BOUND) | (magnitude(im) >= BOUND)
+        far = select(strange, 1.0, far)
+        sum_of_nothing = sum_of_nothing + 0.0 * re + 0.0 * im
+    store(odd, 0, far)
+    store(blur, 0, sum_of_nothing)
+
+
+@kernel
+def _room(like, net, number, per_branch):
+    """Work array for so many vectors a branch, and all else, on a boundary of 64 bytes."""
+    vectors = per_branch * net.branches + 2 * (net.nodes + net.weaks) + 8
+    raw = np.empty(vectors * lanes_of(like) + 64 // number.itemsize, number.dtype)
+    skip = (-raw.ctypes.data % 64) // number.itemsize
+    return raw[skip : skip + vectors * lanes_of(like)]

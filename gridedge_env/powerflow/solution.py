@@ -1,0 +1,166 @@
+"""`PowerFlowSolution`: a batch of solved power flows, and all that follows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gridedge_env.powerflow.device_space import DeviceSpace, VoltageOperator
+from gridedge_env.powerflow.failures import Failure, PowerFlowFailure, find_failures
+from gridedge_env.powerflow.iteration import Status
+from gridedge_env.powerflow.linear_maps import LinearMap
+
+
+@dataclass(frozen=True)
+class PowerFlowSolution:
+    """A batch of solved power flows; every quantity is differentiable in the power drawn.
+
+    Attributes:
+        operator: the feeder, seen from its devices, at the taps of each scenario.
+        device_current: (batch, 2 branches) currents that the device branches inject, real parts
+            first, kVA per pu.
+        solved_voltage: (batch, 2 nodes) node voltages, pu, where the solver found them on its way;
+            None: they are a map of the device currents like all else.
+        device_voltage: (batch, 2 branches) voltages across them, pu of their rating; a start for
+            the next, similar power flow. Carries no gradient.
+        residual: (batch,) largest change in the last iteration, pu.
+        iterations: (batch,) iterations needed.
+        status: (batch,) int8, how each iteration ended: a `Status`.
+    """
+
+    operator: VoltageOperator
+    device_current: Tensor
+    solved_voltage: Tensor | None
+    device_voltage: Tensor
+    residual: Tensor
+    iterations: Tensor
+    status: Tensor
+
+    @property
+    def space(self) -> DeviceSpace:
+        """The feeder, seen from its devices."""
+        return self.operator.space
+
+    @cached_property
+    def response(self) -> Tensor:
+        """(batch, response) the network's answer to the device currents."""
+        return self.operator.response(self.device_current.to(self.space.no_load.dtype))
+
+    @cached_property
+    def converged(self) -> Tensor:
+        """(batch,) bool: whether there is a solution."""
+        return self.status == Status.CONVERGED
+
+    def failures(self) -> list[Failure]:
+        """The scenarios without a solution, in order: why, and where."""
+        return find_failures(
+            self.status,
+            self.residual,
+            self.iterations,
+            self.device_voltage,
+            self.injection_voltage.detach(),
+            self.space.branch_names,
+        )
+
+    def raise_if_failed(self) -> None:
+        """Do nothing if every scenario has a solution.
+
+        Raises:
+            PowerFlowFailure: lists those that have none.
+        """
+        failures = self.failures()
+        if failures:
+            raise PowerFlowFailure(failures, len(self.status))
+
+    @cached_property
+    def voltage(self) -> Tensor:
+        """(batch, nodes) complex, per unit of each node's base voltage."""
+        return torch.complex(*self._node_voltage.chunk(2, dim=-1))
+
+    @cached_property
+    def voltage_magnitude(self) -> Tensor:
+        """(batch, nodes) pu."""
+        return _magnitude(*self._node_voltage.chunk(2, dim=-1))
+
+    @cached_property
+    def branch_current(self) -> Tensor:
+        """(batch, branch phases) complex A, into the from terminal."""
+        return torch.complex(*self._quantity(self.space.branch_current))
+
+    @cached_property
+    def branch_current_magnitude(self) -> Tensor:
+        """(batch, branch phases) A."""
+        return _magnitude(*self._quantity(self.space.branch_current))
+
+    @cached_property
+    def injection_voltage(self) -> Tensor:
+        """(batch, 2 branches) voltages across the device branches, real parts first, pu."""
+        if self.solved_voltage is not None:
+            return self.space.across(self.solved_voltage)
+        return self.space.device_voltage(self.response).to(self.device_voltage.dtype)
+
+    @cached_property
+    def control_voltage(self) -> Tensor:
+        """(batch, regulators) V that each regulator's control sees, line drop compensated."""
+        return _magnitude(*self._quantity(self.space.control_voltage))
+
+    @cached_property
+    def unbalance(self) -> Tensor:
+        """(batch, three-phase buses) voltage unbalance factor |V2| / |V1| (IEC 61000-4-30)."""
+        phases = self._node_voltage.unflatten(-1, (2, -1))[..., self.space.three_phase_nodes]
+        first, second, third = phases.unbind(dim=-1)
+        # 3 V1 and 3 V2 are V_a - (V_b + V_c) / 2 ± j √3 / 2 (V_b - V_c).
+        along = first - 0.5 * (second + third)
+        across = 0.5 * math.sqrt(3.0) * (second - third)
+        (re, im), (turned, less) = along.unbind(dim=1), across.unbind(dim=1)
+        negative = _magnitude(re + less, im - turned)
+        return negative / _magnitude(re - less, im + turned)
+
+    @cached_property
+    def losses(self) -> Tensor:
+        """(batch,) kW lost in the network: what the source feeds less what loads and devices draw.
+
+        Shunt elements count, such as a reactor to ground, which OpenDSS's own sum leaves out.
+        """
+        voltage = self.space.source_voltage(self.response)
+        fed = (voltage * self.space.source_current(self.response)).sum(dim=-1) / 1e3
+        across = self.space.device_voltage(self.response)
+        injected = self.space.load_model.unfold(self.device_current, across)
+        drawn = -(across * injected).sum(dim=-1)
+        return (fed - drawn).to(self.device_voltage.dtype)
+
+    @cached_property
+    def _node_voltage(self) -> Tensor:
+        """(batch, 2 nodes) pu, real parts first."""
+        if self.solved_voltage is not None:
+            return self.solved_voltage
+        return self.space.node_voltage(self.response).to(self.device_voltage.dtype)
+
+    def _quantity(self, linear: LinearMap) -> tuple[Tensor, Tensor]:
+        """Real and imaginary parts of a map of the response."""
+        re, im = linear(self.response).to(self.device_voltage.dtype).chunk(2, dim=-1)
+        return re, im
+
+
+def join_solutions(solutions: Sequence[PowerFlowSolution]) -> PowerFlowSolution:
+    """Solutions of the same power flow, one batch after the other."""
+    parts = {
+        name: torch.cat([getattr(solution, name) for solution in solutions])
+        for name in ("device_current", "device_voltage", "residual", "iterations", "status")
+    }
+    voltages = [s.solved_voltage for s in solutions if s.solved_voltage is not None]
+    return PowerFlowSolution(
+        operator=VoltageOperator.join([solution.operator for solution in solutions]),
+        solved_voltage=torch.cat(voltages) if len(voltages) == len(solutions) else None,
+        **parts,
+    )
+
+
+def _magnitude(re: Tensor, im: Tensor) -> Tensor:
+    # The floor keeps the derivative of the root finite at exactly zero (an unloaded branch).
+    return (re * re + im * im).clamp(min=1e-20).sqrt()

@@ -1,0 +1,20 @@
+"""Between host and device, without making either wait for the other more than it must."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Send what the host has drawn. From pinned memory it leaves while the host goes on."""
+    pinned = values.pin_memory() if device.type == "cuda" else values
+    return pinned.to(device, non_blocking=True)
+
+
+def to_host(numbers: Mapping[str, Tensor]) -> dict[str, float]:
+    """Fetch scalars, all at once: the host waits for everything that it has launched so far."""
+    fetched = torch.stack([number.detach().double() for number in numbers.values()]).tolist()
+    return dict(zip(numbers, fetched, strict=True))
