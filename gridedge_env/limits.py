@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 # What counts as one unit of violation when kinds of violation are added up.
 VOLTAGE_SCALE = 0.05
@@ -56,18 +57,18 @@ class Limits:
 
     def voltage_violation(self, magnitude: Tensor, converged: Tensor) -> Tensor:
         """pu outside the band: (..., nodes), 0 inside; `converged` is (...)."""
-        outside = (self.minimum_voltage - magnitude).clamp(min=0.0) + (
-            magnitude - self.maximum_voltage
-        ).clamp(min=0.0)
-        return outside + torch.where(converged, 0.0, UNSOLVED_VOLTAGE_VIOLATION)[..., None]
+        # A clamp, whose own gradient would take several times as long as this one's.
+        nearest = functional.hardtanh(magnitude, self.minimum_voltage, self.maximum_voltage)
+        unsolved = UNSOLVED_VOLTAGE_VIOLATION * (~converged).to(magnitude.dtype)
+        return (magnitude - nearest).abs() + unsolved[..., None]
 
     def loading_violation(self, loading: Tensor) -> Tensor:
         """Share of rating beyond the limit: same shape, 0 inside."""
-        return (loading - self.maximum_loading).clamp(min=0.0)
+        return torch.relu(loading - self.maximum_loading)
 
     def unbalance_violation(self, unbalance: Tensor) -> Tensor:
         """Unbalance factor beyond the limit: same shape, 0 inside."""
-        return (unbalance - self.maximum_unbalance).clamp(min=0.0)
+        return torch.relu(unbalance - self.maximum_unbalance)
 
 
 def check_limited_nodes(node_names: Sequence[str], energised: Sequence[bool]) -> None:

@@ -9,7 +9,8 @@ start, the blocks ahead are cut short.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from gridedge_env.devices.battery import (
     TYPICAL_WEAR_COST,
     Batteries,
 )
-from gridedge_env.devices.battery_schedule import battery_schedule
+from gridedge_env.devices.battery_schedule import Levels, battery_schedule
 from gridedge_env.scenarios import DayTable, Tariff
 
 # Price and temperature ahead, as means over blocks of half-hours [first, last] after this one.
@@ -54,11 +55,6 @@ class ObservationField:
     offset: float
     scale: float
     private: bool = False
-
-    def entry(self, value: Tensor) -> Tensor:
-        """What agents see of `value`, of the same shape."""
-        entry = (value - self.offset) / self.scale
-        return entry.clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
 
 
 def observation_fields() -> tuple[ObservationField, ...]:
@@ -136,10 +132,31 @@ def shared_observations(days: DayTable, tariff: Tariff) -> Tensor:
         temperature,
         *(_ahead(temperature, a, b) - temperature for a, b in TEMPERATURE_BLOCKS),
     ]
-    shared = [field for field in observation_fields() if not field.private]
-    return torch.stack(
-        [field.entry(x.expand_as(price)) for field, x in zip(shared, values, strict=True)], dim=-1
-    )
+    seen = entries(torch.stack([x.expand_as(price) for x in values]), private=False)
+    return seen.permute(1, 2, 0).contiguous()
+
+
+def entries(values: Tensor, private: bool) -> Tensor:
+    """What agents see of values.
+
+    Args:
+        values: (fields, batch, n) in the units of the private fields, or of the shared ones.
+        private: which of them.
+
+    Returns:
+        The entries, of the same shape.
+    """
+    offset, scale = _scales(private, values.device, values.dtype)
+    return ((values - offset) / scale).clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
+
+
+@lru_cache
+@torch.inference_mode(False)  # kept for calls that differentiate, too
+def _scales(private: bool, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Offsets and scales of the private fields or of the shared ones, (fields, 1, 1) each."""
+    numbers = [(f.offset, f.scale) for f in observation_fields() if f.private == private]
+    offset, scale = torch.tensor(numbers, dtype=dtype).to(device).T[..., None, None]
+    return offset, scale
 
 
 def _against_the_rest_of_the_day(price: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -164,7 +181,24 @@ def _battery_plans(price: Tensor) -> list[Tensor]:
         Of each of `PLANNED_HOURS`, the state of charge before a step and the charging power in it
         over full power: (days, steps) each.
     """
-    capacity = torch.tensor(PLANNED_HOURS).to(price)
+    hours = 24.0 / price.shape[1]
+    batteries, levels = _lone_batteries(hours, price.device, price.dtype)
+    capacity = batteries.capacity
+    start = (MIDNIGHT_STATE_OF_CHARGE * capacity).expand(1, len(price), -1)
+    after = battery_schedule(batteries, levels, start[0], price, hours)
+    before = torch.cat((start, after[:-1]))
+    change = (after - before) / hours
+    power = torch.where(change > 0.0, change / TYPICAL_EFFICIENCY, change * TYPICAL_EFFICIENCY)
+    energy = before / capacity
+    return [plan[..., k].T for k in range(len(PLANNED_HOURS)) for plan in (energy, power)]
+
+
+@lru_cache
+def _lone_batteries(
+    hours: float, device: torch.device, dtype: torch.dtype
+) -> tuple[Batteries, Levels]:
+    """One battery for each of `PLANNED_HOURS`, of 1 kW, and its levels in steps of `hours`."""
+    capacity = torch.tensor(PLANNED_HOURS, dtype=dtype)
     batteries = Batteries(
         capacity=capacity,
         maximum_power=torch.ones_like(capacity),
@@ -173,14 +207,9 @@ def _battery_plans(price: Tensor) -> list[Tensor]:
         minimum_energy=MINIMUM_STATE_OF_CHARGE * capacity,
         wear_cost=torch.full_like(capacity, TYPICAL_WEAR_COST),
     )
-    hours = 24.0 / price.shape[1]
-    start = (MIDNIGHT_STATE_OF_CHARGE * capacity).expand(1, len(price), -1)
-    after = battery_schedule(batteries, start[0], price, hours)
-    before = torch.cat((start, after[:-1]))
-    change = (after - before) / hours
-    power = torch.where(change > 0.0, change / TYPICAL_EFFICIENCY, change * TYPICAL_EFFICIENCY)
-    energy = before / capacity
-    return [plan[..., k].T for k in range(len(PLANNED_HOURS)) for plan in (energy, power)]
+    levels = Levels.of(batteries, hours)
+    there = {f.name: getattr(batteries, f.name).to(device) for f in fields(Batteries)}
+    return Batteries(**there), replace(levels, spacing=levels.spacing.to(device))
 
 
 def _ahead(values: Tensor, first: int, last: int) -> Tensor:

@@ -87,6 +87,8 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         self.render_mode = render_mode
         self.possible_agents = list(simulator.fleet.names)
         self.agents = self.possible_agents.copy()
+        self._everybody = dict.fromkeys(self.possible_agents, True)
+        self._nobody = dict.fromkeys(self.possible_agents, False)
         # A box for each agent, though all are alike: each can be seeded, and sampled in any order.
         fields, bound = len(simulator.observation_fields), OBSERVATION_BOUND
         self.observation_spaces = {
@@ -169,17 +171,13 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             rewards, costs = result.reward[0].tolist(), result.cost[0].tolist()
             share = float(result.violation) / len(costs)
             observations = self._observe()
-        converged = bool(result.converged)
-        names = self.possible_agents
+        info = {"cost": 0.0, "violation": share, "converged": bool(result.converged)}
         return (
             observations,
-            dict(zip(names, rewards, strict=True)),
-            dict.fromkeys(names, not self.agents),
-            dict.fromkeys(names, False),
-            {
-                agent: {"cost": cost, "violation": share, "converged": converged}
-                for agent, cost in zip(names, costs, strict=True)
-            },
+            dict(zip(self.possible_agents, rewards, strict=True)),
+            (self._nobody if self.agents else self._everybody).copy(),
+            self._nobody.copy(),
+            self._infos(info, costs),
         )
 
     def differentiable_step(self, action: Tensor) -> Result:
@@ -234,6 +232,13 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         observations = self.simulator.observe(self._require_reset())[0]
         rows = observations.to("cpu", torch.float32).numpy()
         return dict(zip(self.possible_agents, rows, strict=True))
+
+    def _infos(self, common: dict[str, Any], costs: list[float]) -> dict[str, dict[str, Any]]:
+        infos = {}
+        for agent, cost in zip(self.possible_agents, costs, strict=True):
+            info = infos[agent] = common.copy()
+            info["cost"] = cost
+        return infos
 
     def _require_reset(self) -> SimulatorState:
         if self.simulator_state is None:

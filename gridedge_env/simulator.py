@@ -20,20 +20,23 @@ import torch
 from torch import Tensor
 
 from gridedge_env.devices import build_fleet, default_home_scale
-from gridedge_env.devices.battery import MIDNIGHT_STATE_OF_CHARGE, step_batteries
+from gridedge_env.devices.battery import MIDNIGHT_STATE_OF_CHARGE, battery_states, step_batteries
 from gridedge_env.devices.fleet import POWER_FACTOR
 from gridedge_env.devices.generator import step_generators
-from gridedge_env.devices.heat_pump import step_heat_pumps, stored_heat_value
+from gridedge_env.devices.heat_pump import heat_pump_states, step_heat_pumps, stored_heat_value
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.limits import check_limited_nodes
-from gridedge_env.observation import observation_fields, shared_observations
+from gridedge_env.observation import entries, observation_fields, shared_observations
 from gridedge_env.options import SimulatorOptions, check_whole_number
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, join_solutions, settle_taps
 from gridedge_env.scenarios import SPLITS, DayTable, Homes, Variation, load_days
 from gridedge_env.state import Day, Result, SimulatorState, check_action
+from gridedge_env.transfer import to_device
 
 HOURS_PER_STEP = 0.5
 SECONDS_PER_STEP = 3600.0 * HOURS_PER_STEP
+# Of household demand and heat pumps, kvar per kW.
+REACTIVE_SHARE = math.tan(math.acos(POWER_FACTOR))
 AS_OBSERVED = Variation()
 
 
@@ -118,6 +121,8 @@ class Simulator:
         self._tables: dict[str, tuple[DayTable, Homes]] = {}
         connects = torch.zeros(num_agents, len(self.fleet.branch_names), device=device, dtype=dtype)
         self._connection = connects.scatter_(1, self.fleet.branch[:, None], 1.0)
+        left = HOURS_PER_STEP * torch.arange(self.steps).flip(0)[:, None, None]
+        self._hours_left = left.to(device, dtype)  # from the end of each step to midnight
         kinds = [torch.full((n,), k == 1) for k, n in enumerate(self.fleet.counts)]
         self._lagging = torch.cat(kinds).to(device, dtype)  # heat pumps: they have a power factor
 
@@ -157,7 +162,7 @@ class Simulator:
             rows = [check_whole_number(day, 0, "days") for day in days]
             if not rows or max(rows) >= count:
                 raise ValueError(f"days: got {rows}, expected rows from 0 to {count - 1}")
-            row = torch.tensor(rows, device=self.device)
+            row = to_device(torch.tensor(rows), self.device)
 
         chosen, tariff, scale = table.select(row), self.options.tariff, self.fleet.scale
         demand = self.options.demand.draw(homes, chosen.month, chosen.weekend, generator)
@@ -168,7 +173,7 @@ class Simulator:
             chosen.irradiance,
             tariff.import_price(chosen.day_ahead_price),
             tariff.export_price(chosen.day_ahead_price),
-            variation.of_demand(demand) * scale,
+            variation.of_demand(demand).mul_(scale),
             homes.mean_power * scale,
             shared_observations(chosen, tariff),
         )
@@ -184,23 +189,14 @@ class Simulator:
 
         All agents read the same prices and weather; a learner need not store them a thousand times.
         """
-        fleet, pumps = self.fleet, self.fleet.heat_pumps
-        band = pumps.highest_temperature - pumps.lowest_temperature
-        own_state = torch.cat(
-            (
-                state.energy / fleet.batteries.capacity,
-                (state.temperature - pumps.lowest_temperature) / band,
-                state.loading,
-            ),
-            dim=-1,
-        )
+        stored = torch.cat((state.energy, state.temperature, state.loading), dim=-1)
+        own_state = (stored - self.fleet.least_stored) / self.fleet.storage_range
         step = min(state.step, self.steps - 1)
-        own_load = state.day.demand[:, step] / state.day.mean_demand
+        own_load = state.day.demand.select(1, step) / state.day.mean_demand
         re, im = state.device_voltage.chunk(2, dim=-1)
-        own_voltage = (re * re + im * im).sqrt()[:, fleet.branch]
-        own = zip(self.observation_fields, (own_state, own_load, own_voltage), strict=False)
-        private = torch.stack([field.entry(value) for field, value in own], dim=-1)
-        return private, state.day.shared_observation[:, step]
+        own_voltage = torch.addcmul(re * re, im, im).sqrt().index_select(-1, self.fleet.branch)
+        private = entries(torch.stack((own_state, own_load, own_voltage)), private=True)
+        return private.permute(1, 2, 0), state.day.shared_observation[:, step]
 
     def step(self, state: SimulatorState, action: Tensor) -> tuple[SimulatorState, Result]:
         """Advance half an hour.
@@ -217,8 +213,8 @@ class Simulator:
         """
         batch = state.day.demand.shape[0]
         check_action(action, (batch, self.num_agents, self.action_size), "action")
-        following, output, cost = self._operate(state, action)
-        power, branches = self._meter(state, output[None], action[None])
+        following, output, cost = self._operate(state, action[None])
+        power, branches = self._meter(state, output, action[None])
         taps = state.tap_position
         solution = self.power_flow.solve_branches(branches, state.device_voltage, taps)
         voltage = solution.injection_voltage
@@ -226,8 +222,8 @@ class Simulator:
             now = branches.detach(), solution.device_voltage
             taps = settle_taps(self.power_flow, *now, taps, SECONDS_PER_STEP)
         following = replace(following, device_voltage=voltage, tap_position=taps)
-        cost = cost + self._bill(state, power)[0]
-        return following, self._result(cost, power[0], solution)
+        cost = cost + self._bill(state, power)
+        return following, self._result(cost[0], power[0], solution)
 
     def glance(self, state: SimulatorState, action: Tensor, sweeps: int = 2) -> SimulatorState:
         """The next state, its voltages after a few sweeps only: enough to read a meter.
@@ -237,8 +233,8 @@ class Simulator:
         """
         if state.tap_position is not None:
             return self.step(state, action)[0]
-        following, output, _ = self._operate(state, action)
-        _, branches = self._meter(state, output[None], action[None])
+        following, output, _ = self._operate(state, action[None])
+        _, branches = self._meter(state, output, action[None])
         voltage = self.power_flow.sweep_branches(branches, state.device_voltage, sweeps)
         return replace(following, device_voltage=voltage)
 
@@ -264,15 +260,11 @@ class Simulator:
         check_action(actions, (steps, batch, self.num_agents, self.action_size), "actions")
         if state.tap_position is not None:
             return self._simulate_in_turn(state, actions)
-        begun, outputs, costs = state, [], []
-        for action in actions:
-            state, output, cost = self._operate(state, action)
-            outputs.append(output)
-            costs.append(cost)
-        power, branches = self._meter(begun, torch.stack(outputs), actions)
+        _, output, cost = self._operate(state, actions)
+        power, branches = self._meter(state, output, actions)
         begin = None if start is None else start.flatten(0, 1)
         solution = self.power_flow.solve_branches(branches, begin)
-        return self._result(torch.stack(costs) + self._bill(begun, power), power, solution)
+        return self._result(cost + self._bill(state, power), power, solution)
 
     def _simulate_in_turn(self, state: SimulatorState, actions: Tensor) -> Result:
         results = []
@@ -286,39 +278,48 @@ class Simulator:
         )
 
     def _operate(
-        self, state: SimulatorState, action: Tensor
+        self, state: SimulatorState, actions: Tensor
     ) -> tuple[SimulatorState, Tensor, Tensor]:
-        """One step of all devices.
+        """One or more steps of all devices.
+
+        Args:
+            state: where the steps begin.
+            actions: (steps, batch, agents, action_size).
 
         Returns:
-            The next state (voltages unchanged), and of every device the power drawn in kW and its
-            cost apart from electricity in €: (batch, agents).
+            The state after them (voltages unchanged), and of every device the power drawn in kW
+            and its cost apart from electricity in €: (steps, batch, agents).
         """
-        if state.step >= self.steps:
+        steps, fleet, hours = len(actions), self.fleet, HOURS_PER_STEP
+        ended = state.step + steps
+        if ended > self.steps:
             raise ValueError(f"state: its day is over after {self.steps} steps, expected a reset")
-        fleet, day, t = self.fleet, state.day, state.step
-        outdoor, sun = day.outdoor_temperature[:, t, None], day.irradiance[:, t, None]
-        first = action[..., 0].to(self.dtype).clamp(-1.0, 1.0)
+        first = actions[..., 0].to(self.dtype).clamp(-1.0, 1.0)
         for_battery, for_pump, for_generator = first.split(fleet.counts, dim=-1)
-        hours = HOURS_PER_STEP
-        left = (self.steps - t - 1) * hours
 
-        energy, charging, wear = step_batteries(
-            fleet.batteries, state.energy, for_battery, hours, left
+        left = self._hours_left[state.step : ended]
+        energy = battery_states(fleet.batteries, state.energy, for_battery, hours, left)
+        energy, charging, wear = step_batteries(fleet.batteries, energy, for_battery, hours, left)
+        weather = (
+            self._steps_of(state, state.day.outdoor_temperature, steps)[..., None],
+            self._steps_of(state, state.day.irradiance, steps)[..., None],
         )
+        pumps = fleet.heat_pumps
+        temperature = heat_pump_states(pumps, state.temperature, for_pump, *weather, hours)
         temperature, heating, discomfort = step_heat_pumps(
-            fleet.heat_pumps, state.temperature, for_pump, outdoor, sun, hours
+            pumps, temperature, for_pump, *weather, hours
         )
         loading, generating, fuel = step_generators(fleet.generators, for_generator, hours)
-        if t == self.steps - 1:
-            discomfort = discomfort - stored_heat_value(
-                fleet.heat_pumps,
-                temperature,
-                day.outdoor_temperature.mean(dim=1, keepdim=True),
-                day.import_price.mean(dim=1, keepdim=True),
+        if ended == self.steps:
+            worth = stored_heat_value(
+                pumps,
+                temperature[-1],
+                state.day.outdoor_temperature.mean(dim=1, keepdim=True),
+                state.day.import_price.mean(dim=1, keepdim=True),
             )
+            discomfort = torch.cat((discomfort[:-1], discomfort[-1:] - worth))
         following = replace(
-            state, step=t + 1, energy=energy, temperature=temperature, loading=loading
+            state, step=ended, energy=energy[-1], temperature=temperature[-1], loading=loading[-1]
         )
         output = torch.cat((charging, heating, generating), dim=-1)
         return following, output, torch.cat((wear, discomfort, fuel), dim=-1)
@@ -339,20 +340,25 @@ class Simulator:
         """
         demand = self._steps_of(state, state.day.demand, len(output))
         power = demand + output
-        lagging = demand + self._lagging * output
-        reactive = math.tan(math.acos(POWER_FACTOR)) * lagging
+        lagging = torch.addcmul(demand, self._lagging, output)
+        reactive = REACTIVE_SHARE * self._connected(lagging)
         if self.options.reactive_power:
             second = actions[..., 1].to(self.dtype).clamp(-1.0, 1.0)
             room = (self.fleet.inverter_rating**2 - output**2).clamp(min=0.0)
-            reactive = reactive + second * (room + 1e-12).sqrt()
-        both = torch.stack((power, reactive), dim=2).flatten(0, 1) @ self._connection
-        return power, both.flatten(1, 2)
+            reactive = reactive + self._connected(second * (room + 1e-12).sqrt())
+        return power, torch.cat((self._connected(power), reactive), dim=-1)
+
+    def _connected(self, values: Tensor) -> Tensor:
+        """(steps, batch, agents) -> (steps x batch, branches), summed over homes that share one."""
+        return values.flatten(0, 1) @ self._connection
 
     def _bill(self, state: SimulatorState, power: Tensor) -> Tensor:
         """€ for the electricity at each meter, (steps, batch, agents) like `power` in kW."""
-        imported = self._steps_of(state, state.day.import_price, len(power))[..., None]
-        exported = self._steps_of(state, state.day.export_price, len(power))[..., None]
-        return HOURS_PER_STEP * torch.where(power >= 0.0, imported, exported) * power
+        prices = (state.day.import_price, state.day.export_price)
+        imported, exported = (
+            HOURS_PER_STEP * self._steps_of(state, price, len(power))[..., None] for price in prices
+        )
+        return torch.addcmul(exported * power, imported - exported, torch.relu(power))
 
     def _steps_of(self, state: SimulatorState, series: Tensor, steps: int) -> Tensor:
         """(batch, day's steps, ...) -> (steps, batch, ...), the steps that begin with `state`."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from gridedge_env.devices.recurrence import states_before
 
 # At midnight every battery stands here, so that days cost what they cost and nothing is left over.
 MIDNIGHT_STATE_OF_CHARGE = 0.5
@@ -21,9 +24,9 @@ TYPICAL_WEAR_COST = 0.04
 RETURN_POWER_SHARE = 0.6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batteries:
-    """Parameters of a group of batteries; all tensors are (batteries,).
+    """Parameters of a group of batteries; all tensors are (batteries,) and stay as they are.
 
     Attributes:
         capacity: kWh.
@@ -68,38 +71,39 @@ def sample_batteries(
     }
 
 
-def energy_bounds(batteries: Batteries, hours_left: float) -> tuple[Tensor, Tensor]:
+def energy_bounds(batteries: Batteries, hours_left: float | Tensor) -> tuple[Tensor, Tensor]:
     """Least and most energy from which a battery is sure to be half full at midnight.
 
-    The way back may need 0.6 of full power, either way, for the hours left; (batteries,) kWh each.
+    The way back may need 0.6 of full power, either way, for the hours left; (..., batteries) kWh
+    each for hours (..., 1).
     """
-    middle = MIDNIGHT_STATE_OF_CHARGE * batteries.capacity
-    reach = RETURN_POWER_SHARE * batteries.maximum_power * hours_left
-    lowest = torch.maximum(batteries.minimum_energy, middle - reach * batteries.charge_efficiency)
-    highest = torch.minimum(batteries.capacity, middle + reach / batteries.discharge_efficiency)
+    full = _full_power(batteries)
+    lowest = torch.maximum(batteries.minimum_energy, full.middle - hours_left * full.back_up)
+    highest = torch.minimum(batteries.capacity, full.middle + hours_left * full.back_down)
     return lowest, highest
 
 
 def feasible_change(
-    batteries: Batteries, energy: Tensor, hours: float, hours_left: float
+    batteries: Batteries, energy: Tensor, hours: float, bounds: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """By how much the stored energy can change in a step: by full power, within `energy_bounds`.
+    """By how much the stored energy can change in a step: by full power, within bounds.
 
     Args:
         batteries: parameters.
-        energy: (batch, batteries) kWh stored.
+        energy: (..., batteries) kWh stored.
         hours: length of the step.
-        hours_left: from the end of the step to midnight.
+        bounds: of `energy_bounds`, at the end of the step.
 
     Returns:
-        (batch, batteries) kWh each: the least change, the one nearest zero, and the most.
+        (..., batteries) kWh each: the least change, the one nearest zero, and the most.
     """
-    lowest, highest = energy_bounds(batteries, hours_left)
-    full_charge = batteries.maximum_power * hours * batteries.charge_efficiency
-    full_discharge = batteries.maximum_power * hours / batteries.discharge_efficiency
-    most = torch.minimum(highest - energy, full_charge)
-    least = torch.maximum(lowest - energy, -full_discharge)
-    return least, most.clamp(max=0.0) + least.clamp(min=0.0), most
+    to_lowest, to_highest = bounds[0] - energy, bounds[1] - energy
+    full = _full_power(batteries)
+    # Minima and maxima as differences to zero: their gradients take a tenth of the time.
+    most = to_highest - torch.relu(torch.sub(to_highest, full.charge, alpha=hours))
+    least = torch.relu(torch.add(to_lowest, full.discharge, alpha=hours))
+    least = torch.sub(least, full.discharge, alpha=hours)
+    return least, torch.relu(to_lowest) - torch.relu(-to_highest), most
 
 
 def action_for_change(
@@ -109,14 +113,15 @@ def action_for_change(
 
     The inverse of `step_batteries`, differentiable in `change`; shapes as there.
     """
-    least, forced, most = feasible_change(batteries, energy, hours, hours_left)
+    bounds = energy_bounds(batteries, hours_left)
+    least, forced, most = feasible_change(batteries, energy, hours, bounds)
     wanted = change.clamp(least, most) - forced
     room = torch.where(wanted >= 0.0, most - forced, forced - least)
     return wanted / room.clamp(min=1e-3 * batteries.maximum_power * hours)
 
 
 def step_batteries(
-    batteries: Batteries, energy: Tensor, action: Tensor, hours: float, hours_left: float
+    batteries: Batteries, energy: Tensor, action: Tensor, hours: float, hours_left: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One time step.
 
@@ -126,17 +131,86 @@ def step_batteries(
 
     Args:
         batteries: parameters.
-        energy: (batch, batteries) kWh stored.
-        action: (batch, batteries) in [-1, 1].
+        energy: (..., batteries) kWh stored.
+        action: (..., batteries) in [-1, 1].
         hours: length of the step.
         hours_left: from the end of this step to midnight.
 
     Returns:
-        (batch, batteries) each: next energy kWh, power kW (+ = consumption), wear cost €.
+        (..., batteries) each: next energy kWh, power kW (+ = consumption), wear cost €.
     """
-    least, forced, most = feasible_change(batteries, energy, hours, hours_left)
-    # At its kinks, an action and a change of zero, a gradient is that of charging alone.
-    change = forced + action * torch.where(action >= 0.0, most - forced, forced - least)
-    delivered = torch.relu(-change) * batteries.discharge_efficiency
-    power = torch.where(change >= 0.0, change / batteries.charge_efficiency, -delivered) / hours
-    return energy + change, power, batteries.wear_cost * delivered
+    bounds = energy_bounds(batteries, hours_left)
+    change = _change(batteries, energy, action, hours, bounds)
+    stored = change / hours
+    taken = torch.relu(-stored)
+    delivered = taken * batteries.discharge_efficiency
+    power = (stored + taken) / batteries.charge_efficiency - delivered
+    return energy + change, power, hours * batteries.wear_cost * delivered
+
+
+def battery_states(
+    batteries: Batteries, energy: Tensor, actions: Tensor, hours: float, hours_left: Tensor
+) -> Tensor:
+    """Energy before each of several steps, (steps, batch, batteries) kWh.
+
+    Args:
+        batteries: parameters; constants here.
+        energy: (batch, batteries) kWh before the first step.
+        actions: (steps, batch, batteries) in [-1, 1].
+        hours: length of a step.
+        hours_left: (steps, 1, 1) from the end of each step to midnight.
+    """
+
+    def following(energy: Tensor, action: Tensor, *bounds: Tensor) -> Tensor:
+        lowest, highest = bounds
+        return energy + _change(batteries, energy, action, hours, (lowest, highest))
+
+    return states_before(following, energy, actions, *energy_bounds(batteries, hours_left))
+
+
+def _change(
+    batteries: Batteries,
+    energy: Tensor,
+    action: Tensor,
+    hours: float,
+    bounds: tuple[Tensor, Tensor],
+) -> Tensor:
+    least, forced, most = feasible_change(batteries, energy, hours, bounds)
+    # At the kinks, an action and a change of zero, a gradient is that of charging alone.
+    discharging = torch.relu(-action)
+    charging = action + discharging
+    charged = torch.addcmul(forced, charging, most - forced)
+    return torch.addcmul(charged, discharging, least - forced)
+
+
+@dataclass(frozen=True)
+class _FullPower:
+    """What follows from the parameters alone.
+
+    Attributes:
+        charge: kW that reach the store at full power.
+        discharge: kW that leave it at full power.
+        middle: kWh at midnight.
+        back_up: kWh that an hour of the way back to midnight's energy may need from below.
+        back_down: kWh from above.
+    """
+
+    charge: Tensor
+    discharge: Tensor
+    middle: Tensor
+    back_up: Tensor
+    back_down: Tensor
+
+
+@lru_cache
+@torch.inference_mode(False)  # kept for calls that differentiate, too
+def _full_power(batteries: Batteries) -> _FullPower:
+    charge = batteries.maximum_power * batteries.charge_efficiency
+    discharge = batteries.maximum_power / batteries.discharge_efficiency
+    return _FullPower(
+        charge,
+        discharge,
+        MIDNIGHT_STATE_OF_CHARGE * batteries.capacity,
+        RETURN_POWER_SHARE * charge,
+        RETURN_POWER_SHARE * discharge,
+    )

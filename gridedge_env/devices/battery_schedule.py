@@ -7,6 +7,9 @@ levels would.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,11 +20,38 @@ from gridedge_env.devices.battery import MIDNIGHT_STATE_OF_CHARGE, Batteries, en
 LEVELS_PER_STEP = 14
 
 
-def battery_schedule(batteries: Batteries, energy: Tensor, price: Tensor, hours: float) -> Tensor:
+@dataclass(frozen=True)
+class Levels:
+    """Levels of stored energy, counted from half full.
+
+    Attributes:
+        spacing: (batteries,) kWh between two of them.
+        half: how many there are on either side of half full.
+        fall: how many a battery descends in one step at full power.
+    """
+
+    spacing: Tensor
+    half: int
+    fall: int
+
+    @staticmethod
+    def of(batteries: Batteries, hours: float) -> Levels:
+        """For steps of so many hours. The host looks at the batteries, and waits for a GPU."""
+        middle = MIDNIGHT_STATE_OF_CHARGE * batteries.capacity
+        spacing = batteries.maximum_power * hours * batteries.charge_efficiency / LEVELS_PER_STEP
+        fall = batteries.maximum_power * hours / batteries.discharge_efficiency / spacing
+        return Levels(spacing, int((middle / spacing).max().ceil()), int(fall.min()))
+
+
+@torch.no_grad()
+def battery_schedule(
+    batteries: Batteries, levels: Levels, energy: Tensor, price: Tensor, hours: float
+) -> Tensor:
     """Energy stored after every step under the cheapest schedule of each battery alone.
 
     Args:
         batteries: parameters.
+        levels: theirs.
         energy: (batch, batteries) kWh at the start.
         price: (batch, steps) €/kWh paid and earned until midnight.
         hours: length of a step.
@@ -31,33 +61,36 @@ def battery_schedule(batteries: Batteries, energy: Tensor, price: Tensor, hours:
     """
     steps = price.shape[1]
     middle = MIDNIGHT_STATE_OF_CHARGE * batteries.capacity
-    spacing = batteries.maximum_power * hours * batteries.charge_efficiency / LEVELS_PER_STEP
-    half = int((middle / spacing).max().ceil())
-    levels = middle + torch.arange(-half, half + 1).to(price)[:, None] * spacing
-    fall = int((batteries.maximum_power * hours / batteries.discharge_efficiency / spacing).min())
-    moves = torch.arange(-fall, LEVELS_PER_STEP + 1)
+    spacing, half, fall = levels.spacing, levels.half, levels.fall
+    where: dict[str, Any] = {"device": price.device, "dtype": price.dtype}
+    stored = middle + torch.arange(-half, half + 1, **where)[:, None] * spacing
+    moves = torch.arange(-fall, LEVELS_PER_STEP + 1, **where)
 
-    change = moves[:, None].to(price) * spacing
+    change = moves[:, None] * spacing
     drawn = change.clamp(min=0.0) / batteries.charge_efficiency
     delivered = -change.clamp(max=0.0) * batteries.discharge_efficiency
-    bought, wear = (drawn - delivered).T, (batteries.wear_cost * delivered).T
+    bought, wear = (drawn - delivered)[:, None], (batteries.wear_cost * delivered)[:, None]
+    cost = bought * price.T[:, None, :, None] + wear  # (steps, moves, batch, batteries)
+    left = hours * torch.arange(steps, 0, -1, **where)[:, None, None]
+    lowest, highest = energy_bounds(batteries, left)
+    inside = (stored >= lowest - 1e-3 * spacing) & (stored <= highest + 1e-3 * spacing)
+    barrier = torch.where(inside, 0.0, torch.inf).mT[:, None]  # (steps, 1, batteries, levels)
 
     # Costs to come, (batch, batteries, levels); only half full will do at midnight.
-    to_come = torch.full((*energy.shape, len(levels)), torch.inf).to(price)
+    to_come = torch.full((*energy.shape, len(stored)), torch.inf, **where)
     to_come[..., half] = 0.0
-    decisions = []
+    # Moves come first in memory: minima are then taken of whole rows of levels, vector by vector.
+    choices, after = to_come.new_empty((len(moves), *to_come.shape)), []
     for t in reversed(range(steps)):
-        cost = bought * price[:, t, None, None] + wear
         beyond = functional.pad(to_come, (fall, LEVELS_PER_STEP), value=torch.inf)
-        best, decision = (beyond.unfold(-1, len(moves), 1) + cost[:, :, None]).min(dim=-1)
-        lowest, highest = energy_bounds(batteries, (steps - t) * hours)
-        inside = (levels >= lowest - 1e-3 * spacing) & (levels <= highest + 1e-3 * spacing)
-        to_come = torch.where(inside.T, best, torch.inf)
-        decisions.append(decision)
+        moved = beyond.unfold(-1, len(moves), 1).permute(3, 0, 1, 2)
+        to_come = torch.add(moved, cost[t, ..., None], out=choices).amin(dim=0) + barrier[t]
+        after.append(beyond)
 
     level = ((energy - middle) / spacing).round().long() + half
-    path = []
-    for decision in reversed(decisions):
-        level = level + decision.gather(-1, level[..., None])[..., 0] - fall
-        path.append(middle + (level - half) * spacing)
-    return torch.stack(path)
+    places, path = torch.arange(len(moves), device=price.device), []
+    for beyond, paid in zip(reversed(after), cost.permute(0, 2, 3, 1), strict=True):
+        reached = beyond.gather(-1, level[..., None] + places) + paid
+        level = level + reached.argmin(dim=-1) - fall
+        path.append(level)
+    return middle + (torch.stack(path) - half) * spacing

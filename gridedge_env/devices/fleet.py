@@ -8,6 +8,7 @@ slices: batteries, heat pumps, generators.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -53,14 +54,15 @@ class Fleet:
     heat_pumps: HeatPumps
     generators: Generators
 
-    @property
+    @cached_property
     def counts(self) -> tuple[int, int, int]:
         """Number of batteries, heat pumps and generators."""
         return tuple(  # type: ignore[return-value]
             len(group.maximum_power) for group in (self.batteries, self.heat_pumps, self.generators)
         )
 
-    @property
+    @cached_property
+    @torch.inference_mode(False)  # kept for calls that differentiate, too
     def inverter_rating(self) -> Tensor:
         """(agents,) kVA; 0 for heat pumps, whose power factor is fixed."""
         ratings = (
@@ -69,6 +71,22 @@ class Fleet:
             INVERTER_OVERSIZE * self.generators.maximum_power,
         )
         return torch.cat(ratings)
+
+    @cached_property
+    @torch.inference_mode(False)  # kept for calls that differentiate, too
+    def least_stored(self) -> Tensor:
+        """(agents,) kWh, °C or share of full power that counts as 0 of a device's range."""
+        empty = torch.zeros_like(self.batteries.capacity)
+        idle = torch.zeros_like(self.generators.maximum_power)
+        return torch.cat((empty, self.heat_pumps.lowest_temperature, idle))
+
+    @cached_property
+    @torch.inference_mode(False)  # kept for calls that differentiate, too
+    def storage_range(self) -> Tensor:
+        """(agents,) kWh, K or share of full power from there to what counts as 1."""
+        band = self.heat_pumps.highest_temperature - self.heat_pumps.lowest_temperature
+        full = torch.ones_like(self.generators.maximum_power)
+        return torch.cat((self.batteries.capacity, band, full))
 
 
 def default_home_scale(feeder: Feeder, num_agents: int) -> float:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from gridedge_env.devices.recurrence import states_before
 
 # Coefficient of performance, a linear fit to 358 certified heat pumps (hplib), valid -10 to 15 °C.
 COP_CONSTANT, COP_PER_OUTDOOR_KELVIN, COP_PER_SUPPLY_KELVIN = 7.160, 0.1554, -0.0905
@@ -18,9 +21,11 @@ DISCOMFORT_PRICE = 1.0
 HEATING_LIMIT_TEMPERATURE = 15.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeatPumps:
     """Parameters of a group of heat pumps and their buildings; all tensors are (heat pumps,).
+
+    They stay as they are: what follows from them is kept.
 
     Attributes:
         maximum_power: electric kW.
@@ -49,12 +54,14 @@ def coefficient_of_performance(
     outdoor_temperature: Tensor, supply_temperature: Tensor, performance: Tensor
 ) -> Tensor:
     """Heat delivered per electricity drawn: from 1, a resistance heater's, to 6."""
-    fit = (
-        COP_CONSTANT
-        + COP_PER_OUTDOOR_KELVIN * outdoor_temperature
-        + COP_PER_SUPPLY_KELVIN * supply_temperature
-    )
-    return (fit * performance).clamp(*COP_RANGE)
+    at_zero, per_kelvin = _performance_line(supply_temperature, performance)
+    return (at_zero + per_kelvin * outdoor_temperature).clamp(*COP_RANGE)
+
+
+def _performance_line(supply_temperature: Tensor, performance: Tensor) -> tuple[Tensor, Tensor]:
+    """Heat per electricity before the limits, at 0 °C outdoors and more per K."""
+    at_zero = (COP_CONSTANT + COP_PER_SUPPLY_KELVIN * supply_temperature) * performance
+    return at_zero, COP_PER_OUTDOOR_KELVIN * performance
 
 
 def sample_heat_pumps(
@@ -104,6 +111,78 @@ def _lognormal(
     return p50 * np.exp(np.clip(random.normal(0.0, sigma, count), -2.0 * sigma, 2.0 * sigma))
 
 
+@dataclass(frozen=True)
+class HeatBalance:
+    """What the weather does to buildings in a step: from T to kept T + drift, at most `opened`.
+
+    Attributes:
+        kept: (heat pumps,) share of a difference in temperature that is there after a step.
+        drift: (..., heat pumps) °C that the weather and what happens indoors add.
+        full_rise: (..., heat pumps) K that the heat pump adds at full power.
+        opened: (..., heat pumps) °C at which windows are opened: sun and people can overheat rooms.
+    """
+
+    kept: Tensor
+    drift: Tensor
+    full_rise: Tensor
+    opened: Tensor
+
+    @classmethod
+    def of(
+        cls, heat_pumps: HeatPumps, outdoor_temperature: Tensor, irradiance: Tensor, hours: float
+    ) -> HeatBalance:
+        """For temperatures in °C and irradiances in W/m², (..., 1) each."""
+        building = _building(heat_pumps, hours)
+        performance = torch.addcmul(
+            building.performance_at_zero, building.performance_per_kelvin, outdoor_temperature
+        )
+        drift = torch.addcmul(building.indoors, building.lost, outdoor_temperature)
+        return cls(
+            building.kept,
+            torch.addcmul(drift, building.sunned, irradiance),
+            building.full_rise * performance.clamp(*COP_RANGE),
+            torch.maximum(heat_pumps.highest_temperature, outdoor_temperature),
+        )
+
+
+@dataclass(frozen=True)
+class _Building:
+    """What follows from the parameters for steps of one length; all tensors are (heat pumps,).
+
+    Attributes:
+        kept: share of a difference in temperature that is there after a step.
+        lost: the rest.
+        indoors: K that people and appliances add.
+        sunned: K per W/m² that the sun adds.
+        full_rise: K that full power adds at a coefficient of performance of one.
+        performance_at_zero: that coefficient at 0 °C outdoors, before its limits.
+        performance_per_kelvin: what it gains per K.
+    """
+
+    kept: Tensor
+    lost: Tensor
+    indoors: Tensor
+    sunned: Tensor
+    full_rise: Tensor
+    performance_at_zero: Tensor
+    performance_per_kelvin: Tensor
+
+
+@lru_cache
+@torch.inference_mode(False)  # kept for calls that differentiate, too
+def _building(heat_pumps: HeatPumps, hours: float) -> _Building:
+    kelvin_per_kw = hours / heat_pumps.capacity
+    lost = kelvin_per_kw / heat_pumps.resistance
+    return _Building(
+        1.0 - lost,
+        lost,
+        kelvin_per_kw * heat_pumps.internal_gain,
+        1e-3 * kelvin_per_kw * heat_pumps.solar_aperture,
+        kelvin_per_kw * heat_pumps.maximum_power,
+        *_performance_line(heat_pumps.supply_temperature, heat_pumps.performance),
+    )
+
+
 def step_heat_pumps(
     heat_pumps: HeatPumps,
     temperature: Tensor,
@@ -119,37 +198,67 @@ def step_heat_pumps(
 
     Args:
         heat_pumps: parameters.
-        temperature: (batch, heat pumps) °C in the room.
-        action: (batch, heat pumps) in [-1, 1].
-        outdoor_temperature: (batch, 1) °C.
-        irradiance: (batch, 1) W/m², global horizontal.
+        temperature: (..., heat pumps) °C in the room.
+        action: (..., heat pumps) in [-1, 1].
+        outdoor_temperature: (..., 1) °C.
+        irradiance: (..., 1) W/m², global horizontal.
         hours: length of the step.
 
     Returns:
-        (batch, heat pumps) each: next temperature °C, power kW, cost of discomfort €.
+        (..., heat pumps) each: next temperature °C, power kW, cost of discomfort €.
     """
-    performance = coefficient_of_performance(
-        outdoor_temperature, heat_pumps.supply_temperature, heat_pumps.performance
-    )
-    gain = heat_pumps.internal_gain + heat_pumps.solar_aperture * irradiance * 1e-3
-    unheated = temperature + hours / heat_pumps.capacity * (
-        (outdoor_temperature - temperature) / heat_pumps.resistance + gain
-    )
-    kelvin_per_kw = hours / heat_pumps.capacity * performance
-    none = torch.zeros_like(heat_pumps.maximum_power)
-    least = ((heat_pumps.lowest_temperature - unheated) / kelvin_per_kw).clamp(
-        none, heat_pumps.maximum_power
-    )
-    most = ((heat_pumps.highest_temperature - unheated) / kelvin_per_kw).clamp(
-        none, heat_pumps.maximum_power
-    )
-    power = least + 0.5 * (action + 1.0) * (most - least)
-    heated = unheated + kelvin_per_kw * power
-    # Sun and people can overheat a room; its windows are opened then.
-    opened = torch.maximum(heat_pumps.highest_temperature, outdoor_temperature)
-    heated = torch.minimum(heated, opened)
-    cold = (heat_pumps.lowest_temperature - heated).clamp(min=0.0)
+    balance = HeatBalance.of(heat_pumps, outdoor_temperature, irradiance, hours)
+    heated, rise, cold = _heat(heat_pumps, balance, temperature, 0.5 * (action + 1.0))
+    power = rise / balance.full_rise * heat_pumps.maximum_power
     return heated, power, DISCOMFORT_PRICE * hours * cold
+
+
+def heat_pump_states(
+    heat_pumps: HeatPumps,
+    temperature: Tensor,
+    actions: Tensor,
+    outdoor_temperature: Tensor,
+    irradiance: Tensor,
+    hours: float,
+) -> Tensor:
+    """Temperature before each of several steps, (steps, batch, heat pumps) °C.
+
+    Args:
+        heat_pumps: parameters.
+        temperature: (batch, heat pumps) °C before the first.
+        actions: (steps, batch, heat pumps) in [-1, 1].
+        outdoor_temperature: (steps, batch, 1) °C.
+        irradiance: (steps, batch, 1) W/m².
+        hours: length of a step.
+    """
+    balance = HeatBalance.of(heat_pumps, outdoor_temperature, irradiance, hours)
+
+    def following(temperature: Tensor, share: Tensor, *weather: Tensor) -> Tensor:
+        return _heat(heat_pumps, HeatBalance(balance.kept, *weather), temperature, share)[0]
+
+    weather = balance.drift, balance.full_rise, balance.opened
+    return states_before(following, temperature, 0.5 * (actions + 1.0), *weather)
+
+
+def _heat(
+    heat_pumps: HeatPumps, balance: HeatBalance, temperature: Tensor, share: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step, where power goes `share` of the way from the least to the most.
+
+    Returns:
+        (..., heat pumps) each: next temperature °C, by how many K the heat pump raised it, and how
+        many K full power leaves it below the comfort band.
+    """
+    unheated = torch.addcmul(balance.drift, balance.kept, temperature)
+    to_lowest = heat_pumps.lowest_temperature - unheated
+    to_highest = heat_pumps.highest_temperature - unheated
+    # Minima and maxima as differences to zero: their gradients take a tenth of the time.
+    cold = torch.relu(to_lowest - balance.full_rise)
+    least = torch.relu(to_lowest) - cold
+    most = torch.relu(to_highest) - torch.relu(to_highest - balance.full_rise)
+    rise = least.lerp(most, share)
+    aired = unheated - torch.relu(unheated - balance.opened)
+    return aired + rise, rise, cold
 
 
 def stored_heat_value(

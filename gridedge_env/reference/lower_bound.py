@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import optimize, sparse
+from scipy import sparse
 from torch import Tensor
 
 from gridedge_env.reference.fleet_program import LinearProgram, actions_for, fleet_programs
@@ -169,6 +169,8 @@ def _solve(
     margin: float = 0.0,
 ) -> _Optimum:
     """The cheapest that the devices can do below all tangents less a margin, by HiGHS's simplex."""
+    from scipy import optimize  # takes a tenth of a second, which only a certificate needs
+
     step, row = np.unique(tangents.place[:, 0], return_inverse=True)
     equality = _equality(network, programs, step)
     width = network.connection.shape[1]

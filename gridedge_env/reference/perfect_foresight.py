@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.devices.battery import action_for_change
-from gridedge_env.devices.battery_schedule import battery_schedule
+from gridedge_env.devices.battery_schedule import Levels, battery_schedule
 from gridedge_env.simulator import HOURS_PER_STEP, Simulator
 from gridedge_env.state import SimulatorState
 
@@ -108,7 +108,8 @@ def _selfish_plan(simulator: Simulator, state: SimulatorState) -> Tensor:
     batteries, count = simulator.fleet.batteries, simulator.fleet.counts[0]
     shape = (simulator.steps, len(state.energy), simulator.num_agents, simulator.action_size)
     plan = torch.zeros(shape, device=simulator.device, dtype=simulator.dtype)
-    path = battery_schedule(batteries, state.energy, state.day.import_price, HOURS_PER_STEP)
+    levels = Levels.of(batteries, HOURS_PER_STEP)
+    path = battery_schedule(batteries, levels, state.energy, state.day.import_price, HOURS_PER_STEP)
     energy = state.energy
     for t, target in enumerate(path):
         left = (simulator.steps - t - 1) * HOURS_PER_STEP

@@ -15,7 +15,7 @@ from gridedge_env.devices.battery import (
     sample_batteries,
     step_batteries,
 )
-from gridedge_env.devices.battery_schedule import battery_schedule
+from gridedge_env.devices.battery_schedule import Levels, battery_schedule
 from gridedge_env.scenarios import Tariff, load_days
 
 HOURS = 0.5
@@ -74,7 +74,7 @@ def optimal_cost(battery: Batteries, price: np.ndarray) -> float:
 
 def test_nearly_as_good_as_the_optimum(batteries: Batteries, prices: torch.Tensor) -> None:
     energy = (MIDNIGHT_STATE_OF_CHARGE * batteries.capacity).expand(len(prices), -1)
-    path = battery_schedule(batteries, energy, prices, HOURS)
+    path = battery_schedule(batteries, Levels.of(batteries, HOURS), energy, prices, HOURS)
     assert path.shape == (STEPS, len(prices), BATTERIES)
     torch.testing.assert_close(path[-1], energy)
 
