@@ -12,6 +12,7 @@ The folder of a run is that of `gradmap-train`; `gradmap-evaluate` and `gradmap-
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from typing import Annotated
@@ -35,17 +36,17 @@ from gradmap_trainer.gradmap import (
     samples_of,
 )
 from gradmap_trainer.policies import Policies
+from gradmap_trainer.surrogate import descend
 from gradmap_trainer.training import open_run, train
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
+from gridedge_env.transfer import to_host
 
 # Chosen on the validation year, as GradMAP's were; docs/baselines.md has the sweep. All else is
 # GradMAP's, but that trust region, minibatches and epochs count for nothing.
 DEFAULTS = TrainConfig(
     run="runs/self-supervised", batch_days=8, learning_rate=2.5e-2, final_learning_rate=2.5e-3
 )
-# So many samples pass through the networks at once that activations stay in a processor's cache.
-SAMPLES_AT_ONCE = 48
 
 
 def self_supervised(case: Case, budget: Budget, observe: Observe) -> Policy:
@@ -78,8 +79,15 @@ def iterate(
     )
     differentiated = time.perf_counter()
 
-    descend(learner.policies, learner.optimiser, rollout, gradient)
+    descend_once(learner.policies, learner.optimiser, rollout, gradient)
     duals = ascend(config, learner.duals, violations)
+    measured = to_host(
+        {
+            **outcome(result, violations),
+            "dual_norm": torch.stack([dual.norm() for dual in duals]).norm(),
+            "gradient_norm": gradient.norm(),
+        }
+    )
     ended = time.perf_counter()
 
     following = replace(
@@ -92,9 +100,7 @@ def iterate(
         "iteration": following.iteration,
         "seconds": following.seconds,
         "environment_steps": following.iteration * config.batch_days * simulator.steps,
-        **outcome(result, violations),
-        "dual_norm": float(torch.stack([dual.norm() for dual in duals]).norm()),
-        "gradient_norm": float(gradient.norm()),
+        **measured,
         "learning_rate": rate,
         "steps_per_second": config.batch_days * simulator.steps / (ended - began),
         "seconds_rollout": rolled_out - began,
@@ -104,21 +110,19 @@ def iterate(
     return following, row
 
 
-def descend(
+def descend_once(
     policies: Policies, optimiser: torch.optim.Optimizer, rollout: Rollout, gradient: Tensor
 ) -> None:
     """One optimiser step along dJ/dtheta, the sum over samples of dJ/da da/dtheta.
 
-    Each agent's is over the root mean square of its dJ/da, as GradMAP's: the direction is the same,
-    and Adam learns faster from gradients whose size does not jump with the multipliers.
+    It is a step down GradMAP's surrogate without its trust region, where that is linear, and takes
+    all samples at once. Each agent's dJ/da is over its root mean square, as GradMAP's: the
+    direction is the same, and Adam learns faster from gradients whose size does not jump with the
+    multipliers.
     """
-    private, shared, _, slope = samples_of(rollout, gradient)
-    parts = (values.split(SAMPLES_AT_ONCE, dim=-1) for values in (private, shared, slope))
-    optimiser.zero_grad(set_to_none=True)
-    for own, common, earned in zip(*parts, strict=True):
-        loss = (earned * policies.outputs(own, common)).sum() / shared.shape[-1]
-        loss.backward()
-    optimiser.step()
+    samples = samples_of(rollout, gradient)
+    order = np.arange(samples[0].shape[-1])[None]
+    descend(policies, optimiser, samples, order, minibatches=1, trust_region=math.inf)
 
 
 def main(

@@ -13,6 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gradmap_trainer import compiled_policies
+
 # The last layer starts this small: every device begins at rest, where no gradient is clamped.
 OUTPUT_INITIAL_SCALE = 0.05
 # Outputs up to this size are rest: action 0. Where moving does not pay, a network that could only
@@ -99,6 +101,8 @@ class Policies(nn.Module):
         Returns:
             (agents, action_size, samples).
         """
+        if not torch.is_grad_enabled() and compiled_policies.can_compute(self, private, shared):
+            return compiled_policies.outputs(self, private, shared)
         agents, units, entries = self.shared_weight.shape
         from_shared = (self.shared_weight.view(agents * units, entries) @ shared).view(
             agents, units, -1

@@ -360,7 +360,7 @@ def test_every_batch_has_calm_and_extreme_days_and_no_day_is_favoured(simulator)
     rank = spread.argsort().argsort()
     count = torch.zeros(len(rank))
     for _ in range(3000):
-        days = draw_days(simulator, 8, random)
+        days = draw_days(8, random)
         assert len(days) == 8
         assert rank[days].max() >= 0.75 * len(rank) - 1.0
         assert rank[days].min() <= 0.25 * len(rank) + 1.0
