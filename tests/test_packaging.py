@@ -80,15 +80,64 @@ def room_imports(package: Path) -> dict[str, set[str]]:
     return imports
 
 
-def test_importing_the_environment_leaves_heavy_libraries_alone():
-    heavy = {"dss", "matplotlib", "onnx", "pandas", "pyarrow", "ray", "rich", "safetensors", "tyro"}
-    program = "import sys, gridedge_env; print(*{name.split('.')[0] for name in sys.modules})"
+# What takes long to import, and what only some of the commands need.
+HEAVY = {
+    *("dss", "llvmlite", "matplotlib", "numba", "onnx", "onnxruntime", "pandas", "pyarrow", "ray"),
+    *("safetensors", "supersuit", "tensorboard"),
+}
+# What a command line needs besides. A bare GPU machine has none of both.
+COMMAND_LINE = {"rich", "tyro"}
+
+
+def run(program: str) -> str:
+    """What a program prints in a process of its own."""
     process = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    loaded = set(process.stdout.split())
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def test_importing_the_environment_leaves_heavy_libraries_alone():
+    loaded = set(run("import sys, gridedge_env; print(*sys.modules)").split())
     assert "gridedge_env" in loaded
-    assert not loaded & heavy
+    assert not loaded & (HEAVY | COMMAND_LINE)
+
+
+def test_help_leaves_heavy_libraries_alone():
+    program = """
+import contextlib, io, sys
+from gradmap_trainer.cli import train
+sys.argv = ["gradmap-train", "--help"]
+with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+    train()
+assert "--num-agents" in printed.getvalue()
+print(*sys.modules)
+"""
+    loaded = set(run(program).split())
+    assert "gradmap_trainer" in loaded
+    assert not loaded & (HEAVY | {"scipy.optimize"})
+
+
+def test_environment_and_training_run_on_a_bare_machine():
+    """Where there are torch, numpy, scipy, gymnasium and pettingzoo, and nothing else of ours."""
+    program = f"""
+import sys
+for name in {sorted(HEAVY | COMMAND_LINE)}:
+    sys.modules[name] = None  # importing it is an ImportError
+import gridedge_env
+from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.gradmap import iterate, make_learner
+
+env = gridedge_env.parallel_env("ieee13", 3)
+env.reset(seed=0)
+env.step({{agent: env.action_space(agent).sample() for agent in env.agents}})
+config = TrainConfig(feeder="ieee13", num_agents=3, batch_days=1, minibatches=2)
+simulator = config.make_simulator()
+_, row = iterate(config, simulator, make_learner(config, simulator))
+print(row["nonconverged"])
+"""
+    assert run(program).split() == ["0.0"]
 
 
 def test_the_version_is_the_installed_one_and_heads_the_changelog():

@@ -1,0 +1,220 @@
+"""On a GPU the host only launches: no step, day or iteration waits for a number on the way.
+
+A host that waits leaves the device idle until its next launch. Where there is no GPU, PyTorch's
+meta device stands in: its tensors have a shape but no numbers, so that nobody can look at one; what
+else would wait is refused here. Where there is one, CUDA itself refuses.
+
+Written for unittest, which a bare GPU machine has: `python tests/test_host_synchronisation.py`.
+"""
+
+from __future__ import annotations
+
+import unittest
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gradmap_trainer import gradmap
+from gradmap_trainer.config import TrainConfig
+from gridedge_env.parallel import GridEdgeParallelEnv
+from gridedge_env.simulator import Simulator
+from gridedge_env.state import Result, SimulatorState
+
+DEVICE = "cuda" if torch.cuda.is_available() else "meta"
+CONFIG = TrainConfig(num_agents=12, batch_days=2, minibatches=3, epochs=2, device=DEVICE)
+
+
+class TestHostSynchronisation(unittest.TestCase):
+    simulator: Simulator
+    state: SimulatorState
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        with stand_ins():
+            cls.simulator = CONFIG.make_simulator()
+            cls.state = cls.simulator.reset(CONFIG.batch_days)
+        # Constants go to the device when they are first used.
+        cls.simulator.observe(cls.state)
+
+    def actions(self, *leading: int) -> Tensor:
+        shape = (*leading, self.simulator.num_agents, self.simulator.action_size)
+        return torch.full(shape, 0.1, device=DEVICE, requires_grad=True)
+
+    def test_the_guard_refuses_whatever_waits(self) -> None:
+        numbers, places = torch.ones(3, device=DEVICE), torch.tensor([0, 2])
+        waiting = {
+            "float": lambda: float(numbers[0]),
+            "truth": lambda: bool((numbers > 0.0).any()),
+            "list": lambda: numbers.tolist(),
+            "fetch": lambda: numbers.cpu(),
+            "send": lambda: torch.ones(3).to(DEVICE),
+            "copy": lambda: numbers.copy_(torch.ones(3)),
+            "make": lambda: torch.tensor([1.0, 2.0], device=DEVICE),
+            "make alike": lambda: numbers.new_tensor([1.0, 2.0]),
+            "nonzero": lambda: numbers.nonzero(),
+            "mask": lambda: numbers[numbers > 0.0],
+            "gather by the host's index": lambda: numbers[places],
+        }
+        for name, wait in waiting.items():
+            # pytest.raises is not there without pytest.
+            refused = self.assertRaises((Waited, RuntimeError))  # noqa: PT027
+            with self.subTest(name), refused, no_waiting():
+                wait()
+
+    def test_reset(self) -> None:
+        with stand_ins(), no_waiting():
+            self.simulator.reset(CONFIG.batch_days, seed=1)
+            self.simulator.reset(seed=1, days=[3, 5])
+
+    def test_a_step_with_its_gradient(self) -> None:
+        action = self.actions(CONFIG.batch_days)
+        with no_waiting():
+            following, result = self.simulator.step(self.state, action)
+            self.simulator.observe(following)
+            differentiate(result)
+        assert action.grad is not None
+
+    def test_a_glance(self) -> None:
+        with torch.no_grad(), no_waiting():
+            self.simulator.glance(self.state, self.actions(CONFIG.batch_days))
+
+    def test_a_day_with_its_gradient(self) -> None:
+        actions = self.actions(self.simulator.steps, CONFIG.batch_days)
+        with no_waiting():
+            differentiate(self.simulator.simulate(self.state, actions))
+        assert actions.grad is not None
+
+    def test_a_differentiable_step_of_the_environment(self) -> None:
+        env = GridEdgeParallelEnv(self.simulator)
+        action = self.actions()
+        with stand_ins(), no_waiting():
+            env.simulator_state = self.simulator.reset(1)
+            differentiate(env.differentiable_step(action))
+        assert action.grad is not None
+
+    def test_an_iteration_of_gradmap_fetches_its_log_at_once_and_nothing_else(self) -> None:
+        fetched: list[int] = []
+
+        def to_host(numbers: Mapping[str, Tensor]) -> dict[str, float]:
+            assert all(number.device.type == DEVICE for number in numbers.values())
+            fetched.append(len(numbers))
+            return dict.fromkeys(numbers, 0.0)
+
+        with stand_ins():
+            learner = gradmap.make_learner(CONFIG, self.simulator)
+        with stand_ins(), mock.patch.object(gradmap, "to_host", to_host), no_waiting():
+            _, row = gradmap.iterate(CONFIG, self.simulator, learner)
+        assert len(fetched) == 1
+        assert all(isinstance(value, (int, float)) for value in row.values())
+
+
+def differentiate(result: Result) -> None:
+    """Look at everything that a result offers, and at the gradient of some of it."""
+    seen = (result.reward, result.unbalance, result.voltage.abs(), result.converged)
+    objective = result.cost.sum() + result.violation.sum()
+    objective.backward()
+    assert all(value.device.type == DEVICE for value in seen)
+
+
+class Waited(AssertionError):
+    """The host would wait for the device."""
+
+
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """Raise where the host waits for the device."""
+    if DEVICE == "meta":
+        with NothingToSee(), NothingToSend():
+            yield
+        return
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+class NothingToSee(TorchDispatchMode):
+    """Refuse what would wait for the meta device if it were a GPU: looks, and plain copies."""
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = operation.overloadpacket.__name__
+        tensors = list(tensors_in(args))
+        there = [tensor for tensor in tensors if tensor.device.type == "meta"]
+        if name in ("_to_copy", "copy_"):
+            source = tensors[-1].device.type
+            target = (kwargs.get("device") or tensors[0].device).type
+            at_leisure = target == "meta" and (kwargs.get("non_blocking") or True in args[2:])
+            if source != target and not at_leisure:
+                raise Waited(f"a copy from {source} to {target}")
+        elif there and name in ("_local_scalar_dense", "equal", "masked_select", "nonzero"):
+            raise Waited(f"{name}: a number is looked at")
+        elif any(tensor.device.type == "cpu" and tensor.dim() for tensor in tensors) and there:
+            raise Waited(f"{name}: an operand comes from the host")
+        elif name.startswith("index") and any(x.dtype == torch.bool for x in there[1:]):
+            raise Waited(f"{name}: what a mask selects is counted")
+        return operation(*args, **kwargs)
+
+
+class NothingToSend(TorchFunctionMode):
+    """Refuse tensors that are made there from numbers of the host, which no operation shows."""
+
+    MAKERS = ("tensor", "as_tensor", "asarray", "new_tensor")
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        made = function(*args, **(kwargs or {}))
+        if getattr(function, "__name__", "") in self.MAKERS and made.device.type == "meta":
+            raise Waited("numbers of the host are sent")
+        return made
+
+
+def tensors_in(arguments: Any) -> Iterator[Tensor]:
+    """Tensors among an operation's arguments, lists of them included."""
+    if isinstance(arguments, Tensor):
+        yield arguments
+    elif isinstance(arguments, (tuple, list)):
+        for part in arguments:
+            yield from tensors_in(part)
+
+
+@contextmanager
+def stand_ins() -> Iterator[None]:
+    """What PyTorch has for a GPU but not for its meta device."""
+    with ExitStack() as stack:
+        if DEVICE == "meta":
+            stack.enter_context(mock.patch("torch.Generator", AnyGenerator))
+            stack.enter_context(mock.patch("torch.optim.Adam", unfused_adam))
+        yield
+
+
+GENERATOR, ADAM = torch.Generator, torch.optim.Adam
+
+
+class AnyGenerator:
+    """The meta device has no generators and draws without."""
+
+    def __new__(cls, device: Any = "cpu") -> Any:
+        return super().__new__(cls) if torch.device(device).type == "meta" else GENERATOR(device)
+
+    def manual_seed(self, seed: int) -> None:
+        return None
+
+
+def unfused_adam(parameters: Any, fused: bool, **options: Any) -> torch.optim.Optimizer:
+    return ADAM(parameters, **options)
+
+
+if __name__ == "__main__":
+    unittest.main()
