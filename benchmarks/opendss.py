@@ -40,7 +40,7 @@ class OpenDSSModel:
             self._engine.Text.Command = f'compile "{path.resolve()}"'
         finally:
             os.chdir(folder)
-        solution = self._circuit.Solution
+        solution = self.circuit.Solution
         if solution.Mode != SNAPSHOT or not solution.Converged:
             solution.Mode = SNAPSHOT
             solution.Solve()
@@ -50,16 +50,17 @@ class OpenDSSModel:
         solution.LoadMult = 1.0
         self.version: str = self._engine.Version.partition(" revision")[0]
         # Without loads OpenDSS answers "none".
-        count = self._circuit.Loads.Count
-        self.load_names: list[str] = [name.lower() for name in self._circuit.Loads.AllNames][:count]
+        count = self.circuit.Loads.Count
+        self.load_names: list[str] = [name.lower() for name in self.circuit.Loads.AllNames][:count]
 
     @property
-    def _circuit(self) -> Any:
+    def circuit(self) -> Any:
+        """OpenDSS's own interface to it."""
         return self._engine.ActiveCircuit
 
     def set_taps(self, regulators: Sequence[Regulator]) -> None:
         """Freeze the taps of regulators at their positions."""
-        transformers = self._circuit.Transformers
+        transformers = self.circuit.Transformers
         for regulator in regulators:
             transformers.Name = regulator.transformer
             transformers.Wdg = regulator.winding
@@ -71,22 +72,22 @@ class OpenDSSModel:
         What is not one of its loads (a generator's power, which does not change) is left alone.
         """
         values = dict(zip(load_names, power.tolist(), strict=True))
-        loads = self._circuit.Loads
+        loads = self.circuit.Loads
         for position, name in enumerate(self.load_names, start=1):
             loads.idx = position
             loads.kW = values[name].real
             loads.kvar = values[name].imag
-        self._circuit.Solution.Solve()
-        if not np.isfinite(np.asarray(self._circuit.AllBusVolts)).all():
+        self.circuit.Solution.Solve()
+        if not np.isfinite(np.asarray(self.circuit.AllBusVolts)).all():
             # It would begin the next solution from there.
-            self._circuit.Solution.SolveDirect()
+            self.circuit.Solution.SolveDirect()
             return False
-        return bool(self._circuit.Solution.Converged)
+        return bool(self.circuit.Solution.Converged)
 
     def voltage(self, node_names: Sequence[str]) -> ComplexArray:
         """(nodes,) V to ground, in the order of `node_names`."""
-        volts = np.asarray(self._circuit.AllBusVolts).view(complex)
-        by_name = dict(zip(map(str.lower, self._circuit.AllNodeNames), volts.tolist(), strict=True))
+        volts = np.asarray(self.circuit.AllBusVolts).view(complex)
+        by_name = dict(zip(map(str.lower, self.circuit.AllNodeNames), volts.tolist(), strict=True))
         return np.array([by_name[name] for name in node_names])
 
     def branch_current(self, branch_names: Sequence[str]) -> ComplexArray:
@@ -94,9 +95,9 @@ class OpenDSSModel:
         currents: dict[str, complex] = {}
         for element in dict.fromkeys(name.rpartition(".")[0] for name in branch_names):
             theirs = element.replace("switch.", "line.", 1)
-            if self._circuit.SetActiveElement(theirs) < 0:
+            if self.circuit.SetActiveElement(theirs) < 0:
                 continue
-            active = self._circuit.ActiveCktElement
+            active = self.circuit.ActiveCktElement
             nodes = np.asarray(active.NodeOrder)[: active.NumConductors]
             amperes = np.asarray(active.Currents).view(complex)[: active.NumConductors]
             for node, ampere in zip(nodes.tolist(), amperes.tolist(), strict=True):
@@ -105,4 +106,4 @@ class OpenDSSModel:
 
     def losses(self) -> float:
         """KW lost in all lines and transformers."""
-        return float(np.asarray(self._circuit.Losses).view(complex)[0].real) / 1e3
+        return float(np.asarray(self.circuit.Losses).view(complex)[0].real) / 1e3
