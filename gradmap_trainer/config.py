@@ -100,14 +100,14 @@ class TrainConfig:
     num_agents: int = 1000
     seed: int = 0
     device: str = "cpu"
-    iterations: int = 300
+    iterations: int = 200
     seconds: float | None = None
-    batch_days: int = 8
+    batch_days: int = 12
     price_variation: float = 0.75
     temperature_variation: float = 3.0
     demand_variation: float = 0.15
     minibatches: int = 12
-    epochs: int = 2
+    epochs: int = 4
     hidden_sizes: tuple[int, ...] = (16, 16)
     learning_rate: float = 1.2e-2
     final_learning_rate: float = 1.2e-3
@@ -118,7 +118,7 @@ class TrainConfig:
     dual_leak: float = 0.05
     quadratic_penalty: float = 400.0
     voltage_margin: float = 0.009
-    loading_margin: float = 0.095
+    loading_margin: float = 0.10
     rollout_sweeps: int = 2
     source_voltage: float = 1.0
     home_scale: float | None = None

@@ -59,8 +59,8 @@ class Limits:
         """pu outside the band: (..., nodes), 0 inside; `converged` is (...)."""
         # A clamp, whose own gradient would take several times as long as this one's.
         nearest = functional.hardtanh(magnitude, self.minimum_voltage, self.maximum_voltage)
-        unsolved = UNSOLVED_VOLTAGE_VIOLATION * (~converged).to(magnitude.dtype)
-        return (magnitude - nearest).abs() + unsolved[..., None]
+        unsolved = ~converged.unsqueeze(-1)
+        return (magnitude - nearest).abs().add(unsolved, alpha=UNSOLVED_VOLTAGE_VIOLATION)
 
     def loading_violation(self, loading: Tensor) -> Tensor:
         """Share of rating beyond the limit: same shape, 0 inside."""

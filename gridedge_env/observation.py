@@ -60,8 +60,8 @@ class ObservationField:
 def observation_fields() -> tuple[ObservationField, ...]:
     """The entries in order; private ones first."""
     own = [
-        # State of charge, room temperature within its comfort band, or generator loading.
-        ObservationField("own_state", "share of range, 0 to 1", 0.5, 0.5, private=True),
+        # State of charge, room temperature within its comfort band, or the loading that pays now.
+        ObservationField("own_state", "share of range", 0.5, 0.5, private=True),
         ObservationField("own_load", "over its annual mean", 1.0, 1.0, private=True),
         ObservationField("own_voltage", "pu, previous step", 1.0, 0.05, private=True),
     ]
@@ -146,17 +146,22 @@ def entries(values: Tensor, private: bool) -> Tensor:
     Returns:
         The entries, of the same shape.
     """
-    offset, scale = _scales(private, values.device, values.dtype)
-    return ((values - offset) / scale).clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
+    at_zero, slope = _scales(private, values.device, values.dtype)
+    seen = torch.addcmul(at_zero, slope, values)
+    return seen.clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
 
 
 @lru_cache
 @torch.inference_mode(False)  # kept for calls that differentiate, too
 def _scales(private: bool, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Offsets and scales of the private fields or of the shared ones, (fields, 1, 1) each."""
-    numbers = [(f.offset, f.scale) for f in observation_fields() if f.private == private]
-    offset, scale = torch.tensor(numbers, dtype=dtype).to(device).T[..., None, None]
-    return offset, scale
+    """Entries of the value 0, and what they gain per unit, of the private fields or of the shared.
+
+    (fields, 1, 1) each.
+    """
+    chosen = [f for f in observation_fields() if f.private == private]
+    numbers = [(-f.offset / f.scale, 1.0 / f.scale) for f in chosen]
+    at_zero, slope = torch.tensor(numbers, dtype=dtype).to(device).T[..., None, None]
+    return at_zero, slope
 
 
 def _against_the_rest_of_the_day(price: Tensor) -> tuple[Tensor, Tensor, Tensor]:

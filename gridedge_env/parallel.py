@@ -7,7 +7,8 @@ PettingZoo API asks for: spaces, agent names, and which day comes next.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import gymnasium
@@ -166,15 +167,16 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         """
         state = self._require_day()
         action = torch.from_numpy(self._stack(actions)).to(state.energy)
-        with torch.no_grad():
+        with torch.inference_mode():
             result = self._advance(state, action)
             rewards, costs = result.reward[0].tolist(), result.cost[0].tolist()
             share = float(result.violation) / len(costs)
             observations = self._observe()
-        info = {"cost": 0.0, "violation": share, "converged": bool(result.converged)}
+            info = {"cost": 0.0, "violation": share, "converged": bool(result.converged)}
+        self.simulator_state = _usable(self._require_reset())
         return (
             observations,
-            dict(zip(self.possible_agents, rewards, strict=True)),
+            self._by_agent(rewards),
             (self._nobody if self.agents else self._everybody).copy(),
             self._nobody.copy(),
             self._infos(info, costs),
@@ -230,15 +232,20 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
 
     def _observe(self) -> dict[str, NDArray[np.float32]]:
         observations = self.simulator.observe(self._require_reset())[0]
-        rows = observations.to("cpu", torch.float32).numpy()
-        return dict(zip(self.possible_agents, rows, strict=True))
+        return self._by_agent(observations.to("cpu", torch.float32).numpy())
 
     def _infos(self, common: dict[str, Any], costs: list[float]) -> dict[str, dict[str, Any]]:
-        infos = {}
-        for agent, cost in zip(self.possible_agents, costs, strict=True):
+        infos: dict[str, Any] = self._nobody.copy()
+        for agent, cost in zip(infos, costs, strict=True):
             info = infos[agent] = common.copy()
             info["cost"] = cost
         return infos
+
+    def _by_agent(self, values: Iterable[Any]) -> dict[str, Any]:
+        """A dictionary that has its keys already fills sooner than one that grows."""
+        found: dict[str, Any] = self._nobody.copy()
+        found.update(zip(self.possible_agents, values, strict=True))
+        return found
 
     def _require_reset(self) -> SimulatorState:
         if self.simulator_state is None:
@@ -250,12 +257,17 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             raise ValueError(f"the day of {self.simulator.steps} steps is over, expected reset()")
         return self._require_reset()
 
-    def _stack(self, actions: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+    def _stack(self, actions: Mapping[str, ArrayLike]) -> NDArray[np.floating[Any]]:
         """Actions of all agents, (agents, action_size)."""
         expected = (len(self.agents), self.simulator.action_size)
         try:
-            values = np.array([actions[agent] for agent in self.agents], dtype=np.float64)
-        except (LookupError, TypeError, ValueError):
+            in_order = list(actions) == self.agents
+            values = np.array(
+                list(actions.values()) if in_order else [actions[agent] for agent in self.agents]
+            )
+            if values.dtype != np.float32:
+                values = values.astype(np.float64)
+        except (AttributeError, LookupError, TypeError, ValueError):
             values = np.empty(0)
         if values.shape != expected or len(actions) != expected[0] or not np.isfinite(values).all():
             raise ValueError(self._first_fault(actions))
@@ -279,6 +291,19 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
                 return f"actions[{agent!r}]: got {value}, expected numbers in [-1, 1]"
         unknown = sorted(map(str, set(actions) - set(self.agents)))
         return f"actions: unknown agent {unknown[0]!r}, expected only those in env.agents"
+
+
+def _usable(state: SimulatorState) -> SimulatorState:
+    """A copy of a state of inference mode that may enter a graph, as in `differentiable_step`."""
+    taps = state.tap_position
+    return replace(
+        state,
+        energy=state.energy.clone(),
+        temperature=state.temperature.clone(),
+        loading=state.loading.clone(),
+        device_voltage=state.device_voltage.clone(),
+        tap_position=None if taps is None else taps.clone(),
+    )
 
 
 def _episode_seed(seed: int, episode: int) -> int:

@@ -20,15 +20,16 @@ import torch
 from torch import Tensor
 
 from gridedge_env.devices import build_fleet, default_home_scale
-from gridedge_env.devices.battery import MIDNIGHT_STATE_OF_CHARGE, battery_states, step_batteries
+from gridedge_env.devices.battery import MIDNIGHT_STATE_OF_CHARGE, energy_bounds, run_batteries
 from gridedge_env.devices.fleet import POWER_FACTOR
-from gridedge_env.devices.generator import step_generators
-from gridedge_env.devices.heat_pump import heat_pump_states, step_heat_pumps, stored_heat_value
+from gridedge_env.devices.generator import paying_loading, step_generators
+from gridedge_env.devices.heat_pump import run_heat_pumps, stored_heat_value
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.limits import check_limited_nodes
 from gridedge_env.observation import entries, observation_fields, shared_observations
 from gridedge_env.options import SimulatorOptions, check_whole_number
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, join_solutions, settle_taps
+from gridedge_env.powerflow.solution import magnitude
 from gridedge_env.scenarios import SPLITS, DayTable, Homes, Variation, load_days
 from gridedge_env.state import Day, Result, SimulatorState, check_action
 from gridedge_env.transfer import to_device
@@ -119,12 +120,11 @@ class Simulator:
         self.private_size = sum(f.private for f in self.observation_fields)
         self.steps = load_days(SPLITS[0]).day_ahead_price.shape[1]
         self._tables: dict[str, tuple[DayTable, Homes]] = {}
-        connects = torch.zeros(num_agents, len(self.fleet.branch_names), device=device, dtype=dtype)
-        self._connection = connects.scatter_(1, self.fleet.branch[:, None], 1.0)
         left = HOURS_PER_STEP * torch.arange(self.steps).flip(0)[:, None, None]
         self._hours_left = left.to(device, dtype)  # from the end of each step to midnight
         kinds = [torch.full((n,), k == 1) for k, n in enumerate(self.fleet.counts)]
-        self._lagging = torch.cat(kinds).to(device, dtype)  # heat pumps: they have a power factor
+        # Of each device, kvar per kW: heat pumps have a power factor.
+        self._reactive_share = REACTIVE_SHARE * torch.cat(kinds).to(device, dtype)
 
     def days(self, split: str) -> DayTable:
         """The days of "train", "validation" or "test"."""
@@ -189,12 +189,12 @@ class Simulator:
 
         All agents read the same prices and weather; a learner need not store them a thousand times.
         """
-        stored = torch.cat((state.energy, state.temperature, state.loading), dim=-1)
-        own_state = (stored - self.fleet.least_stored) / self.fleet.storage_range
         step = min(state.step, self.steps - 1)
+        paying = paying_loading(self.fleet.generators, state.day.import_price[:, step, None])
+        own = torch.cat((state.energy, state.temperature, paying), dim=-1)
+        own_state = (own - self.fleet.least_state) / self.fleet.state_range
         own_load = state.day.demand.select(1, step) / state.day.mean_demand
-        re, im = state.device_voltage.chunk(2, dim=-1)
-        own_voltage = torch.addcmul(re * re, im, im).sqrt().index_select(-1, self.fleet.branch)
+        own_voltage = magnitude(state.device_voltage).index_select(-1, self.fleet.branch)
         private = entries(torch.stack((own_state, own_load, own_voltage)), private=True)
         return private.permute(1, 2, 0), state.day.shared_observation[:, step]
 
@@ -222,7 +222,7 @@ class Simulator:
             now = branches.detach(), solution.device_voltage
             taps = settle_taps(self.power_flow, *now, taps, SECONDS_PER_STEP)
         following = replace(following, device_voltage=voltage, tap_position=taps)
-        cost = cost + self._bill(state, power)
+        cost = self._bill(state, power, cost)
         return following, self._result(cost[0], power[0], solution)
 
     def glance(self, state: SimulatorState, action: Tensor, sweeps: int = 2) -> SimulatorState:
@@ -264,7 +264,7 @@ class Simulator:
         power, branches = self._meter(state, output, actions)
         begin = None if start is None else start.flatten(0, 1)
         solution = self.power_flow.solve_branches(branches, begin)
-        return self._result(cost + self._bill(state, power), power, solution)
+        return self._result(self._bill(state, power, cost), power, solution)
 
     def _simulate_in_turn(self, state: SimulatorState, actions: Tensor) -> Result:
         results = []
@@ -297,17 +297,13 @@ class Simulator:
         first = actions[..., 0].to(self.dtype).clamp(-1.0, 1.0)
         for_battery, for_pump, for_generator = first.split(fleet.counts, dim=-1)
 
-        left = self._hours_left[state.step : ended]
-        energy = battery_states(fleet.batteries, state.energy, for_battery, hours, left)
-        energy, charging, wear = step_batteries(fleet.batteries, energy, for_battery, hours, left)
-        weather = (
-            self._steps_of(state, state.day.outdoor_temperature, steps)[..., None],
-            self._steps_of(state, state.day.irradiance, steps)[..., None],
+        bounds = energy_bounds(fleet.batteries, self._hours_left[state.step : ended])
+        energy, charging, wear = run_batteries(
+            fleet.batteries, state.energy, for_battery, hours, bounds
         )
-        pumps = fleet.heat_pumps
-        temperature = heat_pump_states(pumps, state.temperature, for_pump, *weather, hours)
-        temperature, heating, discomfort = step_heat_pumps(
-            pumps, temperature, for_pump, *weather, hours
+        pumps, (outdoor, irradiance, _, _) = fleet.heat_pumps, state.conditions(steps)
+        temperature, heating, discomfort = run_heat_pumps(
+            pumps, state.temperature, for_pump, outdoor, irradiance, hours
         )
         loading, generating, fuel = step_generators(fleet.generators, for_generator, hours)
         if ended == self.steps:
@@ -338,31 +334,21 @@ class Simulator:
             (steps, batch, agents) kW at each meter, and (steps x batch, 2 branches) kW, then kvar,
             of all homes at each connection.
         """
-        demand = self._steps_of(state, state.day.demand, len(output))
+        begin, end = state.step, state.step + len(output)
+        demand = state.day.demand[:, begin:end].transpose(0, 1)
         power = demand + output
-        lagging = torch.addcmul(demand, self._lagging, output)
-        reactive = REACTIVE_SHARE * self._connected(lagging)
+        reactive = torch.addcmul(REACTIVE_SHARE * demand, self._reactive_share, output)
         if self.options.reactive_power:
             second = actions[..., 1].to(self.dtype).clamp(-1.0, 1.0)
             room = (self.fleet.inverter_rating**2 - output**2).clamp(min=0.0)
-            reactive = reactive + self._connected(second * (room + 1e-12).sqrt())
-        return power, torch.cat((self._connected(power), reactive), dim=-1)
+            reactive = reactive + second * (room + 1e-12).sqrt()
+        return power, self.fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
 
-    def _connected(self, values: Tensor) -> Tensor:
-        """(steps, batch, agents) -> (steps x batch, branches), summed over homes that share one."""
-        return values.flatten(0, 1) @ self._connection
-
-    def _bill(self, state: SimulatorState, power: Tensor) -> Tensor:
-        """€ for the electricity at each meter, (steps, batch, agents) like `power` in kW."""
-        prices = (state.day.import_price, state.day.export_price)
-        imported, exported = (
-            HOURS_PER_STEP * self._steps_of(state, price, len(power))[..., None] for price in prices
-        )
-        return torch.addcmul(exported * power, imported - exported, torch.relu(power))
-
-    def _steps_of(self, state: SimulatorState, series: Tensor, steps: int) -> Tensor:
-        """(batch, day's steps, ...) -> (steps, batch, ...), the steps that begin with `state`."""
-        return series[:, state.step : state.step + steps].transpose(0, 1)
+    def _bill(self, state: SimulatorState, power: Tensor, cost: Tensor) -> Tensor:
+        """€ with the electricity at each meter, (steps, batch, agents) like `power` in kW."""
+        _, _, selling, extra = state.conditions(len(power))
+        cost = torch.addcmul(cost, selling, power, value=HOURS_PER_STEP)
+        return torch.addcmul(cost, extra, torch.relu(power), value=HOURS_PER_STEP)
 
     def _result(self, cost: Tensor, power: Tensor, solution: PowerFlowSolution) -> Result:
         return Result(

@@ -205,6 +205,34 @@ def lanes_of(typing: Any, vector: Any) -> Any:
 
 
 @intrinsic
+def zeros_like(typing: Any, array: Any, vector: Any) -> Any:
+    """A vector of zeros with as many lanes as another, of numbers like those of an array."""
+    if not _flat(array) or not isinstance(vector, Vector):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return ir.Constant(context.get_value_type(sig.return_type), None)
+
+    return Vector(array.dtype, vector.lanes)(array, vector), lower
+
+
+@intrinsic
+def rounded(typing: Any, value: Any, vector: Any) -> Any:
+    """A vector's lanes in the precision of another vector with as many."""
+    if not all(isinstance(kind, Vector) for kind in (value, vector)) or value.lanes != vector.lanes:
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if value == vector:
+            return args[0]
+        narrower = value.element.bitwidth > vector.element.bitwidth
+        convert = builder.fptrunc if narrower else builder.fpext
+        return convert(args[0], context.get_value_type(vector))
+
+    return vector(value, vector), lower
+
+
+@intrinsic
 def store(typing: Any, array: Any, offset: Any, value: Any) -> Any:
     """Write a vector to a flat array from `offset` on."""
     if not _flat(array) or not isinstance(value, Vector):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ TYPICAL_WEAR_COST = 0.04
 RETURN_POWER_SHARE = 0.6
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Batteries:
     """Parameters of a group of batteries; all tensors are (batteries,) and stay as they are.
 
@@ -43,6 +43,39 @@ class Batteries:
     discharge_efficiency: Tensor
     minimum_energy: Tensor
     wear_cost: Tensor
+
+    @cached_property
+    @torch.inference_mode(False)  # kept for calls that differentiate, too
+    def full_power(self) -> FullPower:
+        """What follows from the parameters alone."""
+        charge = self.maximum_power * self.charge_efficiency
+        discharge = self.maximum_power / self.discharge_efficiency
+        return FullPower(
+            charge,
+            discharge,
+            MIDNIGHT_STATE_OF_CHARGE * self.capacity,
+            RETURN_POWER_SHARE * charge,
+            RETURN_POWER_SHARE * discharge,
+        )
+
+
+@dataclass(frozen=True)
+class FullPower:
+    """What a battery can do, as tensors of (batteries,).
+
+    Attributes:
+        charge: kW that reach the store at full power.
+        discharge: kW that leave it at full power.
+        middle: kWh at midnight.
+        back_up: kWh that an hour of the way back to midnight's energy may need from below.
+        back_down: kWh from above.
+    """
+
+    charge: Tensor
+    discharge: Tensor
+    middle: Tensor
+    back_up: Tensor
+    back_down: Tensor
 
 
 def sample_batteries(
@@ -77,7 +110,7 @@ def energy_bounds(batteries: Batteries, hours_left: float | Tensor) -> tuple[Ten
     The way back may need 0.6 of full power, either way, for the hours left; (..., batteries) kWh
     each for hours (..., 1).
     """
-    full = _full_power(batteries)
+    full = batteries.full_power
     lowest = torch.maximum(batteries.minimum_energy, full.middle - hours_left * full.back_up)
     highest = torch.minimum(batteries.capacity, full.middle + hours_left * full.back_down)
     return lowest, highest
@@ -98,7 +131,7 @@ def feasible_change(
         (..., batteries) kWh each: the least change, the one nearest zero, and the most.
     """
     to_lowest, to_highest = bounds[0] - energy, bounds[1] - energy
-    full = _full_power(batteries)
+    full = batteries.full_power
     # Minima and maxima as differences to zero: their gradients take a tenth of the time.
     most = to_highest - torch.relu(torch.sub(to_highest, full.charge, alpha=hours))
     least = torch.relu(torch.add(to_lowest, full.discharge, alpha=hours))
@@ -139,33 +172,51 @@ def step_batteries(
     Returns:
         (..., batteries) each: next energy kWh, power kW (+ = consumption), wear cost €.
     """
-    bounds = energy_bounds(batteries, hours_left)
-    change = _change(batteries, energy, action, hours, bounds)
-    stored = change / hours
-    taken = torch.relu(-stored)
-    delivered = taken * batteries.discharge_efficiency
-    power = (stored + taken) / batteries.charge_efficiency - delivered
-    return energy + change, power, hours * batteries.wear_cost * delivered
+    return _step(batteries, energy, action, hours, energy_bounds(batteries, hours_left))
 
 
-def battery_states(
-    batteries: Batteries, energy: Tensor, actions: Tensor, hours: float, hours_left: Tensor
-) -> Tensor:
-    """Energy before each of several steps, (steps, batch, batteries) kWh.
+def run_batteries(
+    batteries: Batteries,
+    energy: Tensor,
+    actions: Tensor,
+    hours: float,
+    bounds: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Several time steps, one after the other.
 
     Args:
         batteries: parameters; constants here.
         energy: (batch, batteries) kWh before the first step.
         actions: (steps, batch, batteries) in [-1, 1].
         hours: length of a step.
-        hours_left: (steps, 1, 1) from the end of each step to midnight.
+        bounds: (steps, 1, batteries) each, of `energy_bounds`, at the end of each step.
+
+    Returns:
+        As `step_batteries`, (steps, batch, batteries) each.
     """
 
     def following(energy: Tensor, action: Tensor, *bounds: Tensor) -> Tensor:
         lowest, highest = bounds
         return energy + _change(batteries, energy, action, hours, (lowest, highest))
 
-    return states_before(following, energy, actions, *energy_bounds(batteries, hours_left))
+    before = states_before(following, energy, actions, *bounds)
+    return _step(batteries, before, actions, hours, bounds)
+
+
+def _step(
+    batteries: Batteries,
+    energy: Tensor,
+    action: Tensor,
+    hours: float,
+    bounds: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `step_batteries`; bounds as in `feasible_change`."""
+    change = _change(batteries, energy, action, hours, bounds)
+    stored = change / hours
+    taken = torch.relu(-stored)
+    delivered = taken * batteries.discharge_efficiency
+    power = (stored + taken) / batteries.charge_efficiency - delivered
+    return energy + change, power, hours * batteries.wear_cost * delivered
 
 
 def _change(
@@ -181,36 +232,3 @@ def _change(
     charging = action + discharging
     charged = torch.addcmul(forced, charging, most - forced)
     return torch.addcmul(charged, discharging, least - forced)
-
-
-@dataclass(frozen=True)
-class _FullPower:
-    """What follows from the parameters alone.
-
-    Attributes:
-        charge: kW that reach the store at full power.
-        discharge: kW that leave it at full power.
-        middle: kWh at midnight.
-        back_up: kWh that an hour of the way back to midnight's energy may need from below.
-        back_down: kWh from above.
-    """
-
-    charge: Tensor
-    discharge: Tensor
-    middle: Tensor
-    back_up: Tensor
-    back_down: Tensor
-
-
-@lru_cache
-@torch.inference_mode(False)  # kept for calls that differentiate, too
-def _full_power(batteries: Batteries) -> _FullPower:
-    charge = batteries.maximum_power * batteries.charge_efficiency
-    discharge = batteries.maximum_power / batteries.discharge_efficiency
-    return _FullPower(
-        charge,
-        discharge,
-        MIDNIGHT_STATE_OF_CHARGE * batteries.capacity,
-        RETURN_POWER_SHARE * charge,
-        RETURN_POWER_SHARE * discharge,
-    )

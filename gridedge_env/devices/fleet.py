@@ -61,6 +61,34 @@ class Fleet:
             len(group.maximum_power) for group in (self.batteries, self.heat_pumps, self.generators)
         )
 
+    def connected(self, power: Tensor) -> Tensor:
+        """Add up what homes that share a connection draw.
+
+        Args:
+            power: (batch, 2 agents) kW, then kvar.
+
+        Returns:
+            (batch, 2 branches) likewise.
+        """
+        if power.device.type == "cpu":
+            total = power.new_zeros(len(power), 2 * len(self.branch_names))
+            return total.scatter_add(1, self._entry.expand_as(power), power)
+        # On a GPU additions to one place come in any order, and round as it falls.
+        return (power.unflatten(-1, (2, -1)) @ self._connection).flatten(-2)
+
+    @cached_property
+    @torch.inference_mode(False)  # kept for calls that differentiate, too
+    def _entry(self) -> Tensor:
+        """(2 agents,) where the connection's kW and kvar are."""
+        return torch.cat((self.branch, self.branch + len(self.branch_names)))
+
+    @cached_property
+    @torch.inference_mode(False)  # kept for calls that differentiate, too
+    def _connection(self) -> Tensor:
+        """(agents, branches) 1 where a home connects, 0 elsewhere."""
+        connects = self.batteries.capacity.new_zeros(len(self.names), len(self.branch_names))
+        return connects.scatter_(1, self.branch[:, None], 1.0)
+
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too
     def inverter_rating(self) -> Tensor:
@@ -74,7 +102,7 @@ class Fleet:
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too
-    def least_stored(self) -> Tensor:
+    def least_state(self) -> Tensor:
         """(agents,) kWh, °C or share of full power that counts as 0 of a device's range."""
         empty = torch.zeros_like(self.batteries.capacity)
         idle = torch.zeros_like(self.generators.maximum_power)
@@ -82,7 +110,7 @@ class Fleet:
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too
-    def storage_range(self) -> Tensor:
+    def state_range(self) -> Tensor:
         """(agents,) kWh, K or share of full power from there to what counts as 1."""
         band = self.heat_pumps.highest_temperature - self.heat_pumps.lowest_temperature
         full = torch.ones_like(self.generators.maximum_power)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+# Beyond these a paying loading says no more: a generator should stand still, or run at full power.
+LEAST_PAYING, MOST_PAYING = -1.0, 2.0
+
 
 @dataclass(frozen=True)
 class Generators:
@@ -38,6 +41,22 @@ def sample_generators(
         "linear_cost": random.uniform(0.15, 0.35, count),
         "quadratic_cost": random.uniform(0.02, 0.08, count),
     }
+
+
+def paying_loading(generators: Generators, price: Tensor) -> Tensor:
+    """Loading at which the last kWh costs in fuel what it is worth.
+
+    Below 0 fuel costs more than the price from the first kWh on; above 1 it is cheaper to the last.
+
+    Args:
+        generators: parameters.
+        price: (batch, 1) € per kWh.
+
+    Returns:
+        (batch, generators) within -1 and 2.
+    """
+    earned = (price - generators.linear_cost) / (2.0 * generators.quadratic_cost)
+    return earned.clamp(LEAST_PAYING, MOST_PAYING)
 
 
 def step_generators(

@@ -208,20 +208,18 @@ def step_heat_pumps(
         (..., heat pumps) each: next temperature °C, power kW, cost of discomfort €.
     """
     balance = HeatBalance.of(heat_pumps, outdoor_temperature, irradiance, hours)
-    heated, rise, cold = _heat(heat_pumps, balance, temperature, 0.5 * (action + 1.0))
-    power = rise / balance.full_rise * heat_pumps.maximum_power
-    return heated, power, DISCOMFORT_PRICE * hours * cold
+    return _step(heat_pumps, balance, temperature, 0.5 * (action + 1.0), hours)
 
 
-def heat_pump_states(
+def run_heat_pumps(
     heat_pumps: HeatPumps,
     temperature: Tensor,
     actions: Tensor,
     outdoor_temperature: Tensor,
     irradiance: Tensor,
     hours: float,
-) -> Tensor:
-    """Temperature before each of several steps, (steps, batch, heat pumps) °C.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Several time steps, one after the other.
 
     Args:
         heat_pumps: parameters.
@@ -230,14 +228,27 @@ def heat_pump_states(
         outdoor_temperature: (steps, batch, 1) °C.
         irradiance: (steps, batch, 1) W/m².
         hours: length of a step.
+
+    Returns:
+        As `step_heat_pumps`, (steps, batch, heat pumps) each.
     """
     balance = HeatBalance.of(heat_pumps, outdoor_temperature, irradiance, hours)
 
     def following(temperature: Tensor, share: Tensor, *weather: Tensor) -> Tensor:
         return _heat(heat_pumps, HeatBalance(balance.kept, *weather), temperature, share)[0]
 
-    weather = balance.drift, balance.full_rise, balance.opened
-    return states_before(following, temperature, 0.5 * (actions + 1.0), *weather)
+    weather, shares = (balance.drift, balance.full_rise, balance.opened), 0.5 * (actions + 1.0)
+    before = states_before(following, temperature, shares, *weather)
+    return _step(heat_pumps, balance, before, shares, hours)
+
+
+def _step(
+    heat_pumps: HeatPumps, balance: HeatBalance, temperature: Tensor, share: Tensor, hours: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `step_heat_pumps`; power goes `share` of the way from the least to the most."""
+    heated, rise, cold = _heat(heat_pumps, balance, temperature, share)
+    power = rise / balance.full_rise * heat_pumps.maximum_power
+    return heated, power, (DISCOMFORT_PRICE * hours) * cold
 
 
 def _heat(

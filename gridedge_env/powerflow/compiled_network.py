@@ -69,6 +69,7 @@ class CompiledNetwork:
             what enters; two weights of each device; no-load voltages of devices (complex), laws,
             no-load voltages of nodes (complex), `Elimination.into_weak` (complex).
         marks: where these end, from 0.
+        single: `number` in single precision, for drafts; None where it is.
     """
 
     nodes: int
@@ -77,6 +78,7 @@ class CompiledNetwork:
     ends: NDArray[np.int64]
     number: NDArray[Any]
     marks: NDArray[np.int64]
+    single: NDArray[np.float32] | None
 
     @staticmethod
     def of(
@@ -125,7 +127,8 @@ class CompiledNetwork:
             ),
             torch.empty(0, dtype=dtype).numpy().dtype,
         )
-        return CompiledNetwork(nodes, across.shape[0], index, ends, number, marks)
+        single = number.astype(np.float32) if dtype == torch.float64 else None
+        return CompiledNetwork(nodes, across.shape[0], index, ends, number, marks, single)
 
     def sweep(self, power: Tensor, start: Tensor, sweeps: int) -> Tensor:
         """u after some sweeps from `start`, all (batch, 2 branches).
@@ -214,6 +217,7 @@ class CompiledNetwork:
             self.ends,
             self.number,
             self.marks,
+            self.single,
             rule,
             batch,
             *(0 if x is None else x.data_ptr() for x in alive),

@@ -83,7 +83,8 @@ class DeviceSpace:
         control_voltage: what every regulator's control sees, V on its secondary side.
         compiled: kernels that find u and V where taps are as in the feeder; None: there are none.
         taps: the answer to moved taps.
-        three_phase_nodes: (three-phase buses, 3) nodes of phases 1, 2, 3.
+        three_phase_entries: (6 three-phase buses,) entries of V there: real, then imaginary parts
+            of phase 1, then those of phase 2, and of phase 3.
         across: u as a map of V.
         no_load: (2 branches,) u without any device current.
         load_model: the voltage dependence of the branches.
@@ -103,7 +104,7 @@ class DeviceSpace:
     control_voltage: LinearMap
     compiled: CompiledNetwork | None
     taps: TapSpace
-    three_phase_nodes: Tensor
+    three_phase_entries: Tensor
     across: Across
     no_load: Tensor
     load_model: LoadModel
@@ -261,7 +262,7 @@ def reduce_network(
         **maps,
         compiled=compiled,
         taps=TapSpace.of(feeder, coils, of_modes, device),
-        three_phase_nodes=torch.tensor(network.three_phase_nodes, device=device),
+        three_phase_entries=_entries(network, device),
         across=Across.of(incidence, network.voltage_base, device, dtype),
         no_load=torch.tensor(as_real(rows["device_voltage"].matrix @ no_load), **where),
         load_model=load_model,
@@ -270,6 +271,12 @@ def reduce_network(
         branch_names=tuple(injection_names[branch.injection] for branch in branches),
         energised=tuple(reached(nodal_admittance, network.source_nodes).tolist()),
     )
+
+
+def _entries(network: Network, device: torch.device) -> Tensor:
+    """See `DeviceSpace.three_phase_entries`."""
+    nodes = torch.tensor(network.three_phase_nodes, device=device).T
+    return torch.stack((nodes, nodes + len(network.node_names)), dim=1).flatten()
 
 
 def _compiles(

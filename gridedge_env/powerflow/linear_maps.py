@@ -126,10 +126,10 @@ class Across:
 
     def __call__(self, node_voltage: Tensor) -> Tensor:
         """(batch, 2 nodes) -> (batch, 2 branches), pu."""
-        first = node_voltage[:, self.node[0]] * self.weight[0]
+        first = node_voltage.index_select(1, self.node[0]) * self.weight[0]
         if self.to_ground:
             return first
-        return first + node_voltage[:, self.node[1]] * self.weight[1]
+        return first.addcmul(node_voltage.index_select(1, self.node[1]), self.weight[1])
 
 
 class Response(Protocol):

@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from gridedge_env.powerflow.device_space import DeviceSpace, VoltageOperator
 from gridedge_env.powerflow.failures import Failure, PowerFlowFailure, find_failures
@@ -85,17 +87,17 @@ class PowerFlowSolution:
     @cached_property
     def voltage_magnitude(self) -> Tensor:
         """(batch, nodes) pu."""
-        return _magnitude(*self._node_voltage.chunk(2, dim=-1))
+        return magnitude(self._node_voltage)
 
     @cached_property
     def branch_current(self) -> Tensor:
         """(batch, branch phases) complex A, into the from terminal."""
-        return torch.complex(*self._quantity(self.space.branch_current))
+        return torch.complex(*self._quantity(self.space.branch_current).chunk(2, dim=-1))
 
     @cached_property
     def branch_current_magnitude(self) -> Tensor:
         """(batch, branch phases) A."""
-        return _magnitude(*self._quantity(self.space.branch_current))
+        return magnitude(self._quantity(self.space.branch_current))
 
     @cached_property
     def injection_voltage(self) -> Tensor:
@@ -107,19 +109,19 @@ class PowerFlowSolution:
     @cached_property
     def control_voltage(self) -> Tensor:
         """(batch, regulators) V that each regulator's control sees, line drop compensated."""
-        return _magnitude(*self._quantity(self.space.control_voltage))
+        return magnitude(self._quantity(self.space.control_voltage))
 
     @cached_property
     def unbalance(self) -> Tensor:
         """(batch, three-phase buses) voltage unbalance factor |V2| / |V1| (IEC 61000-4-30)."""
-        phases = self._node_voltage.unflatten(-1, (2, -1))[..., self.space.three_phase_nodes]
-        first, second, third = phases.unbind(dim=-1)
+        entries = self.space.three_phase_entries
+        first, second, third = self._node_voltage.index_select(-1, entries).chunk(3, dim=-1)
         # 3 V1 and 3 V2 are V_a - (V_b + V_c) / 2 ± j √3 / 2 (V_b - V_c).
-        along = first - 0.5 * (second + third)
+        along = torch.sub(first, second + third, alpha=0.5)
         across = 0.5 * math.sqrt(3.0) * (second - third)
-        (re, im), (turned, less) = along.unbind(dim=1), across.unbind(dim=1)
-        negative = _magnitude(re + less, im - turned)
-        return negative / _magnitude(re - less, im + turned)
+        re, im = across.chunk(2, dim=-1)
+        turned = torch.cat((-im, re), dim=-1)
+        return magnitude(along - turned) / magnitude(along + turned)
 
     @cached_property
     def losses(self) -> Tensor:
@@ -141,10 +143,9 @@ class PowerFlowSolution:
             return self.solved_voltage
         return self.space.node_voltage(self.response).to(self.device_voltage.dtype)
 
-    def _quantity(self, linear: LinearMap) -> tuple[Tensor, Tensor]:
-        """Real and imaginary parts of a map of the response."""
-        re, im = linear(self.response).to(self.device_voltage.dtype).chunk(2, dim=-1)
-        return re, im
+    def _quantity(self, linear: LinearMap) -> Tensor:
+        """A map of the response, (batch, 2 rows), real parts first."""
+        return linear(self.response).to(self.device_voltage.dtype)
 
 
 def join_solutions(solutions: Sequence[PowerFlowSolution]) -> PowerFlowSolution:
@@ -161,6 +162,30 @@ def join_solutions(solutions: Sequence[PowerFlowSolution]) -> PowerFlowSolution:
     )
 
 
-def _magnitude(re: Tensor, im: Tensor) -> Tensor:
-    # The floor keeps the derivative of the root finite at exactly zero (an unloaded branch).
-    return (re * re + im * im).clamp(min=1e-20).sqrt()
+def magnitude(vector: Tensor) -> Tensor:
+    """Of complex entries: (..., 2 n), real parts first -> (..., n)."""
+    if torch.is_grad_enabled() and vector.requires_grad:
+        found: Tensor = _Magnitude.apply(vector)
+        return found
+    return _root_of_squares(vector)
+
+
+class _Magnitude(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vector: Tensor) -> Tensor:
+        found = _root_of_squares(vector)
+        ctx.save_for_backward(vector, found)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> Tensor:
+        vector, found = ctx.saved_tensors
+        # The floor makes the derivative zero at exactly zero (an unloaded branch).
+        share = cotangent / found.clamp(min=1e-20)
+        return (vector.unflatten(-1, (2, -1)) * share.unsqueeze(-2)).flatten(-2)
+
+
+def _root_of_squares(vector: Tensor) -> Tensor:
+    re, im = vector.chunk(2, dim=-1)
+    return torch.addcmul(re * re, im, im).sqrt_()

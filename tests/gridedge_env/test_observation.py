@@ -194,11 +194,14 @@ def test_entries_invert_to_what_they_stand_for(simulator: Simulator) -> None:
         for k, field in enumerate(simulator.observation_fields[:3])
     }
     fleet = simulator.fleet
-    charge, warmth, loading = own["own_state"].split(fleet.counts, dim=1)
+    charge, warmth, paying = own["own_state"].split(fleet.counts, dim=1)
     torch.testing.assert_close(charge * fleet.batteries.capacity, state.energy)
     low, high = fleet.heat_pumps.lowest_temperature, fleet.heat_pumps.highest_temperature
     torch.testing.assert_close(low + warmth * (high - low), state.temperature)
-    torch.testing.assert_close(loading, torch.full((2, 4), 0.35, dtype=torch.float64))
+    # Marginal fuel b + 2 c l equals the price; said as far as -1 and 2.
+    linear, quadratic = fleet.generators.linear_cost, fleet.generators.quadratic_cost
+    price = state.day.import_price[:, 20, None]
+    torch.testing.assert_close(paying, ((price - linear) / (2.0 * quadratic)).clamp(-1.0, 2.0))
     torch.testing.assert_close(own["own_load"] * state.day.mean_demand, state.day.demand[:, 20])
 
     # The voltage of the previous step at the home's own connection, wye or delta.
@@ -226,7 +229,6 @@ def perturbations(simulator: Simulator, state: SimulatorState) -> dict[str, Simu
     return {
         "energy 1": changed("energy", 1),
         "temperature 5": changed("temperature", 1),
-        "loading 9": changed("loading", 1),
         "demand 5": replace(state, day=replace(state.day, demand=demand)),
         "voltage 9": replace(state, device_voltage=voltage),
     }

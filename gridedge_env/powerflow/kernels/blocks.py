@@ -10,7 +10,7 @@ from __future__ import annotations
 from gridedge_env.compiled.pointers import pointer
 from gridedge_env.compiled.running import kernel
 from gridedge_env.compiled.turning import tile_side, turn_tile
-from gridedge_env.compiled.vectors import lanes_of, load_like, select, store
+from gridedge_env.compiled.vectors import lanes_of, load_like, rounded, select, store
 
 BOUND = 3.0
 
@@ -41,6 +41,23 @@ def bound(value):
     """Within ±BOUND; NaN stays."""
     value = select(value > BOUND, BOUND, value)
     return select(value < -BOUND, -BOUND, value)
+
+
+@kernel
+def copy(like, source, as_source, numbers, target):
+    """So many real numbers of a block, rounded to another precision."""
+    lanes = lanes_of(like)
+    for k in range(0, numbers * lanes, lanes):
+        store(target, k, rounded(load_like(source, k, as_source), like))
+
+
+@kernel
+def copy_some(like, chosen, source, as_source, numbers, target):
+    """The same in the chosen lanes alone."""
+    lanes = lanes_of(like)
+    for k in range(0, numbers * lanes, lanes):
+        value = rounded(load_like(source, k, as_source), like)
+        store(target, k, select(chosen, value, load_like(target, k, like)))
 
 
 @kernel

@@ -21,8 +21,9 @@ SMALLEST_SQUARE = 1e-12
 
 
 @kernel
-def inject(like, net, j, re, im, s, i, spare):
-    """i_j <- current that device j injects at power s_j and voltage re + j im."""
+def inject(like, net, j, u, s, still, i, spare):
+    """i_j <- current that device j injects at power s_j and voltage u_j; lanes may be still."""
+    re, im = get(like, u, j)
     p, q = get(like, s, j)
     square, law = re * re + im * im, pointer(net.law, LAW * j)
     kind = net.kind[j]
@@ -42,7 +43,8 @@ def inject(like, net, j, re, im, s, i, spare):
     a, b = law[12], law[13]
     if a != 0.0 or b != 0.0:
         i_re, i_im = i_re + (a * re - b * im), i_im + (a * im + b * re)
-    put(like, i, j, i_re, i_im)
+    was_re, was_im = get(like, i, j)
+    put(like, i, j, select(still, was_re, i_re), select(still, was_im, i_im))
 
 
 @kernel

@@ -9,30 +9,33 @@ Tensors come as addresses, which are quicker to pass than arrays; 0 stands for n
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from gridedge_env.compiled.pointers import pointer, pointer_at
 from gridedge_env.compiled.running import kernel
-from gridedge_env.compiled.vectors import lanes_of, load_like, magnitude, select, store, zeros
+from gridedge_env.compiled.vectors import (
+    alike,
+    lanes_of,
+    load_like,
+    magnitude,
+    select,
+    store,
+    zeros,
+    zeros_like,
+)
 from gridedge_env.powerflow.kernels.blocks import (
     BOUND,
-    bound,
     get,
     greater,
     into_lanes,
     out_of_lanes,
     put,
 )
-from gridedge_env.powerflow.kernels.laws import differentiate, inject
-from gridedge_env.powerflow.kernels.network import (
-    across_device,
-    add_of_nodes,
-    gathered,
-    network_of,
-    substitute,
-)
+from gridedge_env.powerflow.kernels.drafts import draft, draft_back, is_worth_it
+from gridedge_env.powerflow.kernels.iterating import sweep, sweep_back
+from gridedge_env.powerflow.kernels.laws import differentiate
+from gridedge_env.powerflow.kernels.network import add_of_nodes, gathered, network_of
+from gridedge_env.powerflow.kernels.progress import RECORDS, SPARE, progress_at, rule_of
 
 # Bytes of a vector: 32 numbers in double precision, 64 in single; and for a few scenarios.
 WIDE = 256
@@ -47,24 +50,16 @@ UNSETTLED, EXTREME = 1, 2
 LOW_SQUARE = 0.25
 
 
-class Rule(NamedTuple):
-    """When to stop: see `compiled_network`."""
-
-    tolerance: float
-    sweeps: int
-    look: int
-    share: float
-
-
 @kernel
 def solve_wide(
-    index, ends, number, marks, rule, batch, power, begin,
+    index, ends, number, marks, single, rule, batch, power, begin,
     voltage, current, nodes, residual, iterations, code, first, last,
 ):  # fmt: skip
     """Iterate u <- u0 + Z i(u, S) in blocks `first` to `last`, then find i and V.
 
     Args:
         index: with `ends`, `number` and `marks`: the network, see `CompiledNetwork`.
+        single: `number` in single precision; None where it is.
         rule: a `Rule` as an array.
         batch: how many scenarios there are.
         power: S, (batch, 2 branches).
@@ -82,34 +77,35 @@ def solve_wide(
     like, net = zeros(number, WIDE), network_of(index, ends, number, marks)
     room = _room(like, net, number, SOLVING)
     _solve(
-        like, net, room, index, number, rule_of(rule), batch, power, begin,
+        like, net, room, index, ends, number, marks, single, rule_of(rule), batch, power, begin,
         voltage, current, nodes, residual, iterations, code, first, last,
     )  # fmt: skip
 
 
 @kernel
 def solve_narrow(
-    index, ends, number, marks, rule, batch, power, begin,
+    index, ends, number, marks, single, rule, batch, power, begin,
     voltage, current, nodes, residual, iterations, code, first, last,
 ):  # fmt: skip
     """The same for a few scenarios."""
     like, net = zeros(number, NARROW), network_of(index, ends, number, marks)
     room = _room(like, net, number, SOLVING)
     _solve(
-        like, net, room, index, number, rule_of(rule), batch, power, begin,
+        like, net, room, index, ends, number, marks, single, rule_of(rule), batch, power, begin,
         voltage, current, nodes, residual, iterations, code, first, last,
     )  # fmt: skip
 
 
 @kernel
 def adjoint_wide(
-    index, ends, number, marks, rule, batch, power, voltage, of_current, of_nodes, fixed,
+    index, ends, number, marks, single, rule, batch, power, voltage, of_current, of_nodes, fixed,
     of_power, unsettled, first, last,
 ):  # fmt: skip
     """Iterate l <- g + Z^T D^T l in blocks `first` to `last`, then find the cotangent of S.
 
     Args:
-        index: with `ends`, `number`, `marks`, `rule`, `batch`, `first`, `last`: see `solve_wide`.
+        index: with `ends`, `number`, `marks`, `single`, `rule`, `batch`, `first`, `last`: see
+            `solve_wide`.
         power: S, (batch, 2 branches).
         voltage: u, likewise.
         of_current: cotangent of i, likewise, or 0.
@@ -121,86 +117,63 @@ def adjoint_wide(
     like, net = zeros(number, WIDE), network_of(index, ends, number, marks)
     room = _room(like, net, number, GOING_BACK)
     _adjoint(
-        like, net, room, number, rule_of(rule), batch, power, voltage, of_current, of_nodes, fixed,
-        of_power, unsettled, first, last,
+        like, net, room, index, ends, number, marks, single, rule_of(rule), batch, power, voltage,
+        of_current, of_nodes, fixed, of_power, unsettled, first, last,
     )  # fmt: skip
 
 
 @kernel
 def adjoint_narrow(
-    index, ends, number, marks, rule, batch, power, voltage, of_current, of_nodes, fixed,
+    index, ends, number, marks, single, rule, batch, power, voltage, of_current, of_nodes, fixed,
     of_power, unsettled, first, last,
 ):  # fmt: skip
     """The same for a few scenarios."""
     like, net = zeros(number, NARROW), network_of(index, ends, number, marks)
     room = _room(like, net, number, GOING_BACK)
     _adjoint(
-        like, net, room, number, rule_of(rule), batch, power, voltage, of_current, of_nodes, fixed,
-        of_power, unsettled, first, last,
+        like, net, room, index, ends, number, marks, single, rule_of(rule), batch, power, voltage,
+        of_current, of_nodes, fixed, of_power, unsettled, first, last,
     )  # fmt: skip
 
 
 @kernel
 def _solve(
-    like, net, room, index, number, rule, batch, power, begin,
+    like, net, room, index, ends, number, marks, single, rule, batch, power, begin,
     voltage, current, nodes, residual, iterations, code, first, last,
 ):  # fmt: skip
     lanes, branches, work = lanes_of(like), net.branches, pointer(room, 0)
     residuals, counts = pointer_at(residual, number), pointer_at(iterations, index)
     codes, bounded = pointer_at(code, np.empty(0, np.uint8)), current == 0
-    change, moving, initial = work, pointer(work, lanes), pointer(work, 2 * lanes)
-    spare, x = pointer(work, 4 * lanes), pointer(work, 8 * lanes)
+    spare, x = pointer(work, RECORDS * lanes), pointer(work, (RECORDS + SPARE) * lanes)
     u = pointer(x, 2 * net.nodes * lanes)
     s, i = pointer(u, 2 * branches * lanes), pointer(u, 4 * branches * lanes)
+    if single is not None:
+        draft_room = _room(zeros_like(single, like), net, single, SOLVING)
     for block in range(first, last):
         scenario = block * lanes
         used = min(lanes, batch - scenario)
         into_lanes(like, pointer_at(power, number), scenario, used, branches, s)
         into_lanes(like, pointer_at(begin, number), scenario, used, branches, u)
-        for w in range(lanes):
-            moving[w] = 1.0
-        for j in range(branches):
-            re, im = get(like, u, j)
-            inject(like, net, j, re, im, s, i, spare)
-        for sweep in range(1, rule.sweeps + 1):
-            substitute(like, net, i, x)
-            still = load_like(moving, 0, like) < 0.5
-            most = like
-            for j in range(branches):
-                re, im = across_device(like, net, x, j)
-                re, im = re + net.no_load[2 * j], im + net.no_load[2 * j + 1]
-                if bounded:
-                    re, im = bound(re), bound(im)
-                re, im, most = _replace(like, u, j, re, im, still, most)
-                inject(like, net, j, re, im, s, i, spare)
-            store(change, 0, most)
-            under_way = False
-            for w in range(used):
-                if moving[w] > 0.5:
-                    now = change[w]
-                    counts[scenario + w], residuals[scenario + w] = sweep, now
-                    if sweep == 1:
-                        initial[w] = now
-                    if _goes_on(rule, sweep, now, initial[w], rule.tolerance):
-                        under_way = True
-                    else:
-                        moving[w] = 0.0
-            if not under_way:
-                break
+        progress = progress_at(like, work)
+        store(progress.allowed, 0, alike(rule.tolerance, like))
+        if single is not None and not bounded and is_worth_it(rule):
+            draft(like, index, ends, single, marks, draft_room, used, progress, s, u)
+        sweep(like, net, rule, bounded, used, progress, s, u, i, x, spare)
         for w in range(used):
-            settled = residuals[scenario + w] <= rule.tolerance
+            counts[scenario + w] = int(progress.sweeps[w])
+            residuals[scenario + w] = progress.residual[w]
+            settled = progress.sweeps[w] > 0.0 and progress.residual[w] <= rule.tolerance
             codes[scenario + w] = 0 if settled else UNSETTLED
         out_of_lanes(like, u, scenario, used, branches, pointer_at(voltage, number))
-        if current == 0:
+        if bounded:
             continue
-        _find_odd(like, branches, u, change, spare)
+        _find_odd(like, branches, u, progress.change, spare)
         for w in range(used):
-            if change[w] > 0.5:
+            if progress.change[w] > 0.5:
                 codes[scenario + w] |= EXTREME
             if spare[w] != 0.0:
                 codes[scenario + w] |= UNSETTLED
         out_of_lanes(like, i, scenario, used, branches, pointer_at(current, number))
-        substitute(like, net, i, x)
         for k in range(net.nodes - 1, net.kept - 1, -1):
             re, im = gathered(like, net, x, net.kept + net.nodes + k, like, like)
             put(like, x, net.node[k], re, im)
@@ -208,23 +181,26 @@ def _solve(
             store(x, k * lanes, load_like(x, k * lanes, like) + net.rest[k])
         out_of_lanes(like, x, scenario, used, net.nodes, pointer_at(nodes, number))
     room[0] = 0.0  # keeps it until here
+    if single is not None:
+        draft_room[0] = 0.0
 
 
 @kernel
 def _adjoint(
-    like, net, room, number, rule, batch, power, voltage, of_current, of_nodes,
-    fixed, of_power, unsettled, first, last,
+    like, net, room, index, ends, number, marks, single, rule, batch, power, voltage,
+    of_current, of_nodes, fixed, of_power, unsettled, first, last,
 ):  # fmt: skip
     """With vectors conjugated: transposed, in real numbers, Z is its conjugate."""
     lanes, branches, work = lanes_of(like), net.branches, pointer(room, 0)
     flags = pointer_at(fixed, np.empty(0, np.uint8))
     left = pointer_at(unsettled, np.empty(0, np.uint8))
-    change, moving, initial = work, pointer(work, lanes), pointer(work, 2 * lanes)
-    allowed, spare, x = pointer(work, 3 * lanes), pointer(work, 4 * lanes), pointer(work, 8 * lanes)
+    spare, x = pointer(work, RECORDS * lanes), pointer(work, (RECORDS + SPARE) * lanes)
     aside, vector = pointer(x, 2 * net.nodes * lanes), 2 * branches * lanes
     u = pointer(aside, 2 * net.weaks * lanes)
     s, g, c = pointer(u, vector), pointer(u, 2 * vector), pointer(u, 3 * vector)
     i, factor, slope = pointer(u, 4 * vector), pointer(u, 5 * vector), pointer(u, 6 * vector)
+    if single is not None:
+        draft_room = _room(zeros_like(single, like), net, single, GOING_BACK)
     for block in range(first, last):
         scenario = block * lanes
         used = min(lanes, batch - scenario)
@@ -245,37 +221,19 @@ def _adjoint(
             put(like, c, j, re, 0.0 - im)
             size = greater(size, greater(magnitude(re), magnitude(im)))
             differentiate(like, net, j, s, u, slope, factor, spare)
-        store(allowed, 0, size * rule.tolerance)
-        for w in range(lanes):
-            solved = w < used and flags[scenario + min(w, used - 1)] == 0
-            moving[w] = 1.0 if solved and allowed[w] != 0.0 else 0.0
-            change[w] = 0.0
-        for j in range(branches):
-            re, im = get(like, g, j)
-            _feed_back(like, slope, j, re, im, i)
-        for sweep in range(1, rule.sweeps + 1):
-            substitute(like, net, i, x)
-            still = load_like(moving, 0, like) < 0.5
-            most = like
-            for j in range(branches):
-                re, im = across_device(like, net, x, j)
-                g_re, g_im = get(like, g, j)
-                re, im, most = _replace(like, c, j, g_re + re, g_im + im, still, most)
-                _feed_back(like, slope, j, re, im, i)
-            store(change, 0, most)
-            under_way = False
-            for w in range(used):
-                if moving[w] > 0.5:
-                    now = change[w]
-                    if sweep == 1:
-                        initial[w] = now
-                    left[scenario + w] = UNSETTLED if now > allowed[w] else 0
-                    if _goes_on(rule, sweep, now, initial[w], allowed[w]):
-                        under_way = True
-                    else:
-                        moving[w] = 0.0
-            if not under_way:
-                break
+        progress = progress_at(like, work)
+        store(progress.allowed, 0, size * rule.tolerance)
+        for w in range(used):
+            if flags[scenario + w] != 0 or progress.allowed[w] == 0.0:
+                progress.moving[w] = 0.0
+        if single is not None and is_worth_it(rule):
+            draft_back(
+                like, net, index, ends, single, marks, draft_room, used, progress, slope, g, c, i, x
+            )
+        sweep_back(like, net, rule, used, progress, slope, g, c, i, x)
+        for w in range(used):
+            if progress.residual[w] > progress.allowed[w]:
+                left[scenario + w] = UNSETTLED
         blur = like
         for j in range(branches):
             c_re, c_im = get(like, c, j)
@@ -284,43 +242,14 @@ def _adjoint(
             by_p, by_q = by_p * (im * c_im - re * c_re), by_q * (0.0 - re * c_im - im * c_re)
             blur = blur + 0.0 * by_p + 0.0 * by_q
             put(like, i, j, by_p, by_q)
-        store(change, 0, blur)
+        store(progress.change, 0, blur)
         for w in range(used):
-            if change[w] != 0.0:
+            if progress.change[w] != 0.0:
                 left[scenario + w] = UNSETTLED
         out_of_lanes(like, i, scenario, used, branches, pointer_at(of_power, number))
     room[0] = 0.0  # keeps it until here
-
-
-@kernel
-def rule_of(rule):
-    """From an array."""
-    return Rule(rule[0], int(rule[1]), int(rule[2]), rule[3])
-
-
-@kernel
-def _goes_on(rule, sweep, change, initial, allowed):
-    """Whether a scenario needs more sweeps, and they are likely to be few."""
-    slow = sweep == rule.look and change > initial * (allowed / initial) ** rule.share
-    return change > allowed and not slow
-
-
-@kernel
-def _replace(like, x, j, re, im, still, most):
-    """Set x_j but where lanes stand still. Returns it, and the greater of its change and `most`."""
-    was_re, was_im = get(like, x, j)
-    most = greater(greater(most, magnitude(re - was_re)), magnitude(im - was_im))
-    re, im = select(still, was_re, re), select(still, was_im, im)
-    put(like, x, j, re, im)
-    return re, im, most
-
-
-@kernel
-def _feed_back(like, slope, j, re, im, i):
-    """i_j <- D^T (re + j im), conjugated."""
-    a, b = get(like, slope, 2 * j)
-    c, d = get(like, slope, 2 * j + 1)
-    put(like, i, j, a * re + b * im, c * re + d * im)
+    if single is not None:
+        draft_room[0] = 0.0
 
 
 @kernel
@@ -340,7 +269,7 @@ def _find_odd(like, branches, u, odd, blur):
 @kernel
 def _room(like, net, number, per_branch):
     """Work array for so many vectors a branch, and all else, on a boundary of 64 bytes."""
-    vectors = per_branch * net.branches + 2 * (net.nodes + net.weaks) + 8
+    vectors = per_branch * net.branches + 2 * (net.nodes + net.weaks) + RECORDS + SPARE
     raw = np.empty(vectors * lanes_of(like) + 64 // number.itemsize, number.dtype)
     skip = (-raw.ctypes.data % 64) // number.itemsize
     return raw[skip : skip + vectors * lanes_of(like)]

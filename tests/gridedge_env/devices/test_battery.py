@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -155,7 +157,7 @@ def test_action_for_change_inverts_a_step(batteries: Batteries, step: int) -> No
 
 def test_gradients(batteries: Batteries) -> None:
     """Away from the kinks; with 1, 5 and 47 steps to go, so that both kinds of bound act."""
-    few = Batteries(**{name: value[:6] for name, value in vars(batteries).items()})
+    few = Batteries(**{f.name: getattr(batteries, f.name)[:6] for f in fields(Batteries)})
     random = torch.Generator().manual_seed(0)
     for step in (0, 42, 46):
         lowest, highest = energy_bounds(few, left(step) + HOURS)

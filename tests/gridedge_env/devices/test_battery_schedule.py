@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -95,7 +97,7 @@ def test_nearly_as_good_as_the_optimum(batteries: Batteries, prices: torch.Tenso
     optimum = [
         [
             optimal_cost(
-                Batteries(**{name: value[[k]] for name, value in vars(batteries).items()}),
+                Batteries(**{f.name: getattr(batteries, f.name)[[k]] for f in fields(Batteries)}),
                 price.numpy(),
             )
             for k in range(BATTERIES)

@@ -132,3 +132,23 @@ def test_only_loads_that_draw_power_attract_homes(feeder: Feeder) -> None:
     for bare in (idle, feeder.without_loads()):
         with pytest.raises(ValueError, match="feeder: 'ieee123' draws no power"):
             default_home_scale(bare, 10)
+
+
+def test_homes_that_share_a_connection_add_up(feeder: Feeder) -> None:
+    """Against sums in Python, kW and kvar apart; each home gets its connection's cotangent."""
+    fleet = build(feeder, 200)
+    random = torch.Generator().manual_seed(0)
+    power = torch.randn(3, 400, generator=random, dtype=torch.float64, requires_grad=True)
+    places = len(fleet.branch_names)
+    expected = torch.zeros(3, 2 * places, dtype=torch.float64)
+    home = fleet.branch.tolist()
+    for day in range(3):
+        for k in range(400):
+            expected[day, k // 200 * places + home[k % 200]] += power[day, k].detach()
+    found = fleet.connected(power)
+    # A dozen homes at most share a connection; each sum rounds to 1e-16 of a few kW.
+    assert torch.allclose(found, expected, rtol=0.0, atol=1e-13)
+    cotangent = torch.randn(3, 2 * places, generator=random, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(found, power, cotangent)
+    both = torch.cat((fleet.branch, fleet.branch + places))
+    assert torch.equal(gradient, cotangent[:, both])

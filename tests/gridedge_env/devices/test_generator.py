@@ -7,7 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from gridedge_env.devices.generator import Generators, sample_generators, step_generators
+from gridedge_env.devices.generator import (
+    Generators,
+    paying_loading,
+    sample_generators,
+    step_generators,
+)
 
 
 def tensor(*values: float) -> Tensor:
@@ -32,6 +37,15 @@ def generator() -> Generators:
 def test_a_step_by_hand(action: float, loading: float, power: float, fuel: float) -> None:
     found = step_generators(generator(), tensor(action)[None], 0.5)
     assert [x.item() for x in found] == pytest.approx([loading, power, fuel], abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("price", "loading"),
+    # Marginal fuel is 0.20 + 0.12 · loading; beyond -1 and 2 the loading says no more.
+    [(0.20, 0.0), (0.26, 0.5), (0.32, 1.0), (0.14, -0.5), (0.0, -1.0), (0.9, 2.0)],
+)
+def test_the_loading_that_pays_by_hand(price: float, loading: float) -> None:
+    assert paying_loading(generator(), tensor(price)[None]).item() == pytest.approx(loading)
 
 
 def test_marginal_cost() -> None:

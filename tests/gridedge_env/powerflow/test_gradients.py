@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.powerflow import FixedPoint, PowerFlow, PowerFlowSolution
+from gridedge_env.powerflow.solution import magnitude
 
 # Solved to 1e-14 pu so that differences over steps of 0.01 kVA are good to 1e-14 / 0.02 = 5e-13 per
 # kVA, beside gradients of 1e-5 pu per kVA and more. Their truncation, h² S'''/6, is smaller still.
@@ -124,3 +125,17 @@ def test_the_current_of_an_unloaded_branch_has_a_finite_gradient(small_feeder: F
     assert current.max() < 1e-9
     (gradient,) = torch.autograd.grad(current.sum(), power)
     assert torch.view_as_real(gradient).isfinite().all()
+
+
+def test_a_magnitude_is_that_of_complex_numbers_and_has_no_slope_at_zero() -> None:
+    """3 - 4j: 5, with slopes 3/5 and -4/5. Zero is a kink: no slope there."""
+    vector = torch.tensor([[3.0, 0.0, -4.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    found = magnitude(vector)
+    assert found.tolist() == [[5.0, 0.0]]
+    assert torch.equal(found, magnitude(vector.detach()))
+    (slopes,) = torch.autograd.grad(found.sum(), vector)
+    # Two roundings of numbers below one.
+    assert slopes[0].tolist() == pytest.approx([0.6, 0.0, -0.8, 0.0], abs=4e-16)
+    random = torch.Generator().manual_seed(0)
+    away = torch.randn(2, 3, 8, generator=random, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(magnitude, away)

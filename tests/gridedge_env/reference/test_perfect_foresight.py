@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -78,11 +80,13 @@ def test_days_are_planned_apart() -> None:
     one, other = (simulator.reset(days=[day]) for day in (20, 180))
     day = one.day
     both = SimulatorState(
-        day=type(day)(
+        day=replace(
+            day,
             **{
-                name: value if name == "mean_demand" else torch.cat((value, vars(other.day)[name]))
-                for name, value in vars(day).items()
-            }
+                f.name: torch.cat((getattr(day, f.name), getattr(other.day, f.name)))
+                for f in fields(day)
+                if f.name != "mean_demand"
+            },
         ),
         step=0,
         **{
