@@ -15,7 +15,7 @@ from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
 
 AGENTS = 1_000
-BATCHES: tuple[int, ...] = (1, 8, 64, 512)
+BATCHES: tuple[int, ...] = (1, 8, 64, 128, 512)
 DAYS: tuple[int, ...] = (1, 8, 32)
 MORE_ON_A_GPU = (4_096,)
 STEPS = 12

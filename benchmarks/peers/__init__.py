@@ -15,6 +15,9 @@ from benchmarks.suite import PEERS
 
 ComplexArray = NDArray[np.complex128]
 
+# Of everybody's iteration: the largest change or mismatch, pu.
+TOLERANCE = 1e-8
+
 
 @dataclass(frozen=True)
 class Solver:

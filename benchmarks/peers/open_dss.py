@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.opendss import OpenDSSModel
-from benchmarks.peers import ComplexArray, Solver
+from benchmarks.peers import TOLERANCE, ComplexArray, Solver
 from benchmarks.peers.shared_case import FREQUENCY, KV, SHORT_CIRCUIT_MVA, SharedCase
-
-TOLERANCE = 1e-8
 
 
 class Timed:

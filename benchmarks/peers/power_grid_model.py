@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import power_grid_model as pgm
 
-from benchmarks.peers import ComplexArray, Solver
+from benchmarks.peers import TOLERANCE, ComplexArray, Solver
 from benchmarks.peers.shared_case import FREQUENCY, KV, SHORT_CIRCUIT_MVA, SharedCase
 
-TOLERANCE = 1e-8
 ONE_THREAD = -1
 METHODS = {
     "Newton-Raphson": pgm.CalculationMethod.newton_raphson,

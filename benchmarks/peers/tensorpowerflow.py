@@ -11,10 +11,9 @@ import numba
 import numpy as np
 import pandas as pd
 
-from benchmarks.peers import ComplexArray, Solver
+from benchmarks.peers import TOLERANCE, ComplexArray, Solver
 from benchmarks.peers.shared_case import KV, SharedCase
 
-TOLERANCE = 1e-8
 BASE_KVA = 1000
 TURN = np.exp(-2j * np.pi / 3.0 * np.arange(3))
 

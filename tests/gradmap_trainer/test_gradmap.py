@@ -65,9 +65,10 @@ def test_the_gradient_is_that_of_the_objective():
 
     J ~ 5e3 with gradients up to 1.6e3. A step of 1e-5 leaves rounding of 5e3 x 1e-16 / 1e-5 = 5e-8;
     the power flow, here solved to 1e-13 pu (the usual 1e-11 over the step would show) at several
-    hundred violations with slopes of up to (1 + 100 x) / 0.05, adds about as much; curvature times the step squared less: 1e-9 of the
-    largest gradient is twenty times all of it. A kink (an empty battery, a limit just met) within
-    1e-5 of one of these actions would show as a difference far larger; the seed meets none.
+    hundred violations with slopes of up to (1 + 100 x) / 0.05, adds about as much; curvature times
+    the step squared less: 1e-9 of the largest gradient is twenty times all of it. A kink (an empty
+    battery, a limit just met) within 1e-5 of one of these actions would show as a difference far
+    larger; the seed meets none.
     """
     simulator = gridedge_env.make_simulator(num_agents=9, home_scale=50.0, dtype=torch.float64)
     generator = torch.Generator().manual_seed(2)
