@@ -68,9 +68,9 @@ TIMED = (
     f"tolerance of {TOLERANCE:.0e}. Only ours gives gradients: the others' time is forward only, "
     "and ratios are theirs over our forward time. "
     "Difference: the largest between their voltages and ours, which for this are solved to 1e-11, "
-    "pu. In the shared case every line is three-phase and transposed, and there are no regulators, capacitors or delta loads, which "
-    "power-grid-model, pandapower and tensorpowerflow could not express. “Solve alone” leaves out "
-    "setting the loads and reading the voltages through Python."
+    "pu. In the shared case every line is three-phase and transposed, and there are no regulators, "
+    "capacitors or delta loads, which power-grid-model, pandapower and tensorpowerflow could not "
+    "express. “Solve alone” leaves out setting the loads and reading the voltages through Python."
 )
 HEADER = ("", "µs a flow", "over ours", "difference, pu", "what is to be known")
 
