@@ -53,6 +53,9 @@ def _draw_curve(axes: Any, table: Table) -> None:
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.xaxis.set_major_formatter("{x:,g}")
+    for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        ticks("{x:g}")
     axes.set_xlabel(table.header[0])
     axes.set_title(table.caption.rstrip(".").replace("`", ""), fontsize=9.5)
     axes.grid(True, which="major", alpha=0.3)
