@@ -20,9 +20,8 @@ from pathlib import Path
 # One thread for the products that peers do in NumPy; it must be said before NumPy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import torch
-
 from benchmarks import suite
+from gridedge_env.simulator import check_device
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,7 +45,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
     names = options.names or [n for n, b in suite.BENCHMARKS.items() if b.by_default]
     settings = suite.Settings(
-        device=_device(options.device),
+        device=check_device(options.device),
         threads=options.threads,
         quick=options.quick,
         agents=None if options.agents is None else tuple(options.agents),
@@ -69,17 +68,6 @@ def _page(options: argparse.Namespace) -> int:
 
     draw_and_write(from_json(options.json.read_text(encoding="utf-8")), options.page)
     return 0
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device: got {name!r}, expected 'cpu' or a device of this machine ({error})"
-        ) from error
-    return device
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -68,10 +68,15 @@ def make_simulator(
             )
     count = check_whole_number(num_agents, 1, "num_agents")
     network = feeder if isinstance(feeder, Feeder) else load_feeder(feeder)
-    return Simulator(network, count, _check_device(device), dtype, SimulatorOptions(**options))
+    return Simulator(network, count, check_device(device), dtype, SimulatorOptions(**options))
 
 
-def _check_device(device: str | torch.device) -> torch.device:
+def check_device(device: str | torch.device) -> torch.device:
+    """A device that this machine has.
+
+    Raises:
+        ValueError: it has no such device; names what came.
+    """
     try:
         checked = torch.device(device)
         torch.empty(0, device=checked)
