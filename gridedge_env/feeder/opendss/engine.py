@@ -123,6 +123,7 @@ def solved_circuit(path: Path) -> Circuit:
         ImportError: without dss_python.
         ValueError: what OpenDSS said of the script, or that the circuit does not converge.
     """
+    script = path.resolve()  # before OpenDSS, which moves the working directory
     try:
         import dss
     except ImportError as error:
@@ -133,7 +134,7 @@ def solved_circuit(path: Path) -> Circuit:
         try:
             # Unlike compile, redirect leaves the script's reports here and not beside the script.
             engine.DataPath = reports
-            engine.Text.Command = f'redirect "{path.resolve()}"'
+            engine.Text.Command = f'redirect "{script}"'
             if engine.NumCircuits == 0:
                 raise ValueError("no circuit in it")
             _solve(engine.ActiveCircuit)
