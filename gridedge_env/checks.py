@@ -1,0 +1,65 @@
+"""Checks of what users give; a `ValueError` names the field, what came and what was expected."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Collection
+from numbers import Real
+from typing import Any, SupportsIndex
+
+
+def check_whole_number(value: SupportsIndex, least: int, name: str, most: int | None = None) -> int:
+    """A whole number from `least` to `most`, as an int."""
+    try:
+        whole = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        whole = None
+    if whole is None or whole < least or (most is not None and whole > most):
+        wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name}: got {value!r}, expected a whole number {wanted}")
+    return whole
+
+
+def check_number(
+    value: Any,
+    name: str,
+    expected: str = "a finite number",
+    accept: Callable[[float], bool] = lambda number: True,
+) -> float:
+    """A finite number that is accepted; `expected` says which are."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and accept(value)):
+        raise ValueError(f"{name}: got {value!r}, expected {expected}")
+    return value
+
+
+def check_positive(value: Any, name: str) -> float:
+    """A positive number."""
+    return check_number(value, name, "a positive number", lambda number: number > 0.0)
+
+
+def check_not_negative(value: Any, name: str) -> float:
+    """Zero or a positive number."""
+    return check_number(value, name, "a number of at least 0", lambda number: number >= 0.0)
+
+
+def check_share(value: Any, name: str) -> float:
+    """A share that is not the whole."""
+    return check_number(
+        value, name, "a share from 0 to below 1", lambda number: 0.0 <= number < 1.0
+    )
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """True or False, and nothing that counts as one of them."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}: got {value!r}, expected True or False")
+    return value
+
+
+def check_known(names: Collection[str], known: Collection[str], what: str) -> None:
+    """Only names that are known."""
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what}: unknown {name!r}, expected one of {', '.join(known)}")

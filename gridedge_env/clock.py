@@ -1,0 +1,58 @@
+"""The clock of an episode: how many steps it has, and how long each of them is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+HOURS_PER_DAY = 24
+# Step lengths that meters, markets and the built-in data know.
+STEP_MINUTES = (15, 30, 60)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The steps of an episode, which is one day from midnight to midnight.
+
+    Attributes:
+        steps: how many.
+        hours: how long each is.
+    """
+
+    steps: int = 48
+    hours: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (self.steps >= 1 and math.isclose(self.steps * self.hours, HOURS_PER_DAY)):
+            raise ValueError(
+                f"clock: got {self.steps} steps of {self.hours} hours, expected steps that make up "
+                f"a day of {HOURS_PER_DAY} hours"
+            )
+
+    @staticmethod
+    def of_minutes(step_minutes: int) -> Clock:
+        """A day in steps of so many minutes.
+
+        Raises:
+            ValueError: not 15, 30 or 60.
+        """
+        if step_minutes not in STEP_MINUTES:
+            raise ValueError(
+                f"step_minutes: got {step_minutes!r}, expected one of "
+                f"{', '.join(map(str, STEP_MINUTES))}"
+            )
+        return Clock(60 * HOURS_PER_DAY // step_minutes, step_minutes / 60)
+
+    @property
+    def minutes(self) -> int:
+        """Length of a step."""
+        return round(60 * self.hours)
+
+    @property
+    def seconds(self) -> float:
+        """Length of a step."""
+        return 3600.0 * self.hours
+
+    def time(self, step: int) -> str:
+        """The time of day at which a step begins, as "07:30"; the day ends at "24:00"."""
+        return "{:02d}:{:02d}".format(*divmod(self.minutes * step, 60))

@@ -1,0 +1,157 @@
+"""Records: frozen dataclasses whose tensors are cut, joined, moved and copied as one.
+
+A field says in its metadata which axis of its tensor is the batch; all others belong to every item
+of the batch alike:
+
+    @dataclass(frozen=True, eq=False)
+    class State(Record):
+        energy: Tensor = field(metadata=batch())  # (batch, batteries)
+        capacity: Tensor  # (batteries,)
+
+    first = states.take(slice(1))
+    both = State.cat([first, second])
+
+Fields may also be records, tuples of records, mappings of tensors, NumPy arrays, or anything that
+just stays as it is. `eq=False` leaves `==` to `Record`, which compares tensors by their numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, fields, replace
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Index: TypeAlias = "slice | Sequence[int] | Tensor"
+RecordT = TypeVar("RecordT", bound="Record")
+
+_AXIS = "batch_axis"
+
+
+def batch(axis: int = 0) -> dict[str, int]:
+    """Metadata of a field whose tensor has the batch at this axis."""
+    return {_AXIS: axis}
+
+
+class Record:
+    """Base of frozen dataclasses of tensors; see the module."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    __hash__ = None  # type: ignore[assignment]
+
+    def take(self: RecordT, index: Index) -> RecordT:
+        """Some items of the batch, in this order; a slice gives views."""
+
+        def cut(values: Any, axis: int | None) -> Any:
+            return values if axis is None else values[(*axis * [slice(None)], _placed(index))]
+
+        return self._each(cut, lambda record: record.take(index))
+
+    @classmethod
+    def cat(cls: type[RecordT], records: Sequence[RecordT]) -> RecordT:
+        """All items of several records, one after the other.
+
+        Raises:
+            ValueError: no record, or a field that is of no batch differs between them.
+        """
+        if not records:
+            raise ValueError("records: got none, expected at least one")
+        joined = {
+            entry.name: _joined([getattr(record, entry.name) for record in records], entry)
+            for entry in fields(cls)
+        }
+        return cls(**joined)
+
+    def to(
+        self: RecordT, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> RecordT:
+        """The same on a device, real and complex tensors in the precision of `dtype`."""
+
+        def moved(values: Any, axis: int | None) -> Any:
+            if not isinstance(values, Tensor):
+                return values
+            precision = dtype if values.is_floating_point() else None
+            if dtype is not None and values.is_complex():
+                precision = dtype.to_complex()
+            return values.to(device=device, dtype=precision)
+
+        return self._each(moved, lambda record: record.to(device, dtype))
+
+    def clone(self: RecordT) -> RecordT:
+        """A copy that shares no tensor."""
+
+        def copied(values: Any, axis: int | None) -> Any:
+            if isinstance(values, Tensor):
+                return values.clone()
+            return values.copy() if isinstance(values, np.ndarray) else values
+
+        return self._each(copied, lambda record: record.clone())
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal: tensors in shape, type, place and every number."""
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
+    def _each(
+        self: RecordT,
+        of_values: Callable[[Any, int | None], Any],
+        of_record: Callable[[Record], Record],
+    ) -> RecordT:
+        """The record with `of_values(values, batch axis)` of every plain field."""
+
+        def changed(value: Any, axis: int | None) -> Any:
+            if isinstance(value, Record):
+                return of_record(value)
+            if isinstance(value, tuple) and value and isinstance(value[0], Record):
+                return tuple(map(of_record, value))
+            if isinstance(value, Mapping):
+                return {name: changed(entry, axis) for name, entry in value.items()}
+            return None if value is None else of_values(value, axis)
+
+        named = {
+            entry.name: changed(getattr(self, entry.name), entry.metadata.get(_AXIS))
+            for entry in fields(self)
+        }
+        return replace(self, **named)
+
+
+def _placed(index: Index) -> slice | list[int] | Tensor:
+    """An index that cuts one axis and keeps it."""
+    return index if isinstance(index, slice | Tensor) else list(index)
+
+
+def _joined(values: list[Any], entry: Field[Any]) -> Any:
+    first, axis = values[0], entry.metadata.get(_AXIS)
+    if isinstance(first, Record):
+        return type(first).cat(values)
+    if isinstance(first, tuple) and first and isinstance(first[0], Record):
+        return tuple(type(parts[0]).cat(parts) for parts in zip(*values, strict=True))
+    if isinstance(first, Mapping):
+        return {name: _joined([value[name] for value in values], entry) for name in first}
+    if axis is not None and isinstance(first, Tensor):
+        return torch.cat(values, dim=axis)
+    if axis is not None and isinstance(first, np.ndarray):
+        return np.concatenate(values, axis=axis)
+    for value in values[1:]:
+        if not _same(first, value):
+            raise ValueError(f"{entry.name}: got {value!r} and {first!r}, expected the same in all")
+    return first
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        alike = one.dtype == other.dtype and one.device == other.device
+        return alike and torch.equal(one, other)
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    return type(one) is type(other) and bool(one == other)
