@@ -1,10 +1,10 @@
 """The contract for methods: whatever trains under a budget and ends with decentralised policies.
 
-    trained = train("gradmap", Case(num_agents=1000), Budget(seconds=60.0))
+    trained = train("gradmap", default_case(num_agents=1000), Budget(seconds=60.0))
     trained.policy  # from local observations to actions: a `gridedge_env.reference.Policy`
     trained.curve  # what it was worth on days of the validation year, as training went on
 
-A method is one function, `Method`. To add one, write it in a file of its own and name it in
+A method is one function, `LearningMethod`. To add one, write it in a file of its own and name it in
 `METHODS`, or ask for it as "package.module:function".
 """
 
@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-import gridedge_env
-from gradmap_trainer.config import STEPS_PER_DAY, TrainConfig
-from gradmap_trainer.evaluation import evaluation_days, record, summarise
-from gradmap_trainer.gradmap import iterate, make_learner, progress
-from gradmap_trainer.training import Iteration
+from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.gradmap import Update, iterate, make_learner, progress, reuse_gradient
+from gridedge_env.case import Case
+from gridedge_env.evaluation import evaluation_days, record, summarise
 from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, VoltVar, VoltWatt
-from gridedge_env.simulator import Simulator
+from gridedge_env.simulator import Simulator, make_simulator
 
 # Where each is; imported when asked for, so that nobody needs what only another method needs.
 METHODS = {
@@ -39,31 +38,6 @@ METHODS = {
 
 
 @dataclass(frozen=True)
-class Case:
-    """What is to be learned.
-
-    Attributes:
-        feeder: a built-in feeder's name, or a folder of tables.
-        num_agents: number of homes.
-        seed: chooses homes and where they stand, and all that training draws.
-        device: where to compute.
-        options: other fields of `SimulatorOptions`, by name.
-    """
-
-    feeder: str = "ieee123"
-    num_agents: int = 1000
-    seed: int = 0
-    device: str = "cpu"
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def make_simulator(self) -> Simulator:
-        """The case with its true limits."""
-        return gridedge_env.make_simulator(
-            self.feeder, self.num_agents, self.device, seed=self.seed, **self.options
-        )
-
-
-@dataclass(frozen=True)
 class Budget:
     """What training may take: so much time, or so many evaluations of the environment.
 
@@ -71,7 +45,7 @@ class Budget:
 
     Attributes:
         seconds: of training by the wall clock, without start-up and validation.
-        environment_steps: half-hours of the whole fleet that are simulated and learned from.
+        environment_steps: steps of the whole fleet that are simulated and learned from.
     """
 
     seconds: float | None = None
@@ -92,23 +66,25 @@ class Budget:
         assert self.environment_steps is not None
         return environment_steps / self.environment_steps
 
-    def iterations(self, batch_days: int) -> int:
-        """How many, of so many days each, use up its environment steps; 1 if it has none."""
-        return max(1, math.ceil((self.environment_steps or 0) / (batch_days * STEPS_PER_DAY)))
+    def iterations(self, steps: int) -> int:
+        """How many, of so many environment steps each, use them up; 1 if it has none."""
+        return max(1, math.ceil((self.environment_steps or 0) / steps))
 
 
 # Told seconds and environment steps so far and the policies as they are, which it plays at once.
 Observe = Callable[[float, int, Policy], None]
 
 
-class Method(Protocol):
+class LearningMethod(Protocol):
     """Learns the policies of a case."""
 
-    def __call__(self, case: Case, budget: Budget, observe: Observe) -> Policy:
+    def __call__(self, case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
         """Train until the budget is spent.
 
         Args:
-            case: what is to be learned. Only the training split may be learned from.
+            case: what is to be learned. Only the training split may be learned from. Its seed also
+                begins all that training draws.
+            device: where to compute.
             budget: when to stop. Whoever cannot keep to one of its kinds refuses it.
             observe: to be called after every iteration; its time is not training's.
 
@@ -127,22 +103,12 @@ class Point:
     Attributes:
         seconds: of training by then.
         environment_steps: by then.
-        cost: € per day for the fleet.
-        voltage_steps: share of half-hours with any node outside its limits.
-        loading_steps: likewise for line and transformer phases.
-        unbalance_steps: likewise for three-phase buses.
+        outcome: the row of `summarise`.
     """
 
     seconds: float
     environment_steps: int
-    cost: float
-    voltage_steps: float
-    loading_steps: float
-    unbalance_steps: float
-
-
-# Of `summarise`.
-VALIDATED = ("cost", "voltage_steps", "loading_steps", "unbalance_steps")
+    outcome: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -159,7 +125,12 @@ class Trained:
 
 
 def train(
-    method: str, case: Case, budget: Budget, validation_days: int = 8, points: int = 20
+    method: str,
+    case: Case,
+    budget: Budget,
+    device: str = "cpu",
+    validation_days: int = 8,
+    points: int = 20,
 ) -> Trained:
     """Train a method and follow it on the validation year.
 
@@ -167,20 +138,20 @@ def train(
         method: a name in `METHODS`, or "package.module:function".
         case: what is to be learned.
         budget: for training alone.
+        device: where to compute.
         validation_days: days of each point of the curve, spread evenly over the year.
         points: of the curve, spread evenly over the budget.
     """
     function = find(method)
-    simulator = case.make_simulator()
+    simulator = make_simulator(case=case, device=device)
     days = evaluation_days(simulator, "validation", validation_days)
     state = simulator.reset(split="validation", days=days)
     curve: list[Point] = []
     latest = (0.0, 0)
 
     def add(seconds: float, environment_steps: int, policy: Policy) -> None:
-        row = summarise(record(simulator, state, policy), simulator.options.limits)
-        kept = {name: row[name] for name in VALIDATED}
-        curve.append(Point(seconds, environment_steps, **kept))
+        row = summarise(record(simulator, state, policy), case.limits)
+        curve.append(Point(seconds, environment_steps, row))
 
     def observe(seconds: float, environment_steps: int, policy: Policy) -> None:
         nonlocal latest
@@ -188,13 +159,13 @@ def train(
         if budget.share(*latest) * points >= len(curve):
             add(*latest, policy)
 
-    policy = function(case, budget, observe)
+    policy = function(case, device, budget, observe)
     if not curve or latest != (curve[-1].seconds, curve[-1].environment_steps):
         add(*latest, policy)
     return Trained(policy, tuple(curve))
 
 
-def find(method: str) -> Method:
+def find(method: str) -> LearningMethod:
     """The method of a name.
 
     Raises:
@@ -213,35 +184,36 @@ def find(method: str) -> Method:
 # --- The methods that need no file of their own ---------------------------------------------------
 
 
-def gradmap(case: Case, budget: Budget, observe: Observe) -> Policy:
-    """See `Method`."""
-    return learn(iterate, TrainConfig(), case, budget, observe)
+def gradmap(case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
+    """See `LearningMethod`."""
+    return learn(reuse_gradient, TrainConfig(), case, device, budget, observe)
 
 
 def learn(
-    iterate: Iteration, config: TrainConfig, case: Case, budget: Budget, observe: Observe
+    update: Update,
+    config: TrainConfig,
+    case: Case,
+    device: str,
+    budget: Budget,
+    observe: Observe,
 ) -> Policy:
-    """A method on GradMAP's learner, from its iteration and settings."""
-    config = replace(
-        config,
-        feeder=case.feeder,
-        num_agents=case.num_agents,
-        seed=case.seed,
-        device=case.device,
-        seconds=budget.seconds,
-        iterations=budget.iterations(config.batch_days),
-    )
-    simulator = case.make_simulator()
+    """A method on GradMAP's iteration, from what becomes of gradients and from its settings.
+
+    The settings' own case and budget count for nothing.
+    """
+    steps = config.batch_days * case.clock.steps
+    config = replace(config, seconds=budget.seconds, iterations=budget.iterations(steps))
+    simulator = make_simulator(case=case, device=device)
     learner = make_learner(config, simulator)
     while progress(config, learner) < 1.0:
-        learner, row = iterate(config, simulator, learner)
+        learner, row = iterate(config, simulator, learner, update)
         observe(learner.seconds, int(row["environment_steps"]), learner.policies)
     return learner.policies
 
 
-def _rule(make: Callable[[Simulator], Policy]) -> Method:
+def _rule(make: Callable[[Simulator], Policy]) -> LearningMethod:
     """A method that has nothing to learn."""
-    return lambda case, budget, observe: make(case.make_simulator())
+    return lambda case, device, budget, observe: make(make_simulator(case=case, device=device))
 
 
 idle = _rule(Idle)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import gridedge_env
-from gridedge_env.options import check_whole_number
-from gridedge_env.simulator import Simulator
+from gridedge_env.case import CaseSettings, settings_from_record
+from gridedge_env.checks import (
+    check_known,
+    check_not_negative,
+    check_number,
+    check_positive,
+    check_share,
+    check_whole_number,
+)
+from gridedge_env.clock import Clock
+from gridedge_env.simulator import Simulator, make_simulator
 
 CONFIG_FILE = "config.json"
-STEPS_PER_DAY = 48
 
-# What a field may be; the simulator checks those that are its own.
+# What a field may be; the case checks its own.
 WHOLE_NUMBERS = {
-    "num_agents": 1,
-    "seed": 0,
     "iterations": 1,
     "batch_days": 1,
     "minibatches": 1,
@@ -30,27 +33,23 @@ WHOLE_NUMBERS = {
     "evaluation_days": 0,
     "foresight_iterations": 0,
 }
-Range = tuple[str, Callable[[float], bool]]
-_POSITIVE: Range = ("a positive number", lambda value: value > 0.0)
-_NOT_NEGATIVE: Range = ("a number of at least 0", lambda value: value >= 0.0)
-_SHARE: Range = ("a share from 0 to below 1", lambda value: 0.0 <= value < 1.0)
-NUMBERS = {
-    "learning_rate": _POSITIVE,
-    "final_learning_rate": _POSITIVE,
-    "trust_region": _POSITIVE,
-    "final_trust_region": _POSITIVE,
-    "price_variation": _NOT_NEGATIVE,
-    "temperature_variation": _NOT_NEGATIVE,
-    "demand_variation": _NOT_NEGATIVE,
-    "dual_initial": _NOT_NEGATIVE,
-    "dual_step": _NOT_NEGATIVE,
-    "dual_leak": _SHARE,
-    "quadratic_penalty": _NOT_NEGATIVE,
-    # Half of the voltage band: beyond it no operating point would be left.
-    "voltage_margin": ("0 to below 0.05 pu", lambda value: 0.0 <= value < 0.05),
-    "loading_margin": _SHARE,
-    "checkpoint_seconds": _NOT_NEGATIVE,
+NUMBERS: dict[str, Callable[[Any, str], float]] = {
+    "learning_rate": check_positive,
+    "final_learning_rate": check_positive,
+    "trust_region": check_positive,
+    "final_trust_region": check_positive,
+    "price_variation": check_not_negative,
+    "temperature_variation": check_not_negative,
+    "demand_variation": check_not_negative,
+    "dual_initial": check_not_negative,
+    "dual_step": check_not_negative,
+    "dual_leak": check_share,
+    "quadratic_penalty": check_not_negative,
+    "loading_margin": check_share,
+    "checkpoint_seconds": check_not_negative,
 }
+# Half of the usual voltage band: beyond it no operating point would be left.
+LARGEST_VOLTAGE_MARGIN = 0.05
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,7 @@ class TrainConfig:
 
     Attributes:
         run: folder of the run.
-        feeder: a built-in feeder's name, or a folder of tables.
-        num_agents: number of homes.
-        seed: chooses homes, initial weights and training days.
+        case: what is trained on; its seed also chooses initial weights and training days.
         device: "cpu", "cuda", ...
         iterations: outer iterations, over which trust region and learning rate are annealed.
         seconds: stop after so much training; the annealing then follows the clock instead.
@@ -87,18 +84,13 @@ class TrainConfig:
         loading_margin: share of rating that training stays below it.
         rollout_sweeps: sweeps of the power flow per step from which agents read their meters in
             training.
-        source_voltage: pu behind the feeder's source.
-        home_scale: size of every home over an ordinary one's; None: in proportion to the feeder.
-        reactive_power: whether batteries and generators also control reactive power.
         checkpoint_seconds: time between checkpoints.
         evaluation_days: days of the test year to evaluate on when training is done; 0: none.
         foresight_iterations: effort of the perfect-foresight optimum in that evaluation.
     """
 
     run: str = "runs/default"
-    feeder: str = "ieee123"
-    num_agents: int = 1000
-    seed: int = 0
+    case: CaseSettings = CaseSettings()
     device: str = "cpu"
     iterations: int = 200
     seconds: float | None = None
@@ -120,9 +112,6 @@ class TrainConfig:
     voltage_margin: float = 0.009
     loading_margin: float = 0.10
     rollout_sweeps: int = 2
-    source_voltage: float = 1.0
-    home_scale: float | None = None
-    reactive_power: bool = False
     checkpoint_seconds: float = 20.0
     evaluation_days: int = 28
     foresight_iterations: int = 300
@@ -130,31 +119,43 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, least in WHOLE_NUMBERS.items():
             check_whole_number(getattr(self, name), least, name)
-        for name, allowed in NUMBERS.items():
-            _check_number(getattr(self, name), allowed, name)
+        for name, check in NUMBERS.items():
+            check(getattr(self, name), name)
+        check_number(
+            self.voltage_margin,
+            "voltage_margin",
+            f"0 to below {LARGEST_VOLTAGE_MARGIN} pu",
+            lambda margin: 0.0 <= margin < LARGEST_VOLTAGE_MARGIN,
+        )
         if self.seconds is not None:
-            _check_number(self.seconds, _POSITIVE, "seconds")
+            check_positive(self.seconds, "seconds")
         if not self.hidden_sizes:
             raise ValueError("hidden_sizes: got none, expected one or more layers")
         for units in self.hidden_sizes:
             check_whole_number(units, 1, "hidden_sizes")
-        samples = self.batch_days * STEPS_PER_DAY
-        if self.minibatches > samples:
-            raise ValueError(
-                f"minibatches: got {self.minibatches}, expected at most {samples} "
-                f"(batch_days x {STEPS_PER_DAY})"
-            )
+        steps = Clock.of_minutes(self.case.step_minutes).steps
+        check_minibatches(self.minibatches, self.batch_days, steps)
+
+    @property
+    def margins(self) -> dict[str, float]:
+        """By how much training stays inside each kind of limit."""
+        return {"voltage": self.voltage_margin, "loading": self.loading_margin}
 
     def make_simulator(self) -> Simulator:
         """The case that this configuration trains on."""
-        return gridedge_env.make_simulator(
-            self.feeder,
-            self.num_agents,
-            self.device,
-            seed=self.seed,
-            source_voltage=self.source_voltage,
-            home_scale=self.home_scale,
-            reactive_power=self.reactive_power,
+        return make_simulator(case=self.case.make(), device=self.device)
+
+
+def check_minibatches(minibatches: int, batch_days: int, steps: int) -> None:
+    """Refuse more minibatches than there are samples, days times steps.
+
+    Raises:
+        ValueError: so many came.
+    """
+    samples = batch_days * steps
+    if minibatches > samples:
+        raise ValueError(
+            f"minibatches: got {minibatches}, expected at most {samples} (batch_days x {steps})"
         )
 
 
@@ -185,12 +186,15 @@ def config_from_record(record: Any) -> TrainConfig:
     Raises:
         ValueError: not an object with every field, or a field is unknown or out of range.
     """
-    known = {field.name for field in fields(TrainConfig)}
+    known = [field.name for field in fields(TrainConfig)]
     if not isinstance(record, dict):
         raise ValueError(f"got {record!r:.80}, expected an object")
-    for name in sorted(known ^ set(record)):
-        raise ValueError(f"field {name!r} is {'missing' if name in known else 'unknown'}")
-    return TrainConfig(**{**record, "hidden_sizes": tuple(record["hidden_sizes"])})
+    check_known(record, known, "field")
+    for name in known:
+        if name not in record:
+            raise ValueError(f"field {name!r} is missing")
+    case, sizes = settings_from_record(record["case"]), tuple(record["hidden_sizes"])
+    return TrainConfig(**{**record, "case": case, "hidden_sizes": sizes})
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -198,10 +202,3 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f"{path.name}.temporary")
     temporary.write_text(text, encoding="utf-8", newline="\n")
     os.replace(temporary, path)
-
-
-def _check_number(value: Any, allowed: Range, name: str) -> None:
-    expected, accept = allowed
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and accept(value)):
-        raise ValueError(f"{name}: got {value!r}, expected {expected}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +61,7 @@ def export_policies(
     weight_arrays = [_to_float32(weight) for weight in weights]
     bias_arrays = [_to_float32(bias) for bias in biases]
     metadata = {
-        "observation_fields": json.dumps([asdict(field) for field in observation_fields]),
+        "observation_fields": json.dumps([described(field) for field in observation_fields]),
         "observation_bound": str(OBSERVATION_BOUND),
         "gridedge_version": gridedge_env.__version__,
     }
@@ -113,6 +112,17 @@ def _policy_model(
     helper.set_model_props(model, metadata)
     checker.check_model(model)
     return model
+
+
+def described(field: ObservationField) -> dict[str, str | float | bool]:
+    """What an entry of an observation is, as plain values."""
+    return {
+        "name": field.name,
+        "unit": field.unit,
+        "offset": field.offset,
+        "scale": field.scale,
+        "private": field.private,
+    }
 
 
 def _check_shapes(

@@ -14,23 +14,29 @@ with  J = mean over days [ cost + sum over steps and constraints (dual x + q/2 x
 and x the violation of tightened limits in units of its scale. All agents move at once, and the
 surrogate does not see their joint curvature: a small, annealed trust region is what makes one
 expensive gradient last for many cheap steps.
+
+What becomes of a gradient is an argument of the iteration, an `Update`; `reuse_gradient` is
+GradMAP's.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.evaluation import TOLERANCE
 from gradmap_trainer.policies import Policies, to_leaning_action
 from gradmap_trainer.surrogate import Samples, descend
-from gridedge_env.limits import Limits
-from gridedge_env.scenarios import Variation, load_days
+from gridedge_env.constraints import Limits
+from gridedge_env.evaluation import TOLERANCE
+from gridedge_env.record import Record, batch
+from gridedge_env.scenarios import Variation
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
 from gridedge_env.transfer import to_device, to_host
@@ -45,20 +51,20 @@ class Learner:
     Attributes:
         policies: networks of all agents.
         optimiser: Adam over their weights.
-        duals: multipliers of voltage, loading and unbalance, (steps, constraints) each.
+        duals: multipliers by kind of limit, (steps, places) each.
         iteration: outer iterations done.
         seconds: training time so far.
     """
 
     policies: Policies
     optimiser: torch.optim.Optimizer
-    duals: tuple[Tensor, ...]
+    duals: Mapping[str, Tensor]
     iteration: int = 0
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Rollout:
+@dataclass(frozen=True, eq=False)
+class Rollout(Record):
     """What the agents saw and did on a batch of days.
 
     Attributes:
@@ -66,14 +72,65 @@ class Rollout:
         private: (steps, batch, agents, private entries) observations.
         shared: (steps, batch, shared entries) observations.
         outputs: (steps, batch, agents, action_size) of the networks.
-        device_voltage: (steps, batch, 2 branches) approximate voltages to start power flows from.
+        device_voltage: (steps, batch, 2 connections) approximate voltages to start power flows
+            from.
     """
 
     start: SimulatorState
-    private: Tensor
-    shared: Tensor
-    outputs: Tensor
-    device_voltage: Tensor
+    private: Tensor = field(metadata=batch(1))
+    shared: Tensor = field(metadata=batch(1))
+    outputs: Tensor = field(metadata=batch(1))
+    device_voltage: Tensor = field(metadata=batch(1))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """J: cost and priced violations.
+
+    Attributes:
+        limits: the tightened ones, of which violations are counted.
+        duals: multipliers by kind of limit, (steps, places) each.
+        quadratic_penalty: q.
+    """
+
+    limits: Limits
+    duals: Mapping[str, Tensor]
+    quadratic_penalty: float
+
+    def of_days(self, cost: Tensor, violations: Mapping[str, Tensor]) -> Tensor:
+        """(batch,) € from cost (steps, batch, agents) and violations (steps, batch, places)."""
+        objective = cost.sum(dim=(0, 2))
+        for kind, x in violations.items():
+            price = self.duals[kind][:, None, :] + 0.5 * self.quadratic_penalty * x
+            objective = objective + (price * x).sum(dim=(0, 2))
+        return objective
+
+
+@dataclass(frozen=True)
+class Differentiated:
+    """A rollout's actions, simulated exactly, and what they should have been.
+
+    Attributes:
+        rollout: the rollout.
+        objective: J.
+        result: the trajectory.
+        violations: by kind of limit, (steps, batch, places), in units of their scale.
+        gradient: dJ/da, shaped like the actions.
+    """
+
+    rollout: Rollout
+    objective: Objective
+    result: Result
+    violations: Mapping[str, Tensor]
+    gradient: Tensor
+
+
+# What becomes of a gradient: changes the learner's policies in place, and returns numbers for the
+# log. It is told the share of the run that is done, and has a source of randomness.
+Update: TypeAlias = Callable[
+    [TrainConfig, Simulator, Learner, Differentiated, float, np.random.Generator],
+    Mapping[str, "Tensor | float"],
+]
 
 
 def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
@@ -86,22 +143,50 @@ def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
         shared,
         simulator.action_size,
         config.hidden_sizes,
-        config.seed,
+        simulator.case.seed,
         simulator.device,
     )
     optimiser = torch.optim.Adam(
         policies.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True
     )
-    flow = simulator.power_flow
-    duals = tuple(
-        torch.full((simulator.steps, len(names)), config.dual_initial, device=simulator.device)
-        for names in (flow.node_names, flow.branch_names, flow.three_phase_buses)
-    )
+    duals = {
+        kind.name: torch.full(
+            (simulator.clock.steps, len(kind.places(simulator.power_flow))),
+            config.dual_initial,
+            device=simulator.device,
+            dtype=torch.float32,
+        )
+        for kind in simulator.case.limits
+    }
     return Learner(policies, optimiser, duals)
 
 
+def reuse_gradient(
+    config: TrainConfig,
+    simulator: Simulator,
+    learner: Learner,
+    found: Differentiated,
+    done: float,
+    random: np.random.Generator,
+) -> dict[str, Tensor | float]:
+    """GradMAP's `Update`: descend the clipped surrogate; agents do not interact here."""
+    trust_region = annealed(config.trust_region, config.final_trust_region, done)
+    samples = samples_of(found)
+    orders = np.stack([random.permutation(samples[0].shape[-1]) for _ in range(config.epochs)])
+    clipped = descend(
+        learner.policies, learner.optimiser, samples, orders, config.minibatches, trust_region
+    )
+    predicted, realised = improvement_on_first_day(simulator, learner.policies, found)
+    return {
+        "clip_fraction": clipped,
+        "predicted_improvement": predicted,
+        "realised_improvement": realised,
+        "trust_region": trust_region,
+    }
+
+
 def iterate(
-    config: TrainConfig, simulator: Simulator, learner: Learner
+    config: TrainConfig, simulator: Simulator, learner: Learner, update: Update = reuse_gradient
 ) -> tuple[Learner, dict[str, float]]:
     """One outer iteration.
 
@@ -109,43 +194,30 @@ def iterate(
         The learner after it, and its row of the log.
     """
     began = time.perf_counter()
-    annealed = _annealed(config, learner)
+    done = progress(config, learner)
+    learning_rate = annealed(config.learning_rate, config.final_learning_rate, done)
     for group in learner.optimiser.param_groups:
-        group["lr"] = annealed["learning_rate"]
+        group["lr"] = learning_rate
     # The iteration's own source of randomness: resuming needs no generator state.
-    random = np.random.default_rng([config.seed, learner.iteration])
+    random = np.random.default_rng([simulator.case.seed, learner.iteration])
 
     state = draw_state(config, simulator, random)
     rollout = roll_out(simulator, learner.policies, state, config.rollout_sweeps)
     rolled_out = time.perf_counter()
 
-    limits = simulator.options.limits.tightened(config.voltage_margin, config.loading_margin)
-    result, gradient, violations = objective_gradient(
-        simulator, rollout, learner.duals, limits, config.quadratic_penalty
-    )
+    limits = simulator.case.limits.tightened(**config.margins)
+    objective = Objective(limits, learner.duals, config.quadratic_penalty)
+    found = differentiate(simulator, rollout, objective)
     differentiated = time.perf_counter()
 
-    clipped = improve_policies(
-        learner.policies,
-        learner.optimiser,
-        rollout,
-        gradient,
-        annealed["trust_region"],
-        config,
-        random,
-    )
-    predicted, realised = improvement_on_first_day(
-        simulator, learner, rollout, result, gradient, limits, config.quadratic_penalty
-    )
-    duals = ascend(config, learner.duals, violations)
+    updated = update(config, simulator, learner, found, done, random)
+    duals = ascend(config, learner.duals, found.violations)
     measured = to_host(
         {
-            **outcome(result, violations),
-            "dual_norm": torch.stack([dual.norm() for dual in duals]).norm(),
-            "clip_fraction": clipped,
-            "predicted_improvement": predicted,
-            "realised_improvement": realised,
-            "gradient_norm": gradient.norm(),
+            **outcome(found),
+            "dual_norm": torch.stack([dual.norm() for dual in duals.values()]).norm(),
+            "gradient_norm": found.gradient.norm(),
+            **updated,
         }
     )
     ended = time.perf_counter()
@@ -156,13 +228,14 @@ def iterate(
         iteration=learner.iteration + 1,
         seconds=learner.seconds + ended - began,
     )
+    steps = config.batch_days * simulator.clock.steps
     row = {
         "iteration": following.iteration,
         "seconds": following.seconds,
-        "environment_steps": following.iteration * config.batch_days * simulator.steps,
+        "environment_steps": following.iteration * steps,
         **measured,
-        **annealed,
-        "steps_per_second": config.batch_days * simulator.steps / (ended - began),
+        "learning_rate": learning_rate,
+        "steps_per_second": steps / (ended - began),
         "seconds_rollout": rolled_out - began,
         "seconds_gradient": differentiated - rolled_out,
         "seconds_update": ended - differentiated,
@@ -170,12 +243,24 @@ def iterate(
     return following, row
 
 
+def progress(config: TrainConfig, learner: Learner) -> float:
+    """Share of the run that is done, 0 to 1: by the clock where it has a budget of seconds."""
+    if config.seconds is not None:
+        return min(learner.seconds / config.seconds, 1.0)
+    return min(learner.iteration / config.iterations, 1.0)
+
+
+def annealed(first: float, last: float, done: float) -> float:
+    """A setting that falls geometrically with the share of the run that is done."""
+    return first * (last / first) ** done
+
+
 def draw_state(
     config: TrainConfig, simulator: Simulator, random: np.random.Generator
 ) -> SimulatorState:
     """A batch of training days at midnight, each departing from the observed one at random."""
     seed = int(random.integers(2**31))
-    days = draw_days(config.batch_days, random)
+    days = draw_days(simulator, config.batch_days, random)
 
     def drawn(deviation: float) -> Tensor:
         values = random.normal(0.0, deviation, len(days))
@@ -189,13 +274,14 @@ def draw_state(
     return simulator.reset(split="train", seed=seed, days=days, variation=varied)
 
 
-def draw_days(count: int, random: np.random.Generator) -> list[int]:
+def draw_days(simulator: Simulator, count: int, random: np.random.Generator) -> list[int]:
     """Training days, one from each of `count` equal groups by the spread of their prices.
 
     The few days on which everybody wants the same hour decide whether limits hold: every batch has
     some, and none has too many. Each day is drawn as often as any other.
     """
-    spread = load_days("train").day_ahead_price.std(dim=1).argsort().tolist()
+    table = simulator.case.days.load("train", simulator.clock)  # on the host
+    spread = table.day_ahead_price.std(dim=1).argsort().tolist()
     edges = np.linspace(0, len(spread), count + 1) + random.uniform(0.0, len(spread))
     places = random.uniform(edges[:-1], edges[1:]) % len(spread)
     return [spread[int(place)] for place in places]
@@ -207,7 +293,7 @@ def roll_out(
 ) -> Rollout:
     """Play the policies for a day; meters are read after a few sweeps of the power flow."""
     start, seen = state, []
-    while state.step < simulator.steps:
+    while state.step < simulator.clock.steps:
         private, shared = simulator.observe_parts(state)
         output = policies.outputs(private.permute(1, 2, 0), shared.T).permute(2, 0, 1).contiguous()
         state = simulator.glance(state, to_leaning_action(output), sweeps)
@@ -215,71 +301,28 @@ def roll_out(
     return Rollout(start, *(torch.stack(parts) for parts in zip(*seen, strict=True)))
 
 
-def objective_gradient(
-    simulator: Simulator,
-    rollout: Rollout,
-    duals: tuple[Tensor, ...],
-    limits: Limits,
-    quadratic_penalty: float,
-) -> tuple[Result, Tensor, tuple[Tensor, ...]]:
-    """Simulate a rollout's actions exactly and differentiate J with respect to them.
-
-    Returns:
-        The trajectory, dJ/da shaped like the actions, and of each kind the violations (steps,
-        batch, constraints) in units of their scale.
-    """
+def differentiate(simulator: Simulator, rollout: Rollout, objective: Objective) -> Differentiated:
+    """Simulate a rollout's actions exactly and differentiate the mean of J with respect to them."""
     actions = to_leaning_action(rollout.outputs).requires_grad_()
     result = simulator.simulate(rollout.start, actions, rollout.device_voltage)
-    violations = result.scaled_violations(limits)
-    objective = day_objective(result, violations, duals, quadratic_penalty).mean()
-    (gradient,) = torch.autograd.grad(objective, actions)
+    violations = result.scaled_violations(objective.limits)
+    mean = objective.of_days(result.cost, violations).mean()
+    (gradient,) = torch.autograd.grad(mean, actions)
     # Rest passes the gradient on; the ends of the range do not pull further out.
     beyond = ((actions >= 1.0) & (gradient < 0.0)) | ((actions <= -1.0) & (gradient > 0.0))
     gradient = torch.where(beyond, 0.0, gradient)
-    return result, gradient, tuple(x.detach() for x in violations)
+    seen = {kind: x.detach() for kind, x in violations.items()}
+    return Differentiated(rollout, objective, result, seen, gradient)
 
 
-def day_objective(
-    result: Result,
-    violations: tuple[Tensor, ...],
-    duals: tuple[Tensor, ...],
-    quadratic_penalty: float,
-) -> Tensor:
-    """J of each day of a trajectory: (batch,) €."""
-    objective = result.cost.sum(dim=(0, 2))
-    for dual, x in zip(duals, violations, strict=True):
-        price = dual[:, None, :] + 0.5 * quadratic_penalty * x
-        objective = objective + (price * x).sum(dim=(0, 2))
-    return objective
-
-
-def improve_policies(
-    policies: Policies,
-    optimiser: torch.optim.Optimizer,
-    rollout: Rollout,
-    gradient: Tensor,
-    trust_region: float,
-    config: TrainConfig,
-    random: np.random.Generator,
-) -> Tensor:
-    """Descend the clipped surrogate; agents do not interact here.
-
-    Returns:
-        The share of samples at the edge of the trust region in the last minibatch.
-    """
-    samples = samples_of(rollout, gradient)
-    orders = np.stack([random.permutation(samples[0].shape[-1]) for _ in range(config.epochs)])
-    return descend(policies, optimiser, samples, orders, config.minibatches, trust_region)
-
-
-def samples_of(rollout: Rollout, gradient: Tensor) -> Samples:
-    """What the policies learn from, with samples innermost: (agents, entries, samples).
+def samples_of(found: Differentiated) -> Samples:
+    """A rollout and its gradient as the inner loop takes them: (agents, entries, samples).
 
     Returns:
         Private observations, shared ones (entries, samples), outputs, and the gradient, which is
         scaled to a root mean square of one over each agent's samples.
     """
-    slope = gradient.flatten(0, 1).permute(1, 2, 0)
+    rollout, slope = found.rollout, found.gradient.flatten(0, 1).permute(1, 2, 0)
     scale = slope.square().mean(dim=(1, 2), keepdim=True).sqrt()
     return (
         rollout.private.flatten(0, 1).permute(1, 2, 0),
@@ -290,99 +333,48 @@ def samples_of(rollout: Rollout, gradient: Tensor) -> Samples:
 
 
 def ascend(
-    config: TrainConfig, duals: tuple[Tensor, ...], violations: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
+    config: TrainConfig, duals: Mapping[str, Tensor], violations: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """Raise each multiplier by the violations of its step and place, and let it leak."""
-    return tuple(
-        ((1.0 - config.dual_leak) * dual + config.dual_step * x.mean(dim=1)).clamp(min=0.0)
-        for dual, x in zip(duals, violations, strict=True)
-    )
+    kept = 1.0 - config.dual_leak
+    return {
+        kind: (kept * duals[kind] + config.dual_step * x.mean(dim=1)).clamp(min=0.0)
+        for kind, x in violations.items()
+    }
 
 
 @torch.no_grad()
 def improvement_on_first_day(
-    simulator: Simulator,
-    learner: Learner,
-    rollout: Rollout,
-    result: Result,
-    gradient: Tensor,
-    limits: Limits,
-    quadratic_penalty: float,
+    simulator: Simulator, policies: Policies, found: Differentiated
 ) -> tuple[Tensor, Tensor]:
     """How much J of the batch's first day fell, by the gradient and in truth, €.
 
     Positive where it fell. Where the two part, the trust region is too wide for the fleet's joint
     curvature.
     """
-    first = _first_day(rollout.start)
-    outputs = learner.policies.outputs(
-        rollout.private[:, 0].permute(1, 2, 0), rollout.shared[:, 0].T
-    ).permute(2, 0, 1)[:, None]
-    days = rollout.outputs.shape[1]  # J, and so its gradient, is a mean over them
-    predicted = -days * (gradient[:, :1] * (outputs - rollout.outputs[:, :1])).sum()
+    first, objective = found.rollout.take(slice(1)), found.objective
+    outputs = policies.outputs(first.private[:, 0].permute(1, 2, 0), first.shared[:, 0].T)
+    outputs = outputs.permute(2, 0, 1)[:, None]
+    days = found.gradient.shape[1]  # J, and so its gradient, is a mean over them
+    predicted = -days * (found.gradient[:, :1] * (outputs - first.outputs)).sum()
 
-    def objective(trajectory: Result, day: slice) -> Tensor:
-        violations = tuple(x[:, day] for x in trajectory.scaled_violations(limits))
-        cost = replace(trajectory, cost=trajectory.cost[:, day])
-        return day_objective(cost, violations, learner.duals, quadratic_penalty)
-
-    after = simulator.simulate(first, to_leaning_action(outputs), rollout.device_voltage[:, :1])
-    realised = objective(result, slice(0, 1)) - objective(after, slice(0, 1))
+    before = objective.of_days(
+        found.result.cost[:, :1], {kind: x[:, :1] for kind, x in found.violations.items()}
+    )
+    after = simulator.simulate(first.start, to_leaning_action(outputs), first.device_voltage)
+    violations = after.scaled_violations(objective.limits)
+    realised = before - objective.of_days(after.cost, violations)
     return predicted, realised[0]
 
 
-def _first_day(state: SimulatorState) -> SimulatorState:
-    """The first day of a batch."""
-    day = state.day
-    return replace(
-        state,
-        day=replace(
-            day,
-            table_row=day.table_row[:1],
-            outdoor_temperature=day.outdoor_temperature[:1],
-            irradiance=day.irradiance[:1],
-            import_price=day.import_price[:1],
-            export_price=day.export_price[:1],
-            demand=day.demand[:1],
-            shared_observation=day.shared_observation[:1],
-        ),
-        energy=state.energy[:1],
-        temperature=state.temperature[:1],
-        loading=state.loading[:1],
-        device_voltage=state.device_voltage[:1],
-    )
-
-
-def _annealed(config: TrainConfig, learner: Learner) -> dict[str, float]:
-    """Trust region and learning rate: both fall geometrically with the share of the run done."""
-    done = progress(config, learner)
-    return {
-        "trust_region": config.trust_region
-        * (config.final_trust_region / config.trust_region) ** done,
-        "learning_rate": config.learning_rate
-        * (config.final_learning_rate / config.learning_rate) ** done,
-    }
-
-
-def progress(config: TrainConfig, learner: Learner) -> float:
-    """Share of the run that is done, 0 to 1: by the clock where it has a budget of seconds."""
-    if config.seconds is not None:
-        return min(learner.seconds / config.seconds, 1.0)
-    return min(learner.iteration / config.iterations, 1.0)
-
-
 @torch.no_grad()
-def outcome(result: Result, violations: tuple[Tensor, ...]) -> dict[str, Tensor]:
+def outcome(found: Differentiated) -> dict[str, Tensor]:
     """Cost and violations of a trajectory for the log, scalars."""
+    result = found.result
     row = {"cost": result.cost.sum(dim=(0, 2)).mean()}
-    kinds = {
-        "voltage": result.voltage_violation,
-        "loading": result.loading_violation,
-        "unbalance": result.unbalance_violation,
-    }
-    for (kind, violation), tightened in zip(kinds.items(), violations, strict=True):
+    for kind, tightened in found.violations.items():
         row[f"{kind}_violation"] = tightened.mean(dim=1).sum()
-        row[f"{kind}_steps"] = (violation.amax(dim=-1) > TOLERANCE).float().mean()
+        row[f"{kind}_steps"] = (result.violations[kind] > TOLERANCE).any(dim=-1).float().mean()
     row["powerflow_residual"] = result.solution.residual.max()
     row["powerflow_iterations"] = result.solution.iterations.float().mean()
     row["nonconverged"] = (~result.converged).sum()

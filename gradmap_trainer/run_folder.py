@@ -18,7 +18,6 @@ from gridedge_env.simulator import Simulator
 
 METRICS_FILE = "metrics.csv"
 CHECKPOINT_FORMAT = 1
-DUAL_NAMES = ("voltage", "loading", "unbalance")
 
 # A resumed run may have another budget, and may be evaluated otherwise; all else must agree.
 FREE_FIELDS = {
@@ -41,7 +40,7 @@ def save_learner(learner: Learner, config: TrainConfig, simulator: Simulator, fo
     tensors = {f"policies.{k}": v for k, v in learner.policies.state_dict().items()}
     for index, moments in learner.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
-    tensors |= {f"duals.{k}": v for k, v in zip(DUAL_NAMES, learner.duals, strict=True)}
+    tensors |= {f"duals.{kind}": dual for kind, dual in learner.duals.items()}
     record = {
         **_identity(config, simulator),
         "torch": str(torch.__version__),
@@ -84,7 +83,7 @@ def load_learner(
     fresh = learner.optimiser.state_dict()
     learner.optimiser.load_state_dict({**fresh, "state": moments})
     saved = _below(tensors, "duals.")
-    duals = tuple(saved[name].to(simulator.device) for name in DUAL_NAMES)
+    duals = {kind: saved[kind].to(simulator.device) for kind in learner.duals}
     return replace(
         learner, duals=duals, iteration=int(record["iteration"]), seconds=float(record["seconds"])
     )

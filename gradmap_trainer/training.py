@@ -7,7 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gradmap_trainer.config import TrainConfig, save_config
-from gradmap_trainer.gradmap import Learner, iterate, make_learner, progress
+from gradmap_trainer.gradmap import (
+    Learner,
+    Update,
+    iterate,
+    make_learner,
+    progress,
+    reuse_gradient,
+)
 from gradmap_trainer.run_folder import (
     append_metrics,
     holds_run,
@@ -18,7 +25,6 @@ from gradmap_trainer.run_folder import (
 from gridedge_env.simulator import Simulator
 
 Observer = Callable[[Learner, dict[str, float]], None]
-Iteration = Callable[[TrainConfig, Simulator, Learner], tuple[Learner, dict[str, float]]]
 
 
 def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) -> Learner:
@@ -56,7 +62,7 @@ def train(
     learner: Learner,
     observe: Observer = lambda learner, row: None,
     stop: Callable[[], bool] = lambda: False,
-    iterate: Iteration = iterate,
+    update: Update = reuse_gradient,
 ) -> Learner:
     """Iterate until the budget is spent, or `stop`; either way, end with a checkpoint.
 
@@ -66,12 +72,12 @@ def train(
         learner: from `open_run`.
         observe: called after every iteration with the learner and its row of the log.
         stop: asked before every iteration whether to end early.
-        iterate: one outer iteration of the algorithm.
+        update: what becomes of every gradient.
     """
     folder = Path(config.run)
     saved = time.monotonic()
     while progress(config, learner) < 1.0 and not stop():
-        learner, row = iterate(config, simulator, learner)
+        learner, row = iterate(config, simulator, learner, update)
         append_metrics(folder, row)
         observe(learner, row)
         if time.monotonic() - saved > config.checkpoint_seconds:

@@ -1,5 +1,8 @@
 """GridEdge: fleets of grid-edge devices on a differentiable three-phase AC feeder."""
 
+from gridedge_env.case import Case, CaseSettings, default_case
+from gridedge_env.clock import Clock
+from gridedge_env.constraints import Limits
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.parallel import GridEdgeParallelEnv, parallel_env
 from gridedge_env.powerflow import PowerFlow
@@ -8,10 +11,15 @@ from gridedge_env.simulator import Simulator, make_simulator
 __version__ = "0.1.0"
 
 __all__ = [
+    "Case",
+    "CaseSettings",
+    "Clock",
     "Feeder",
     "GridEdgeParallelEnv",
+    "Limits",
     "PowerFlow",
     "Simulator",
+    "default_case",
     "load_feeder",
     "make_simulator",
     "parallel_env",

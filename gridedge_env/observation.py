@@ -5,29 +5,34 @@ published for the whole day before it begins, what a lone battery would make of 
 the weather with its forecast (the observed temperature stands in for the forecast). Nothing of
 another agent is in them, and nothing that is not yet known: past midnight, where tomorrow's prices
 start, the blocks ahead are cut short.
+
+Each field carries the function of its value. To add one, add an entry to `PRIVATE_FIELDS` or to
+`SHARED_FIELDS`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gridedge_env.devices.battery import (
-    MIDNIGHT_STATE_OF_CHARGE,
-    MINIMUM_STATE_OF_CHARGE,
-    TYPICAL_EFFICIENCY,
-    TYPICAL_WEAR_COST,
-    Batteries,
-)
-from gridedge_env.devices.battery_schedule import Levels, battery_schedule
+from gridedge_env.clock import HOURS_PER_DAY, Clock
+from gridedge_env.devices import Fleet
+from gridedge_env.devices.battery_schedule import lone_plans
+from gridedge_env.powerflow.solution import magnitude
 from gridedge_env.scenarios import DayTable, Tariff
+from gridedge_env.state import SimulatorState
 
-# Price and temperature ahead, as means over blocks of half-hours [first, last] after this one.
-PRICE_BLOCKS = ((1, 1), (2, 2), (3, 4), (5, 6), (7, 8), (9, 12), (13, 16), (17, 20), (21, 28))
-TEMPERATURE_BLOCKS = ((1, 6), (7, 16), (17, 28))
+# Blocks of price and temperature ahead: hours from the end of this step to their begin and end.
+PRICE_BLOCKS = (
+    *((0.0, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)),
+    *((4.0, 6.0), (6.0, 8.0), (8.0, 10.0), (10.0, 14.0)),
+)
+TEMPERATURE_BLOCKS = ((0.0, 3.0), (3.0, 8.0), (8.0, 14.0))
 # Agents see the best plans of two lone batteries that hold so many hours of full power. The slow
 # one's plan spreads over more of the day, as the plans of many must on a feeder that they share.
 PLANNED_HOURS = (2, 5)
@@ -36,6 +41,88 @@ OBSERVATION_BOUND = 10.0
 
 # €/kWh: typical retail price with its tax, and typical spread within a day.
 PRICE_CENTRE, PRICE_SCALE = 0.25, 0.10
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What private fields are made of: the homes before a step.
+
+    Attributes:
+        fleet: the homes.
+        state: where they stand.
+        step: the step, which the agents are to decide on.
+    """
+
+    fleet: Fleet
+    state: SimulatorState
+    step: int
+
+    @cached_property
+    def own_states(self) -> Tensor:
+        """(batch, agents, slots) what agents observe of their devices; 0 where there is none."""
+        price = self.state.day.import_price[:, self.step, None]
+        groups = zip(self.fleet.groups, self.state.devices, strict=True)
+        return self.fleet.actions(
+            [group.kind.observed_state(group.parameters, own, price) for group, own in groups]
+        )
+
+
+@dataclass(frozen=True)
+class News:
+    """What shared fields are made of: whole days, all (days, steps).
+
+    Attributes:
+        clock: of the days.
+        price: €/kWh that a kilowatt-hour costs.
+        temperature: °C outdoors.
+    """
+
+    clock: Clock
+    price: Tensor
+    temperature: Tensor
+
+    @property
+    def angle(self) -> Tensor:
+        """(steps,) of the hand of a clock that goes round once a day."""
+        like, steps = self.price, round(HOURS_PER_DAY / self.clock.hours)
+        step = torch.arange(self.clock.steps, device=like.device, dtype=like.dtype)
+        return 2.0 * torch.pi * step / steps
+
+    @cached_property
+    def price_mean(self) -> Tensor:
+        """(days, 1)."""
+        return self.price.mean(dim=1, keepdim=True)
+
+    @cached_property
+    def to_come(self) -> Tensor:
+        """(steps, steps) bool: whether a step is this one or a later one."""
+        steps = self.clock.steps
+        return torch.ones(steps, steps, device=self.price.device, dtype=torch.bool).triu()
+
+    @cached_property
+    def difference(self) -> Tensor:
+        """(days, steps, steps) each price less the present one."""
+        return self.price[:, None, :] - self.price[:, :, None]
+
+    @cached_property
+    def plans(self) -> tuple[Tensor, Tensor]:
+        """What typical batteries would do that had the feeder to themselves, at these prices.
+
+        The state of charge before a step and the charging power in it over full power, (days,
+        steps, `PLANNED_HOURS`) each.
+        """
+        return lone_plans(PLANNED_HOURS, self.price, self.clock.hours)
+
+    def ahead(self, values: Tensor, begin: float, end: float) -> Tensor:
+        """Mean over a block of hours after each step; the present value if the day is over."""
+        hours = self.clock.hours
+        step = torch.arange(self.clock.steps, device=values.device, dtype=values.dtype)
+        opens = (step[None, :] - step[:, None] - 1.0) * hours  # of each step, after each other
+        overlap = (opens + hours).clamp(max=end) - opens.clamp(min=begin)
+        weight = overlap.clamp(min=0.0) / hours
+        total = weight.sum(dim=1)
+        mean = values @ weight.T / total.where(total > 0.0, 1.0)
+        return torch.where(total > 0.0, mean, values)
 
 
 @dataclass(frozen=True)
@@ -48,6 +135,8 @@ class ObservationField:
         offset: value at which the entry is 0.
         scale: change of the value for which the entry changes by 1.
         private: known to this agent alone; otherwise all agents see the same number.
+        value: of a private field from a `Moment` to (batch, agents); of a shared one from `News` to
+            (days, steps), or what broadcasts to that.
     """
 
     name: str
@@ -55,174 +144,175 @@ class ObservationField:
     offset: float
     scale: float
     private: bool = False
+    value: Callable[[Any], Tensor] = field(repr=False, compare=False, kw_only=True)
 
 
-def observation_fields() -> tuple[ObservationField, ...]:
-    """The entries in order; private ones first."""
-    own = [
-        # State of charge, room temperature within its comfort band, or the loading that pays now.
-        ObservationField("own_state", "share of range", 0.5, 0.5, private=True),
-        ObservationField("own_load", "over its annual mean", 1.0, 1.0, private=True),
-        ObservationField("own_voltage", "pu, previous step", 1.0, 0.05, private=True),
-    ]
-    clock = [
-        ObservationField(f"{wave}_{turns}_day", "", 0.0, 1.0)
+def _own_load(moment: Moment) -> Tensor:
+    """Of the step that has ended; before the first the usual one."""
+    day = moment.state.day
+    return day.demand.select(1, moment.step) / day.mean_demand
+
+
+def _own_voltage(moment: Moment) -> Tensor:
+    return magnitude(moment.state.device_voltage).index_select(-1, moment.fleet.connection)
+
+
+def _price_rank(news: News) -> Tensor:
+    return (news.difference < 0.0).to(news.price).mean(dim=2)
+
+
+def _price_rank_ahead(news: News) -> Tensor:
+    cheaper = ((news.difference < 0.0) & news.to_come).to(news.price).sum(dim=2)
+    return cheaper / news.to_come.sum(dim=1)
+
+
+def _price_z_score(news: News) -> Tensor:
+    spread = news.price.std(dim=1, keepdim=True, correction=0).clamp(min=1e-3)
+    return (news.price - news.price_mean) / spread
+
+
+def _price(name: str, value: Callable[[News], Tensor]) -> ObservationField:
+    return ObservationField(name, "€/kWh", PRICE_CENTRE, PRICE_SCALE, value=value)
+
+
+def _price_change(name: str, value: Callable[[News], Tensor]) -> ObservationField:
+    return ObservationField(name, "€/kWh above now", 0.0, PRICE_SCALE, value=value)
+
+
+def _price_ahead(begin: float, end: float) -> ObservationField:
+    return _price_change(
+        f"price_ahead_{begin:g}_{end:g}_hours",
+        lambda news: news.ahead(news.price, begin, end) - news.price,
+    )
+
+
+def _temperature_ahead(begin: float, end: float) -> ObservationField:
+    return ObservationField(
+        f"temperature_ahead_{begin:g}_{end:g}_hours",
+        "K above now",
+        0.0,
+        5.0,
+        value=lambda news: news.ahead(news.temperature, begin, end) - news.temperature,
+    )
+
+
+def _wave(name: str, turns: int, wave: Callable[[Tensor], Tensor]) -> ObservationField:
+    return ObservationField(
+        f"{name}_{turns}_day", "", 0.0, 1.0, value=lambda news: wave(turns * news.angle)
+    )
+
+
+def _plan(number: int, hours: int) -> tuple[ObservationField, ObservationField]:
+    """Energy and power of one of the lone batteries."""
+    energy, power = (f"planned_{what}_{hours}_hours" for what in ("energy", "power"))
+    of_range, of_power = "share of range, 0 to 1", "share of full power"
+    return (
+        ObservationField(energy, of_range, 0.5, 0.5, value=lambda x: x.plans[0][..., number]),
+        ObservationField(power, of_power, 0.0, 1.0, value=lambda x: x.plans[1][..., number]),
+    )
+
+
+def _own_state(slot: int, slots: int) -> ObservationField:
+    """State of charge, room temperature within its comfort band, the loading that pays now, ..."""
+    return ObservationField(
+        own_state_names(slots)[slot],
+        "share of range",
+        0.5,
+        0.5,
+        private=True,
+        value=lambda moment: moment.own_states[..., slot],
+    )
+
+
+# Of every agent, after the states of its devices.
+PRIVATE_FIELDS: tuple[ObservationField, ...] = (
+    ObservationField("own_load", "over its annual mean", 1.0, 1.0, True, value=_own_load),
+    ObservationField("own_voltage", "pu, previous step", 1.0, 0.05, True, value=_own_voltage),
+)
+
+SHARED_FIELDS: tuple[ObservationField, ...] = (
+    *(
+        _wave(name, turns, wave)
         for turns in (1, 2, 3)
-        for wave in ("sine", "cosine")
-    ]
-    price = [
-        ObservationField("price", "€/kWh", PRICE_CENTRE, PRICE_SCALE),
-        ObservationField("price_z_score", "standard deviations of the day", 0.0, 1.0),
-        ObservationField("price_rank", "share of the day that is cheaper", 0.5, 0.5),
-        ObservationField("price_mean", "€/kWh", PRICE_CENTRE, PRICE_SCALE),
-        ObservationField("price_minimum", "€/kWh", PRICE_CENTRE, PRICE_SCALE),
-        ObservationField("price_maximum", "€/kWh", PRICE_CENTRE, PRICE_SCALE),
-        *(
-            ObservationField(f"price_ahead_{a}_{b}", "€/kWh above now", 0.0, PRICE_SCALE)
-            for a, b in PRICE_BLOCKS
-        ),
-        ObservationField(
-            "price_rank_ahead", "share of the rest of the day that is cheaper", 0.5, 0.5
-        ),
-        ObservationField("price_minimum_ahead", "€/kWh above now", 0.0, PRICE_SCALE),
-        ObservationField("price_maximum_ahead", "€/kWh above now", 0.0, PRICE_SCALE),
-    ]
-    plan = [
-        entry
-        for hours in PLANNED_HOURS
-        for entry in (
-            ObservationField(f"planned_energy_{hours}_hours", "share of range, 0 to 1", 0.5, 0.5),
-            ObservationField(f"planned_power_{hours}_hours", "share of full power", 0.0, 1.0),
-        )
-    ]
-    weather = [
-        ObservationField("outdoor_temperature", "°C", 10.0, 10.0),
-        *(
-            ObservationField(f"temperature_ahead_{a}_{b}", "K above now", 0.0, 5.0)
-            for a, b in TEMPERATURE_BLOCKS
-        ),
-    ]
-    return (*own, *clock, *price, *plan, *weather)
+        for name, wave in (("sine", torch.sin), ("cosine", torch.cos))
+    ),
+    _price("price", lambda news: news.price),
+    ObservationField(
+        "price_z_score", "standard deviations of the day", 0.0, 1.0, value=_price_z_score
+    ),
+    ObservationField("price_rank", "share of the day that is cheaper", 0.5, 0.5, value=_price_rank),
+    _price("price_mean", lambda news: news.price_mean),
+    _price("price_minimum", lambda news: news.price.amin(dim=1, keepdim=True)),
+    _price("price_maximum", lambda news: news.price.amax(dim=1, keepdim=True)),
+    *(_price_ahead(begin, end) for begin, end in PRICE_BLOCKS),
+    ObservationField(
+        "price_rank_ahead",
+        "share of the rest of the day that is cheaper",
+        0.5,
+        0.5,
+        value=_price_rank_ahead,
+    ),
+    _price_change(
+        "price_minimum_ahead",
+        lambda news: news.difference.where(news.to_come, torch.inf).amin(dim=2),
+    ),
+    _price_change(
+        "price_maximum_ahead",
+        lambda news: news.difference.where(news.to_come, -torch.inf).amax(dim=2),
+    ),
+    *(entry for number, hours in enumerate(PLANNED_HOURS) for entry in _plan(number, hours)),
+    ObservationField("outdoor_temperature", "°C", 10.0, 10.0, value=lambda x: x.temperature),
+    *(_temperature_ahead(begin, end) for begin, end in TEMPERATURE_BLOCKS),
+)
 
 
-def shared_observations(days: DayTable, tariff: Tariff) -> Tensor:
+def own_state_names(slots: int) -> list[str]:
+    """Of the fields that hold the states of an agent's devices."""
+    return ["own_state"] if slots == 1 else [f"own_state_{slot + 1}" for slot in range(slots)]
+
+
+def observation_fields(slots: int = 1) -> tuple[ObservationField, ...]:
+    """The entries in order; private ones first.
+
+    Args:
+        slots: largest number of devices of an agent.
+    """
+    states = (_own_state(slot, slots) for slot in range(slots))
+    return (*states, *PRIVATE_FIELDS, *SHARED_FIELDS)
+
+
+def shared_observations(days: DayTable, tariff: Tariff, clock: Clock) -> Tensor:
     """The shared entries of every step of every day: (days, steps, shared fields), clipped.
 
     Args:
         days: observed weather and prices.
         tariff: turns day-ahead prices into the retail prices that agents see.
+        clock: of the days.
     """
-    price = tariff.import_price(days.day_ahead_price)
-    temperature = days.outdoor_temperature
-    steps = price.shape[1]
-    angle = 2.0 * torch.pi * torch.arange(steps, device=price.device, dtype=price.dtype) / steps
-    mean = price.mean(dim=1, keepdim=True)
-    spread = price.std(dim=1, keepdim=True, correction=0).clamp(min=1e-3)
-    values = [
-        *(wave(turns * angle) for turns in (1, 2, 3) for wave in (torch.sin, torch.cos)),
-        price,
-        (price - mean) / spread,
-        (price[:, None, :] < price[:, :, None]).to(price.dtype).mean(dim=2),
-        mean,
-        price.amin(dim=1, keepdim=True),
-        price.amax(dim=1, keepdim=True),
-        *(_ahead(price, a, b) - price for a, b in PRICE_BLOCKS),
-        *_against_the_rest_of_the_day(price),
-        *_battery_plans(price),
-        temperature,
-        *(_ahead(temperature, a, b) - temperature for a, b in TEMPERATURE_BLOCKS),
-    ]
-    seen = entries(torch.stack([x.expand_as(price) for x in values]), private=False)
-    return seen.permute(1, 2, 0).contiguous()
+    news = News(clock, tariff.import_price(days.day_ahead_price), days.outdoor_temperature)
+    values = [entry.value(news).expand_as(news.price) for entry in SHARED_FIELDS]
+    return _entries(SHARED_FIELDS, torch.stack(values)).permute(1, 2, 0).contiguous()
 
 
-def entries(values: Tensor, private: bool) -> Tensor:
-    """What agents see of values.
+def private_observations(fields: tuple[ObservationField, ...], moment: Moment) -> Tensor:
+    """The private entries before a step: (batch, agents, private fields), clipped."""
+    values = torch.stack([entry.value(moment) for entry in fields])
+    return _entries(fields, values).permute(1, 2, 0)
 
-    Args:
-        values: (fields, batch, n) in the units of the private fields, or of the shared ones.
-        private: which of them.
 
-    Returns:
-        The entries, of the same shape.
-    """
-    at_zero, slope = _scales(private, values.device, values.dtype)
+def _entries(fields: tuple[ObservationField, ...], values: Tensor) -> Tensor:
+    """What agents see of values (fields, ..., ...) in the fields' units: the same shape."""
+    at_zero, slope = _scales(fields, values.device, values.dtype)
     seen = torch.addcmul(at_zero, slope, values)
     return seen.clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
 
 
 @lru_cache
 @torch.inference_mode(False)  # kept for calls that differentiate, too
-def _scales(private: bool, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Entries of the value 0, and what they gain per unit, of the private fields or of the shared.
-
-    (fields, 1, 1) each.
-    """
-    chosen = [f for f in observation_fields() if f.private == private]
-    numbers = [(-f.offset / f.scale, 1.0 / f.scale) for f in chosen]
-    at_zero, slope = torch.tensor(numbers, dtype=dtype).to(device).T[..., None, None]
+def _scales(
+    fields: tuple[ObservationField, ...], device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Entries of the value 0, and what they gain per unit: (fields, 1, 1) each."""
+    numbers = [(-f.offset / f.scale, 1.0 / f.scale) for f in fields]
+    at_zero, slope = torch.tensor(numbers, dtype=dtype, device="cpu").to(device).T[..., None, None]
     return at_zero, slope
-
-
-def _against_the_rest_of_the_day(price: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where a price stands among those from now to midnight: all (days, steps).
-
-    Returns:
-        The share of them that is cheaper; the least and the greatest of them, less the price.
-    """
-    steps = price.shape[1]
-    to_come = torch.ones(steps, steps, device=price.device, dtype=torch.bool).triu()
-    difference = price[:, None, :] - price[:, :, None]
-    cheaper = ((difference < 0.0) & to_come).to(price.dtype).sum(dim=2) / to_come.sum(dim=1)
-    least = difference.where(to_come, torch.inf).amin(dim=2)
-    greatest = difference.where(to_come, -torch.inf).amax(dim=2)
-    return cheaper, least, greatest
-
-
-def _battery_plans(price: Tensor) -> list[Tensor]:
-    """What typical batteries would do that had the feeder to themselves, at the published prices.
-
-    Returns:
-        Of each of `PLANNED_HOURS`, the state of charge before a step and the charging power in it
-        over full power: (days, steps) each.
-    """
-    hours = 24.0 / price.shape[1]
-    batteries, levels = _lone_batteries(hours, price.device, price.dtype)
-    capacity = batteries.capacity
-    start = (MIDNIGHT_STATE_OF_CHARGE * capacity).expand(1, len(price), -1)
-    after = battery_schedule(batteries, levels, start[0], price, hours)
-    before = torch.cat((start, after[:-1]))
-    change = (after - before) / hours
-    power = torch.where(change > 0.0, change / TYPICAL_EFFICIENCY, change * TYPICAL_EFFICIENCY)
-    energy = before / capacity
-    return [plan[..., k].T for k in range(len(PLANNED_HOURS)) for plan in (energy, power)]
-
-
-@lru_cache
-def _lone_batteries(
-    hours: float, device: torch.device, dtype: torch.dtype
-) -> tuple[Batteries, Levels]:
-    """One battery for each of `PLANNED_HOURS`, of 1 kW, and its levels in steps of `hours`."""
-    capacity = torch.tensor(PLANNED_HOURS, dtype=dtype)
-    batteries = Batteries(
-        capacity=capacity,
-        maximum_power=torch.ones_like(capacity),
-        charge_efficiency=torch.full_like(capacity, TYPICAL_EFFICIENCY),
-        discharge_efficiency=torch.full_like(capacity, TYPICAL_EFFICIENCY),
-        minimum_energy=MINIMUM_STATE_OF_CHARGE * capacity,
-        wear_cost=torch.full_like(capacity, TYPICAL_WEAR_COST),
-    )
-    levels = Levels.of(batteries, hours)
-    there = {f.name: getattr(batteries, f.name).to(device) for f in fields(Batteries)}
-    return Batteries(**there), replace(levels, spacing=levels.spacing.to(device))
-
-
-def _ahead(values: Tensor, first: int, last: int) -> Tensor:
-    """Mean over the steps [t + first, t + last] of today; the present value if none is left."""
-    steps = values.shape[1]
-    step = torch.arange(steps, device=values.device)
-    ahead = step[None, :] - step[:, None]
-    weight = ((ahead >= first) & (ahead <= last)).to(values.dtype)
-    count = weight.sum(dim=1)
-    mean = values @ weight.T / count.clamp(min=1.0)
-    return torch.where(count > 0, mean, values)

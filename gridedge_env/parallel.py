@@ -6,9 +6,7 @@ PettingZoo API asks for: spaces, agent names, and which day comes next.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import gymnasium
@@ -19,9 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from pettingzoo import ParallelEnv
 from torch import Tensor
 
+from gridedge_env.checks import check_whole_number
 from gridedge_env.feeder import Feeder
 from gridedge_env.observation import OBSERVATION_BOUND
-from gridedge_env.simulator import HOURS_PER_STEP, Simulator, make_simulator
+from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import Result, SimulatorState, check_action
 
 
@@ -41,17 +40,22 @@ def parallel_env(
         split: "train", "validation" or "test": whose weather, prices and homes.
         seed: chooses homes, devices and where they stand; and the days, until `reset` gets a seed.
         render_mode: None or "rgb_array".
-        **options: as of `make_simulator`.
+        **options: as of `make_simulator`, among them `case`, which stands for all of the above but
+            the split and the render mode.
 
     Raises:
         ValueError: an argument that is unknown or out of range; names it and what was expected.
     """
-    simulator = make_simulator(feeder, num_agents, seed=seed, **options)
+    if options.get("case") is None:
+        options["seed"] = seed
+    elif seed != 0:
+        raise ValueError(f"seed: got {seed} and a case, expected the seed in the case")
+    simulator = make_simulator(feeder, num_agents, **options)
     return GridEdgeParallelEnv(simulator, split, render_mode)
 
 
 class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32]]):
-    """A fleet of homes on a feeder for one day of half-hours; made by `parallel_env`.
+    """A fleet of homes on a feeder for one day; made by `parallel_env`.
 
     Midnight terminates all agents at once: the books are closed, nothing is worth anything after.
 
@@ -79,7 +83,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             raise ValueError(f"render_mode: got {render_mode!r}, expected None or one of {modes}")
         self._dates = simulator.days(split).dates
         self._split = split
-        self._seed = simulator.options.seed
+        self._seed = simulator.case.seed
         self._episode = 0
         self.np_random = np.random.default_rng(self._seed)
         self._result: Result | None = None
@@ -127,9 +131,9 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         """
         day = (options or {}).get("day")
         if day is not None:
-            day = _check_whole('options["day"]', day, len(self._dates) - 1)
+            day = check_whole_number(day, 0, 'options["day"]', len(self._dates) - 1)
         if seed is not None:
-            self._seed, self._episode = _check_whole("seed", seed, None), 0
+            self._seed, self._episode = check_whole_number(seed, 0, "seed"), 0
             self.np_random = np.random.default_rng(self._seed)
         self.simulator_state = self.simulator.reset(
             split=self._split,
@@ -150,7 +154,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         dict[str, bool],
         dict[str, dict[str, Any]],
     ]:
-        """Advance half an hour.
+        """Advance one step.
 
         Args:
             actions: for every agent (action_size,) numbers in [-1, 1]; those outside are taken as
@@ -166,14 +170,15 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
                 finite, or of an unknown agent.
         """
         state = self._require_day()
-        action = torch.from_numpy(self._stack(actions)).to(state.energy)
+        action = torch.from_numpy(self._stack(actions)).to(state.device_voltage)
         with torch.inference_mode():
             result = self._advance(state, action)
             rewards, costs = result.reward[0].tolist(), result.cost[0].tolist()
             share = float(result.violation) / len(costs)
             observations = self._observe()
             info = {"cost": 0.0, "violation": share, "converged": bool(result.converged)}
-        self.simulator_state = _usable(self._require_reset())
+        # What inference mode has made may not enter a later graph; a copy may.
+        self.simulator_state = self._require_reset().clone(sharing=("day",))
         return (
             observations,
             self._by_agent(rewards),
@@ -199,7 +204,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         """
         state = self._require_day()
         check_action(action, (len(self.agents), self.simulator.action_size), "action")
-        return self._advance(state, action.to(state.energy))
+        return self._advance(state, action.to(state.device_voltage))
 
     def render(self) -> NDArray[np.uint8] | None:
         """The feeder after the last step, (height, width, 3); before the first, without load.
@@ -217,16 +222,15 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             voltage, loading = solution.voltage_magnitude[0], None
         else:
             voltage, loading = self._result.voltage_magnitude[0], self._result.loading[0]
-        figure = draw_feeder(sim.feeder, voltage, loading, sim.options.limits)
-        hours, minutes = divmod(round(60 * HOURS_PER_STEP * state.step), 60)
+        figure = draw_feeder(sim.feeder, voltage, loading, sim.case.limits)
         date = self._dates[int(state.day.table_row)]
-        figure.axes[0].set_title(f"{date:%A %d %B %Y}, {hours:02d}:{minutes:02d}", fontsize=11)
+        figure.axes[0].set_title(f"{date:%A %d %B %Y}, {sim.clock.time(state.step)}", fontsize=11)
         return to_rgb(figure)
 
     def _advance(self, state: SimulatorState, action: Tensor) -> Result:
         following, result = self.simulator.step(state, action[None])
         self.simulator_state, self._result = following, result
-        if following.step == self.simulator.steps:
+        if following.step == self.simulator.clock.steps:
             self.agents = []
         return result
 
@@ -254,7 +258,9 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
 
     def _require_day(self) -> SimulatorState:
         if not self.agents:
-            raise ValueError(f"the day of {self.simulator.steps} steps is over, expected reset()")
+            raise ValueError(
+                f"the day of {self.simulator.clock.steps} steps is over, expected reset()"
+            )
         return self._require_reset()
 
     def _stack(self, actions: Mapping[str, ArrayLike]) -> NDArray[np.floating[Any]]:
@@ -293,33 +299,8 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         return f"actions: unknown agent {unknown[0]!r}, expected only those in env.agents"
 
 
-def _usable(state: SimulatorState) -> SimulatorState:
-    """A copy of a state of inference mode that may enter a graph, as in `differentiable_step`."""
-    taps = state.tap_position
-    return replace(
-        state,
-        energy=state.energy.clone(),
-        temperature=state.temperature.clone(),
-        loading=state.loading.clone(),
-        device_voltage=state.device_voltage.clone(),
-        tap_position=None if taps is None else taps.clone(),
-    )
-
-
 def _episode_seed(seed: int, episode: int) -> int:
     """The seed itself for the first episode that it begins, an independent one for each later."""
     if episode == 0:
         return seed
     return int(np.random.SeedSequence([seed, episode]).generate_state(1, np.uint64)[0])
-
-
-def _check_whole(name: str, value: Any, largest: int | None) -> int:
-    """`value` as a whole number from 0 to `largest`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = -1
-    if number < 0 or (largest is not None and number > largest):
-        end = "of at least 0" if largest is None else f"from 0 to {largest}"
-        raise ValueError(f"{name}: got {value!r}, expected a whole number {end}")
-    return number

@@ -17,7 +17,7 @@ just stays as it is. `eq=False` leaves `==` to `Record`, which compares tensors 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, fields, replace
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -80,15 +80,15 @@ class Record:
 
         return self._each(moved, lambda record: record.to(device, dtype))
 
-    def clone(self: RecordT) -> RecordT:
-        """A copy that shares no tensor."""
+    def clone(self: RecordT, sharing: Collection[str] = ()) -> RecordT:
+        """A copy that shares no tensor but those of the fields in `sharing`."""
 
         def copied(values: Any, axis: int | None) -> Any:
             if isinstance(values, Tensor):
                 return values.clone()
             return values.copy() if isinstance(values, np.ndarray) else values
 
-        return self._each(copied, lambda record: record.clone())
+        return self._each(copied, lambda record: record.clone(), sharing)
 
     def __eq__(self, other: object) -> bool:
         """Whether all fields are equal: tensors in shape, type, place and every number."""
@@ -100,8 +100,9 @@ class Record:
         self: RecordT,
         of_values: Callable[[Any, int | None], Any],
         of_record: Callable[[Record], Record],
+        but: Collection[str] = (),
     ) -> RecordT:
-        """The record with `of_values(values, batch axis)` of every plain field."""
+        """The record with `of_values(values, batch axis)` of every plain field but some."""
 
         def changed(value: Any, axis: int | None) -> Any:
             if isinstance(value, Record):
@@ -115,6 +116,7 @@ class Record:
         named = {
             entry.name: changed(getattr(self, entry.name), entry.metadata.get(_AXIS))
             for entry in fields(self)
+            if entry.name not in but
         }
         return replace(self, **named)
 

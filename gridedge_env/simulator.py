@@ -10,34 +10,33 @@ not feel the network, so that for known actions all power flows of a day are one
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.devices import build_fleet, default_home_scale
-from gridedge_env.devices.battery import MIDNIGHT_STATE_OF_CHARGE, energy_bounds, run_batteries
-from gridedge_env.devices.fleet import POWER_FACTOR
-from gridedge_env.devices.generator import paying_loading, step_generators
-from gridedge_env.devices.heat_pump import run_heat_pumps, stored_heat_value
-from gridedge_env.feeder import Feeder, load_feeder
-from gridedge_env.limits import check_limited_nodes
-from gridedge_env.observation import entries, observation_fields, shared_observations
-from gridedge_env.options import SimulatorOptions, check_whole_number
+from gridedge_env.case import Case, default_case
+from gridedge_env.checks import check_whole_number
+from gridedge_env.clock import Clock
+from gridedge_env.constraints import check_limited_nodes
+from gridedge_env.day import Day, Window
+from gridedge_env.devices.kind import REACTIVE_SHARE
+from gridedge_env.feeder import Feeder
+from gridedge_env.observation import (
+    Moment,
+    observation_fields,
+    private_observations,
+    shared_observations,
+)
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, join_solutions, settle_taps
-from gridedge_env.powerflow.solution import magnitude
-from gridedge_env.scenarios import SPLITS, DayTable, Homes, Variation, load_days
-from gridedge_env.state import Day, Result, SimulatorState, check_action
+from gridedge_env.record import Record
+from gridedge_env.scenarios import SPLITS, DayTable, Homes, Variation
+from gridedge_env.state import Result, SimulatorState, check_action
 from gridedge_env.transfer import to_device
 
-HOURS_PER_STEP = 0.5
-SECONDS_PER_STEP = 3600.0 * HOURS_PER_STEP
-# Of household demand and heat pumps, kvar per kW.
-REACTIVE_SHARE = math.tan(math.acos(POWER_FACTOR))
 AS_OBSERVED = Variation()
 
 
@@ -46,6 +45,7 @@ def make_simulator(
     num_agents: int = 1000,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    case: Case | None = None,
     **options: Any,
 ) -> Simulator:
     """Build a simulator.
@@ -55,20 +55,29 @@ def make_simulator(
         num_agents: number of homes, a third with each kind of device.
         device: "cpu", "cuda", "cuda:1", ...
         dtype: torch.float32, or torch.float64 for gradient checks.
-        **options: fields of `SimulatorOptions`.
+        case: what is to be simulated; by default the default case, of which the other arguments
+            are shorthand.
+        **options: as of `default_case`.
 
     Raises:
         ValueError: an argument that is unknown or out of range; names it and what was expected.
     """
-    known = [f.name for f in fields(SimulatorOptions)]
-    for name in options:
-        if name not in known:
-            raise ValueError(
-                f"options: unknown option {name!r}, expected one of {', '.join(known)}"
-            )
-    count = check_whole_number(num_agents, 1, "num_agents")
-    network = feeder if isinstance(feeder, Feeder) else load_feeder(feeder)
-    return Simulator(network, count, check_device(device), dtype, SimulatorOptions(**options))
+    shorthand = {"feeder": feeder, "num_agents": num_agents, **options}
+    return Simulator(case_of(case, **shorthand), check_device(device), dtype)
+
+
+def case_of(case: Case | None, feeder: str | Feeder, num_agents: int, **options: Any) -> Case:
+    """The case itself, or the default case that the shorthand says.
+
+    Raises:
+        ValueError: both, or an option that is unknown or out of range.
+    """
+    if case is None:
+        return default_case(feeder, num_agents, **options)
+    if (feeder, num_agents, options) != ("ieee123", 1000, {}):
+        given = {"feeder": feeder, "num_agents": num_agents, **options}
+        raise ValueError(f"case: got one and {given} beside it, expected all of it in the case")
+    return case
 
 
 def check_device(device: str | torch.device) -> torch.device:
@@ -79,7 +88,7 @@ def check_device(device: str | torch.device) -> torch.device:
     """
     try:
         checked = torch.device(device)
-        torch.empty(0, device=checked)
+        torch.empty(0, device=checked, dtype=torch.float32)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device: got {str(device)!r}, expected 'cpu' or a device of this machine ({error})"
@@ -91,45 +100,40 @@ class Simulator:
     """A fleet on a feeder; made by `make_simulator`. Holds parameters only: state is passed around.
 
     Attributes:
-        feeder: the network, its spot loads replaced by the homes.
-        fleet: agents and devices.
+        case: all that it simulates.
+        device: where it computes.
+        dtype: in what precision.
+        clock: steps of a day, and their length.
+        feeder: the network.
+        fleet: agents and devices, in that precision, on that device.
         power_flow: the physics; its injections are the homes' connections.
-        options: as given.
         num_agents: number of agents.
-        steps: steps of a day.
-        action_size: numbers per action: 1, or 2 with reactive power.
+        action_size: numbers per action: one for each device of an agent; twice that with reactive
+            power.
         observation_fields: name, unit and scale of every entry of an observation.
         private_size: number of leading entries that an agent shares with nobody.
     """
 
-    def __init__(
-        self,
-        feeder: Feeder,
-        num_agents: int,
-        device: torch.device,
-        dtype: torch.dtype,
-        options: SimulatorOptions,
-    ) -> None:
-        scale = options.home_scale or default_home_scale(feeder, num_agents)
-        network = feeder.with_neutral_taps() if options.neutral_taps else feeder
-        self.feeder = network.without_loads().with_source_voltage(options.source_voltage)
-        self.fleet = build_fleet(feeder, num_agents, options.seed, scale, device, dtype)
-        self.power_flow = PowerFlow(self.feeder, self.fleet.branch_names, device, dtype)
-        check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
-        self.options = options
+    def __init__(self, case: Case, device: torch.device, dtype: torch.dtype) -> None:
+        self.case = case
         self.device = device
         self.dtype = dtype
-        self.num_agents = num_agents
-        self.action_size = 2 if options.reactive_power else 1
-        self.observation_fields = observation_fields()
+        self.clock: Clock = case.clock
+        self.feeder = case.feeder
+        self.fleet = case.fleet.to(device, dtype)
+        self.power_flow = PowerFlow(self.feeder, self.fleet.connection_names, device, dtype)
+        check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
+        self.num_agents = len(self.fleet.names)
+        self.action_size = case.action_size
+        self.observation_fields = observation_fields(self.fleet.slots)
         self.private_size = sum(f.private for f in self.observation_fields)
-        self.steps = load_days(SPLITS[0]).day_ahead_price.shape[1]
+        self._private_fields = self.observation_fields[: self.private_size]
         self._tables: dict[str, tuple[DayTable, Homes]] = {}
-        left = HOURS_PER_STEP * torch.arange(self.steps).flip(0)[:, None, None]
-        self._hours_left = left.to(device, dtype)  # from the end of each step to midnight
-        kinds = [torch.full((n,), k == 1) for k, n in enumerate(self.fleet.counts)]
-        # Of each device, kvar per kW: heat pumps have a power factor.
-        self._reactive_share = REACTIVE_SHARE * torch.cat(kinds).to(device, dtype)
+
+    @property
+    def steps(self) -> int:
+        """Steps of a day: `clock.steps`."""
+        return self.clock.steps
 
     def days(self, split: str) -> DayTable:
         """The days of "train", "validation" or "test"."""
@@ -169,18 +173,19 @@ class Simulator:
                 raise ValueError(f"days: got {rows}, expected rows from 0 to {count - 1}")
             row = to_device(torch.tensor(rows), self.device)
 
-        chosen, tariff, scale = table.select(row), self.options.tariff, self.fleet.scale
-        demand = self.options.demand.draw(homes, chosen.month, chosen.weekend, generator)
+        chosen, case, scale = table.select(row), self.case, self.fleet.scale
+        demand = case.demand.draw(homes, chosen.month, chosen.weekend, generator, self.clock)
         chosen = variation.of_days(chosen)
         day = Day(
+            self.clock,
             row,
             chosen.outdoor_temperature,
             chosen.irradiance,
-            tariff.import_price(chosen.day_ahead_price),
-            tariff.export_price(chosen.day_ahead_price),
-            variation.of_demand(demand).mul_(scale),
-            homes.mean_power * scale,
-            shared_observations(chosen, tariff),
+            case.tariff.import_price(chosen.day_ahead_price),
+            case.tariff.export_price(chosen.day_ahead_price),
+            variation.of_demand(demand.to(self.dtype)).mul_(scale),
+            homes.mean_power.to(self.dtype) * scale,
+            shared_observations(chosen, case.tariff, self.clock),
         )
         return self._midnight(day, generator)
 
@@ -190,21 +195,17 @@ class Simulator:
         return torch.cat((private, shared[:, None, :].expand(-1, self.num_agents, -1)), dim=-1)
 
     def observe_parts(self, state: SimulatorState) -> tuple[Tensor, Tensor]:
-        """The same in two parts: private (batch, agents, 3) and shared (batch, shared fields).
+        """The same in two parts: (batch, agents, private fields) and (batch, shared fields).
 
         All agents read the same prices and weather; a learner need not store them a thousand times.
         """
-        step = min(state.step, self.steps - 1)
-        paying = paying_loading(self.fleet.generators, state.day.import_price[:, step, None])
-        own = torch.cat((state.energy, state.temperature, paying), dim=-1)
-        own_state = (own - self.fleet.least_state) / self.fleet.state_range
-        own_load = state.day.demand.select(1, step) / state.day.mean_demand
-        own_voltage = magnitude(state.device_voltage).index_select(-1, self.fleet.branch)
-        private = entries(torch.stack((own_state, own_load, own_voltage)), private=True)
-        return private.permute(1, 2, 0), state.day.shared_observation[:, step]
+        step = min(state.step, self.clock.steps - 1)
+        moment = Moment(self.fleet, state, step)
+        private = private_observations(self._private_fields, moment)
+        return private, state.day.shared_observation[:, step]
 
     def step(self, state: SimulatorState, action: Tensor) -> tuple[SimulatorState, Result]:
-        """Advance half an hour.
+        """Advance one step.
 
         Args:
             state: where the days stand; not modified.
@@ -225,7 +226,7 @@ class Simulator:
         voltage = solution.injection_voltage
         if taps is not None:
             now = branches.detach(), solution.device_voltage
-            taps = settle_taps(self.power_flow, *now, taps, SECONDS_PER_STEP)
+            taps = settle_taps(self.power_flow, *now, taps, self.clock.seconds)
         following = replace(following, device_voltage=voltage, tap_position=taps)
         cost = self._bill(state, power, cost)
         return following, self._result(cost[0], power[0], solution)
@@ -253,7 +254,7 @@ class Simulator:
         Args:
             state: where to begin.
             actions: (steps, batch, agents, action_size), as in `step`.
-            start: (steps, batch, 2 branches) device voltages near the solution; speeds it up.
+            start: (steps, batch, 2 connections) device voltages near the solution; speeds it up.
 
         Returns:
             The trajectory; every field has a leading steps axis.
@@ -293,37 +294,28 @@ class Simulator:
 
         Returns:
             The state after them (voltages unchanged), and of every device the power drawn in kW
-            and its cost apart from electricity in €: (steps, batch, agents).
+            and its cost apart from electricity in €: (steps, batch, devices).
         """
-        steps, fleet, hours = len(actions), self.fleet, HOURS_PER_STEP
-        ended = state.step + steps
-        if ended > self.steps:
-            raise ValueError(f"state: its day is over after {self.steps} steps, expected a reset")
-        first = actions[..., 0].to(self.dtype).clamp(-1.0, 1.0)
-        for_battery, for_pump, for_generator = first.split(fleet.counts, dim=-1)
+        window = self._window(state, len(actions))
+        active = actions[..., : self.fleet.slots].to(self.dtype).clamp(-1.0, 1.0)
+        following: list[Record] = []
+        powers, costs = [], []
+        groups = zip(self.fleet.groups, state.devices, self.fleet.split(active), strict=True)
+        for group, own, action in groups:
+            after, power, cost = group.kind.run(group.parameters, own, action, window)
+            following.append(after)
+            powers.append(power)
+            costs.append(cost)
+        ended = replace(state, step=window.end, devices=tuple(following))
+        return ended, self.fleet.join(powers), self.fleet.join(costs)
 
-        bounds = energy_bounds(fleet.batteries, self._hours_left[state.step : ended])
-        energy, charging, wear = run_batteries(
-            fleet.batteries, state.energy, for_battery, hours, bounds
-        )
-        pumps, (outdoor, irradiance, _, _) = fleet.heat_pumps, state.conditions(steps)
-        temperature, heating, discomfort = run_heat_pumps(
-            pumps, state.temperature, for_pump, outdoor, irradiance, hours
-        )
-        loading, generating, fuel = step_generators(fleet.generators, for_generator, hours)
-        if ended == self.steps:
-            worth = stored_heat_value(
-                pumps,
-                temperature[-1],
-                state.day.outdoor_temperature.mean(dim=1, keepdim=True),
-                state.day.import_price.mean(dim=1, keepdim=True),
+    def _window(self, state: SimulatorState, steps: int) -> Window:
+        window = Window(state.day, state.step, steps)
+        if window.end > self.clock.steps:
+            raise ValueError(
+                f"state: its day is over after {self.clock.steps} steps, expected a reset"
             )
-            discomfort = torch.cat((discomfort[:-1], discomfort[-1:] - worth))
-        following = replace(
-            state, step=ended, energy=energy[-1], temperature=temperature[-1], loading=loading[-1]
-        )
-        output = torch.cat((charging, heating, generating), dim=-1)
-        return following, output, torch.cat((wear, discomfort, fuel), dim=-1)
+        return window
 
     def _meter(
         self, state: SimulatorState, output: Tensor, actions: Tensor
@@ -332,63 +324,58 @@ class Simulator:
 
         Args:
             state: where the steps begin.
-            output: (steps, batch, agents) kW drawn by the devices.
+            output: (steps, batch, devices) kW drawn by the devices.
             actions: (steps, batch, agents, action_size).
 
         Returns:
-            (steps, batch, agents) kW at each meter, and (steps x batch, 2 branches) kW, then kvar,
-            of all homes at each connection.
+            (steps, batch, agents) kW at each meter, and (steps x batch, 2 connections) kW, then
+            kvar, of all homes at each connection.
         """
-        begin, end = state.step, state.step + len(output)
+        begin, end, fleet = state.step, state.step + len(output), self.fleet
         demand = state.day.demand[:, begin:end].transpose(0, 1)
-        power = demand + output
-        reactive = torch.addcmul(REACTIVE_SHARE * demand, self._reactive_share, output)
-        if self.options.reactive_power:
-            second = actions[..., 1].to(self.dtype).clamp(-1.0, 1.0)
-            room = (self.fleet.inverter_rating**2 - output**2).clamp(min=0.0)
-            reactive = reactive + second * (room + 1e-12).sqrt()
-        return power, self.fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
+        power = demand + fleet.by_agent(output)
+        reactive = fleet.add(REACTIVE_SHARE * demand, fleet.reactive_share, output)
+        if self.case.reactive_power:
+            chosen = actions[..., fleet.slots :].to(self.dtype).clamp(-1.0, 1.0)
+            room = (fleet.inverter_rating**2 - output**2).clamp(min=0.0)
+            share = fleet.join(fleet.split(chosen))
+            reactive = reactive + fleet.by_agent(share * (room + 1e-12).sqrt())
+        return power, fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
 
     def _bill(self, state: SimulatorState, power: Tensor, cost: Tensor) -> Tensor:
-        """€ with the electricity at each meter, (steps, batch, agents) like `power` in kW."""
-        _, _, selling, extra = state.conditions(len(power))
-        cost = torch.addcmul(cost, selling, power, value=HOURS_PER_STEP)
-        return torch.addcmul(cost, extra, torch.relu(power), value=HOURS_PER_STEP)
+        """€ of every agent, its devices' cost and the electricity at its meter.
+
+        (steps, batch, agents) for `power` in kW of the same shape and `cost` of every device.
+        """
+        window, hours = Window(state.day, state.step, len(power)), self.clock.hours
+        bill = self.fleet.by_agent(cost)
+        bill = torch.addcmul(bill, window.export_price, power, value=hours)
+        return torch.addcmul(bill, window.import_surcharge, torch.relu(power), value=hours)
 
     def _result(self, cost: Tensor, power: Tensor, solution: PowerFlowSolution) -> Result:
-        return Result(
-            cost,
-            power,
-            solution,
-            self.power_flow.branch_rating,
-            self.options.limits,
-            self.options.penalty,
-        )
+        case = self.case
+        return Result(cost, power, solution, self.power_flow, case.limits, case.penalty)
 
     def _midnight(self, day: Day, generator: torch.Generator) -> SimulatorState:
-        batch, fleet, pumps = len(day.table_row), self.fleet, self.fleet.heat_pumps
-        where: dict[str, Any] = {"device": self.device, "dtype": self.dtype}
-        warmth = torch.rand(batch, fleet.counts[1], generator=generator, **where)
+        batch, flow = len(day.table_row), self.power_flow
         return SimulatorState(
             day=day,
             step=0,
-            energy=(MIDNIGHT_STATE_OF_CHARGE * fleet.batteries.capacity).expand(batch, -1),
-            temperature=torch.lerp(pumps.lowest_temperature, pumps.highest_temperature, warmth),
-            loading=torch.zeros(batch, fleet.counts[2], **where),
-            device_voltage=self.power_flow.no_load(batch),
+            devices=tuple(
+                group.kind.begin(group.parameters, batch, generator) for group in self.fleet.groups
+            ),
+            device_voltage=flow.no_load(batch),
             tap_position=(
-                self.power_flow.tap_position.expand(batch, -1)
-                if self.options.regulator_control
-                else None
+                flow.tap_position.expand(batch, -1) if self.case.regulator_control else None
             ),
         )
 
     def _table(self, split: str) -> tuple[DayTable, Homes]:
         """Days and homes of a split, made on first use."""
         if split not in self._tables:
-            days = load_days(split).to(self.device, self.dtype)
-            homes = self.options.demand.assign_homes(
-                split, self.num_agents, self.options.seed, self.device, self.dtype
+            days = self.case.days.load(split, self.clock).to(self.device, self.dtype)
+            homes = self.case.demand.assign_homes(
+                split, self.num_agents, self.case.seed, self.device
             )
             self._tables[split] = days, homes
         return self._tables[split]

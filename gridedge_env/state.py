@@ -6,77 +6,33 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
-from gridedge_env.limits import LOADING_SCALE, UNBALANCE_SCALE, VOLTAGE_SCALE, Limits
-from gridedge_env.powerflow import PowerFlowSolution
+from gridedge_env.constraints import Limit, Limits
+from gridedge_env.day import Day
+from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
+from gridedge_env.record import Record, batch
 
 
-@dataclass(frozen=True)
-class Day:
-    """A batch of days as they will unfold; nothing in it depends on what the agents do.
-
-    Attributes:
-        table_row: (batch,) row of each day in its split's table.
-        outdoor_temperature: (batch, steps) °C.
-        irradiance: (batch, steps) W/m².
-        import_price: (batch, steps) €/kWh.
-        export_price: (batch, steps) €/kWh.
-        demand: (batch, steps, agents) kW, uncontrollable.
-        mean_demand: (agents,) kW, annual mean.
-        shared_observation: (batch, steps, shared fields).
-    """
-
-    table_row: Tensor
-    outdoor_temperature: Tensor
-    irradiance: Tensor
-    import_price: Tensor
-    export_price: Tensor
-    demand: Tensor
-    mean_demand: Tensor
-    shared_observation: Tensor
-
-    @cached_property
-    @torch.inference_mode(False)  # kept for calls that differentiate, too
-    @torch.enable_grad()
-    def conditions(self) -> Tensor:
-        """(4, steps, batch, 1) what all homes share.
-
-        Outdoor temperature in °C, irradiance in W/m², export price in €/kWh and by how much the
-        import price is above it.
-        """
-        above = self.import_price - self.export_price
-        series = (self.outdoor_temperature, self.irradiance, self.export_price, above)
-        return torch.stack(series).transpose(1, 2).unsqueeze(-1).contiguous()
-
-
-@dataclass(frozen=True)
-class SimulatorState:
+@dataclass(frozen=True, eq=False)
+class SimulatorState(Record):
     """Where a batch of days stands.
 
     Attributes:
         day: the days.
         step: steps done, the same for the whole batch.
-        energy: (batch, batteries) kWh.
-        temperature: (batch, heat pumps) °C.
-        loading: (batch, generators) share of full power in the previous step.
-        device_voltage: (batch, 2 branches) voltage across the homes' connections in the previous
+        devices: the state of the devices of each kind, as in `Fleet.groups`; the kinds' own
+            records.
+        device_voltage: (batch, 2 connections) voltage across the homes' connections in the previous
             step, pu, real parts first.
         tap_position: (batch, regulators) under regulator control; None: frozen.
     """
 
     day: Day
     step: int
-    energy: Tensor
-    temperature: Tensor
-    loading: Tensor
-    device_voltage: Tensor
-    tap_position: Tensor | None = None
-
-    def conditions(self, steps: int) -> tuple[Tensor, ...]:
-        """`Day.conditions` of the next steps: four times (steps, batch, 1)."""
-        return self.day.conditions[:, self.step : self.step + steps].unbind()
+    devices: tuple[Record, ...]
+    device_voltage: Tensor = field(metadata=batch())
+    tap_position: Tensor | None = field(default=None, metadata=batch())
 
 
 @dataclass(frozen=True)
@@ -87,7 +43,7 @@ class Result:
         cost: (..., agents) €, energy, fuel, wear and discomfort.
         power: (..., agents) kW at the meter, + = consumption.
         solution: the power flows, all leading axes in one.
-        branch_rating: (branch phases,) A.
+        power_flow: the network.
         limits: of the network.
         penalty: € per unit of violation in `reward`.
     """
@@ -95,7 +51,7 @@ class Result:
     cost: Tensor
     power: Tensor
     solution: PowerFlowSolution = field(repr=False)
-    branch_rating: Tensor = field(repr=False)
+    power_flow: PowerFlow = field(repr=False)
     limits: Limits
     penalty: float
 
@@ -107,55 +63,69 @@ class Result:
         """(..., nodes) complex, pu."""
         return self._unflatten(self.solution.voltage)
 
-    @cached_property
+    @property
     def voltage_magnitude(self) -> Tensor:
         """(..., nodes) pu."""
-        return self._unflatten(self.solution.voltage_magnitude)
+        return self.quantities["voltage"]
 
-    @cached_property
+    @property
     def loading(self) -> Tensor:
         """(..., branch phases) current over rating; 0 where unrated."""
-        return self._unflatten(self.solution.branch_current_magnitude / self.branch_rating)
+        return self.quantities["loading"]
 
-    @cached_property
+    @property
     def unbalance(self) -> Tensor:
         """(..., three-phase buses) |V2| / |V1|."""
-        return self._unflatten(self.solution.unbalance)
+        return self.quantities["unbalance"]
 
     @cached_property
     def converged(self) -> Tensor:
         """(...) bool."""
         return self._unflatten(self.solution.converged)
 
-    @cached_property
+    @property
     def voltage_violation(self) -> Tensor:
         """(..., nodes) pu outside the band; nowhere 0 in a power flow that did not converge."""
-        return self.limits.voltage_violation(self.voltage_magnitude, self.converged)
+        return self.violations["voltage"]
 
-    @cached_property
+    @property
     def loading_violation(self) -> Tensor:
         """(..., branch phases) share of rating beyond the limit."""
-        return self.limits.loading_violation(self.loading)
+        return self.violations["loading"]
 
-    @cached_property
+    @property
     def unbalance_violation(self) -> Tensor:
         """(..., three-phase buses) unbalance factor beyond the limit."""
-        return self.limits.unbalance_violation(self.unbalance)
+        return self.violations["unbalance"]
 
-    def scaled_violations(self, limits: Limits) -> tuple[Tensor, Tensor, Tensor]:
-        """Violations of `limits` over their scales: voltage, loading, unbalance, (..., places)."""
-        return (
-            limits.voltage_violation(self.voltage_magnitude, self.converged) / VOLTAGE_SCALE,
-            limits.loading_violation(self.loading) / LOADING_SCALE,
-            limits.unbalance_violation(self.unbalance) / UNBALANCE_SCALE,
-        )
+    @cached_property
+    def quantities(self) -> dict[str, Tensor]:
+        """What is limited, by kind of limit, (..., places) each."""
+        return {
+            kind.name: self._unflatten(kind.quantity(self.power_flow, self.solution))
+            for kind in self.limits
+        }
+
+    @cached_property
+    def violations(self) -> dict[str, Tensor]:
+        """By how much it is beyond its limits, likewise; 0 inside."""
+        return {kind.name: self._violation(kind) for kind in self.limits}
+
+    def scaled_violations(self, limits: Limits) -> dict[str, Tensor]:
+        """Violations of `limits` over their scales, by kind of limit, (..., places) each."""
+        return {kind.name: self._violation(kind) / kind.scale for kind in limits}
+
+    def _violation(self, kind: Limit) -> Tensor:
+        return kind.violation(self.quantities[kind.name], self.converged)
 
     @cached_property
     def violation(self) -> Tensor:
         """(...) all violations of the network's limits, in units of their scale, added up."""
-        total = self.voltage_violation.sum(dim=-1) / VOLTAGE_SCALE
-        total = total.add(self.loading_violation.sum(dim=-1), alpha=1.0 / LOADING_SCALE)
-        return total.add(self.unbalance_violation.sum(dim=-1), alpha=1.0 / UNBALANCE_SCALE)
+        first, *others = self.limits
+        total = self.violations[first.name].sum(dim=-1) / first.scale
+        for kind in others:
+            total = total.add(self.violations[kind.name].sum(dim=-1), alpha=1.0 / kind.scale)
+        return total
 
     @cached_property
     def reward(self) -> Tensor:

@@ -14,7 +14,12 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
     return pinned.to(device, non_blocking=True)
 
 
-def to_host(numbers: Mapping[str, Tensor]) -> dict[str, float]:
-    """Fetch scalars, all at once: the host waits for everything that it has launched so far."""
-    fetched = torch.stack([number.detach().double() for number in numbers.values()]).tolist()
-    return dict(zip(numbers, fetched, strict=True))
+def to_host(numbers: Mapping[str, Tensor | float]) -> dict[str, float]:
+    """Fetch scalars, all at once: the host waits for everything that it has launched so far.
+
+    Numbers that are on the host already stay what they are.
+    """
+    far = {name: number for name, number in numbers.items() if isinstance(number, Tensor)}
+    fetched = torch.stack([number.detach().double() for number in far.values()]).tolist()
+    found = dict(zip(far, fetched, strict=True))
+    return {name: found.get(name, number) for name, number in numbers.items()}

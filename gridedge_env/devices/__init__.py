@@ -1,5 +1,18 @@
-"""Grid-edge devices, one file per kind, and the fleet that places them on a feeder."""
+"""Grid-edge devices, one file per kind, and the fleet of those who own them."""
 
-from gridedge_env.devices.fleet import KINDS, Fleet, build_fleet, default_home_scale
+from gridedge_env.devices.fleet import DeviceGroup, Devices, Fleet, make_fleet
+from gridedge_env.devices.kind import DeviceKind
+from gridedge_env.devices.kinds import KINDS
+from gridedge_env.devices.sampling import default_counts, default_home_scale, sample_fleet
 
-__all__ = ["KINDS", "Fleet", "build_fleet", "default_home_scale"]
+__all__ = [
+    "KINDS",
+    "DeviceGroup",
+    "DeviceKind",
+    "Devices",
+    "Fleet",
+    "default_counts",
+    "default_home_scale",
+    "make_fleet",
+    "sample_fleet",
+]

@@ -2,233 +2,189 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
-from gridedge_env.devices.recurrence import states_before
+from gridedge_env.clock import HOURS_PER_DAY
+from gridedge_env.day import Day, Window
+from gridedge_env.devices.battery_schedule import Levels, battery_schedule
+from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
+from gridedge_env.devices.linear_program import (
+    LinearProgram,
+    Meters,
+    diagonal,
+    flat,
+    step_before,
+)
+from gridedge_env.devices.storage import (
+    MIDNIGHT_STATE_OF_CHARGE,
+    MINIMUM_STATE_OF_CHARGE,
+    ROUND_TRIP_EFFICIENCY,
+    WEAR_COST,
+    Batteries,
+    action_for_change,
+    energy_bounds,
+    run_batteries,
+    step_batteries,
+)
+from gridedge_env.record import Record, batch
 
-# At midnight every battery stands here, so that days cost what they cost and nothing is left over.
-MIDNIGHT_STATE_OF_CHARGE = 0.5
-MINIMUM_STATE_OF_CHARGE = 0.05
-# Round-trip efficiencies and wear of five home batteries (Tesla Powerwall 2 and 3, BYD, Siemens
-# Junelight; data sheets), and what is typical of them, one way.
-ROUND_TRIP_EFFICIENCY = (0.88, 0.91)
-WEAR_COST = (0.02, 0.06)
-TYPICAL_EFFICIENCY = 0.946
-TYPICAL_WEAR_COST = 0.04
-# Share of full power that the way back to that state may need: slack for feeders that are full.
-RETURN_POWER_SHARE = 0.6
+# Hours of the day in which a battery that follows the price charges, and discharges.
+TRADING_HOURS = 3.0
+# What a planner's step is for a battery that moves on its own, over the usual one, and for one that
+# rests all day: that does best near rest with the limits, too; long strides would only wear it out.
+BUSY_STRIDE, RESTING_STRIDE = 0.2, 0.05
 
 
-@dataclass(frozen=True)
-class Batteries:
-    """Parameters of a group of batteries; all tensors are (batteries,) and stay as they are.
+@dataclass(frozen=True, eq=False)
+class BatteryState(Record):
+    """Where batteries stand: (batch, batteries) kWh stored."""
 
-    Attributes:
-        capacity: kWh.
-        maximum_power: kW at the meter, charging and discharging.
-        charge_efficiency: kWh stored per kWh drawn.
-        discharge_efficiency: kWh delivered per kWh taken from the store.
-        minimum_energy: kWh.
-        wear_cost: € per kWh of throughput, which data sheets count as energy delivered.
-    """
+    energy: Tensor = field(metadata=batch())
 
-    capacity: Tensor
-    maximum_power: Tensor
-    charge_efficiency: Tensor
-    discharge_efficiency: Tensor
-    minimum_energy: Tensor
-    wear_cost: Tensor
 
-    @cached_property
-    @torch.inference_mode(False)  # kept for calls that differentiate, too
-    def full_power(self) -> FullPower:
-        """What follows from the parameters alone."""
-        charge = self.maximum_power * self.charge_efficiency
-        discharge = self.maximum_power / self.discharge_efficiency
-        return FullPower(
-            charge,
-            discharge,
-            MIDNIGHT_STATE_OF_CHARGE * self.capacity,
-            RETURN_POWER_SHARE * charge,
-            RETURN_POWER_SHARE * discharge,
+class Battery(DeviceKind[Batteries, BatteryState]):
+    """See `DeviceKind`."""
+
+    name = "battery"
+    plural = "batteries"
+    random_stream = 0
+    parameters = Batteries
+
+    def sample(
+        self, count: int, scale: float, random: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Draw parameters.
+
+        Power is that of a home battery of 5 kW together with a car that feeds back at 11 kW, 16 kW
+        on average, for 1.8 to 2.6 h.
+        """
+        power = random.uniform(13.5, 18.5, count) * scale
+        capacity = power * random.uniform(1.8, 2.6, count)
+        one_way = np.sqrt(random.uniform(*ROUND_TRIP_EFFICIENCY, count))
+        return {
+            "capacity": capacity,
+            "maximum_power": power,
+            "charge_efficiency": one_way,
+            "discharge_efficiency": one_way,
+            "minimum_energy": MINIMUM_STATE_OF_CHARGE * capacity,
+            "wear_cost": random.uniform(*WEAR_COST, count),
+        }
+
+    def begin(self, parameters: Batteries, batch: int, generator: torch.Generator) -> BatteryState:
+        """Half full."""
+        return BatteryState((MIDNIGHT_STATE_OF_CHARGE * parameters.capacity).expand(batch, -1))
+
+    def run(
+        self, parameters: Batteries, state: BatteryState, action: Tensor, window: Window
+    ) -> tuple[BatteryState, Tensor, Tensor]:
+        """See `run_batteries`."""
+        bounds = energy_bounds(parameters, window.hours_left)
+        energy, power, wear = run_batteries(parameters, state.energy, action, window.hours, bounds)
+        return BatteryState(energy[-1]), power, wear
+
+    def inverter_rating(self, parameters: Batteries) -> Tensor:
+        """See `DeviceKind`."""
+        return INVERTER_OVERSIZE * parameters.maximum_power
+
+    def stored(self, parameters: Batteries, state: BatteryState) -> Tensor:
+        """State of charge."""
+        return state.energy / parameters.capacity
+
+    def store_axis(self, parameters: Batteries, device: int) -> StoreAxis:
+        """State of charge."""
+        return StoreAxis("State of charge", percent=True)
+
+    def idle(self, seen: Seen) -> Tensor:
+        """Rest, or as little as is allowed."""
+        return torch.zeros_like(seen.own_state)
+
+    def follow_price(self, parameters: Batteries, seen: Seen) -> Tensor:
+        """Charge in the day's cheapest three hours and discharge in its dearest three."""
+        cheaper, edge = seen.shared("price_rank"), TRADING_HOURS / HOURS_PER_DAY
+        action = (cheaper < edge).to(cheaper) - (cheaper >= 1.0 - edge).to(cheaper)
+        return action.expand_as(seen.own_state)
+
+    def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+        """The action is the share that it draws."""
+        return -feed, draw
+
+    def inverter_power(self, parameters: Batteries, action: Tensor, seen: Seen) -> Tensor:
+        """What it will charge, by its state of charge and the clock."""
+        energy = seen.own_state * parameters.capacity
+        _, power, _ = step_batteries(parameters, energy, action, seen.clock.hours, seen.hours_left)
+        return power
+
+    def lone_plan(self, parameters: Batteries, state: BatteryState, day: Day) -> Tensor:
+        """Each battery's own best schedule."""
+        hours, energy = day.clock.hours, state.energy
+        levels = Levels.of(parameters, hours)
+        path = battery_schedule(parameters, levels, energy, day.import_price, hours)
+        plan = []
+        for target, left in zip(path, day.hours_left, strict=True):
+            plan.append(action_for_change(parameters, energy, target - energy, hours, left))
+            energy = target
+        return torch.stack(plan)
+
+    def plan_stride(self, plan: Tensor, usual: float) -> Tensor:
+        """A battery that rests all day on its own should be moved gently."""
+        busy = (plan.abs() > 1e-3).any(dim=0, keepdim=True)
+        gentle = torch.full_like(plan[:1], RESTING_STRIDE * usual)
+        return gentle.masked_fill(busy, BUSY_STRIDE * usual)
+
+    def linear_program(
+        self,
+        parameters: Batteries,
+        state: BatteryState,
+        day: Day,
+        meters: Meters,
+        around: np.ndarray | None,
+    ) -> LinearProgram:
+        """Variables: kW drawn, kW delivered at the import and at the export price, kWh stored.
+
+        It may charge and discharge in the same step. That pays only where drawing a kilowatt-hour
+        earns more than the wear of what comes back over what is lost on the way, 0.15 to 0.6 €.
+        """
+        hours, shape, size = meters.hours, meters.demand.shape, meters.demand.size
+        full = np.broadcast_to(parameters.maximum_power.numpy(), shape)
+        none = np.zeros(shape)
+        one_price = (meters.imported == meters.exported).all()
+        home = full if one_price else np.minimum(full, meters.demand)
+        least, most = (bound[:, 0].numpy() for bound in energy_bounds(parameters, day.hours_left))
+        wear = parameters.wear_cost.numpy()
+        charged = diagonal(hours * parameters.charge_efficiency, shape)
+        discharged = diagonal(hours / parameters.discharge_efficiency, shape)
+        midnight = none.copy()
+        midnight[0] = state.energy.numpy()[0]
+        one = sparse.eye_array(size)
+        return LinearProgram(
+            flat(
+                hours * meters.imported + none,
+                hours * (wear - meters.imported),
+                hours * (wear - meters.exported),
+                none,
+            ),
+            meters.bill,
+            flat(none, none, none, least),
+            flat(full, home, none if one_price else full, most),
+            sparse.hstack((-charged, discharged, discharged, one - step_before(shape)), "csr"),
+            midnight.ravel(),
+            sparse.hstack((one, -one, -one, sparse.csr_array((size, size))), "csr"),
         )
 
-
-@dataclass(frozen=True)
-class FullPower:
-    """What a battery can do, as tensors of (batteries,).
-
-    Attributes:
-        charge: kW that reach the store at full power.
-        discharge: kW that leave it at full power.
-        middle: kWh at midnight.
-        back_up: kWh that an hour of the way back to midnight's energy may need from below.
-        back_down: kWh from above.
-    """
-
-    charge: Tensor
-    discharge: Tensor
-    middle: Tensor
-    back_up: Tensor
-    back_down: Tensor
+    def action_for_power(
+        self, parameters: Batteries, state: BatteryState, power: Tensor, window: Window
+    ) -> Tensor:
+        """See `action_for_change`."""
+        into, out_of = parameters.charge_efficiency, 1.0 / parameters.discharge_efficiency
+        change = window.hours * power * torch.where(power >= 0.0, into, out_of)
+        return action_for_change(
+            parameters, state.energy, change, window.hours, window.hours_left[0]
+        ).clamp(-1.0, 1.0)
 
 
-def sample_batteries(
-    count: int, scale: float, random: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Draw parameters of `Batteries`.
-
-    Power is that of a home battery of 5 kW together with a car that feeds back at 11 kW, 16 kW on
-    average, for 1.8 to 2.6 h.
-
-    Args:
-        count: number of batteries.
-        scale: multiplies every power and energy.
-        random: source of randomness.
-    """
-    power = random.uniform(13.5, 18.5, count) * scale
-    capacity = power * random.uniform(1.8, 2.6, count)
-    one_way = np.sqrt(random.uniform(*ROUND_TRIP_EFFICIENCY, count))
-    return {
-        "capacity": capacity,
-        "maximum_power": power,
-        "charge_efficiency": one_way,
-        "discharge_efficiency": one_way,
-        "minimum_energy": MINIMUM_STATE_OF_CHARGE * capacity,
-        "wear_cost": random.uniform(*WEAR_COST, count),
-    }
-
-
-def energy_bounds(batteries: Batteries, hours_left: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Least and most energy from which a battery is sure to be half full at midnight.
-
-    The way back may need 0.6 of full power, either way, for the hours left; (..., batteries) kWh
-    each for hours (..., 1).
-    """
-    full = batteries.full_power
-    lowest = torch.maximum(batteries.minimum_energy, full.middle - hours_left * full.back_up)
-    highest = torch.minimum(batteries.capacity, full.middle + hours_left * full.back_down)
-    return lowest, highest
-
-
-def feasible_change(
-    batteries: Batteries, energy: Tensor, hours: float, bounds: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """By how much the stored energy can change in a step: by full power, within bounds.
-
-    Args:
-        batteries: parameters.
-        energy: (..., batteries) kWh stored.
-        hours: length of the step.
-        bounds: of `energy_bounds`, at the end of the step.
-
-    Returns:
-        (..., batteries) kWh each: the least change, the one nearest zero, and the most.
-    """
-    to_lowest, to_highest = bounds[0] - energy, bounds[1] - energy
-    full = batteries.full_power
-    # Minima and maxima as differences to zero: their gradients take a tenth of the time.
-    most = to_highest - torch.relu(torch.sub(to_highest, full.charge, alpha=hours))
-    least = torch.relu(torch.add(to_lowest, full.discharge, alpha=hours))
-    least = torch.sub(least, full.discharge, alpha=hours)
-    return least, torch.relu(to_lowest) - torch.relu(-to_highest), most
-
-
-def action_for_change(
-    batteries: Batteries, energy: Tensor, change: Tensor, hours: float, hours_left: float
-) -> Tensor:
-    """The action that changes the stored energy by `change` kWh, or as far as is feasible.
-
-    The inverse of `step_batteries`, differentiable in `change`; shapes as there.
-    """
-    bounds = energy_bounds(batteries, hours_left)
-    least, forced, most = feasible_change(batteries, energy, hours, bounds)
-    wanted = change.clamp(least, most) - forced
-    room = torch.where(wanted >= 0.0, most - forced, forced - least)
-    return wanted / room.clamp(min=1e-3 * batteries.maximum_power * hours)
-
-
-def step_batteries(
-    batteries: Batteries, energy: Tensor, action: Tensor, hours: float, hours_left: float | Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One time step.
-
-    The action spans what is feasible now: -1 discharges as far as possible, +1 charges as far, and
-    0 does as little as is allowed. Both halves start from there, so that no action is illegal and
-    no gradient dies at a bound.
-
-    Args:
-        batteries: parameters.
-        energy: (..., batteries) kWh stored.
-        action: (..., batteries) in [-1, 1].
-        hours: length of the step.
-        hours_left: from the end of this step to midnight.
-
-    Returns:
-        (..., batteries) each: next energy kWh, power kW (+ = consumption), wear cost €.
-    """
-    return _step(batteries, energy, action, hours, energy_bounds(batteries, hours_left))
-
-
-def run_batteries(
-    batteries: Batteries,
-    energy: Tensor,
-    actions: Tensor,
-    hours: float,
-    bounds: tuple[Tensor, Tensor],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Several time steps, one after the other.
-
-    Args:
-        batteries: parameters; constants here.
-        energy: (batch, batteries) kWh before the first step.
-        actions: (steps, batch, batteries) in [-1, 1].
-        hours: length of a step.
-        bounds: (steps, 1, batteries) each, of `energy_bounds`, at the end of each step.
-
-    Returns:
-        As `step_batteries`, (steps, batch, batteries) each.
-    """
-
-    def following(energy: Tensor, action: Tensor, *bounds: Tensor) -> Tensor:
-        lowest, highest = bounds
-        return energy + _change(batteries, energy, action, hours, (lowest, highest))
-
-    before = states_before(following, energy, actions, *bounds)
-    return _step(batteries, before, actions, hours, bounds)
-
-
-def _step(
-    batteries: Batteries,
-    energy: Tensor,
-    action: Tensor,
-    hours: float,
-    bounds: tuple[Tensor, Tensor],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """See `step_batteries`; bounds as in `feasible_change`."""
-    change = _change(batteries, energy, action, hours, bounds)
-    stored = change / hours
-    taken = torch.relu(-stored)
-    delivered = taken * batteries.discharge_efficiency
-    power = (stored + taken) / batteries.charge_efficiency - delivered
-    return energy + change, power, hours * batteries.wear_cost * delivered
-
-
-def _change(
-    batteries: Batteries,
-    energy: Tensor,
-    action: Tensor,
-    hours: float,
-    bounds: tuple[Tensor, Tensor],
-) -> Tensor:
-    least, forced, most = feasible_change(batteries, energy, hours, bounds)
-    # At the kinks, an action and a change of zero, a gradient is that of charging alone.
-    discharging = torch.relu(-action)
-    charging = action + discharging
-    charged = torch.addcmul(forced, charging, most - forced)
-    return torch.addcmul(charged, discharging, least - forced)
+BATTERY = Battery()

@@ -8,20 +8,29 @@ levels would.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gridedge_env.devices.battery import MIDNIGHT_STATE_OF_CHARGE, Batteries, energy_bounds
+from gridedge_env.devices.storage import (
+    MIDNIGHT_STATE_OF_CHARGE,
+    MINIMUM_STATE_OF_CHARGE,
+    TYPICAL_EFFICIENCY,
+    TYPICAL_WEAR_COST,
+    Batteries,
+    energy_bounds,
+)
+from gridedge_env.record import Record
 
 # Levels that a battery climbs in one step at full power.
 LEVELS_PER_STEP = 14
 
 
-@dataclass(frozen=True)
-class Levels:
+@dataclass(frozen=True, eq=False)
+class Levels(Record):
     """Levels of stored energy, counted from half full.
 
     Attributes:
@@ -94,3 +103,44 @@ def battery_schedule(
         level = level + reached.argmin(dim=-1) - fall
         path.append(level)
     return middle + (torch.stack(path) - half) * spacing
+
+
+def lone_plans(
+    hours_of_power: tuple[int, ...], price: Tensor, hours: float
+) -> tuple[Tensor, Tensor]:
+    """What typical batteries would do that had the feeder to themselves.
+
+    Args:
+        hours_of_power: of full power that each battery holds.
+        price: (days, steps) €/kWh.
+        hours: length of a step.
+
+    Returns:
+        The state of charge before a step, and the charging power in it over full power: (days,
+        steps, batteries) each.
+    """
+    batteries, levels = _lone_batteries(hours_of_power, hours, price.device, price.dtype)
+    capacity = batteries.capacity
+    start = batteries.full_power.middle.expand(1, len(price), -1)
+    after = battery_schedule(batteries, levels, start[0], price, hours)
+    before = torch.cat((start, after[:-1]))
+    change = (after - before) / hours
+    power = torch.where(change > 0.0, change / TYPICAL_EFFICIENCY, change * TYPICAL_EFFICIENCY)
+    return (before / capacity).transpose(0, 1), power.transpose(0, 1)
+
+
+@lru_cache
+def _lone_batteries(
+    hours_of_power: tuple[int, ...], hours: float, device: torch.device, dtype: torch.dtype
+) -> tuple[Batteries, Levels]:
+    """Typical batteries of 1 kW, and their levels in steps of so many hours."""
+    capacity = torch.tensor(hours_of_power, dtype=dtype, device="cpu")
+    batteries = Batteries(
+        capacity=capacity,
+        maximum_power=torch.ones_like(capacity),
+        charge_efficiency=torch.full_like(capacity, TYPICAL_EFFICIENCY),
+        discharge_efficiency=torch.full_like(capacity, TYPICAL_EFFICIENCY),
+        minimum_energy=MINIMUM_STATE_OF_CHARGE * capacity,
+        wear_cost=torch.full_like(capacity, TYPICAL_WEAR_COST),
+    )
+    return batteries.to(device), Levels.of(batteries, hours).to(device)

@@ -1,65 +1,116 @@
 """The fleet: who is there, what they own, and where on the feeder they live.
 
-An agent is a home at one node and phase (or between two phases): a demand that nobody controls and
-one device that it does. Agents of a kind stand together, so that every tensor over agents is three
-slices: batteries, heat pumps, generators.
+An agent is a customer at one node and phase (or between two phases): a demand that nobody controls,
+one meter, and one or more devices, of which its action has a number each. Devices of a kind stand
+together, so that every tensor over devices is one slice for each kind.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.devices.battery import Batteries, sample_batteries
-from gridedge_env.devices.generator import Generators, sample_generators
-from gridedge_env.devices.heat_pump import HeatPumps, sample_heat_pumps
-from gridedge_env.feeder import Feeder
-
-KINDS = ("battery", "heat_pump", "generator")
-
-# One home for every so many kW of the published spot loads: 1,000 homes on IEEE 123 (3,490 kW).
-SPOT_LOAD_PER_HOME = 3.49
-# A fleet smaller than the feeder's number of homes has larger sites, of up to so many homes each.
-LARGEST_HOME_SCALE = 10.0
-# Of household demand and heat pumps, lagging: that of the IEEE European LV test feeder's loads.
-POWER_FACTOR = 0.95
-# Apparent-power rating of the inverters of batteries and generators over their active-power rating.
-INVERTER_OVERSIZE = 1.1
+from gridedge_env.devices.kind import DeviceKind
+from gridedge_env.devices.kinds import KINDS
+from gridedge_env.record import Record
 
 
-@dataclass(frozen=True)
-class Fleet:
+@dataclass(frozen=True, eq=False)
+class DeviceGroup(Record):
+    """The devices of one kind.
+
+    Attributes:
+        kind: theirs.
+        parameters: the kind's own record, with tensors of (devices,).
+        agent: (devices,) whose each is.
+        slot: (devices,) which of its agent's devices it is, from 0.
+    """
+
+    kind: DeviceKind[Any, Any]
+    parameters: Any
+    agent: Tensor
+    slot: Tensor
+
+    def __len__(self) -> int:
+        return len(self.agent)
+
+
+@dataclass(frozen=True, eq=False)
+class Fleet(Record):
     """The agents and their devices.
 
     Attributes:
-        names: "battery_0", ..., "heat_pump_0", ..., "generator_0", ...
-        branch_names: where homes connect, "bus.phase" or "bus.phase.phase", each once.
-        branch: (agents,) index into `branch_names`.
+        names: of the agents.
+        connection_names: where they connect, "bus.phase" or "bus.phase.phase", each once.
+        connection: (agents,) index into `connection_names`.
         scale: powers and energies of every home over those of an ordinary one.
-        batteries: parameters of agents [0, batteries).
-        heat_pumps: parameters of the agents that follow.
-        generators: parameters of the last agents.
+        groups: the devices of each kind that there is.
     """
 
     names: tuple[str, ...]
-    branch_names: tuple[str, ...]
-    branch: Tensor
+    connection_names: tuple[str, ...]
+    connection: Tensor
     scale: float
-    batteries: Batteries
-    heat_pumps: HeatPumps
-    generators: Generators
+    groups: tuple[DeviceGroup, ...]
+
+    def group(self, kind: str) -> DeviceGroup:
+        """The devices of a kind.
+
+        Raises:
+            ValueError: there are none.
+        """
+        for group in self.groups:
+            if group.kind.name == kind:
+                return group
+        known = ", ".join(group.kind.name for group in self.groups)
+        raise ValueError(f"kind: no device is a {kind!r}, expected one of {known}")
 
     @cached_property
-    def counts(self) -> tuple[int, int, int]:
-        """Number of batteries, heat pumps and generators."""
-        return tuple(  # type: ignore[return-value]
-            len(group.maximum_power) for group in (self.batteries, self.heat_pumps, self.generators)
-        )
+    def slots(self) -> int:
+        """Largest number of devices of an agent."""
+        return 1 + max(int(group.slot.max()) for group in self.groups)
+
+    @cached_property
+    def one_each(self) -> bool:
+        """Whether each agent has one device, and agents stand in the order of their kinds."""
+        owners = torch.cat([group.agent for group in self.groups])
+        return self.slots == 1 and owners.tolist() == list(range(len(self.names)))
+
+    def split(self, actions: Tensor) -> tuple[Tensor, ...]:
+        """From (..., agents, slots) to the devices of each kind, (..., devices)."""
+        if self.one_each:
+            return actions[..., 0].split([len(group) for group in self.groups], dim=-1)
+        return tuple(actions.flatten(-2).index_select(-1, place) for place in self._places)
+
+    def join(self, values: Sequence[Tensor]) -> Tensor:
+        """From the devices of each kind, (..., devices), to all devices in the same order."""
+        return torch.cat(tuple(values), dim=-1)
+
+    def actions(self, values: Sequence[Tensor]) -> Tensor:
+        """The inverse of `split`; slots without a device are 0."""
+        joined = self.join(values)
+        if self.one_each:
+            return joined[..., None]
+        empty = joined.new_zeros(*joined.shape[:-1], len(self.names) * self.slots)
+        places = torch.cat(self._places).expand_as(joined)
+        return empty.scatter(-1, places, joined).unflatten(-1, (-1, self.slots))
+
+    def by_agent(self, values: Tensor) -> Tensor:
+        """From all devices, (..., devices), to the sum over each agent's, (..., agents)."""
+        # On a GPU additions to one place come in any order, and round as it falls; not in products.
+        return values if self.one_each else values @ self._ownership
+
+    def add(self, base: Tensor, weight: Tensor, values: Tensor) -> Tensor:
+        """What agents have, (..., agents), and what their devices do times a weight (devices,)."""
+        if self.one_each:
+            return torch.addcmul(base, weight, values)
+        return base + self.by_agent(weight * values)
 
     def connected(self, power: Tensor) -> Tensor:
         """Add up what homes that share a connection draw.
@@ -68,116 +119,143 @@ class Fleet:
             power: (batch, 2 agents) kW, then kvar.
 
         Returns:
-            (batch, 2 branches) likewise.
+            (batch, 2 connections) likewise.
         """
         if power.device.type == "cpu":
-            total = power.new_zeros(len(power), 2 * len(self.branch_names))
+            total = power.new_zeros(len(power), 2 * len(self.connection_names))
             return total.scatter_add(1, self._entry.expand_as(power), power)
-        # On a GPU additions to one place come in any order, and round as it falls.
-        return (power.unflatten(-1, (2, -1)) @ self._connection).flatten(-2)
+        return (power.unflatten(-1, (2, -1)) @ self._connects).flatten(-2)
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too
+    def _places(self) -> tuple[Tensor, ...]:
+        """Of the devices of each kind, where an action (agents, slots), flattened, has theirs."""
+        return tuple(group.agent * self.slots + group.slot for group in self.groups)
+
+    @cached_property
+    @torch.inference_mode(False)
+    def _ownership(self) -> Tensor:
+        """(devices, agents) 1 where an agent owns a device, 0 elsewhere."""
+        owners = torch.cat([group.agent for group in self.groups])
+        return _incidence(owners, len(self.names), self.inverter_rating)
+
+    @cached_property
+    @torch.inference_mode(False)
     def _entry(self) -> Tensor:
         """(2 agents,) where the connection's kW and kvar are."""
-        return torch.cat((self.branch, self.branch + len(self.branch_names)))
+        return torch.cat((self.connection, self.connection + len(self.connection_names)))
 
     @cached_property
-    @torch.inference_mode(False)  # kept for calls that differentiate, too
-    def _connection(self) -> Tensor:
-        """(agents, branches) 1 where a home connects, 0 elsewhere."""
-        connects = self.batteries.capacity.new_zeros(len(self.names), len(self.branch_names))
-        return connects.scatter_(1, self.branch[:, None], 1.0)
+    @torch.inference_mode(False)
+    def _connects(self) -> Tensor:
+        """(agents, connections) 1 where a home connects, 0 elsewhere."""
+        return _incidence(self.connection, len(self.connection_names), self.inverter_rating)
 
     @cached_property
-    @torch.inference_mode(False)  # kept for calls that differentiate, too
+    @torch.inference_mode(False)
     def inverter_rating(self) -> Tensor:
-        """(agents,) kVA; 0 for heat pumps, whose power factor is fixed."""
-        ratings = (
-            INVERTER_OVERSIZE * self.batteries.maximum_power,
-            torch.zeros_like(self.heat_pumps.maximum_power),
-            INVERTER_OVERSIZE * self.generators.maximum_power,
-        )
-        return torch.cat(ratings)
+        """(devices,) kVA; 0 for devices without a choice of reactive power."""
+        return self.join([group.kind.inverter_rating(group.parameters) for group in self.groups])
 
     @cached_property
-    @torch.inference_mode(False)  # kept for calls that differentiate, too
-    def least_state(self) -> Tensor:
-        """(agents,) kWh, °C or share of full power that counts as 0 of a device's range."""
-        empty = torch.zeros_like(self.batteries.capacity)
-        idle = torch.zeros_like(self.generators.maximum_power)
-        return torch.cat((empty, self.heat_pumps.lowest_temperature, idle))
-
-    @cached_property
-    @torch.inference_mode(False)  # kept for calls that differentiate, too
-    def state_range(self) -> Tensor:
-        """(agents,) kWh, K or share of full power from there to what counts as 1."""
-        band = self.heat_pumps.highest_temperature - self.heat_pumps.lowest_temperature
-        full = torch.ones_like(self.generators.maximum_power)
-        return torch.cat((self.batteries.capacity, band, full))
+    @torch.inference_mode(False)
+    def reactive_share(self) -> Tensor:
+        """(devices,) kvar per kW."""
+        parts = []
+        for group in self.groups:
+            rating = group.kind.inverter_rating(group.parameters)
+            parts.append(torch.full_like(rating, group.kind.reactive_share))
+        return self.join(parts)
 
 
-def default_home_scale(feeder: Feeder, num_agents: int) -> float:
-    """Scale that keeps the fleet in proportion to the feeder, whatever its number of agents."""
-    homes = sum(_spot_loads(feeder).values()) / SPOT_LOAD_PER_HOME
-    return min(homes / num_agents, LARGEST_HOME_SCALE)
+def _incidence(place: Tensor, places: int, like: Tensor) -> Tensor:
+    """(rows, places) 1 at each row's place, 0 elsewhere, in the precision of `like`."""
+    return like.new_zeros(len(place), places).scatter_(1, place[:, None], 1.0)
 
 
-def build_fleet(
-    feeder: Feeder,
-    num_agents: int,
-    seed: int,
-    home_scale: float,
-    device: torch.device,
-    dtype: torch.dtype,
+@dataclass(frozen=True)
+class Devices:
+    """The devices of a kind as a table has them.
+
+    Attributes:
+        agent: name of the agent that owns each.
+        columns: (devices,) each parameter by its name.
+    """
+
+    agent: Sequence[str]
+    columns: Mapping[str, np.ndarray]
+
+
+def make_fleet(
+    places: Mapping[str, str],
+    devices: Mapping[str, Devices],
+    scale: float = 1.0,
+    connections: Sequence[str] | None = None,
 ) -> Fleet:
-    """A fleet as a function of its seed: a third of each kind, spread like the feeder's spot loads.
+    """A fleet from its tables, in double precision on the CPU.
+
+    Args:
+        places: where each agent connects, "bus.phase" or "bus.phase.phase", by its name.
+        devices: by the name of their kind.
+        scale: of demand, over that of an ordinary home.
+        connections: all places where agents may connect; by default those where one does.
 
     Raises:
-        ValueError: no load of the feeder draws power: there is nothing to spread the homes by.
+        ValueError: a kind, an agent or a column that is not known or missing, a parameter that is
+            no finite number, or an agent without a device.
     """
-    spots = _spot_loads(feeder)
-    counts = [num_agents // 3 + (k < num_agents % 3) for k in range(3)]
-    random = [np.random.default_rng([seed, stream]) for stream in range(4)]
-    branch = _spread(np.array(list(spots.values())), num_agents, random[3])
-
-    where = {"device": device, "dtype": dtype}
+    rows = {name: row for row, name in enumerate(places)}
+    owned = dict.fromkeys(places, 0)
+    groups = []
+    for name in devices:
+        if name not in KINDS:
+            raise ValueError(f"devices: unknown kind {name!r}, expected one of {', '.join(KINDS)}")
+    for name, kind in KINDS.items():
+        if name not in devices or len(devices[name].agent) == 0:
+            continue
+        slot = []
+        for agent in devices[name].agent:
+            if agent not in rows:
+                raise ValueError(f"{name}.agent: got {agent!r}, expected the name of an agent")
+            slot.append(owned[agent])
+            owned[agent] += 1
+        owners = [rows[agent] for agent in devices[name].agent]
+        groups.append(
+            DeviceGroup(
+                kind,
+                _parameters(kind, devices[name].columns, len(slot)),
+                torch.tensor(owners, dtype=torch.long, device="cpu"),
+                torch.tensor(slot, dtype=torch.long, device="cpu"),
+            )
+        )
+    for agent, count in owned.items():
+        if count == 0:
+            raise ValueError(f"agents: {agent!r} has no device, expected at least one")
+    connections = tuple(connections or dict.fromkeys(places.values()))
+    where = {name: number for number, name in enumerate(connections)}
+    connection = [where[place] for place in places.values()]
     return Fleet(
-        tuple(f"{kind}_{k}" for kind, n in zip(KINDS, counts, strict=True) for k in range(n)),
-        tuple(spots),
-        torch.tensor(branch, dtype=torch.long, device=device),
-        home_scale,
-        _group(Batteries, sample_batteries(counts[0], home_scale, random[0]), where),
-        _group(HeatPumps, sample_heat_pumps(counts[1], home_scale, random[1]), where),
-        _group(Generators, sample_generators(counts[2], home_scale, random[2]), where),
+        tuple(places),
+        connections,
+        torch.tensor(connection, dtype=torch.long, device="cpu"),
+        scale,
+        tuple(groups),
     )
 
 
-def _spot_loads(feeder: Feeder) -> dict[str, float]:
-    """kW of the spot loads at each "bus.phase" (wye) or "bus.phase.phase" (delta)."""
-    spots: dict[str, float] = {}
-    for load in feeder.loads:
-        if load.kw <= 0.0:
-            continue
-        for phase, return_phase in load.branches:
-            place = f"{load.bus}.{phase}" + (f".{return_phase}" if return_phase else "")
-            spots[place] = spots.get(place, 0.0) + load.kw / len(load.branches)
-    if not spots:
-        raise ValueError(
-            f"feeder: {feeder.name!r} draws no power, expected loads: homes are placed like them"
-        )
-    return spots
-
-
-def _spread(weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Systematic sampling: each place gets its share of `count` to within one, in random order."""
-    edges = np.cumsum(weights) / weights.sum()
-    ticks = (np.arange(count) + random.uniform()) / count
-    return random.permutation(np.minimum(np.searchsorted(edges, ticks), len(weights) - 1))
-
-
-Group = TypeVar("Group", Batteries, HeatPumps, Generators)
-
-
-def _group(kind: type[Group], values: dict[str, np.ndarray], where: dict) -> Group:
-    return kind(**{f.name: torch.tensor(values[f.name], **where) for f in fields(kind)})
+def _parameters(
+    kind: DeviceKind[Any, Any], columns: Mapping[str, np.ndarray], count: int
+) -> Record:
+    names = [field.name for field in fields(kind.parameters)]
+    for name in columns:
+        if name not in names:
+            raise ValueError(f"{kind.name}: unknown column {name!r}, expected {', '.join(names)}")
+    found = {}
+    for name in names:
+        if name not in columns:
+            raise ValueError(f"{kind.name}.{name}: no such column, expected one")
+        values = np.asarray(columns[name], dtype=np.float64)
+        if values.shape != (count,) or not np.isfinite(values).all():
+            raise ValueError(f"{kind.name}.{name}: got {values}, expected {count} finite numbers")
+        found[name] = torch.from_numpy(values)
+    return kind.parameters(**found)

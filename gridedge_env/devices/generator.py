@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from scipy import sparse
 from torch import Tensor
+
+from gridedge_env.day import Day, Window
+from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
+from gridedge_env.devices.linear_program import LinearProgram, Meters
+from gridedge_env.record import Record, batch
 
 # Beyond these a paying loading says no more: a generator should stand still, or run at full power.
 LEAST_PAYING, MOST_PAYING = -1.0, 2.0
+# Where its fuel gets tangents in a linear program: so far from the loading that is expected.
+TANGENT_OFFSETS = np.array([-1.0, -0.3, -0.1, -0.03, 0.0, 0.03, 0.1, 0.3, 1.0])
 
 
-@dataclass(frozen=True)
-class Generators:
-    """Parameters of a group of generators; all tensors are (generators,).
+@dataclass(frozen=True, eq=False)
+class Generators(Record):
+    """Parameters of generators; all tensors are (generators,).
 
     Attributes:
         maximum_power: kW.
@@ -26,21 +35,11 @@ class Generators:
     quadratic_cost: Tensor
 
 
-def sample_generators(
-    count: int, scale: float, random: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Draw parameters of `Generators`: 4 to 8 kW, fuel around the retail price of electricity.
+@dataclass(frozen=True, eq=False)
+class GeneratorState(Record):
+    """Where generators stand: (batch, generators) share of full power in the step before."""
 
-    Args:
-        count: number of generators.
-        scale: multiplies every power.
-        random: source of randomness.
-    """
-    return {
-        "maximum_power": random.uniform(4.0, 8.0, count) * scale,
-        "linear_cost": random.uniform(0.15, 0.35, count),
-        "quadratic_cost": random.uniform(0.02, 0.08, count),
-    }
+    loading: Tensor = field(metadata=batch())
 
 
 def paying_loading(generators: Generators, price: Tensor) -> Tensor:
@@ -62,18 +61,148 @@ def paying_loading(generators: Generators, price: Tensor) -> Tensor:
 def step_generators(
     generators: Generators, action: Tensor, hours: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One time step; the action spans 0 to full power.
+    """One or more time steps; the action spans 0 to full power.
 
     Args:
         generators: parameters.
-        action: (batch, generators) in [-1, 1].
-        hours: length of the step.
+        action: (..., generators) in [-1, 1].
+        hours: length of a step.
 
     Returns:
-        (batch, generators) each: loading (share of full power), power kW (negative: it feeds in),
+        (..., generators) each: loading (share of full power), power kW (negative: it feeds in),
         fuel cost € (b p + c p²/p_max per hour).
     """
     loading = 0.5 * (action + 1.0)
     output = loading * generators.maximum_power
     fuel = hours * output * (generators.linear_cost + generators.quadratic_cost * loading)
     return loading, -output, fuel
+
+
+class Generator(DeviceKind[Generators, GeneratorState]):
+    """See `DeviceKind`."""
+
+    name = "generator"
+    plural = "generators"
+    random_stream = 2
+    parameters = Generators
+
+    def sample(
+        self, count: int, scale: float, random: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Draw parameters: 4 to 8 kW, fuel around the retail price of electricity."""
+        return {
+            "maximum_power": random.uniform(4.0, 8.0, count) * scale,
+            "linear_cost": random.uniform(0.15, 0.35, count),
+            "quadratic_cost": random.uniform(0.02, 0.08, count),
+        }
+
+    def begin(
+        self, parameters: Generators, batch: int, generator: torch.Generator
+    ) -> GeneratorState:
+        """Off."""
+        return GeneratorState(torch.zeros_like(parameters.maximum_power).expand(batch, -1))
+
+    def run(
+        self, parameters: Generators, state: GeneratorState, action: Tensor, window: Window
+    ) -> tuple[GeneratorState, Tensor, Tensor]:
+        """See `step_generators`."""
+        loading, power, fuel = step_generators(parameters, action, window.hours)
+        return GeneratorState(loading[-1]), power, fuel
+
+    def inverter_rating(self, parameters: Generators) -> Tensor:
+        """See `DeviceKind`."""
+        return INVERTER_OVERSIZE * parameters.maximum_power
+
+    def stored(self, parameters: Generators, state: GeneratorState) -> Tensor:
+        """Share of full power in the step before."""
+        return state.loading
+
+    def observed_state(
+        self, parameters: Generators, state: GeneratorState, import_price: Tensor
+    ) -> Tensor:
+        """The loading that pays now; the last one has no bearing on the next."""
+        return paying_loading(parameters, import_price)
+
+    def store_axis(self, parameters: Generators, device: int) -> StoreAxis:
+        """Its output."""
+        return StoreAxis(
+            "Output, share of full power",
+            percent=True,
+            ended=True,
+            price=float(parameters.linear_cost[device]),
+            price_title="Price (solid) and cost of fuel (dotted), €/kWh",
+        )
+
+    def idle(self, seen: Seen) -> Tensor:
+        """Off."""
+        return torch.full_like(seen.own_state, -1.0)
+
+    def follow_price(self, parameters: Generators, seen: Seen) -> Tensor:
+        """Run up to the point where the next kilowatt-hour costs what it earns."""
+        margin = seen.shared("price") - parameters.linear_cost
+        loading = (margin / (2.0 * parameters.quadratic_cost)).clamp(0.0, 1.0)
+        return 2.0 * loading - 1.0
+
+    def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+        """It feeds in (1 + action) / 2."""
+        return -2.0 * draw - 1.0, 2.0 * feed - 1.0
+
+    def inverter_power(self, parameters: Generators, action: Tensor, seen: Seen) -> Tensor:
+        """What it will feed in."""
+        return step_generators(parameters, action, seen.clock.hours)[1]
+
+    def linear_program(
+        self,
+        parameters: Generators,
+        state: GeneratorState,
+        day: Day,
+        meters: Meters,
+        around: np.ndarray | None,
+    ) -> LinearProgram:
+        """Variables: kW delivered in each interval between kinks of the cost, cheapest first.
+
+        Fuel, quadratic in power, is the largest of nine of its tangents; if alone, they lie around
+        the loading that is cheapest at the meter's prices, so that nothing is lost there.
+        """
+        shape, full = meters.demand.shape, parameters.maximum_power.numpy()
+        linear, quadratic = parameters.linear_cost.numpy(), parameters.quadratic_cost.numpy()
+        kink = np.broadcast_to(np.clip(meters.demand / full, 0.0, 1.0), shape)
+        if around is None:
+            cheapest = [
+                np.clip((price - linear) / (2.0 * quadratic), 0.0, 1.0)
+                for price in (meters.imported, meters.exported)
+            ]
+            loading = np.clip(kink, cheapest[1], cheapest[0])
+        else:
+            loading = -around / full
+        tangent = np.clip(loading + TANGENT_OFFSETS[:, None, None], 0.0, 1.0)
+        ends = np.zeros((1, *shape))
+        # Two tangents to a parabola meet half-way; the bill has its kink where the home's demand
+        # ends.
+        meet = 0.5 * (tangent[1:] + tangent[:-1])
+        edges = np.sort(np.concatenate((ends, meet, kink[None], ends + 1.0)), axis=0)
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        touching = (middle[:, None] > meet).sum(axis=1)
+        slope = linear + 2.0 * quadratic * np.take_along_axis(tangent, touching, axis=0)
+        earned = np.where(middle < kink, meters.imported, meters.exported)
+        # All tangents lie on or below the parabola, the first one by this much at no load.
+        below = meters.hours * quadratic * full * tangent[0] ** 2
+        intervals, size = len(middle), meters.demand.size
+        return LinearProgram(
+            meters.hours * (slope - earned).ravel(),
+            meters.bill - float(below.sum()),
+            np.zeros(intervals * size),
+            (full * np.diff(edges, axis=0)).ravel(),
+            sparse.csr_array((0, intervals * size)),
+            np.zeros(0),
+            sparse.hstack([-sparse.eye_array(size)] * intervals, "csr"),
+        )
+
+    def action_for_power(
+        self, parameters: Generators, state: GeneratorState, power: Tensor, window: Window
+    ) -> Tensor:
+        """See `DeviceKind`."""
+        return (-2.0 * power / parameters.maximum_power - 1.0).clamp(-1.0, 1.0)
+
+
+GENERATOR = Generator()

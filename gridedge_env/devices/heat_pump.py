@@ -1,107 +1,217 @@
-"""Heat pump with the building that it heats: one thermal resistance, one capacity (1R1C)."""
+"""Heat pump: heats a building ahead of time, within the comfort band of its rooms."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
-from gridedge_env.devices.recurrence import states_before
-
-# Coefficient of performance, a linear fit to 358 certified heat pumps (hplib), valid -10 to 15 °C.
-COP_CONSTANT, COP_PER_OUTDOOR_KELVIN, COP_PER_SUPPLY_KELVIN = 7.160, 0.1554, -0.0905
-COP_RANGE = (1.0, 6.0)
-DESIGN_OUTDOOR_TEMPERATURE = -7.5
-# Price of a room colder than its comfort band, € per K and hour: far above what heating costs.
-DISCOMFORT_PRICE = 1.0
-# Above this daily mean temperature nobody heats the next day: heat left over is worth nothing.
-HEATING_LIMIT_TEMPERATURE = 15.0
+from gridedge_env.day import Day, Window
+from gridedge_env.devices.heated_building import (
+    DESIGN_OUTDOOR_TEMPERATURE,
+    DISCOMFORT_PRICE,
+    HeatPumps,
+    coefficient_of_performance,
+    run_heat_pumps,
+    step_heat_pumps,
+    stored_heat_value,
+)
+from gridedge_env.devices.kind import REACTIVE_SHARE, DeviceKind, Seen, StoreAxis
+from gridedge_env.devices.linear_program import (
+    LinearProgram,
+    Meters,
+    diagonal,
+    flat,
+    step_before,
+)
+from gridedge_env.record import Record, batch
 
 
 @dataclass(frozen=True, eq=False)
-class HeatPumps:
-    """Parameters of a group of heat pumps and their buildings; all tensors are (heat pumps,).
+class HeatPumpState(Record):
+    """Where the heated rooms stand: (batch, heat pumps) °C."""
 
-    They stay as they are: what follows from them is kept.
-
-    Attributes:
-        maximum_power: electric kW.
-        supply_temperature: °C of the heating water: 35 floor, 45 radiators, 55 old radiators.
-        performance: this unit's COP over the fleet's fit.
-        resistance: K per kW of heat from the room to outdoors.
-        capacity: kWh per K of the building.
-        lowest_temperature: °C, lower edge of the comfort band.
-        highest_temperature: °C, upper edge.
-        internal_gain: kW of heat from people and appliances.
-        solar_aperture: m², heat gained per irradiance.
-    """
-
-    maximum_power: Tensor
-    supply_temperature: Tensor
-    performance: Tensor
-    resistance: Tensor
-    capacity: Tensor
-    lowest_temperature: Tensor
-    highest_temperature: Tensor
-    internal_gain: Tensor
-    solar_aperture: Tensor
+    temperature: Tensor = field(metadata=batch())
 
 
-def coefficient_of_performance(
-    outdoor_temperature: Tensor, supply_temperature: Tensor, performance: Tensor
-) -> Tensor:
-    """Heat delivered per electricity drawn: from 1, a resistance heater's, to 6."""
-    at_zero, per_kelvin = _performance_line(supply_temperature, performance)
-    return (at_zero + per_kelvin * outdoor_temperature).clamp(*COP_RANGE)
+class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
+    """See `DeviceKind`."""
 
+    name = "heat_pump"
+    plural = "heat pumps"
+    random_stream = 1
+    parameters = HeatPumps
+    reactive_share = REACTIVE_SHARE
 
-def _performance_line(supply_temperature: Tensor, performance: Tensor) -> tuple[Tensor, Tensor]:
-    """Heat per electricity before the limits, at 0 °C outdoors and more per K."""
-    at_zero = (COP_CONSTANT + COP_PER_SUPPLY_KELVIN * supply_temperature) * performance
-    return at_zero, COP_PER_OUTDOOR_KELVIN * performance
+    def sample(
+        self, count: int, scale: float, random: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Draw parameters.
 
+        Buildings: lognormal through the deciles of a European stock (resistance 2.4, 4.7,
+        10.4 K/kW; capacity 3.8, 6.4, 8.9 kWh/K; floor 85, 142, 198 m²); a smaller one has less loss
+        and less capacity. Each heat pump is sized for its building, 1.0 to 1.2 of the loss at
+        -7.5 °C outdoors and 20 °C indoors, 4 to 12 kW thermal.
+        """
+        resistance = _lognormal(2.4, 4.7, 10.4, count, random)
+        floor_area = _lognormal(85.0, 142.0, 198.0, count, random)
+        supply = random.choice([35.0, 45.0, 55.0], count)
+        performance = random.uniform(0.88, 1.12, count)
+        loss = (20.0 - DESIGN_OUTDOOR_TEMPERATURE) / resistance
+        thermal = np.clip(random.uniform(1.0, 1.2, count) * loss, 4.0, 12.0)
+        design_performance = coefficient_of_performance(
+            torch.tensor(DESIGN_OUTDOOR_TEMPERATURE, dtype=torch.float64, device="cpu"),
+            torch.from_numpy(supply),
+            torch.from_numpy(performance),
+        ).numpy()
+        setpoint = random.uniform(19.0, 21.5, count)
+        band = random.uniform(0.5, 1.5, count)
+        return {
+            "maximum_power": thermal / design_performance * scale,
+            "supply_temperature": supply,
+            "performance": performance,
+            "resistance": resistance / scale,
+            "capacity": _lognormal(3.8, 6.4, 8.9, count, random) * scale,
+            "lowest_temperature": setpoint - band,
+            "highest_temperature": setpoint + band,
+            "internal_gain": 3e-3 * floor_area * scale,
+            "solar_aperture": random.uniform(2.0, 8.0, count) * scale,
+        }
 
-def sample_heat_pumps(
-    count: int, scale: float, random: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Draw parameters of `HeatPumps`.
+    def begin(self, parameters: HeatPumps, batch: int, generator: torch.Generator) -> HeatPumpState:
+        """Rooms anywhere in their comfort bands."""
+        like = parameters.lowest_temperature
+        size = (batch, len(like))
+        warmth = torch.rand(size, generator=generator, device=like.device, dtype=torch.float32)
+        low, high = parameters.lowest_temperature, parameters.highest_temperature
+        return HeatPumpState(torch.lerp(low, high, warmth.to(like)))
 
-    Buildings: lognormal through the deciles of a European stock (resistance 2.4, 4.7, 10.4 K/kW;
-    capacity 3.8, 6.4, 8.9 kWh/K; floor 85, 142, 198 m²). Each heat pump is sized for its building,
-    1.0 to 1.2 of the loss at -7.5 °C outdoors and 20 °C indoors, 4 to 12 kW thermal.
+    def run(
+        self, parameters: HeatPumps, state: HeatPumpState, action: Tensor, window: Window
+    ) -> tuple[HeatPumpState, Tensor, Tensor]:
+        """See `run_heat_pumps`; heat that is left at midnight is credited."""
+        temperature, power, discomfort = run_heat_pumps(
+            parameters,
+            state.temperature,
+            action,
+            window.outdoor_temperature,
+            window.irradiance,
+            window.hours,
+        )
+        if window.ends_day:
+            worth = stored_heat_value(
+                parameters,
+                temperature[-1],
+                window.day.outdoor_temperature.mean(dim=1, keepdim=True),
+                window.day.import_price.mean(dim=1, keepdim=True),
+            )
+            discomfort = torch.cat((discomfort[:-1], discomfort[-1:] - worth))
+        return HeatPumpState(temperature[-1]), power, discomfort
 
-    Args:
-        count: number of heat pumps.
-        scale: multiplies every power and energy (a smaller building: less loss, less capacity).
-        random: source of randomness.
-    """
-    resistance = _lognormal(2.4, 4.7, 10.4, count, random)
-    floor_area = _lognormal(85.0, 142.0, 198.0, count, random)
-    supply = random.choice([35.0, 45.0, 55.0], count)
-    performance = random.uniform(0.88, 1.12, count)
-    loss = (20.0 - DESIGN_OUTDOOR_TEMPERATURE) / resistance
-    thermal = np.clip(random.uniform(1.0, 1.2, count) * loss, 4.0, 12.0)
-    design_performance = coefficient_of_performance(
-        torch.tensor(DESIGN_OUTDOOR_TEMPERATURE, dtype=torch.float64),
-        torch.from_numpy(supply),
-        torch.from_numpy(performance),
-    ).numpy()
-    setpoint = random.uniform(19.0, 21.5, count)
-    band = random.uniform(0.5, 1.5, count)
-    return {
-        "maximum_power": thermal / design_performance * scale,
-        "supply_temperature": supply,
-        "performance": performance,
-        "resistance": resistance / scale,
-        "capacity": _lognormal(3.8, 6.4, 8.9, count, random) * scale,
-        "lowest_temperature": setpoint - band,
-        "highest_temperature": setpoint + band,
-        "internal_gain": 3e-3 * floor_area * scale,
-        "solar_aperture": random.uniform(2.0, 8.0, count) * scale,
-    }
+    def stored(self, parameters: HeatPumps, state: HeatPumpState) -> Tensor:
+        """Where the room stands in its comfort band; sun can warm it beyond."""
+        band = parameters.highest_temperature - parameters.lowest_temperature
+        return (state.temperature - parameters.lowest_temperature) / band
+
+    def store_axis(self, parameters: HeatPumps, device: int) -> StoreAxis:
+        """Room temperature."""
+        lowest = float(parameters.lowest_temperature[device])
+        band = float(parameters.highest_temperature[device]) - lowest
+        return StoreAxis("Room temperature, °C; grey: comfort band", lowest, band, band=True)
+
+    def idle(self, seen: Seen) -> Tensor:
+        """Keep the room just warm enough."""
+        return torch.full_like(seen.own_state, -1.0)
+
+    def thermostat(self, seen: Seen) -> Tensor:
+        """Steer the room to the middle of its comfort band.
+
+        Proportional to the distance from the middle; full power half-way to the lower edge.
+        """
+        return -2.0 * (2.0 * seen.own_state - 1.0)
+
+    def follow_price(self, parameters: HeatPumps, seen: Seen) -> Tensor:
+        """Heat ahead in the cheaper half of the day."""
+        cheaper = seen.shared("price_rank")
+        return (1.0 - 2.0 * (cheaper >= 0.5).to(cheaper)).expand_as(seen.own_state)
+
+    def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+        """It draws (1 + action) / 2 of what it can."""
+        return -2.0 * feed - 1.0, 2.0 * draw - 1.0
+
+    def linear_program(
+        self,
+        parameters: HeatPumps,
+        state: HeatPumpState,
+        day: Day,
+        meters: Meters,
+        around: np.ndarray | None,
+    ) -> LinearProgram:
+        """Variables: kW drawn, K above and K below the comfort band's lower edge, K let out.
+
+        A room that sun and people warm beyond its comfort band may be heated while its windows are
+        open, and they may be left shut or opened further, as long as its temperature stays between
+        those that least and most heating since midnight lead to.
+        """
+        hours, shape, size = meters.hours, meters.demand.shape, meters.demand.size
+        outdoor, sun = (series[0, :, None] for series in (day.outdoor_temperature, day.irradiance))
+        edge = parameters.lowest_temperature
+        performance = coefficient_of_performance(
+            outdoor, parameters.supply_temperature, parameters.performance
+        )
+        gain = parameters.internal_gain + parameters.solar_aperture * sun * 1e-3
+        kelvin_per_kw = hours / parameters.capacity * performance
+        kept = 1.0 - hours / (parameters.capacity * parameters.resistance)
+        drift = hours / parameters.capacity * ((outdoor - edge) / parameters.resistance + gain)
+
+        # The next temperature rises with the last one and with the action: two days are extremes.
+        midnight = coldest = warmest = state.temperature[0]
+        ones, extremes = torch.ones_like(edge), []
+        for t in range(shape[0]):
+            weather = outdoor[t], sun[t], hours
+            unheated = edge + kept * (warmest - edge) + drift[t]
+            cold_day = [step_heat_pumps(parameters, coldest, a, *weather) for a in (-ones, ones)]
+            warm_day = [step_heat_pumps(parameters, warmest, a, *weather) for a in (-ones, ones)]
+            coldest, warmest = cold_day[0][0], warm_day[1][0]
+            extremes.append(
+                (warm_day[0][1], cold_day[1][1], coldest - edge, warmest - edge, unheated - warmest)
+            )
+        least, most, below, above, let_out = (
+            torch.stack(series).numpy() for series in zip(*extremes, strict=True)
+        )
+
+        none, kelvin = np.zeros(shape), np.zeros(shape)
+        kelvin[-1] = stored_heat_value(  # linear, and nothing at the edge: € per K
+            parameters, edge + 1.0, outdoor.mean(), outdoor.new_tensor(meters.imported.mean())
+        ).numpy()
+        first = drift.numpy().copy()
+        first[0] += (kept * (midnight - edge)).numpy()
+        one = sparse.eye_array(size)
+        follows = one - step_before(shape) @ diagonal(kept, shape)
+        return LinearProgram(
+            flat(hours * meters.imported + none, -kelvin, hours * DISCOMFORT_PRICE + kelvin, none),
+            meters.bill,
+            flat(least, np.maximum(below, 0.0), np.maximum(-above, 0.0), none),
+            flat(most, np.maximum(above, 0.0), np.maximum(-below, 0.0), np.maximum(let_out, 0.0)),
+            sparse.hstack((-diagonal(kelvin_per_kw, shape), follows, -follows, one), "csr"),
+            first.ravel(),
+            sparse.hstack((one, sparse.csr_array((size, 3 * size))), "csr"),
+        )
+
+    def action_for_power(
+        self, parameters: HeatPumps, state: HeatPumpState, power: Tensor, window: Window
+    ) -> Tensor:
+        """See `DeviceKind`."""
+        weather = window.outdoor_temperature[0], window.irradiance[0], window.hours
+        least, most = (
+            step_heat_pumps(parameters, state.temperature, torch.full_like(power, end), *weather)[1]
+            for end in (-1.0, 1.0)
+        )
+        room = (most - least).clamp(min=1e-6 * parameters.maximum_power)
+        return (2.0 * (power - least) / room - 1.0).clamp(-1.0, 1.0)
 
 
 def _lognormal(
@@ -111,184 +221,4 @@ def _lognormal(
     return p50 * np.exp(np.clip(random.normal(0.0, sigma, count), -2.0 * sigma, 2.0 * sigma))
 
 
-@dataclass(frozen=True)
-class HeatBalance:
-    """What the weather does to buildings in a step: from T to kept T + drift, at most `opened`.
-
-    Attributes:
-        kept: (heat pumps,) share of a difference in temperature that is there after a step.
-        drift: (..., heat pumps) °C that the weather and what happens indoors add.
-        full_rise: (..., heat pumps) K that the heat pump adds at full power.
-        opened: (..., heat pumps) °C at which windows are opened: sun and people can overheat rooms.
-    """
-
-    kept: Tensor
-    drift: Tensor
-    full_rise: Tensor
-    opened: Tensor
-
-    @classmethod
-    def of(
-        cls, heat_pumps: HeatPumps, outdoor_temperature: Tensor, irradiance: Tensor, hours: float
-    ) -> HeatBalance:
-        """For temperatures in °C and irradiances in W/m², (..., 1) each."""
-        building = _building(heat_pumps, hours)
-        performance = torch.addcmul(
-            building.performance_at_zero, building.performance_per_kelvin, outdoor_temperature
-        )
-        drift = torch.addcmul(building.indoors, building.lost, outdoor_temperature)
-        return cls(
-            building.kept,
-            torch.addcmul(drift, building.sunned, irradiance),
-            building.full_rise * performance.clamp(*COP_RANGE),
-            torch.maximum(heat_pumps.highest_temperature, outdoor_temperature),
-        )
-
-
-@dataclass(frozen=True)
-class _Building:
-    """What follows from the parameters for steps of one length; all tensors are (heat pumps,).
-
-    Attributes:
-        kept: share of a difference in temperature that is there after a step.
-        lost: the rest.
-        indoors: K that people and appliances add.
-        sunned: K per W/m² that the sun adds.
-        full_rise: K that full power adds at a coefficient of performance of one.
-        performance_at_zero: that coefficient at 0 °C outdoors, before its limits.
-        performance_per_kelvin: what it gains per K.
-    """
-
-    kept: Tensor
-    lost: Tensor
-    indoors: Tensor
-    sunned: Tensor
-    full_rise: Tensor
-    performance_at_zero: Tensor
-    performance_per_kelvin: Tensor
-
-
-@lru_cache
-@torch.inference_mode(False)  # kept for calls that differentiate, too
-def _building(heat_pumps: HeatPumps, hours: float) -> _Building:
-    kelvin_per_kw = hours / heat_pumps.capacity
-    lost = kelvin_per_kw / heat_pumps.resistance
-    return _Building(
-        1.0 - lost,
-        lost,
-        kelvin_per_kw * heat_pumps.internal_gain,
-        1e-3 * kelvin_per_kw * heat_pumps.solar_aperture,
-        kelvin_per_kw * heat_pumps.maximum_power,
-        *_performance_line(heat_pumps.supply_temperature, heat_pumps.performance),
-    )
-
-
-def step_heat_pumps(
-    heat_pumps: HeatPumps,
-    temperature: Tensor,
-    action: Tensor,
-    outdoor_temperature: Tensor,
-    irradiance: Tensor,
-    hours: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One time step: T+ = T + dt/C ((T_out - T)/R + gains + COP p).
-
-    The action spans the power that keeps the room in its comfort band at the end of the step:
-    -1 the least such power, +1 the most, each within what the heat pump can do.
-
-    Args:
-        heat_pumps: parameters.
-        temperature: (..., heat pumps) °C in the room.
-        action: (..., heat pumps) in [-1, 1].
-        outdoor_temperature: (..., 1) °C.
-        irradiance: (..., 1) W/m², global horizontal.
-        hours: length of the step.
-
-    Returns:
-        (..., heat pumps) each: next temperature °C, power kW, cost of discomfort €.
-    """
-    balance = HeatBalance.of(heat_pumps, outdoor_temperature, irradiance, hours)
-    return _step(heat_pumps, balance, temperature, 0.5 * (action + 1.0), hours)
-
-
-def run_heat_pumps(
-    heat_pumps: HeatPumps,
-    temperature: Tensor,
-    actions: Tensor,
-    outdoor_temperature: Tensor,
-    irradiance: Tensor,
-    hours: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Several time steps, one after the other.
-
-    Args:
-        heat_pumps: parameters.
-        temperature: (batch, heat pumps) °C before the first.
-        actions: (steps, batch, heat pumps) in [-1, 1].
-        outdoor_temperature: (steps, batch, 1) °C.
-        irradiance: (steps, batch, 1) W/m².
-        hours: length of a step.
-
-    Returns:
-        As `step_heat_pumps`, (steps, batch, heat pumps) each.
-    """
-    balance = HeatBalance.of(heat_pumps, outdoor_temperature, irradiance, hours)
-
-    def following(temperature: Tensor, share: Tensor, *weather: Tensor) -> Tensor:
-        return _heat(heat_pumps, HeatBalance(balance.kept, *weather), temperature, share)[0]
-
-    weather, shares = (balance.drift, balance.full_rise, balance.opened), 0.5 * (actions + 1.0)
-    before = states_before(following, temperature, shares, *weather)
-    return _step(heat_pumps, balance, before, shares, hours)
-
-
-def _step(
-    heat_pumps: HeatPumps, balance: HeatBalance, temperature: Tensor, share: Tensor, hours: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """See `step_heat_pumps`; power goes `share` of the way from the least to the most."""
-    heated, rise, cold = _heat(heat_pumps, balance, temperature, share)
-    power = rise / balance.full_rise * heat_pumps.maximum_power
-    return heated, power, (DISCOMFORT_PRICE * hours) * cold
-
-
-def _heat(
-    heat_pumps: HeatPumps, balance: HeatBalance, temperature: Tensor, share: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One step, where power goes `share` of the way from the least to the most.
-
-    Returns:
-        (..., heat pumps) each: next temperature °C, by how many K the heat pump raised it, and how
-        many K full power leaves it below the comfort band.
-    """
-    unheated = torch.addcmul(balance.drift, balance.kept, temperature)
-    to_lowest = heat_pumps.lowest_temperature - unheated
-    to_highest = heat_pumps.highest_temperature - unheated
-    # Minima and maxima as differences to zero: their gradients take a tenth of the time.
-    cold = torch.relu(to_lowest - balance.full_rise)
-    least = torch.relu(to_lowest) - cold
-    most = torch.relu(to_highest) - torch.relu(to_highest - balance.full_rise)
-    rise = least.lerp(most, share)
-    aired = unheated - torch.relu(unheated - balance.opened)
-    return aired + rise, rise, cold
-
-
-def stored_heat_value(
-    heat_pumps: HeatPumps, temperature: Tensor, mean_outdoor_temperature: Tensor, mean_price: Tensor
-) -> Tensor:
-    """What the heat left in the buildings at midnight is worth, € (batch, heat pumps).
-
-    Heat above the lower edge of the comfort band saves tomorrow's electricity: the day's mean price
-    over the COP; nothing on days that are warmer than 15 °C.
-
-    Args:
-        heat_pumps: parameters.
-        temperature: (batch, heat pumps) °C at midnight.
-        mean_outdoor_temperature: (batch, 1) °C over the day.
-        mean_price: (batch, 1) €/kWh, import price over the day.
-    """
-    performance = coefficient_of_performance(
-        mean_outdoor_temperature, heat_pumps.supply_temperature, heat_pumps.performance
-    )
-    heat = heat_pumps.capacity * (temperature - heat_pumps.lowest_temperature)
-    value = heat / performance * mean_price
-    return torch.where(mean_outdoor_temperature < HEATING_LIMIT_TEMPERATURE, value, 0.0)
+HEAT_PUMP = HeatPump()

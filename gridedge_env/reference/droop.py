@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from gridedge_env.devices.battery import step_batteries
-from gridedge_env.devices.generator import step_generators
 from gridedge_env.reference.policies import Policy
-from gridedge_env.reference.rules import observed
-from gridedge_env.simulator import HOURS_PER_STEP, Simulator
+from gridedge_env.reference.rules import observed, seen_by_kind
+from gridedge_env.simulator import Simulator
 
 
 @dataclass(frozen=True)
@@ -80,18 +77,17 @@ class VoltWatt:
 
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""
-        action = self.policy(private, shared)
-        voltage = observed(self.simulator, private, "own_voltage")
-        counts = self.simulator.fleet.counts
-        feed = self.curve(voltage).split(counts, dim=-1)
-        draw = self.curve(2.0 - voltage).split(counts, dim=-1)
-        # A battery's action is the share that it draws; a heat pump draws (1 + action) / 2, and a
-        # generator feeds in as much.
-        least = (-feed[0], -2.0 * feed[1] - 1.0, -2.0 * draw[2] - 1.0)
-        most = (draw[0], 2.0 * draw[1] - 1.0, 2.0 * feed[2] - 1.0)
-        active = torch.maximum(action[..., 0], torch.cat(least, dim=-1))
-        active = torch.minimum(active, torch.cat(most, dim=-1)).clamp(-1.0, 1.0)
-        return torch.cat((active[..., None], action[..., 1:]), dim=-1)
+        action, fleet = self.policy(private, shared), self.simulator.fleet
+        voltage = observed(self.simulator, private, "own_voltage")[..., None]
+        voltages = fleet.split(voltage.expand(-1, -1, fleet.slots))
+        ranges = [
+            group.kind.droop_range(self.curve(own), self.curve(2.0 - own))
+            for group, own in zip(fleet.groups, voltages, strict=True)
+        ]
+        least, most = (fleet.actions(ends) for ends in zip(*ranges, strict=True))
+        active = torch.maximum(action[..., : fleet.slots], least)
+        active = torch.minimum(active, most).clamp(-1.0, 1.0)
+        return torch.cat((active, action[..., fleet.slots :]), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -114,31 +110,20 @@ class VoltVar:
     curve: Curve = VOLT_VAR
 
     def __post_init__(self) -> None:
-        if not self.simulator.options.reactive_power:
+        if not self.simulator.case.reactive_power:
             raise ValueError("reactive_power: got False, expected True for volt-var droop")
 
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""
-        active = self.policy(private, shared)[..., 0]
-        voltage = observed(self.simulator, private, "own_voltage")
-        rating = self.simulator.fleet.inverter_rating
-        room = (rating**2 - self._power(active, private, shared) ** 2).clamp(min=0.0).sqrt()
-        reactive = self.curve(voltage) * rating / room.clamp(min=1e-6)
-        return torch.stack((active, reactive.clamp(-1.0, 1.0)), dim=-1)
-
-    def _power(self, active: Tensor, private: Tensor, shared: Tensor) -> Tensor:
-        """(batch, agents) kW that each inverter will carry, by its own state and the clock.
-
-        0 for heat pumps.
-        """
-        fleet, steps = self.simulator.fleet, self.simulator.steps
-        charge, heat, generate = active.split(fleet.counts, dim=-1)
-        state = observed(self.simulator, private, "own_state")[:, : len(charge[0])]
-        sine = observed(self.simulator, shared, "sine_1_day")
-        cosine = observed(self.simulator, shared, "cosine_1_day")
-        step = (torch.atan2(sine, cosine) / (2.0 * torch.pi) * steps).round() % steps
-        left: Any = HOURS_PER_STEP * (steps - step - 1.0)[:, None]  # each day's own, broadcast
-        energy = state * fleet.batteries.capacity
-        _, charging, _ = step_batteries(fleet.batteries, energy, charge, HOURS_PER_STEP, left)
-        _, generating, _ = step_generators(fleet.generators, generate, HOURS_PER_STEP)
-        return torch.cat((charging, torch.zeros_like(heat), generating), dim=-1)
+        fleet, curve = self.simulator.fleet, self.curve
+        active = self.policy(private, shared)[..., : fleet.slots]
+        voltage = observed(self.simulator, private, "own_voltage")[..., None]
+        voltages = fleet.split(voltage.expand_as(active))
+        groups = seen_by_kind(self.simulator, private, shared)
+        reactive = []
+        for (group, seen), action, own in zip(groups, fleet.split(active), voltages, strict=True):
+            rating = group.kind.inverter_rating(group.parameters)
+            power = group.kind.inverter_power(group.parameters, action, seen)
+            room = (rating**2 - power**2).clamp(min=0.0).sqrt()
+            reactive.append(curve(own) * rating / room.clamp(min=1e-6))
+        return torch.cat((active, fleet.actions(reactive).clamp(-1.0, 1.0)), dim=-1)

@@ -18,7 +18,7 @@ plan within the limits costs at least
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -27,9 +27,9 @@ from scipy import sparse
 from torch import Tensor
 
 from gridedge_env.reference.fleet_program import LinearProgram, actions_for, fleet_programs
-from gridedge_env.reference.network_tangents import Network, OperatingPoints, Tangents
+from gridedge_env.reference.network_tangents import FleetNetwork, OperatingPoints, Tangents
 from gridedge_env.simulator import Simulator
-from gridedge_env.state import Day, SimulatorState
+from gridedge_env.state import SimulatorState
 
 # The given plan's limits get tangents from this close on; in units of their scale, as all below.
 NEARLY_BINDING = 0.05
@@ -75,18 +75,18 @@ def lower_bound(
         progress: called with the number of days done.
 
     Raises:
-        ValueError: reactive power or regulator control is on, bills are not convex, the plan's
-            power flow does not converge, no plan is within the limits, or fewer than one round.
+        ValueError: reactive power or regulator control is on, homes have several devices, bills are
+            not convex, the plan's power flow does not converge, no plan is within the limits, or
+            fewer than one round.
     """
-    options = simulator.options
     for name in ("reactive_power", "regulator_control"):
-        if getattr(options, name):
+        if getattr(simulator.case, name):
             raise ValueError(f"{name}: got True, expected False: its choices are not linear")
     if rounds < 1:
         raise ValueError(f"rounds: got {rounds}, expected at least 1")
     days = []
-    for k in range(len(state.energy)):
-        days.append(_bound_day(simulator, _one_day(state, k), plan[:, [k]], rounds))
+    for k in range(len(state.day.table_row)):
+        days.append(_bound_day(simulator, state.take([k]), plan[:, [k]], rounds))
         progress(k + 1)
     return LowerBound(
         np.array([day.cost for day in days]),
@@ -106,7 +106,7 @@ class _DayBound(NamedTuple):
 
 
 def _bound_day(simulator: Simulator, state: SimulatorState, plan: Tensor, rounds: int) -> _DayBound:
-    network = Network(simulator, state)
+    network = FleetNetwork(simulator, state)
     given = network.operate(network.output(plan) @ network.connection)
     if not bool(given.solution.converged.all()):
         failed = int((~given.solution.converged).sum())
@@ -117,7 +117,7 @@ def _bound_day(simulator: Simulator, state: SimulatorState, plan: Tensor, rounds
     alone = best = optimum = _solve(network, programs, tangents)
     tangents = network.tangents(given, given, given.worst(-NEARLY_BINDING))
     for done in range(rounds):
-        programs = fleet_programs(simulator, state, network.loading(optimum.output))
+        programs = fleet_programs(simulator, state, optimum.output)
         optimum = _solve(network, programs, tangents)
         rise = optimum.cost - best.cost
         best = max(best, optimum, key=lambda solved: solved.cost)
@@ -163,7 +163,7 @@ class _Optimum:
 
 
 def _solve(
-    network: Network,
+    network: FleetNetwork,
     programs: Sequence[LinearProgram],
     tangents: Tangents,
     margin: float = 0.0,
@@ -205,7 +205,7 @@ def _solve(
         )
     ends = np.cumsum([len(program.cost) for program in programs])
     parts = zip(programs, np.split(found.x, ends)[:-1], strict=True)
-    steps = network.simulator.steps
+    steps = network.simulator.clock.steps
     return _Optimum(
         float(found.fun) + sum(program.constant for program in programs),
         np.concatenate([(p.output @ x).reshape(steps, -1) for p, x in parts], axis=1),
@@ -215,14 +215,14 @@ def _solve(
 
 
 def _equality(
-    network: Network, programs: Sequence[LinearProgram], step: np.ndarray
+    network: FleetNetwork, programs: Sequence[LinearProgram], step: np.ndarray
 ) -> sparse.csc_array:
     """The programs' rows, then what devices draw at each connection in the given steps.
 
     These sums are variables of their own: else each tangent would be a row over all devices.
     """
     devices = sparse.block_diag([program.equality for program in programs])
-    ends = np.cumsum([0, *network.simulator.fleet.counts])
+    ends = np.cumsum([0, *(len(group) for group in network.simulator.fleet.groups)])
     sums = []
     for program, first, last in zip(programs, ends[:-1], ends[1:], strict=True):
         rows = (step[:, None] * (last - first) + np.arange(last - first)).ravel()
@@ -236,22 +236,4 @@ def _equality(
             sparse.hstack((*sums, -sparse.eye_array(summed))),
         ),
         "csc",
-    )
-
-
-def _one_day(state: SimulatorState, k: int) -> SimulatorState:
-    """Day k of a batch, as a batch of one."""
-    day = {
-        f.name: getattr(state.day, f.name)
-        if f.name == "mean_demand"
-        else getattr(state.day, f.name)[[k]]
-        for f in fields(Day)
-    }
-    return SimulatorState(
-        Day(**day),
-        state.step,
-        state.energy[[k]],
-        state.temperature[[k]],
-        state.loading[[k]],
-        state.device_voltage[[k]],
     )

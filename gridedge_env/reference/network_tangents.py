@@ -8,7 +8,6 @@ another meets the limit. All such tangents support the set within the limits, as
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +15,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from gridedge_env.devices.fleet import POWER_FACTOR
-from gridedge_env.limits import LOADING_SCALE, UNBALANCE_SCALE, VOLTAGE_SCALE
+from gridedge_env.devices.kind import REACTIVE_SHARE
 from gridedge_env.powerflow import PowerFlowSolution
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
@@ -25,7 +23,6 @@ from gridedge_env.state import SimulatorState
 # Limits of one kind and step that get tangents at a time: neighbours are much alike.
 WORST = 6
 BISECTIONS = 12
-KVAR_PER_KW = math.tan(math.acos(POWER_FACTOR))
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,7 @@ class OperatingPoints:
     """A day's operating points: what all devices draw in every step, and what comes of it.
 
     Attributes:
-        drawn: (steps, 2 branches) kW of the devices at each connection: those without, then those
-            with a power factor.
+        drawn: (steps, 2 connections) kW, then kvar, of the devices at each connection.
         solution: the power flows.
         excess: (steps, limits) by how much each limit is exceeded, in units of its scale.
         kinds: where in `excess` each kind of limit ends.
@@ -61,7 +57,7 @@ class Tangents:
 
     Attributes:
         place: (rows, 2) step and limit.
-        slope: (rows, 2 branches) change of excess per kW drawn.
+        slope: (rows, 2 connections) change of excess per kW and kvar drawn.
         limit: (rows,).
     """
 
@@ -75,41 +71,35 @@ class Tangents:
         return Tangents(*(np.concatenate(pair) for pair in pairs))
 
 
-class Network:
+class FleetNetwork:
     """The network on one day, as a function of what the devices draw.
 
     Attributes:
         simulator: the case.
         state: midnight, a batch of one.
-        connection: (agents, 2 branches), from the devices' kW to those drawn at each connection:
-            by devices without, then by devices with a power factor.
+        connection: (devices, 2 connections), from the devices' kW to the kW, then kvar, that they
+            draw at each connection.
+        base: (steps, 2 connections) kW, then kvar, of household demand.
     """
 
     def __init__(self, simulator: Simulator, state: SimulatorState) -> None:
         self.simulator, self.state = simulator, state
         fleet = simulator.fleet
-        self.count = len(fleet.branch_names)
-        agents, branch = np.arange(simulator.num_agents), fleet.branch.cpu().numpy()
-        first_pump, pumps = fleet.counts[0], fleet.counts[1]
-        lagging = (agents >= first_pump) & (agents < first_pump + pumps)
-        self.connection = sparse.csr_array(
-            (np.ones(len(agents)), (agents, branch + self.count * lagging)),
-            shape=(len(agents), 2 * self.count),
-        )
+        count, place = len(fleet.connection_names), fleet.connection.cpu().numpy()
+        rows, ones = np.arange(len(place)), np.ones(len(place))
+        where = {"shape": (len(place), count)}
+        active = sparse.csr_array((ones, (rows, place)), **where)
+        reactive = sparse.csr_array((_numpy(fleet.reactive_share), (rows, place)), **where)
+        self.connection = sparse.hstack((active, reactive), "csr")
         self.demand = _numpy(state.day.demand[0])
-        demand = self.demand @ self.connection
-        self.base = demand[:, : self.count] + demand[:, self.count :]
+        drawn = self.demand @ active
+        self.base = np.concatenate((drawn, REACTIVE_SHARE * drawn), axis=1)
 
     def output(self, plan: Tensor) -> np.ndarray:
         """(steps, agents) kW that the devices draw under actions (steps, 1, agents, 1)."""
         with torch.no_grad():
             power = self.simulator.simulate(self.state, plan).power[:, 0]
         return _numpy(power) - self.demand
-
-    def loading(self, output: np.ndarray) -> np.ndarray:
-        """(steps, generators) share of full power."""
-        full = _numpy(self.simulator.fleet.generators.maximum_power)
-        return -output[:, output.shape[1] - len(full) :] / full
 
     def operate(self, drawn: np.ndarray) -> OperatingPoints:
         """Operating points from what devices draw at each connection."""
@@ -156,16 +146,14 @@ class Network:
         power = self._power(touching, step).requires_grad_()
         excess, _ = self._excess_at(power, start, limit)
         (gradient,) = torch.autograd.grad(excess.sum(), power)
-        active, reactive = np.split(_numpy(gradient), 2, axis=1)
-        slope = np.concatenate((active, active + KVAR_PER_KW * reactive), axis=1)
+        slope = _numpy(gradient)
         return Tangents(place, slope, (slope * touching).sum(axis=1) - _numpy(excess))
 
     def _power(self, drawn: np.ndarray, step: np.ndarray | slice = slice(None)) -> Tensor:
-        """(rows, 2 branches) kW, then kvar, that homes draw in the given steps."""
-        plain, lagging = np.split(drawn, 2, axis=1)
-        base = self.base[step]
-        power = np.concatenate((base + plain + lagging, KVAR_PER_KW * (base + lagging)), axis=1)
-        return torch.from_numpy(power).to(self.simulator.device, self.simulator.dtype)
+        """(rows, 2 connections) kW, then kvar, that homes draw in the given steps."""
+        return torch.from_numpy(self.base[step] + drawn).to(
+            self.simulator.device, self.simulator.dtype
+        )
 
     def _excess_at(self, power: Tensor, start: Tensor, limit: np.ndarray) -> tuple[Tensor, Tensor]:
         """(rows,) by how much each row's power exceeds its limit, and whether it has a solution."""
@@ -176,14 +164,14 @@ class Network:
 
 
 def _excess(simulator: Simulator, solution: PowerFlowSolution) -> list[Tensor]:
-    """By how much limits are exceeded, negative inside, by kind; each (power flows, places)."""
-    limits, magnitude = simulator.options.limits, solution.voltage_magnitude
-    loading = solution.branch_current_magnitude / simulator.power_flow.branch_rating
+    """By how much limits are exceeded over their scales, negative inside; (power flows, places).
+
+    One entry for each edge of each kind of limit.
+    """
     return [
-        (limits.minimum_voltage - magnitude) / VOLTAGE_SCALE,
-        (magnitude - limits.maximum_voltage) / VOLTAGE_SCALE,
-        (loading - limits.maximum_loading) / LOADING_SCALE,
-        (solution.unbalance - limits.maximum_unbalance) / UNBALANCE_SCALE,
+        edge / kind.scale
+        for kind in simulator.case.limits
+        for edge in kind.edges(kind.quantity(simulator.power_flow, solution))
     ]
 
 

@@ -32,7 +32,7 @@ def play(
     simulator: Simulator, policy: Policy, state: SimulatorState
 ) -> Iterator[tuple[SimulatorState, Tensor, Result]]:
     """Play the rest of the day; yields (state before, action, result) of every step."""
-    while state.step < simulator.steps:
+    while state.step < simulator.clock.steps:
         action = policy(*simulator.observe_parts(state))
         before = state
         state, result = simulator.step(state, action)

@@ -1,17 +1,20 @@
 """Controllers that need no learning: each maps local observations to actions, like any policy.
 
 They are what a trained fleet must beat, and show how hard a case is: who follows the price
-alone breaks the network's limits.
+alone breaks the network's limits. What a rule means for a kind of device, the kind says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gridedge_env.observation import ObservationField
+from gridedge_env.devices import DeviceGroup
+from gridedge_env.devices.kind import Seen
+from gridedge_env.observation import ObservationField, own_state_names
 from gridedge_env.simulator import Simulator
 
 
@@ -23,24 +26,19 @@ class Idle:
 
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""
-        return _by_kind(self.simulator, private, battery=0.0, heat_pump=-1.0, generator=-1.0)
+        return _by_kind(self.simulator, private, shared, lambda group, seen: group.kind.idle(seen))
 
 
 @dataclass(frozen=True)
 class Thermostat:
-    """As `Idle`, but each heat pump steers its room to the middle of the comfort band.
-
-    Proportional to the distance from the middle; full power half-way to the lower edge.
-    """
+    """As `Idle`, but each heat pump steers its room to the middle of the comfort band."""
 
     simulator: Simulator
 
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""
-        batteries, pumps, _ = self.simulator.fleet.counts
-        warmth = private[:, batteries : batteries + pumps, 0]  # -1 lower edge, +1 upper
         return _by_kind(
-            self.simulator, private, battery=0.0, heat_pump=-2.0 * warmth, generator=-1.0
+            self.simulator, private, shared, lambda group, seen: group.kind.thermostat(seen)
         )
 
 
@@ -57,20 +55,11 @@ class PriceFollowing:
 
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""
-        price = observed(self.simulator, shared, "price")
-        cheaper = observed(self.simulator, shared, "price_rank")
-        edge = 6.0 / self.simulator.steps
-        battery = (cheaper < edge).to(price) - (cheaper >= 1.0 - edge).to(price)
-        heat_pump = 1.0 - 2.0 * (cheaper >= 0.5).to(price)
-        generators = self.simulator.fleet.generators
-        margin = price[:, None] - generators.linear_cost
-        loading = (margin / (2.0 * generators.quadratic_cost)).clamp(0.0, 1.0)
         return _by_kind(
             self.simulator,
             private,
-            battery=battery[:, None],
-            heat_pump=heat_pump[:, None],
-            generator=2.0 * loading - 1.0,
+            shared,
+            lambda group, seen: group.kind.follow_price(group.parameters, seen),
         )
 
 
@@ -91,16 +80,29 @@ def observed(simulator: Simulator, part: Tensor, name: str) -> Tensor:
     return field.offset + field.scale * part[..., entry]
 
 
+def seen_by_kind(
+    simulator: Simulator, private: Tensor, shared: Tensor
+) -> Iterator[tuple[DeviceGroup, Seen]]:
+    """The devices of each kind, and what their agents observe."""
+
+    def news(name: str) -> Tensor:
+        return observed(simulator, shared, name)[:, None]
+
+    fleet = simulator.fleet
+    names = own_state_names(fleet.slots)
+    own = torch.stack([observed(simulator, private, name) for name in names], dim=-1)
+    for group, state in zip(fleet.groups, fleet.split(own), strict=True):
+        yield group, Seen(simulator.clock, state, news)
+
+
 def _by_kind(
     simulator: Simulator,
     private: Tensor,
-    battery: float | Tensor,
-    heat_pump: float | Tensor,
-    generator: float | Tensor,
+    shared: Tensor,
+    decide: Callable[[DeviceGroup, Seen], Tensor],
 ) -> Tensor:
-    """(batch, agents, action_size): one action for each kind, broadcast; no reactive power."""
-    action = torch.zeros(*private.shape[:-1], simulator.action_size).to(private)
-    groups = action[..., 0].split(simulator.fleet.counts, dim=-1)
-    for group, value in zip(groups, (battery, heat_pump, generator), strict=True):
-        group.copy_(torch.as_tensor(value).to(group).expand_as(group))
-    return action.clamp(-1.0, 1.0)
+    """(batch, agents, action_size): actions of each kind; no reactive power."""
+    chosen = [decide(*group) for group in seen_by_kind(simulator, private, shared)]
+    active = simulator.fleet.actions(chosen).clamp(-1.0, 1.0)
+    rest = active.new_zeros(*active.shape[:-1], simulator.action_size - active.shape[-1])
+    return torch.cat((active, rest), dim=-1)

@@ -17,3 +17,5 @@ __all__ = [
     "load_days",
     "load_metered_demand",
 ]
+
+from gridedge_env.scenarios.observed import DaySource, ObservedDays

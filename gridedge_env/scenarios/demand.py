@@ -116,7 +116,12 @@ class GeneratedDemand:
     """
 
     def assign_homes(
-        self, split: str, count: int, seed: int, device: torch.device | str, dtype: torch.dtype
+        self,
+        split: str,
+        count: int,
+        seed: int,
+        device: torch.device | str,
+        dtype: torch.dtype = torch.float32,
     ) -> GeneratedHomes:
         """Draw homes: annual energy lognormal, a habit each. See `DemandSource.assign_homes`.
 
@@ -134,7 +139,12 @@ class GeneratedDemand:
         return GeneratedHomes(*(each.to(device, dtype) for each in (mean_power, habit, scale)))
 
     def draw(
-        self, homes: GeneratedHomes, month: Tensor, weekend: Tensor, generator: torch.Generator
+        self,
+        homes: GeneratedHomes,
+        month: Tensor,
+        weekend: Tensor,
+        generator: torch.Generator,
+        clock=None,
     ) -> Tensor:
         """Draw days of demand, hourly values held over two half-hours. See `DemandSource.draw`."""
         device, dtype = homes.mean_power.device, homes.mean_power.dtype

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.limits import Limits
+from gridedge_env.constraints import Limits
+from gridedge_env.record import Record, batch
 from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, perfect_foresight, play
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
@@ -28,34 +29,31 @@ SUMMARY_FILE = "evaluation.json"
 EPISODES_FILE = "evaluation.npz"
 
 
-@dataclass(frozen=True)
-class Episode:
-    """One method on all evaluated days: NumPy arrays.
+@dataclass(frozen=True, eq=False)
+class Episode(Record):
+    """One method on all evaluated days: NumPy arrays, whose batch are the days.
 
     Attributes:
         cost: (days,) € of the whole fleet.
-        voltage: (days, steps, nodes) pu.
-        loading: (days, steps, branch phases) current over rating.
-        unbalance: (days, steps, three-phase buses).
+        quantities: (days, steps, places) what is limited, by kind of limit: "voltage", "loading",
+            ...
         converged: (days, steps) bool.
         fleet_power: (days, steps) kW, all meters together.
-        example_power: (days, steps, kinds) kW at the meter of one agent of each kind that there is.
-        example_store: (days, steps, kinds) its own state before the step: 0 to 1 of its range, of
-            the comfort band for rooms, which sun can warm beyond it.
+        example_power: (days, steps, examples) kW at the meter of an agent with each kind of device.
+        example_store: (days, steps, examples) the state of that device before the step, from 0 to 1
+            of its range; sun can warm rooms beyond it.
     """
 
-    cost: np.ndarray
-    voltage: np.ndarray
-    loading: np.ndarray
-    unbalance: np.ndarray
-    converged: np.ndarray
-    fleet_power: np.ndarray
-    example_power: np.ndarray
-    example_store: np.ndarray
+    cost: np.ndarray = field(metadata=batch())
+    quantities: Mapping[str, np.ndarray] = field(metadata=batch())
+    converged: np.ndarray = field(metadata=batch())
+    fleet_power: np.ndarray = field(metadata=batch())
+    example_power: np.ndarray = field(metadata=batch())
+    example_store: np.ndarray = field(metadata=batch())
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, eq=False)
+class Evaluation(Record):
     """What was evaluated and how it went.
 
     Attributes:
@@ -63,6 +61,7 @@ class Evaluation:
         import_price: (days, steps) €/kWh.
         outdoor_temperature: (days, steps) °C.
         examples: names of the example agents.
+        example_kinds: names of the kinds of their devices.
         episodes: by method.
     """
 
@@ -70,6 +69,7 @@ class Evaluation:
     import_price: np.ndarray
     outdoor_temperature: np.ndarray
     examples: np.ndarray
+    example_kinds: np.ndarray
     episodes: Mapping[str, Episode]
 
 
@@ -132,6 +132,7 @@ def evaluate(
         _numpy(state.day.import_price),
         _numpy(state.day.outdoor_temperature),
         np.array([simulator.fleet.names[agent] for agent in _examples(simulator)]),
+        np.array([group.kind.name for group in simulator.fleet.groups]),
         episodes,
     )
 
@@ -142,13 +143,14 @@ def record(simulator: Simulator, state: SimulatorState, policy: Policy) -> Episo
     results: list[Result] = []
     stores: list[Tensor] = []
     for before, _, result in play(simulator, policy, state):
-        stores.append(_stores(simulator, before)[:, agents])
+        stores.append(_example_stores(simulator, before))
         results.append(result)
     return Episode(
         cost=_numpy(torch.stack([r.cost.sum(dim=-1) for r in results]).sum(dim=0)),
-        voltage=_by_day([r.voltage_magnitude for r in results]),
-        loading=_by_day([r.loading for r in results]),
-        unbalance=_by_day([r.unbalance for r in results]),
+        quantities={
+            kind.name: _by_day([r.quantities[kind.name] for r in results])
+            for kind in simulator.case.limits
+        },
         converged=_by_day([r.converged for r in results]),
         fleet_power=_by_day([r.power.sum(dim=-1) for r in results]),
         example_power=_by_day([r.power[:, agents] for r in results]),
@@ -157,32 +159,32 @@ def record(simulator: Simulator, state: SimulatorState, policy: Policy) -> Episo
 
 
 def outside_limits(episode: Episode, limits: Limits) -> dict[str, np.ndarray]:
-    """Whether a step breaks its limits anywhere: (days, steps) bool for each kind of limit.
-
-    A step whose power flow did not converge counts as one outside its voltage limits.
-    """
-    loading = (episode.loading - limits.maximum_loading).max(axis=-1)
-    unbalance = (episode.unbalance - limits.maximum_unbalance).max(axis=-1)
+    """Whether a step breaks its limits anywhere: (days, steps) bool for each kind of limit."""
     return {
-        "voltage": (_voltage_excess(episode, limits) > TOLERANCE) | ~episode.converged,
-        "loading": loading > TOLERANCE,
-        "unbalance": unbalance > TOLERANCE,
+        kind.name: kind.outside(episode.quantities[kind.name], episode.converged, TOLERANCE)
+        for kind in limits
     }
+
+
+def outside_any(episode: Episode, limits: Limits) -> np.ndarray:
+    """Whether a step breaks any limit: (days, steps) bool."""
+    return np.any(list(outside_limits(episode, limits).values()), axis=0)
 
 
 def summarise(episode: Episode, limits: Limits) -> dict[str, float]:
     """The row of a method in the out-of-sample table.
 
     Returns:
-        cost: € per day for the fleet. voltage_steps, loading_steps, unbalance_steps: share of
-        day-steps outside limits. worst_voltage_violation: pu. worst_loading: current over rating.
-        nonconverged: number of power flows.
+        cost: € per day for the fleet. voltage_steps and the like of each kind of limit: share of
+        day-steps outside. any_steps: share outside any of them. worst_voltage_violation, pu,
+        worst_loading, current over rating, and the like. nonconverged: number of power flows.
     """
+    outside = outside_limits(episode, limits)
     return {
         "cost": float(episode.cost.mean()),
-        **{f"{k}_steps": float(v.mean()) for k, v in outside_limits(episode, limits).items()},
-        "worst_voltage_violation": float(np.maximum(_voltage_excess(episode, limits), 0.0).max()),
-        "worst_loading": float(episode.loading.max()),
+        **{f"{kind}_steps": float(steps.mean()) for kind, steps in outside.items()},
+        "any_steps": float(outside_any(episode, limits).mean()),
+        **{kind.worst_name: kind.worst(episode.quantities[kind.name]) for kind in limits},
         "nonconverged": int((~episode.converged).sum()),
     }
 
@@ -192,7 +194,9 @@ def worst_moment(episode: Episode, limits: Limits) -> tuple[int, int]:
 
     Power flows that did not converge have no voltages to speak of and are passed over.
     """
-    solved = np.where(episode.converged, _voltage_excess(episode, limits), -np.inf)
+    (band,) = (kind for kind in limits if kind.name == "voltage")
+    excess = band.excess(episode.quantities["voltage"]).max(axis=-1)
+    solved = np.where(episode.converged, excess, -np.inf)
     day, step = np.unravel_index(solved.argmax(), solved.shape)
     return int(day), int(step)
 
@@ -201,9 +205,9 @@ def save_evaluation(evaluation: Evaluation, limits: Limits, folder: Path) -> Non
     """Write the table as `evaluation.json` and the trajectories as `evaluation.npz`."""
     table = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
     arrays = {
-        f"{method}/{field.name}": getattr(episode, field.name)
+        f"{method}/{name}": values
         for method, episode in evaluation.episodes.items()
-        for field in fields(Episode)
+        for name, values in _arrays(episode).items()
     }
     about = {
         f.name: getattr(evaluation, f.name) for f in fields(Evaluation) if f.name != "episodes"
@@ -224,9 +228,11 @@ def load_evaluation(folder: Path) -> Evaluation:
         raise FileNotFoundError(f"{path}: not found, expected after gradmap-evaluate {folder}")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            methods = dict.fromkeys(key.rpartition("/")[0] for key in arrays if "/" in key)
+            methods = dict.fromkeys(key.partition("/")[0] for key in arrays if "/" in key)
             episodes = {
-                method: Episode(**{f.name: arrays[f"{method}/{f.name}"] for f in fields(Episode)})
+                method: _episode(
+                    {k.partition("/")[2]: arrays[k] for k in arrays if k.startswith(f"{method}/")}
+                )
                 for method in methods
             }
             about = {f.name: arrays[f.name] for f in fields(Evaluation) if f.name != "episodes"}
@@ -237,25 +243,29 @@ def load_evaluation(folder: Path) -> Evaluation:
     return Evaluation(**about, episodes=episodes)
 
 
-def _voltage_excess(episode: Episode, limits: Limits) -> np.ndarray:
-    """How far the worst node is outside the voltage band, negative inside: (days, steps) pu."""
-    below = limits.minimum_voltage - episode.voltage
-    above = episode.voltage - limits.maximum_voltage
-    return np.maximum(below, above).max(axis=-1)
+def _arrays(episode: Episode) -> dict[str, np.ndarray]:
+    """The arrays of an episode by name; quantities lie beside the others."""
+    plain = {f.name: getattr(episode, f.name) for f in fields(Episode) if f.name != "quantities"}
+    return {**plain, **episode.quantities}
 
 
-def _stores(simulator: Simulator, state: SimulatorState) -> Tensor:
-    """What `Episode.example_store` says of all agents: (batch, agents)."""
-    fleet, pumps = simulator.fleet, simulator.fleet.heat_pumps
-    band = pumps.highest_temperature - pumps.lowest_temperature
-    warmth = (state.temperature - pumps.lowest_temperature) / band
-    return torch.cat((state.energy / fleet.batteries.capacity, warmth, state.loading), dim=-1)
+def _episode(arrays: Mapping[str, np.ndarray]) -> Episode:
+    """The inverse of `_arrays`."""
+    names = [f.name for f in fields(Episode) if f.name != "quantities"]
+    quantities = {name: values for name, values in arrays.items() if name not in names}
+    return Episode(quantities=quantities, **{name: arrays[name] for name in names})
 
 
 def _examples(simulator: Simulator) -> list[int]:
-    """The first agent of each kind that there is."""
-    starts = np.cumsum([0, *simulator.fleet.counts[:-1]])
-    return [int(s) for s, n in zip(starts, simulator.fleet.counts, strict=True) if n > 0]
+    """The owner of the first device of each kind that there is."""
+    return [int(group.agent[0]) for group in simulator.fleet.groups]
+
+
+def _example_stores(simulator: Simulator, state: SimulatorState) -> Tensor:
+    """What `Episode.example_store` says of one step: (batch, examples)."""
+    groups = zip(simulator.fleet.groups, state.devices, strict=True)
+    stores = [group.kind.stored(group.parameters, own)[:, 0] for group, own in groups]
+    return torch.stack(stores, dim=-1)
 
 
 def _by_day(steps: list[Tensor]) -> np.ndarray:

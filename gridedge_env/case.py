@@ -1,0 +1,230 @@
+"""A case: everything but the algorithm. Feeder, customers and devices, days, tariff, limits, clock.
+
+    case = default_case(feeder="ieee123", num_agents=1000, seed=0)
+    simulator = make_simulator(case=case)
+
+`Case` holds what is simulated, `CaseSettings` how the default case is made: plain values, for
+command lines and files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from gridedge_env.checks import (
+    check_flag,
+    check_known,
+    check_not_negative,
+    check_positive,
+    check_whole_number,
+)
+from gridedge_env.clock import Clock
+from gridedge_env.constraints import Limits
+from gridedge_env.devices import Fleet, default_counts, default_home_scale, sample_fleet
+from gridedge_env.feeder import Feeder, load_feeder
+from gridedge_env.record import Record
+from gridedge_env.scenarios import (
+    DaySource,
+    DemandSource,
+    GeneratedDemand,
+    ObservedDays,
+    Tariff,
+    load_metered_demand,
+)
+
+GENERATED = "generated"
+
+
+@dataclass(frozen=True, eq=False)
+class Case(Record):
+    """All that a simulator needs to know.
+
+    Attributes:
+        feeder: the network, its source voltage and taps as they are to be.
+        fleet: customers and their devices, in double precision on the CPU.
+        clock: of the days.
+        days: where weather and prices come from.
+        demand: where the demand of homes comes from.
+        tariff: retail prices.
+        limits: of the network.
+        penalty: € in the reward per unit of network violation.
+        reactive_power: whether actions have a number for the reactive power of every device, too.
+        regulator_control: whether taps follow their controls: after every step they move as
+            OpenDSS's would under its voltages, within the step's time, and stand there in the next
+            step. Otherwise they are frozen.
+        seed: chooses which demand homes have, and begins all other randomness.
+    """
+
+    feeder: Feeder
+    fleet: Fleet
+    clock: Clock = Clock()
+    days: DaySource = ObservedDays()
+    demand: DemandSource[Any] = GeneratedDemand()
+    tariff: Tariff = Tariff()
+    limits: Limits = field(default_factory=Limits)
+    penalty: float = 100.0
+    reactive_power: bool = False
+    regulator_control: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_whole_number(self.seed, 0, "seed")
+        check_not_negative(self.penalty, "penalty")
+        for name in ("reactive_power", "regulator_control"):
+            check_flag(getattr(self, name), name)
+
+    @property
+    def action_size(self) -> int:
+        """Numbers per action: one for each device of the agent that has most, or two."""
+        return self.fleet.slots * (2 if self.reactive_power else 1)
+
+
+@dataclass(frozen=True)
+class CaseSettings:
+    """How the default case is made: fields of configurations, options of commands.
+
+    Attributes:
+        feeder: a built-in feeder's name, a folder of tables, or an OpenDSS script.
+        num_agents: number of homes, a third with each kind of device.
+        seed: chooses homes, devices and where they stand, and begins all other randomness.
+        step_minutes: length of a step: 15, 30 or 60.
+        source_voltage: pu behind the feeder's source.
+        neutral_taps: regulators at neutral, not at the feeder's tap positions. Those of the
+            published feeders boost a full, one-way load; homes that import less and also export
+            would see overvoltage at rest.
+        regulator_control: whether taps follow their controls from step to step.
+        home_scale: size of every home over an ordinary one's; None: in proportion to the feeder
+            (1 for 1,000 agents on IEEE 123).
+        reactive_power: whether batteries and generators also control reactive power, within their
+            inverter's rating.
+        penalty: € in the reward per unit of network violation.
+        tariff: retail prices.
+        limits: of the network: thresholds by name that are not the default ones.
+        demand: "generated", or a file of metered demand.
+        demand_unit: of power in that file: "kW" or "W".
+        time_zone: of that file, an IANA name.
+    """
+
+    feeder: str = "ieee123"
+    num_agents: int = 1000
+    seed: int = 0
+    step_minutes: int = 30
+    source_voltage: float = 1.0
+    neutral_taps: bool = True
+    regulator_control: bool = False
+    home_scale: float | None = None
+    reactive_power: bool = False
+    penalty: float = 100.0
+    tariff: Tariff = Tariff()
+    limits: dict[str, float] = field(default_factory=dict)
+    demand: str = GENERATED
+    demand_unit: str = "kW"
+    time_zone: str = "Europe/Amsterdam"
+
+    def __post_init__(self) -> None:
+        check_whole_number(self.num_agents, 1, "num_agents")
+        check_whole_number(self.seed, 0, "seed")
+        Clock.of_minutes(self.step_minutes)
+        check_positive(self.source_voltage, "source_voltage")
+        if self.home_scale is not None:
+            check_positive(self.home_scale, "home_scale")
+        check_not_negative(self.penalty, "penalty")
+        for name in ("neutral_taps", "regulator_control", "reactive_power"):
+            check_flag(getattr(self, name), name)
+        for name in ("feeder", "demand"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a name or a path")
+        if not isinstance(self.tariff, Tariff):
+            raise ValueError(f"tariff: got {self.tariff!r}, expected a Tariff")
+        Limits(**self.limits)
+
+    def make(self) -> Case:
+        """The case.
+
+        Raises:
+            ValueError: a feeder or a file that is none.
+        """
+        return _make_case(self, load_feeder(self.feeder), _demand_source(self))
+
+
+def settings_from_record(record: Any) -> CaseSettings:
+    """Settings from their record, as `dataclasses.asdict` and TOML files have it.
+
+    Raises:
+        ValueError: not an object, or a field is unknown or not what it should be.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(f"case: got {record!r:.80}, expected an object")
+    check_known(record, [entry.name for entry in fields(CaseSettings)], "case")
+    tariff = record.get("tariff", {})
+    if not isinstance(tariff, dict):
+        raise ValueError(f"case.tariff: got {tariff!r:.80}, expected an object")
+    check_known(tariff, [entry.name for entry in fields(Tariff)], "case.tariff")
+    return CaseSettings(**{**record, "tariff": Tariff(**tariff)})
+
+
+def default_case(
+    feeder: str | Feeder = "ieee123",
+    num_agents: int = 1000,
+    seed: int = 0,
+    limits: Limits | None = None,
+    demand: str | DemandSource[Any] = GENERATED,
+    **options: Any,
+) -> Case:
+    """The default case, or one that departs from it in some options.
+
+    Args:
+        feeder: name of a built-in feeder, a folder of tables, an OpenDSS script, or a `Feeder`.
+        num_agents: number of homes, a third with each kind of device.
+        seed: chooses homes, devices and where they stand.
+        limits: of the network.
+        demand: "generated", a file of metered demand, or any other source.
+        **options: other fields of `CaseSettings`.
+
+    Raises:
+        ValueError: an option that is unknown or out of range; names it and what was expected.
+    """
+    given = {"limits", "demand", "feeder", "num_agents"}
+    known = [entry.name for entry in fields(CaseSettings) if entry.name not in given]
+    for name in options:
+        if name not in known:
+            raise ValueError(
+                f"options: unknown option {name!r}, expected one of "
+                f"{', '.join([*known, 'limits', 'demand'])}"
+            )
+    settings = CaseSettings(
+        num_agents=num_agents,
+        seed=seed,
+        limits=limits.thresholds if limits else {},
+        demand=demand if isinstance(demand, str) else GENERATED,
+        **options,
+    )
+    network = feeder if isinstance(feeder, Feeder) else load_feeder(feeder)
+    source = _demand_source(settings) if isinstance(demand, str) else demand
+    return _make_case(settings, network, source)
+
+
+def _demand_source(settings: CaseSettings) -> DemandSource[Any]:
+    if settings.demand == GENERATED:
+        return GeneratedDemand()
+    return load_metered_demand(settings.demand, settings.demand_unit, settings.time_zone)
+
+
+def _make_case(settings: CaseSettings, feeder: Feeder, demand: DemandSource[Any]) -> Case:
+    """Homes stand where the feeder's own loads are, and replace them."""
+    count = int(settings.num_agents)
+    scale = settings.home_scale or default_home_scale(feeder, count)
+    network = feeder.with_neutral_taps() if settings.neutral_taps else feeder
+    return Case(
+        feeder=network.without_loads().with_source_voltage(settings.source_voltage),
+        fleet=sample_fleet(feeder, default_counts(count), settings.seed, scale),
+        clock=Clock.of_minutes(settings.step_minutes),
+        demand=demand,
+        tariff=settings.tariff,
+        limits=Limits(**settings.limits),
+        penalty=settings.penalty,
+        reactive_power=settings.reactive_power,
+        regulator_control=settings.regulator_control,
+        seed=settings.seed,
+    )

@@ -1,0 +1,294 @@
+"""The limits of the network, by kind, and by how much an operating point is outside them.
+
+A kind of limit is a class, its thresholds are fields. To add one, write its class and name it in
+`LIMIT_KINDS`: multipliers, logs, evaluations, tables and plots go through these.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import ClassVar, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gridedge_env.checks import check_number
+from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
+
+# A power flow that did not converge counts as this far outside its voltage limits, everywhere, pu.
+UNSOLVED_VOLTAGE_VIOLATION = 0.05
+
+Array = TypeVar("Array", Tensor, np.ndarray)
+LimitT = TypeVar("LimitT", bound="Limit")
+
+
+@dataclass(frozen=True)
+class Limit(ABC):
+    """A kind of limit.
+
+    Attributes:
+        name: of its multipliers, columns and arrays: "voltage".
+        heading: of its column in tables: "out of voltage band".
+        event: in sentences: "a voltage out of band".
+        colour: of its curves, one that no method has.
+        scale: what counts as one unit of violation when kinds of violation are added up.
+        worst_name: column of the worst that happened.
+    """
+
+    name: ClassVar[str]
+    heading: ClassVar[str]
+    event: ClassVar[str]
+    colour: ClassVar[str]
+    scale: ClassVar[float]
+    worst_name: ClassVar[str]
+
+    @abstractmethod
+    def places(self, power_flow: PowerFlow) -> Sequence[str]:
+        """Where on a feeder it holds: names of the columns of `quantity`."""
+
+    @abstractmethod
+    def quantity(self, power_flow: PowerFlow, solution: PowerFlowSolution) -> Tensor:
+        """(batch, places) what is limited, differentiable in the power drawn."""
+
+    @abstractmethod
+    def edges(self, quantity: Array) -> tuple[Array, ...]:
+        """By how much each edge of what is allowed is passed, negative inside; same shapes."""
+
+    @abstractmethod
+    def tightened(self: LimitT, margin: float) -> LimitT:
+        """The same less a margin, in units of the quantity, to stay clear of it."""
+
+    def violation(self, quantity: Tensor, converged: Tensor) -> Tensor:
+        """By how much the quantity (..., places) is outside, 0 inside; `converged` is (...)."""
+        return sum(torch.relu(edge) for edge in self.edges(quantity))  # type: ignore[return-value]
+
+    def outside(self, quantity: np.ndarray, converged: np.ndarray, tolerance: float) -> np.ndarray:
+        """(...) bool: whether the quantity (..., places) is outside anywhere."""
+        return self.excess(quantity).max(axis=-1, initial=-np.inf) > tolerance
+
+    def excess(self, quantity: np.ndarray) -> np.ndarray:
+        """By how much the worst edge is passed, negative inside: same shape."""
+        return np.max(self.edges(quantity), axis=0)
+
+    def worst(self, quantity: np.ndarray) -> float:
+        """The column `worst_name`: by default the largest quantity anywhere."""
+        return float(quantity.max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class VoltageBand(Limit):
+    """A band of voltage at every node (ANSI C84.1 range A).
+
+    Attributes:
+        minimum_voltage: pu.
+        maximum_voltage: pu.
+    """
+
+    minimum_voltage: float = 0.95
+    maximum_voltage: float = 1.05
+
+    name = "voltage"
+    heading = "out of voltage band"
+    event = "a voltage out of band"
+    colour = "#5e3c99"
+    scale = 0.05
+    worst_name = "worst_voltage_violation"
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.minimum_voltage < self.maximum_voltage:
+            raise ValueError(
+                f"limits: got voltages {self.minimum_voltage} to {self.maximum_voltage}, "
+                "expected 0 < minimum < maximum"
+            )
+
+    def places(self, power_flow: PowerFlow) -> Sequence[str]:
+        """Nodes."""
+        return power_flow.node_names
+
+    def quantity(self, power_flow: PowerFlow, solution: PowerFlowSolution) -> Tensor:
+        """Voltage magnitude, pu."""
+        return solution.voltage_magnitude
+
+    def edges(self, quantity: Array) -> tuple[Array, ...]:
+        """See `Limit`."""
+        return self.minimum_voltage - quantity, quantity - self.maximum_voltage
+
+    def tightened(self, margin: float) -> VoltageBand:
+        """See `Limit`."""
+        return VoltageBand(self.minimum_voltage + margin, self.maximum_voltage - margin)
+
+    def violation(self, quantity: Tensor, converged: Tensor) -> Tensor:
+        """pu outside the band; nowhere 0 in a power flow that did not converge."""
+        # A clamp, whose own gradient would take several times as long as this one's.
+        nearest = functional.hardtanh(quantity, self.minimum_voltage, self.maximum_voltage)
+        unsolved = ~converged.unsqueeze(-1)
+        return (quantity - nearest).abs().add(unsolved, alpha=UNSOLVED_VOLTAGE_VIOLATION)
+
+    def outside(self, quantity: np.ndarray, converged: np.ndarray, tolerance: float) -> np.ndarray:
+        """A power flow that did not converge counts as one outside."""
+        return super().outside(quantity, converged, tolerance) | ~converged
+
+    def worst(self, quantity: np.ndarray) -> float:
+        """The largest violation, pu."""
+        return float(np.maximum(self.excess(quantity), 0.0).max())
+
+
+@dataclass(frozen=True)
+class Loading(Limit):
+    """Current over rating in every rated branch phase.
+
+    Attributes:
+        maximum_loading: as a share of the rating.
+    """
+
+    maximum_loading: float = 1.0
+
+    name = "loading"
+    heading = "overloaded"
+    event = "an overload"
+    colour = "#b2182b"
+    scale = 1.0
+    worst_name = "worst_loading"
+
+    def __post_init__(self) -> None:
+        _check_threshold(self.maximum_loading, "maximum_loading")
+
+    def places(self, power_flow: PowerFlow) -> Sequence[str]:
+        """Phases of branches."""
+        return power_flow.branch_names
+
+    def quantity(self, power_flow: PowerFlow, solution: PowerFlowSolution) -> Tensor:
+        """Current over rating; 0 where unrated."""
+        return solution.branch_current_magnitude / power_flow.branch_rating
+
+    def edges(self, quantity: Array) -> tuple[Array, ...]:
+        """See `Limit`."""
+        return (quantity - self.maximum_loading,)
+
+    def tightened(self, margin: float) -> Loading:
+        """See `Limit`."""
+        return Loading(self.maximum_loading - margin)
+
+
+@dataclass(frozen=True)
+class Unbalance(Limit):
+    """Voltage unbalance factor |V2| / |V1| at every three-phase bus (IEC 61000-2-2).
+
+    Attributes:
+        maximum_unbalance: of that factor.
+    """
+
+    maximum_unbalance: float = 0.02
+
+    name = "unbalance"
+    heading = "unbalanced"
+    event = "an unbalance"
+    colour = "#35978f"
+    scale = 0.02
+    worst_name = "worst_unbalance"
+
+    def __post_init__(self) -> None:
+        _check_threshold(self.maximum_unbalance, "maximum_unbalance")
+
+    def places(self, power_flow: PowerFlow) -> Sequence[str]:
+        """Three-phase buses."""
+        return power_flow.three_phase_buses
+
+    def quantity(self, power_flow: PowerFlow, solution: PowerFlowSolution) -> Tensor:
+        """The unbalance factor."""
+        return solution.unbalance
+
+    def edges(self, quantity: Array) -> tuple[Array, ...]:
+        """See `Limit`."""
+        return (quantity - self.maximum_unbalance,)
+
+    def tightened(self, margin: float) -> Unbalance:
+        """See `Limit`."""
+        return Unbalance(self.maximum_unbalance - margin)
+
+
+# The registry of kinds of limit, in the order of tables.
+LIMIT_KINDS: tuple[type[Limit], ...] = (VoltageBand, Loading, Unbalance)
+
+
+@dataclass(frozen=True, init=False)
+class Limits:
+    """All limits of a network: one of each kind, with its thresholds.
+
+    `Limits(minimum_voltage=0.94)` and `Limits(0.94)` have the defaults in all other thresholds.
+    Each is an attribute, too: `limits.minimum_voltage`.
+
+    Attributes:
+        kinds: in the order of `LIMIT_KINDS`.
+
+    Raises:
+        ValueError: a threshold that is unknown or out of range.
+    """
+
+    kinds: tuple[Limit, ...] = field()
+
+    def __init__(self, *in_order: float, **thresholds: float) -> None:
+        known = [entry.name for kind in LIMIT_KINDS for entry in fields(kind)]
+        thresholds = {**dict(zip(known, in_order, strict=False)), **thresholds}
+        for name, value in thresholds.items():
+            if name not in known:
+                raise ValueError(
+                    f"limits: unknown threshold {name!r}, expected one of {', '.join(known)}"
+                )
+            check_number(value, f"limits.{name}")
+        kinds = tuple(
+            kind(**{e.name: thresholds[e.name] for e in fields(kind) if e.name in thresholds})
+            for kind in LIMIT_KINDS
+        )
+        object.__setattr__(self, "kinds", kinds)
+
+    def __iter__(self) -> Iterator[Limit]:
+        return iter(self.kinds)
+
+    def __getattr__(self, name: str) -> float:
+        for kind in self.__dict__.get("kinds", ()):
+            if name in kind.__dict__:
+                return kind.__dict__[name]
+        raise AttributeError(f"Limits has no threshold {name!r}")
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """All thresholds by name: `Limits(**limits.thresholds) == limits`."""
+        return {name: value for kind in self.kinds for name, value in asdict(kind).items()}
+
+    def tightened(self, **margins: float) -> Limits:
+        """The same limits less margins, by the names of the kinds, to stay clear of them."""
+        tightened = [
+            kind.tightened(margins[kind.name]) if kind.name in margins else kind
+            for kind in self.kinds
+        ]
+        return Limits(**{k: v for kind in tightened for k, v in asdict(kind).items()})
+
+
+def _check_threshold(value: float, name: str) -> None:
+    if not value > 0.0:
+        raise ValueError(f"limits: got {name} {value}, expected it above 0")
+
+
+def check_limited_nodes(node_names: Sequence[str], energised: Sequence[bool]) -> None:
+    """Refuse nodes to which a voltage band does not apply.
+
+    Args:
+        node_names: "bus.phase".
+        energised: per node, whether a path leads to the source.
+
+    Raises:
+        ValueError: a node without a path to the source, or of a neutral (phase 4 and above).
+    """
+    dead = [name for name, live in zip(node_names, energised, strict=True) if not live]
+    neutral = [name for name in node_names if int(name.rpartition(".")[2]) > 3]
+    for nodes, problem in ((dead, "without a path to the source"), (neutral, "of a neutral")):
+        if nodes:
+            raise ValueError(
+                f"feeder: {len(nodes)} nodes {problem}: {', '.join(nodes[:5])}"
+                f"{', ...' if len(nodes) > 5 else ''}, expected energised phases at every node"
+            )

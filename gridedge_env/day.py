@@ -1,0 +1,118 @@
+"""A batch of days as they will unfold, and the part of them that devices go through in a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gridedge_env.clock import Clock
+from gridedge_env.record import Record, batch
+
+
+@dataclass(frozen=True, eq=False)
+class Day(Record):
+    """A batch of days; nothing in it depends on what the agents do.
+
+    Attributes:
+        clock: of the days.
+        table_row: (batch,) row of each day in its split's table.
+        outdoor_temperature: (batch, steps) °C.
+        irradiance: (batch, steps) W/m².
+        import_price: (batch, steps) €/kWh.
+        export_price: (batch, steps) €/kWh.
+        demand: (batch, steps, agents) kW, uncontrollable.
+        mean_demand: (agents,) kW, annual mean.
+        shared_observation: (batch, steps, shared fields).
+    """
+
+    clock: Clock
+    table_row: Tensor = field(metadata=batch())
+    outdoor_temperature: Tensor = field(metadata=batch())
+    irradiance: Tensor = field(metadata=batch())
+    import_price: Tensor = field(metadata=batch())
+    export_price: Tensor = field(metadata=batch())
+    demand: Tensor = field(metadata=batch())
+    mean_demand: Tensor
+    shared_observation: Tensor = field(metadata=batch())
+
+    @cached_property
+    @torch.inference_mode(False)  # kept for calls that differentiate, too
+    @torch.enable_grad()
+    def conditions(self) -> Tensor:
+        """(4, steps, batch, 1) what all homes share.
+
+        Outdoor temperature in °C, irradiance in W/m², export price in €/kWh and by how much the
+        import price is above it.
+        """
+        above = self.import_price - self.export_price
+        series = (self.outdoor_temperature, self.irradiance, self.export_price, above)
+        return torch.stack(series).transpose(1, 2).unsqueeze(-1).contiguous()
+
+    @cached_property
+    @torch.inference_mode(False)
+    def hours_left(self) -> Tensor:
+        """(steps, 1, 1) from the end of each step to midnight."""
+        like = self.outdoor_temperature
+        steps = torch.arange(self.clock.steps, device=like.device, dtype=like.dtype)
+        return (self.clock.hours * steps.flip(0))[:, None, None]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some steps of a batch of days.
+
+    Attributes:
+        day: the days.
+        first: the first of the steps.
+        steps: how many there are.
+    """
+
+    day: Day
+    first: int
+    steps: int
+
+    @property
+    def hours(self) -> float:
+        """Length of a step."""
+        return self.day.clock.hours
+
+    @property
+    def end(self) -> int:
+        """Steps of the day that are done when these are."""
+        return self.first + self.steps
+
+    @property
+    def ends_day(self) -> bool:
+        """Whether midnight comes after these steps."""
+        return self.end == self.day.clock.steps
+
+    @property
+    def hours_left(self) -> Tensor:
+        """(steps, 1, 1) from the end of each step to midnight."""
+        return self.day.hours_left[self.first : self.end]
+
+    @property
+    def outdoor_temperature(self) -> Tensor:
+        """(steps, batch, 1) °C."""
+        return self._condition(0)
+
+    @property
+    def irradiance(self) -> Tensor:
+        """(steps, batch, 1) W/m²."""
+        return self._condition(1)
+
+    @property
+    def export_price(self) -> Tensor:
+        """(steps, batch, 1) €/kWh."""
+        return self._condition(2)
+
+    @property
+    def import_surcharge(self) -> Tensor:
+        """(steps, batch, 1) €/kWh by which the import price is above it."""
+        return self._condition(3)
+
+    def _condition(self, number: int) -> Tensor:
+        return self.day.conditions[number, self.first : self.end]

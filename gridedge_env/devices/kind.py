@@ -1,0 +1,230 @@
+"""What a kind of device must bring: `DeviceKind`. Each kind is one file of this folder.
+
+All methods are functions of their arguments: parameters are the kind's own record with tensors of
+(devices,), states likewise with tensors of (batch, devices). Tensors over devices have them last.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gridedge_env.clock import Clock
+from gridedge_env.day import Day, Window
+from gridedge_env.devices.linear_program import LinearProgram, Meters
+from gridedge_env.record import Record
+
+# Of household demand and of devices without an inverter, lagging: that of the IEEE European LV test
+# feeder's loads; and kvar per kW under it.
+POWER_FACTOR = 0.95
+REACTIVE_SHARE = math.tan(math.acos(POWER_FACTOR))
+# Apparent-power rating of an inverter over its active-power rating.
+INVERTER_OVERSIZE = 1.1
+
+ParametersT = TypeVar("ParametersT", bound=Record)
+StateT = TypeVar("StateT", bound=Record)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the agents with devices of a kind observe, each field in its own unit.
+
+    Attributes:
+        clock: of the day.
+        own_state: (batch, devices) of `DeviceKind.observed_state`.
+        shared: from the name of a shared field to its value, (batch, 1).
+    """
+
+    clock: Clock
+    own_state: Tensor
+    shared: Callable[[str], Tensor]
+
+    @property
+    def hours_left(self) -> Tensor:
+        """(batch, 1) from the end of the present step to midnight, by the observed clock."""
+        angle = torch.atan2(self.shared("sine_1_day"), self.shared("cosine_1_day"))
+        steps = self.clock.steps
+        step = (angle / (2.0 * torch.pi) * steps).round() % steps
+        return self.clock.hours * (steps - step - 1.0)
+
+
+@dataclass(frozen=True)
+class StoreAxis:
+    """How the state of a device is drawn, whose range is 0 to 1.
+
+    Attributes:
+        title: what it is, with its unit.
+        offset: value in that unit at 0.
+        scale: what it gains from 0 to 1.
+        percent: whether shares are drawn as percentages.
+        band: whether the range from 0 to 1 is drawn as a band.
+        ended: whether it is the state of the step that has ended.
+        price: €/kWh of the device's own, drawn beside the electricity's; None: none.
+        price_title: what both prices are.
+    """
+
+    title: str
+    offset: float = 0.0
+    scale: float = 1.0
+    percent: bool = False
+    band: bool = False
+    ended: bool = False
+    price: float | None = None
+    price_title: str = "Price, €/kWh"
+
+
+class DeviceKind(ABC, Generic[ParametersT, StateT]):
+    """A kind of device.
+
+    Attributes:
+        name: in tables and of agents: "battery".
+        plural: in sentences: "batteries".
+        random_stream: a number that no other kind has: the sampling of one kind does not change
+            that of another. 3 is taken, by the places of homes.
+        parameters: the record of its parameters, whose fields are the columns of its table.
+        reactive_share: kvar drawn per kW, apart from what an inverter is told.
+    """
+
+    name: ClassVar[str]
+    plural: ClassVar[str]
+    random_stream: ClassVar[int]
+    parameters: ClassVar[type[Record]]
+    reactive_share: ClassVar[float] = 0.0
+
+    # --- What there is --------------------------------------------------------------------------
+
+    @abstractmethod
+    def sample(
+        self, count: int, scale: float, random: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Draw the parameters of so many devices; `scale` multiplies every power and energy."""
+
+    @abstractmethod
+    def begin(self, parameters: ParametersT, batch: int, generator: torch.Generator) -> StateT:
+        """The state at midnight; what is random in it is drawn in single precision."""
+
+    # --- Physics --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def run(
+        self, parameters: ParametersT, state: StateT, action: Tensor, window: Window
+    ) -> tuple[StateT, Tensor, Tensor]:
+        """One or more steps, differentiable in state and action.
+
+        Args:
+            parameters: constants here.
+            state: before the first step.
+            action: (steps, batch, devices) in [-1, 1], which spans what is feasible at each step.
+            window: the steps.
+
+        Returns:
+            The state after them; (steps, batch, devices) kW drawn, and € apart from electricity.
+        """
+
+    def inverter_rating(self, parameters: ParametersT) -> Tensor:
+        """(devices,) kVA within which reactive power can be chosen; 0: not at all."""
+        return torch.zeros_like(_any_parameter(parameters))
+
+    # --- Observation ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def stored(self, parameters: ParametersT, state: StateT) -> Tensor:
+        """(batch, devices) the state, from 0 to 1 of its range."""
+
+    def observed_state(
+        self, parameters: ParametersT, state: StateT, import_price: Tensor
+    ) -> Tensor:
+        """(batch, devices) what the agent observes of it, about 0 to 1; by default what is stored.
+
+        Args:
+            parameters: of the devices.
+            state: before the step.
+            import_price: (batch, 1) €/kWh of the step.
+        """
+        return self.stored(parameters, state)
+
+    @abstractmethod
+    def store_axis(self, parameters: ParametersT, device: int) -> StoreAxis:
+        """How to draw `stored` of one device."""
+
+    # --- Actions that need no learning ----------------------------------------------------------
+
+    @abstractmethod
+    def idle(self, seen: Seen) -> Tensor:
+        """(batch, devices) actions of a device that does least."""
+
+    def thermostat(self, seen: Seen) -> Tensor:
+        """(batch, devices) actions that keep comfort and nothing else."""
+        return self.idle(seen)
+
+    @abstractmethod
+    def follow_price(self, parameters: ParametersT, seen: Seen) -> Tensor:
+        """(batch, devices) actions that follow the price and know nothing of the network."""
+
+    def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+        """Least and greatest action under volt-watt droop, (batch, devices) each.
+
+        Args:
+            feed: (batch, devices) largest share of what it can feed in now.
+            draw: likewise, of what it can draw.
+        """
+        return torch.full_like(feed, -1.0), torch.full_like(draw, 1.0)
+
+    def inverter_power(self, parameters: ParametersT, action: Tensor, seen: Seen) -> Tensor:
+        """(batch, devices) kW that its inverter will carry, as the device itself can tell."""
+        return torch.zeros_like(action)
+
+    # --- Perfect foresight and its certificate --------------------------------------------------
+
+    def lone_plan(self, parameters: ParametersT, state: StateT, day: Day) -> Tensor:
+        """(steps, batch, devices) good actions for a known day without a network."""
+        like = _any_parameter(parameters)
+        return like.new_zeros(day.clock.steps, len(day.table_row), len(like))
+
+    def plan_stride(self, plan: Tensor, usual: float) -> Tensor:
+        """(1, batch, devices) how far a step of a planner should go from its `lone_plan`."""
+        return torch.full_like(plan[:1], usual)
+
+    @abstractmethod
+    def linear_program(
+        self,
+        parameters: ParametersT,
+        state: StateT,
+        day: Day,
+        meters: Meters,
+        around: np.ndarray | None,
+    ) -> LinearProgram:
+        """All that the devices may do on one known day, and its cost, without the network.
+
+        Args:
+            parameters: in double precision.
+            state: at midnight, a batch of one, likewise.
+            day: a batch of one, likewise.
+            meters: what else is billed.
+            around: (steps, devices) kW that they are expected to draw, where what is not linear is
+                to be close; None: as if alone.
+        """
+
+    @abstractmethod
+    def action_for_power(
+        self, parameters: ParametersT, state: StateT, power: Tensor, window: Window
+    ) -> Tensor:
+        """(batch, devices) the action under which power is drawn in a step, or the nearest to it.
+
+        Args:
+            parameters: of the devices.
+            state: before the step.
+            power: (batch, devices) kW.
+            window: one step.
+        """
+
+
+def _any_parameter(parameters: Any) -> Tensor:
+    return next(iter(vars(parameters).values()))

@@ -1,0 +1,84 @@
+"""Fleets at random: so many devices of each kind, spread like the feeder's spot loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gridedge_env.devices.fleet import Devices, Fleet, make_fleet
+from gridedge_env.devices.kinds import KINDS
+from gridedge_env.feeder import Feeder
+
+# A third of the default fleet has each of these.
+DEFAULT_KINDS = ("battery", "heat_pump", "generator")
+# One home for every so many kW of the published spot loads: 1,000 homes on IEEE 123 (3,490 kW).
+SPOT_LOAD_PER_HOME = 3.49
+# A fleet smaller than the feeder's number of homes has larger sites, of up to so many homes each.
+LARGEST_HOME_SCALE = 10.0
+# The stream of random numbers that no kind of device may have.
+PLACES_STREAM = 3
+
+
+def default_counts(num_agents: int) -> dict[str, int]:
+    """Agents with each kind of device in the default fleet, where each has one."""
+    kinds = len(DEFAULT_KINDS)
+    return {
+        kind: num_agents // kinds + (k < num_agents % kinds) for k, kind in enumerate(DEFAULT_KINDS)
+    }
+
+
+def default_home_scale(feeder: Feeder, num_agents: int) -> float:
+    """Scale that keeps the fleet in proportion to the feeder, whatever its number of agents."""
+    homes = sum(_spot_loads(feeder).values()) / SPOT_LOAD_PER_HOME
+    return min(homes / num_agents, LARGEST_HOME_SCALE)
+
+
+def sample_fleet(feeder: Feeder, counts: Mapping[str, int], seed: int, home_scale: float) -> Fleet:
+    """A fleet as a function of its seed: agents with one device each, "battery_0", ...
+
+    Args:
+        feeder: whose spot loads say where homes are.
+        counts: agents with each kind of device.
+        seed: chooses devices and places.
+        home_scale: powers and energies of every home over those of an ordinary one.
+
+    Raises:
+        ValueError: no load of the feeder draws power: there is nothing to spread the homes by.
+    """
+    spots = _spot_loads(feeder)
+    names = {kind: [f"{kind}_{k}" for k in range(count)] for kind, count in counts.items()}
+    agents = [name for kind in KINDS for name in names.get(kind, ())]
+    weights = np.array(list(spots.values()))
+    places = _spread(weights, len(agents), np.random.default_rng([seed, PLACES_STREAM]))
+    spot_names = list(spots)
+    devices = {}
+    for kind, owners in names.items():
+        random = np.random.default_rng([seed, KINDS[kind].random_stream])
+        columns = KINDS[kind].sample(len(owners), home_scale, random)
+        devices[kind] = Devices(owners, columns)
+    where = {agent: spot_names[place] for agent, place in zip(agents, places, strict=True)}
+    return make_fleet(where, devices, home_scale, spot_names)
+
+
+def _spot_loads(feeder: Feeder) -> dict[str, float]:
+    """kW of the spot loads at each "bus.phase" (wye) or "bus.phase.phase" (delta)."""
+    spots: dict[str, float] = {}
+    for load in feeder.loads:
+        if load.kw <= 0.0:
+            continue
+        for phase, return_phase in load.branches:
+            place = f"{load.bus}.{phase}" + (f".{return_phase}" if return_phase else "")
+            spots[place] = spots.get(place, 0.0) + load.kw / len(load.branches)
+    if not spots:
+        raise ValueError(
+            f"feeder: {feeder.name!r} draws no power, expected loads: homes are placed like them"
+        )
+    return spots
+
+
+def _spread(weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Systematic sampling: each place gets its share of `count` to within one, in random order."""
+    edges = np.cumsum(weights) / weights.sum()
+    ticks = (np.arange(count) + random.uniform()) / count
+    return random.permutation(np.minimum(np.searchsorted(edges, ticks), len(weights) - 1))
