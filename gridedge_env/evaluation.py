@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -204,7 +205,7 @@ def worst_moment(episode: Episode, limits: Limits) -> tuple[int, int]:
 def save_evaluation(evaluation: Evaluation, limits: Limits, folder: Path) -> None:
     """Write the table as `evaluation.json` and the trajectories as `evaluation.npz`."""
     table = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{method}/{name}": values
         for method, episode in evaluation.episodes.items()
         for name, values in _arrays(episode).items()

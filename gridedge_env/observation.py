@@ -39,6 +39,8 @@ PLANNED_HOURS = (2, 5)
 # Every entry of an observation is clipped to this many of its scale.
 OBSERVATION_BOUND = 10.0
 
+# €/kWh: the European day-ahead market's prices are multiples of 0.01 €/MWh.
+PRICE_TICK = 1e-5
 # €/kWh: typical retail price with its tax, and typical spread within a day.
 PRICE_CENTRE, PRICE_SCALE = 0.25, 0.10
 
@@ -75,11 +77,14 @@ class News:
         clock: of the days.
         price: €/kWh that a kilowatt-hour costs.
         temperature: °C outdoors.
+        published_price: €/kWh as the price, in double precision whatever the simulator's, and from
+            day-ahead prices in whole ticks: the same numbers for everybody who reads them.
     """
 
     clock: Clock
     price: Tensor
     temperature: Tensor
+    published_price: Tensor
 
     @property
     def angle(self) -> Tensor:
@@ -111,7 +116,8 @@ class News:
         The state of charge before a step and the charging power in it over full power, (days,
         steps, `PLANNED_HOURS`) each.
         """
-        return lone_plans(PLANNED_HOURS, self.price, self.clock.hours)
+        energy, power = lone_plans(PLANNED_HOURS, self.published_price, self.clock.hours)
+        return energy.to(self.price), power.to(self.price)
 
     def ahead(self, values: Tensor, begin: float, end: float) -> Tensor:
         """Mean over a block of hours after each step; the present value if the day is over."""
@@ -148,9 +154,11 @@ class ObservationField:
 
 
 def _own_load(moment: Moment) -> Tensor:
-    """Of the step that has ended; before the first the usual one."""
-    day = moment.state.day
-    return day.demand.select(1, moment.step) / day.mean_demand
+    """Of the step that has ended; at midnight, as if it had been the mean."""
+    day, ended = moment.state.day, moment.state.step - 1
+    if ended < 0:
+        return torch.ones_like(day.demand[:, 0])
+    return day.demand.select(1, ended) / day.mean_demand
 
 
 def _own_voltage(moment: Moment) -> Tensor:
@@ -289,7 +297,13 @@ def shared_observations(days: DayTable, tariff: Tariff, clock: Clock) -> Tensor:
         tariff: turns day-ahead prices into the retail prices that agents see.
         clock: of the days.
     """
-    news = News(clock, tariff.import_price(days.day_ahead_price), days.outdoor_temperature)
+    published = (days.day_ahead_price.double() / PRICE_TICK).round() * PRICE_TICK
+    news = News(
+        clock,
+        tariff.import_price(days.day_ahead_price),
+        days.outdoor_temperature,
+        tariff.import_price(published),
+    )
     values = [entry.value(news).expand_as(news.price) for entry in SHARED_FIELDS]
     return _entries(SHARED_FIELDS, torch.stack(values)).permute(1, 2, 0).contiguous()
 

@@ -27,6 +27,9 @@ from gridedge_env.record import Record
 
 # Levels that a battery climbs in one step at full power.
 LEVELS_PER_STEP = 14
+# Of lone plans, € per kWh and step: far above rounding in double precision, and far below what a
+# difference of one tick in price, 1e-5 €/kWh, is worth over a day.
+DELAY_COST = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,12 @@ class Levels(Record):
 
 @torch.no_grad()
 def battery_schedule(
-    batteries: Batteries, levels: Levels, energy: Tensor, price: Tensor, hours: float
+    batteries: Batteries,
+    levels: Levels,
+    energy: Tensor,
+    price: Tensor,
+    hours: float,
+    delay_cost: float = 0.0,
 ) -> Tensor:
     """Energy stored after every step under the cheapest schedule of each battery alone.
 
@@ -64,6 +72,7 @@ def battery_schedule(
         energy: (batch, batteries) kWh at the start.
         price: (batch, steps) €/kWh paid and earned until midnight.
         hours: length of a step.
+        delay_cost: € per kWh moved and step since midnight: of equals, the earlier is chosen.
 
     Returns:
         (steps, batch, batteries) kWh; half full at midnight.
@@ -80,6 +89,9 @@ def battery_schedule(
     delivered = -change.clamp(max=0.0) * batteries.discharge_efficiency
     bought, wear = (drawn - delivered)[:, None], (batteries.wear_cost * delivered)[:, None]
     cost = bought * price.T[:, None, :, None] + wear  # (steps, moves, batch, batteries)
+    if delay_cost:
+        late = delay_cost * torch.arange(steps, **where)
+        cost = cost + late[:, None, None, None] * change.abs()[:, None]
     left = hours * torch.arange(steps, 0, -1, **where)[:, None, None]
     lowest, highest = energy_bounds(batteries, left)
     inside = (stored >= lowest - 1e-3 * spacing) & (stored <= highest + 1e-3 * spacing)
@@ -97,7 +109,7 @@ def battery_schedule(
         after.append(beyond)
 
     level = ((energy - middle) / spacing).round().long() + half
-    places, path = torch.arange(len(moves), device=price.device), []
+    places, path = torch.arange(len(moves), device=price.device, dtype=torch.long), []
     for beyond, paid in zip(reversed(after), cost.permute(0, 2, 3, 1), strict=True):
         reached = beyond.gather(-1, level[..., None] + places) + paid
         level = level + reached.argmin(dim=-1) - fall
@@ -110,19 +122,22 @@ def lone_plans(
 ) -> tuple[Tensor, Tensor]:
     """What typical batteries would do that had the feeder to themselves.
 
+    An hour's price is often held over several steps, whose order then makes no difference: the
+    earlier one is taken. In double precision, whatever else is not: rounding must not choose.
+
     Args:
         hours_of_power: of full power that each battery holds.
-        price: (days, steps) €/kWh.
+        price: (days, steps) €/kWh, in double precision.
         hours: length of a step.
 
     Returns:
         The state of charge before a step, and the charging power in it over full power: (days,
-        steps, batteries) each.
+        steps, batteries) each, in double precision.
     """
-    batteries, levels = _lone_batteries(hours_of_power, hours, price.device, price.dtype)
+    batteries, levels = _lone_batteries(hours_of_power, hours, price.device)
     capacity = batteries.capacity
     start = batteries.full_power.middle.expand(1, len(price), -1)
-    after = battery_schedule(batteries, levels, start[0], price, hours)
+    after = battery_schedule(batteries, levels, start[0], price, hours, DELAY_COST)
     before = torch.cat((start, after[:-1]))
     change = (after - before) / hours
     power = torch.where(change > 0.0, change / TYPICAL_EFFICIENCY, change * TYPICAL_EFFICIENCY)
@@ -131,10 +146,10 @@ def lone_plans(
 
 @lru_cache
 def _lone_batteries(
-    hours_of_power: tuple[int, ...], hours: float, device: torch.device, dtype: torch.dtype
+    hours_of_power: tuple[int, ...], hours: float, device: torch.device
 ) -> tuple[Batteries, Levels]:
     """Typical batteries of 1 kW, and their levels in steps of so many hours."""
-    capacity = torch.tensor(hours_of_power, dtype=dtype, device="cpu")
+    capacity = torch.tensor(hours_of_power, dtype=torch.float64, device="cpu")
     batteries = Batteries(
         capacity=capacity,
         maximum_power=torch.ones_like(capacity),
