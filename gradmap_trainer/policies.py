@@ -13,7 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gradmap_trainer import compiled_policies
+from gradmap_trainer.kernels.networks import Networks
+from gradmap_trainer.kernels.outputs import can_compute, network_outputs
 
 # The last layer starts this small: every device begins at rest, where no gradient is clamped.
 OUTPUT_INITIAL_SCALE = 0.05
@@ -66,10 +67,11 @@ class Policies(nn.Module):
         device: torch.device,
     ) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(seed % 2**63)
+        generator = torch.Generator("cpu").manual_seed(seed % 2**63)
 
         def uniform(units: int, fan_in: int, bound: float) -> nn.Parameter:
-            weight = torch.rand(num_agents, units, fan_in, generator=generator)
+            shape = (num_agents, units, fan_in)
+            weight = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
             return nn.Parameter(((2.0 * weight - 1.0) * bound).to(device))
 
         sizes = (private_size + shared_size, *hidden_sizes)
@@ -83,7 +85,7 @@ class Policies(nn.Module):
         output = uniform(action_size, sizes[-1], OUTPUT_INITIAL_SCALE / math.sqrt(sizes[-1]))
         self.weights = nn.ParameterList([*hidden, output])
         self.biases = nn.ParameterList(
-            nn.Parameter(torch.zeros(num_agents, units, 1, device=device))
+            nn.Parameter(torch.zeros(num_agents, units, 1, dtype=torch.float32, device=device))
             for units in (*hidden_sizes, action_size)
         )
 
@@ -101,8 +103,9 @@ class Policies(nn.Module):
         Returns:
             (agents, action_size, samples).
         """
-        if not torch.is_grad_enabled() and compiled_policies.can_compute(self, private, shared):
-            return compiled_policies.outputs(self, private, shared)
+        networks = self.networks()
+        if not torch.is_grad_enabled() and can_compute(networks, private, shared):
+            return network_outputs(networks, private, shared)
         agents, units, entries = self.shared_weight.shape
         from_shared = (self.shared_weight.view(agents * units, entries) @ shared).view(
             agents, units, -1
@@ -113,6 +116,12 @@ class Policies(nn.Module):
             output = torch.baddbmm(bias, weight, activation)
             activation = output.tanh()
         return output
+
+    def networks(self) -> Networks:
+        """The parameters themselves, as kernels take them."""
+        return Networks(
+            (self.private_weight, self.shared_weight, *self.weights), tuple(self.biases)
+        )
 
     def layers(self) -> tuple[list[Tensor], list[Tensor]]:
         """Weights (agents, fan in, fan out) and biases (agents, fan out) of all layers in order."""

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradmap_trainer import compiled_policies
-from gradmap_trainer.compiled_policies import Samples
+from gradmap_trainer.kernels import descent
+from gradmap_trainer.kernels.descent import Samples
 from gradmap_trainer.policies import Policies
 from gridedge_env.transfer import to_device
 
@@ -41,11 +41,10 @@ def descend(
     Returns:
         The share of outputs at the edge of the trust region in the last minibatch.
     """
-    if compiled_policies.can_descend(policies, optimiser, samples):
-        return compiled_policies.descend(
-            policies, optimiser, samples, orders, minibatches, trust_region
-        )
-    outside = torch.zeros((), device=samples[0].device)
+    networks = policies.networks()
+    if descent.can_descend(networks, optimiser, samples):
+        return descent.descend(networks, optimiser, samples, orders, minibatches, trust_region)
+    outside = torch.zeros((), dtype=torch.float32, device=samples[0].device)
     for order in to_device(torch.from_numpy(orders), samples[0].device):
         # Shuffled as a whole: gathering each minibatch by itself takes a fifth longer.
         shuffled = [values[..., order] for values in samples]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,9 +45,11 @@ def test_a_tiny_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.power_flow.FEEDERS", ("ieee13", "ieee123"))
     monkeypatch.setattr("benchmarks.peers.POWER_FLOWS", {})
     monkeypatch.setattr("benchmarks.environment.OTHERS", {})
-    # As long to start as their names promise, in a tenth of the time.
-    pretended = {"import torch": "pass", "import gridedge_env": "import time; time.sleep(0.2)"}
+    # Programs that take no time, and a clock by which each takes longer than the one before.
+    pretended = {"import torch": "pass", "import gridedge_env": "pass"}
     monkeypatch.setattr("benchmarks.start.PROGRAMS", pretended)
+    seconds = itertools.count(1.0)
+    monkeypatch.setattr("benchmarks.start.once", lambda work: work() or next(seconds))
     threads = torch.get_num_threads()
     run = suite.run([name], TINY)
     (result,) = run.results
@@ -126,9 +128,49 @@ def test_everything_takes_turns() -> None:
     assert samples == {"a": [1.0, 3.0, 5.0], "b": [2.0, 4.0, 6.0]}
 
 
-def test_seconds_a_call() -> None:
-    """A call that sleeps 1 ms takes that and more, however many calls make a sample."""
-    assert timing.repeated(lambda: time.sleep(1e-3))() >= 1e-3
+class Clock:
+    """Shows what the work adds to it; in place of the module `time`."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    return clock
+
+
+def test_turns_end_when_their_time_is_spent(clock: Clock) -> None:
+    """Rounds of 3 s: after three of them 9 s are gone, not more than 9.5, so a fourth; no fifth."""
+
+    def sampler(seconds: float) -> float:
+        clock.now += seconds
+        return seconds
+
+    samplers = {"a": lambda: sampler(1.0), "b": lambda: sampler(2.0)}
+    assert timing.take_turns(samplers, 9.5, least=2) == {"a": [1.0] * 4, "b": [2.0] * 4}
+
+
+def test_seconds_a_call(clock: Clock) -> None:
+    """0.3 ms, but for a first call of 1 s: what compiles then is no part of a sample.
+
+    A sample of 2 ms takes seven calls at least, and a fifth more to be sure.
+    """
+    calls = 0
+
+    def work() -> None:
+        nonlocal calls
+        calls += 1
+        clock.now += 1.0 if calls == 1 else 3e-4
+
+    sampler = timing.repeated(work)
+    before = calls
+    assert sampler() == pytest.approx(3e-4)
+    assert 7 <= calls - before <= 9
 
 
 # --- Peers ----------------------------------------------------------------------------------------

@@ -13,51 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradmap_trainer.kernels.descent_layout import LANES, Adam, Layout, Sizes
 from gridedge_env.compiled.networks import BLOCK, combine, numbers_of, tanh
 from gridedge_env.compiled.pointers import pointer
 from gridedge_env.compiled.running import kernel
 from gridedge_env.compiled.vectors import alike, load, square_root, store, total
-
-LANES = 16
-
-
-class Layout(NamedTuple):
-    """Where everything is. Level 0 are the observations, level k the activations of layer k.
-
-    Arrays to callers, pointers to their first entries inside the kernel.
-
-    Attributes:
-        actions: outputs of a network.
-        layers: hidden layers.
-        fan_in: (layers,) entries of the level below each hidden layer, padded.
-        width: (layers,) units of the hidden layers, padded.
-        weight: (layers + 1,) place of each layer's weights among the parameters: (fan in, width) of
-            a hidden layer, (actions, width) of the output layer.
-        bias: (layers + 1,) place of each layer's biases.
-        level: (layers + 1,) place of each level among the activations, (samples, width).
-        rows: (layers + 1,) where in `places` each level has the places of its samples; level 0 has
-            them epoch by epoch, in that epoch's order.
-        places: tables of places, the whole numbers from 0 first.
-        order: (epochs, samples and a block more) samples as each epoch takes them.
-    """
-
-    actions: int
-    layers: int
-    fan_in: Any
-    width: Any
-    weight: Any
-    bias: Any
-    level: Any
-    rows: Any
-    places: Any
-    order: Any
-
-
-class Sizes(NamedTuple):
-    """Numbers in the parts of a work array: all parameters, and all levels of activations."""
-
-    parameters: int
-    activations: int
 
 
 class Work(NamedTuple):
@@ -80,24 +40,6 @@ class Work(NamedTuple):
     activations: Any
     deltas: Any
     turned: Any
-
-
-class Adam(NamedTuple):
-    """Adam's settings; what depends on the number of steps has one entry a step.
-
-    Attributes:
-        rate: learning rate over the first moment's bias correction.
-        correction: one over the root of the second moment's bias correction.
-        first_decay: of the first moment.
-        second_decay: of the second moment.
-        epsilon: keeps denominators from 0.
-    """
-
-    rate: np.ndarray
-    correction: np.ndarray
-    first_decay: float
-    second_decay: float
-    epsilon: float
 
 
 @kernel
