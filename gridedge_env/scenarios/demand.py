@@ -30,6 +30,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gridedge_env.clock import HOURS_PER_DAY, Clock
+from gridedge_env.record import Record
 from gridedge_env.scenarios.observed import check_split
 
 HOURLY_CORRELATION = 0.5274
@@ -49,12 +51,14 @@ CONNECTION_LIMIT = 17.25
 
 HOURS_PER_YEAR = 8760.0
 
-_HOURS = 24
+_HOURS = HOURS_PER_DAY
+# Constants are worked out as exactly as can be.
+_DOUBLE: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
 _MOMENTS = Path(__file__).parent / "data" / "load_moments.json"
 
 
-@dataclass(frozen=True)
-class Homes:
+@dataclass(frozen=True, eq=False)
+class Homes(Record):
     """Homes that agents live in. Sources of demand add what else they must know of them.
 
     Attributes:
@@ -70,13 +74,19 @@ HomesT = TypeVar("HomesT", bound=Homes)
 class DemandSource(Protocol[HomesT]):
     """Where the demand of homes comes from: `GeneratedDemand`, `MeteredDemand`, or your own."""
 
-    def assign_homes(
-        self, split: str, count: int, seed: int, device: torch.device | str, dtype: torch.dtype
-    ) -> HomesT:
-        """Choose `count` homes: a function of split, count and seed, no home in two splits."""
+    def assign_homes(self, split: str, count: int, seed: int, device: torch.device | str) -> HomesT:
+        """Choose `count` homes: a function of split, count and seed, no home in two splits.
+
+        In single precision, whatever the simulator's: demand needs no more.
+        """
 
     def draw(
-        self, homes: HomesT, month: Tensor, weekend: Tensor, generator: torch.Generator
+        self,
+        homes: HomesT,
+        month: Tensor,
+        weekend: Tensor,
+        generator: torch.Generator,
+        clock: Clock,
     ) -> Tensor:
         """Draw days of demand, all on the homes' device and without waiting for it.
 
@@ -85,13 +95,14 @@ class DemandSource(Protocol[HomesT]):
             month: (batch,) integer, 0 = January.
             weekend: (batch,) bool.
             generator: of the homes' device.
+            clock: of the days.
 
         Returns:
-            (batch, 48, homes) kW, in the homes' dtype.
+            (batch, steps, homes) kW, in single precision: the same days in every precision.
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GeneratedHomes(Homes):
     """Homes of the generator.
 
@@ -116,12 +127,7 @@ class GeneratedDemand:
     """
 
     def assign_homes(
-        self,
-        split: str,
-        count: int,
-        seed: int,
-        device: torch.device | str,
-        dtype: torch.dtype = torch.float32,
+        self, split: str, count: int, seed: int, device: torch.device | str
     ) -> GeneratedHomes:
         """Draw homes: annual energy lognormal, a habit each. See `DemandSource.assign_homes`.
 
@@ -130,13 +136,15 @@ class GeneratedDemand:
         """
         generator = home_generator(split, count, seed)
         energy = _moments()["annual_kwh_lognormal"]
-        normal = torch.randn(count, generator=generator, dtype=torch.float64)
+        normal = torch.randn(count, generator=generator, **_DOUBLE)
         mean_power = torch.exp(energy["mu"] + energy["sigma"] * normal) / HOURS_PER_YEAR
-        white = torch.randn(_HOURS, count, generator=generator, dtype=torch.float64)
+        white = torch.randn(_HOURS, count, generator=generator, **_DOUBLE)
         colour = _autoregression(torch.device("cpu"), torch.float64)
         habit = DAILY_CORRELATION**0.5 * (colour @ white)
         scale = mean_power / _mean_relative_demand(habit)
-        return GeneratedHomes(*(each.to(device, dtype) for each in (mean_power, habit, scale)))
+        return GeneratedHomes(
+            *(each.to(device, torch.float32) for each in (mean_power, habit, scale))
+        )
 
     def draw(
         self,
@@ -144,9 +152,9 @@ class GeneratedDemand:
         month: Tensor,
         weekend: Tensor,
         generator: torch.Generator,
-        clock=None,
+        clock: Clock,
     ) -> Tensor:
-        """Draw days of demand, hourly values held over two half-hours. See `DemandSource.draw`."""
+        """Draw days of demand, hourly values held over an hour. See `DemandSource.draw`."""
         device, dtype = homes.mean_power.device, homes.mean_power.dtype
         size = (len(month), *homes.habit.shape)
         white = torch.randn(size, generator=generator, device=device, dtype=dtype)
@@ -154,7 +162,7 @@ class GeneratedDemand:
         latent = mood.mul_((1.0 - DAILY_CORRELATION) ** 0.5).add_(homes.habit)
         shape = _shape(device, dtype)[month, weekend.long()]
         hourly = _relative_demand(latent).mul_(homes.scale).mul_(shape[..., None])
-        return hourly.clamp_(max=CONNECTION_LIMIT).repeat_interleave(2, dim=1)
+        return hourly.clamp_(max=CONNECTION_LIMIT).repeat_interleave(clock.steps // _HOURS, dim=1)
 
 
 def home_generator(split: str, count: int, seed: int) -> torch.Generator:
@@ -166,7 +174,7 @@ def home_generator(split: str, count: int, seed: int) -> torch.Generator:
     if count < 1:
         raise ValueError(f"count: got {count}, expected at least one home")
     digest = hashlib.sha256(f"{check_split(split)}/{count}/{seed}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big"))
+    return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big"))
 
 
 def _relative_demand(latent: Tensor) -> Tensor:
@@ -198,9 +206,9 @@ _SCORE_RANGE = (NormalDist().inv_cdf(0.01), NormalDist().inv_cdf(0.999))
 def _quantile_table(device: torch.device, dtype: torch.dtype, size: int = 4096) -> Tensor:
     """(size,) Q at equal steps of the normal score, 0.0013 wide: within 0.1 % of Q in between."""
     quantiles = _moments()["rel_quantiles"]
-    knots = torch.tensor([NormalDist().inv_cdf(float(p)) for p in quantiles], dtype=torch.float64)
-    logs = torch.tensor(list(quantiles.values()), dtype=torch.float64).log()
-    score = torch.linspace(*_SCORE_RANGE, size, dtype=torch.float64)
+    knots = torch.tensor([NormalDist().inv_cdf(float(p)) for p in quantiles], **_DOUBLE)
+    logs = torch.tensor(list(quantiles.values()), **_DOUBLE).log()
+    score = torch.linspace(*_SCORE_RANGE, size, **_DOUBLE)
     segment = torch.searchsorted(knots[1:-1].contiguous(), score)
     share = (score - knots[segment]) / (knots[segment + 1] - knots[segment])
     table = torch.lerp(logs[segment], logs[segment + 1], share).exp()
@@ -212,7 +220,7 @@ def _quantile_table(device: torch.device, dtype: torch.dtype, size: int = 4096) 
 @lru_cache
 def _autoregression(device: torch.device, dtype: torch.dtype) -> Tensor:
     """(24, 24) matrix that turns white noise into a stationary autoregression over the hours."""
-    hour = torch.arange(_HOURS, dtype=torch.float64)
+    hour = torch.arange(_HOURS, **_DOUBLE)
     correlation = HOURLY_CORRELATION ** (hour[:, None] - hour).abs()
     return torch.linalg.cholesky(correlation).to(device, dtype)
 
@@ -221,7 +229,7 @@ def _autoregression(device: torch.device, dtype: torch.dtype) -> Tensor:
 def _shape(device: torch.device, dtype: torch.dtype) -> Tensor:
     """(12, 2, 24) mean demand of a home over its annual mean, by month, weekend and hour."""
     shape = _moments()["diurnal_shape_month_weekend_hour"]
-    return torch.tensor(shape, dtype=torch.float64).to(device, dtype)
+    return torch.tensor(shape, **_DOUBLE).to(device, dtype)
 
 
 @lru_cache

@@ -6,33 +6,34 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import torch
 from torch import Tensor
 
+from gridedge_env.clock import Clock
 from gridedge_env.scenarios.demand import Homes, home_generator
-from gridedge_env.scenarios.observed import HALF_HOURS, SPLITS, check_split
+from gridedge_env.scenarios.observed import SPLITS, check_split
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KILOWATTS = {"kW": 1.0, "W": 1e-3}
 LONG_COLUMNS = ["timestamp", "home", "power"]
-STEPS_PER_DAY = (24, 48, 96)
+METERED_STEPS = (24, 48, 96)
 MISSING_SHARE = 0.01
 HELD_OUT_SHARE = 0.15
 PLAUSIBLE_MEAN = (0.01, 100.0)
 """kW: outside, the unit must be wrong (below: for half of all homes; above: for any home)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeteredHomes(Homes):
     """Homes whose demand was metered.
 
     Attributes:
-        load: (days, 48, meters) kW, of the meters of the homes' split.
+        load: (days, metered steps, meters) kW, of the meters of the homes' split.
         meter: (homes,) int64, which of these meters is the home's.
         month: (days,) int64, 0 = January.
         weekend: (days,) bool.
@@ -51,7 +52,7 @@ class MeteredDemand:
     Attributes:
         names: of the homes.
         dates: local days, complete and without clock changes.
-        load: (days, 48, homes) kW.
+        load: (days, metered steps, homes) kW.
     """
 
     names: tuple[str, ...]
@@ -71,7 +72,7 @@ class MeteredDemand:
         return parts[SPLITS.index(split)]
 
     def assign_homes(
-        self, split: str, count: int, seed: int, device: torch.device | str, dtype: torch.dtype
+        self, split: str, count: int, seed: int, device: torch.device | str
     ) -> MeteredHomes:
         """Choose homes of the split at random, each as often as any other within one.
 
@@ -84,30 +85,48 @@ class MeteredDemand:
         generator = home_generator(split, count, seed)
         members = self.homes_of(split)
         rounds = -(-count // len(members))
-        shuffled = [torch.randperm(len(members), generator=generator) for _ in range(rounds)]
+        where: dict[str, Any] = {"device": "cpu", "dtype": torch.long}
+        shuffled = [
+            torch.randperm(len(members), generator=generator, **where) for _ in range(rounds)
+        ]
         meter = torch.cat(shuffled)[:count]
         load = self.load[:, :, members]
         return MeteredHomes(
-            mean_power=load.mean(dim=(0, 1))[meter].to(device, dtype),
-            load=load.to(device, dtype),
+            mean_power=load.mean(dim=(0, 1))[meter].to(device),
+            load=load.to(device),
             meter=meter.to(device),
-            month=torch.tensor([day.month - 1 for day in self.dates], device=device),
-            weekend=torch.tensor([day.weekday() >= 5 for day in self.dates], device=device),
+            month=torch.tensor([day.month - 1 for day in self.dates], **where).to(device),
+            weekend=torch.tensor([day.weekday() >= 5 for day in self.dates], **where)
+            .bool()
+            .to(device),
         )
 
     def draw(
-        self, homes: MeteredHomes, month: Tensor, weekend: Tensor, generator: torch.Generator
+        self,
+        homes: MeteredHomes,
+        month: Tensor,
+        weekend: Tensor,
+        generator: torch.Generator,
+        clock: Clock,
     ) -> Tensor:
         """Draw a metered day of the same month and kind, the same one for all homes.
 
         What homes do at the same time, and their midnight-to-midnight pattern, is thus as it was
-        metered. See `DemandSource.draw`.
+        metered; averaged or held over steps of another length. See `DemandSource.draw`.
         """
         like = homes.mean_power
         alike = (homes.month == month[:, None]) & (homes.weekend == weekend[:, None])
         lot = torch.rand(alike.shape, generator=generator, device=like.device, dtype=like.dtype)
         day = ((1.0 + lot) * alike).argmax(dim=1)
-        return homes.load[day].index_select(-1, homes.meter)
+        return _in_steps(homes.load[day].index_select(-1, homes.meter), clock.steps)
+
+
+def _in_steps(load: Tensor, steps: int) -> Tensor:
+    """(days, metered steps, homes) kW, averaged or held over so many steps a day."""
+    metered = load.shape[1]
+    if metered <= steps:
+        return load.repeat_interleave(steps // metered, dim=1)
+    return load.unflatten(1, (steps, -1)).mean(dim=2)
 
 
 def load_metered_demand(
@@ -119,7 +138,7 @@ def load_metered_demand(
     `timestamp`, `home` and `power`, in any order of columns and rows.
 
     - Power is the mean over the step that begins at the timestamp, every 15, 30 or 60 minutes:
-      averaged, taken or held for half-hours. It is consumption, so not negative.
+      averaged, taken or held for the steps of a simulation. It is consumption, so not negative.
     - Timestamps are ISO 8601. Without an offset they are local clock time; with one they are
       converted to it. Days on which clocks change are dropped whatever they hold (an hour missing,
       repeated or neither), as is an incomplete first or last day.
@@ -157,7 +176,7 @@ def load_metered_demand(
     _check_calendar(source, dates)
     if by_home.shape[1] < len(SPLITS):
         raise ValueError(f"{source}: {by_home.shape[1]} homes, expected one for each split or more")
-    return MeteredDemand(tuple(map(str, by_home.columns)), dates, _half_hours(by_home, len(dates)))
+    return MeteredDemand(tuple(map(str, by_home.columns)), dates, _by_day(by_home, len(dates)))
 
 
 def _read(source: Path) -> pd.DataFrame:
@@ -274,7 +293,7 @@ def _complete_days(
     day = pd.Timedelta(days=1)
     index = by_home.index
     step = index.to_series().diff().mode().get(0, pd.NaT)
-    if day / step not in STEPS_PER_DAY:
+    if day / step not in METERED_STEPS:
         raise ValueError(
             f"{source}: column {str(stamps.name)!r}: steps of {step}, expected 15, 30 or 60 minutes"
         )
@@ -340,10 +359,7 @@ def _check_calendar(source: Path, dates: tuple[date, ...]) -> None:
                 )
 
 
-def _half_hours(by_home: pd.DataFrame, days: int) -> Tensor:
-    """(days, 48, homes) kW from the metered steps."""
-    steps = torch.tensor(by_home.to_numpy(), dtype=torch.float32)
-    steps = steps.reshape(days, -1, by_home.shape[1])
-    if steps.shape[1] < HALF_HOURS:
-        return steps.repeat_interleave(2, dim=1)
-    return steps.unflatten(1, (HALF_HOURS, -1)).mean(dim=2)
+def _by_day(by_home: pd.DataFrame, days: int) -> Tensor:
+    """(days, metered steps, homes) kW, in single precision."""
+    values = torch.tensor(by_home.to_numpy(), dtype=torch.float32, device="cpu")
+    return values.reshape(days, -1, by_home.shape[1])

@@ -1,4 +1,4 @@
-"""Observed weather and electricity prices, cut into local days of 48 half-hours.
+"""Days of weather and electricity prices: what a source of them must offer, and the observed ones.
 
 Temperature and irradiance were measured by the German Weather Service, prices are those of the
 Dutch day-ahead auction of the same hours: what the sun, the cold and the market did together is
@@ -9,57 +9,81 @@ from __future__ import annotations
 
 import gzip
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gridedge_env.clock import HOURS_PER_DAY, Clock
+from gridedge_env.record import Record, batch
+
 SPLIT_YEARS = {"train": 2023, "validation": 2021, "test": 2024}
 SPLITS = tuple(SPLIT_YEARS)
-HALF_HOURS = 48
 
+# Steps of the record in an hour.
+_PER_HOUR = 2
 _TABLE = Path(__file__).parent / "data" / "exogenous_halfhourly.csv.gz"
 
 
-@dataclass(frozen=True)
-class DayTable:
-    """Days of observed weather and prices; row `d` of every field is the day `dates[d]`.
+@dataclass(frozen=True, eq=False)
+class DayTable(Record):
+    """Days of weather and prices; row `d` of every field is the day `dates[d]`.
 
     Attributes:
         dates: local calendar dates, in order.
         month: (days,) int64, 0 = January.
         weekend: (days,) bool, Saturday or Sunday; public holidays count as working days.
-        outdoor_temperature: (days, 48) °C.
-        irradiance: (days, 48) W/m², global on the horizontal.
-        day_ahead_price: (days, 48) €/kWh, before tax and the supplier's charges.
+        outdoor_temperature: (days, steps) °C.
+        irradiance: (days, steps) W/m², global on the horizontal.
+        day_ahead_price: (days, steps) €/kWh, before tax and the supplier's charges.
     """
 
     dates: tuple[date, ...]
-    month: Tensor
-    weekend: Tensor
-    outdoor_temperature: Tensor
-    irradiance: Tensor
-    day_ahead_price: Tensor
-
-    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> DayTable:
-        """The same table on `device`, its measured quantities as `dtype`."""
-        return replace(
-            self,
-            month=self.month.to(device),
-            weekend=self.weekend.to(device),
-            outdoor_temperature=self.outdoor_temperature.to(device, dtype),
-            irradiance=self.irradiance.to(device, dtype),
-            day_ahead_price=self.day_ahead_price.to(device, dtype),
-        )
+    month: Tensor = field(metadata=batch())
+    weekend: Tensor = field(metadata=batch())
+    outdoor_temperature: Tensor = field(metadata=batch())
+    irradiance: Tensor = field(metadata=batch())
+    day_ahead_price: Tensor = field(metadata=batch())
 
     def select(self, row: Tensor) -> DayTable:
         """The days at `row` (batch,), without their dates: no device is waited for."""
-        chosen = {f.name: getattr(self, f.name)[row] for f in fields(self) if f.name != "dates"}
-        return DayTable(dates=(), **chosen)
+        return replace(self, dates=()).take(row)
+
+
+class DaySource(Protocol):
+    """Where days come from: `ObservedDays`, or your own."""
+
+    def load(self, split: str, clock: Clock) -> DayTable:
+        """All days of "train", "validation" or "test", in steps of the clock.
+
+        On the CPU and in single precision, from one call to the next the same object, whose tensors
+        are not written to.
+
+        Raises:
+            ValueError: no such split, or steps that the source cannot offer.
+        """
+
+
+@dataclass(frozen=True)
+class ObservedDays:
+    """The days that come with the package: complete local days (Europe/Amsterdam).
+
+    The splits are years apart: "train" is 2023 and "validation" 2021, both Aachen; "test" is 2024,
+    Düsseldorf. Left out are the two days on which clocks change and 1 January, whose first hour
+    lies in the previous year of the UTC record: 362 days remain, 363 in 2024.
+
+    The record is half-hourly. Hours are means of two half-hours. In quarter-hours a price stays
+    what it is, temperature and irradiance follow their slope and keep the half-hour's mean.
+    """
+
+    def load(self, split: str, clock: Clock) -> DayTable:
+        """See `DaySource`."""
+        return _observed_days(check_split(split), clock)
 
 
 @dataclass(frozen=True)
@@ -79,8 +103,8 @@ class Variation:
     demand_factor: float | Tensor = 1.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for entry in fields(self):
+            value = getattr(self, entry.name)
             # The numbers in a tensor are not looked at: that would make the host wait for a GPU.
             if isinstance(value, Tensor):
                 fault = "" if value.dim() == 1 else f"shape {tuple(value.shape)}"
@@ -88,7 +112,7 @@ class Variation:
                 fault = "" if math.isfinite(value) else str(value)
             if fault:
                 raise ValueError(
-                    f"{field.name}: got {fault}, expected a finite number or a tensor (days,)"
+                    f"{entry.name}: got {fault}, expected a finite number or a tensor (days,)"
                 )
 
     def of_days(self, days: DayTable) -> DayTable:
@@ -121,38 +145,49 @@ def check_split(split: str) -> str:
 
 
 @lru_cache
-def load_days(split: str) -> DayTable:
-    """Load the complete local days (Europe/Amsterdam) of a split.
-
-    The splits are years apart: "train" is 2023 and "validation" 2021, both Aachen; "test" is 2024,
-    Düsseldorf. Left out are the two days on which clocks change (46 and 50 half-hours) and
-    1 January, whose first hour lies in the previous year of the UTC record: 362 days remain, 363 in
-    2024.
-
-    The table is cached and shared by all callers: its tensors are not to be written to.
-
-    Raises:
-        ValueError: `split` is not one of `SPLITS`.
-    """
-    year = SPLIT_YEARS[check_split(split)]
+def _observed_days(split: str, clock: Clock) -> DayTable:
+    year = SPLIT_YEARS[split]
     temperature, irradiance, price = _read_year(year)
     before, days_in_year = date(year - 1, 12, 31), date(year, 12, 31).timetuple().tm_yday
     days = [before + timedelta(days=n) for n in range(2, days_in_year + 1)]
     days = [day for day in days if day not in clock_change_days(year)]
     first_row = np.array([_row_of_local_midnight(day) for day in days])
-    rows = first_row[:, None] + np.arange(HALF_HOURS)
+    rows = first_row[:, None] + np.arange(_PER_HOUR * HOURS_PER_DAY)
 
-    def by_day(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values[rows]).float()
+    def by_day(values: np.ndarray, slope: np.ndarray | float = 0.0) -> Tensor:
+        return torch.from_numpy(_in_steps(values[rows], np.broadcast_to(slope, rows.shape), clock))
 
     return DayTable(
         dates=tuple(days),
-        month=torch.tensor([day.month - 1 for day in days]),
-        weekend=torch.tensor([day.weekday() >= 5 for day in days]),
-        outdoor_temperature=by_day(temperature),
-        irradiance=by_day(irradiance),
+        month=torch.tensor([day.month - 1 for day in days], dtype=torch.long, device="cpu"),
+        weekend=torch.tensor([day.weekday() >= 5 for day in days], dtype=torch.bool, device="cpu"),
+        outdoor_temperature=by_day(temperature, _slope(temperature)[rows]),
+        irradiance=by_day(irradiance, _slope(irradiance, least=0.0)[rows]),
         day_ahead_price=by_day(price / 1000.0),
     )
+
+
+def _slope(values: np.ndarray, least: float = -math.inf) -> np.ndarray:
+    """By how much each half-hour's second half is above its mean, on its neighbours' line.
+
+    No half is below `least`.
+    """
+    padded = np.pad(values, 1, mode="edge")
+    room = values - least
+    return np.clip((padded[2:] - padded[:-2]) / 8.0, -room, room)
+
+
+def _in_steps(values: np.ndarray, slope: np.ndarray, clock: Clock) -> np.ndarray:
+    """From means of half-hours (days, half-hours) and their slopes to means of a clock's steps.
+
+    Returns:
+        (days, steps) in single precision.
+    """
+    if clock.hours * _PER_HOUR < 1.0:
+        steps = np.stack((values - slope, values + slope), axis=-1).reshape(len(values), -1)
+    else:
+        steps = values.reshape(len(values), clock.steps, -1).mean(axis=-1)
+    return steps.astype(np.float32)
 
 
 def clock_change_days(year: int) -> tuple[date, date]:
@@ -179,12 +214,3 @@ def _read_year(year: int) -> np.ndarray:
     with gzip.open(_TABLE, "rt", encoding="ascii") as lines:
         rows = [line.rstrip("\n").split(",") for line in lines if line.startswith(f"{year}-")]
     return np.array([row[1:] for row in rows], dtype=np.float64).T
-
-
-@dataclass(frozen=True)
-class ObservedDays:
-    def load(self, split, clock):
-        return load_days(split)
-
-
-DaySource = ObservedDays
