@@ -14,7 +14,7 @@ from torch import Tensor
 
 import gridedge_env
 from gradmap_trainer import evaluation_days
-from gradmap_trainer.evaluation import TOLERANCE
+from gridedge_env.evaluation import TOLERANCE
 from gridedge_env.reference import lower_bound, perfect_foresight
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState

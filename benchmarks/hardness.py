@@ -13,7 +13,7 @@ from rich.table import Table
 
 import gridedge_env
 from gradmap_trainer import evaluate, evaluation_days, summarise
-from gridedge_env.limits import Limits
+from gridedge_env.constraints import Limits
 
 NO_LIMITS = Limits(0.5, 1.5, 1000.0, 1000.0)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridedge_env.feeder.model import Regulator
+from gridedge_env.feeder.records import Regulator
 
 ComplexArray = NDArray[np.complex128]
 

@@ -12,7 +12,7 @@ import tyro
 from matplotlib.figure import Figure
 
 from gradmap_trainer.config import load_config
-from gradmap_trainer.evaluation import load_evaluation, summarise, worst_moment
+from gridedge_env.evaluation import load_evaluation, summarise, worst_moment
 from gridedge_env.rendering import draw_feeder
 
 
@@ -26,7 +26,7 @@ def main(
         picture: file to write.
     """
     simulator = load_config(run).make_simulator()
-    limits, evaluation = simulator.options.limits, load_evaluation(run)
+    limits, evaluation = simulator.case.limits, load_evaluation(run)
     figure = Figure((12.0, 4.6), layout="constrained")
     methods = {"price_following": "Every home follows the price", "gradmap": "GradMAP"}
     for axes, (method, title) in zip(figure.subplots(1, 2), methods.items(), strict=True):

@@ -7,8 +7,8 @@ from typing import Any
 from benchmarks.records import Cell, Result, Spread, Table, Target
 from benchmarks.suite import Settings
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.evaluation import evaluate, evaluation_days, summarise
 from gradmap_trainer.gradmap import iterate, make_learner, progress
+from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 
 AGENTS = (1_000,)
 QUICK = {
@@ -71,7 +71,7 @@ def _train_and_evaluate(agents: int, settings: Settings) -> tuple[float, tuple[C
         days,
         foresight_iterations=config.foresight_iterations,
     ).episodes
-    limits = simulator.options.limits
+    limits = simulator.case.limits
     ours, best = (summarise(episodes[name], limits) for name in ("gradmap", "perfect_foresight"))
     above = (ours["cost"] - best["cost"]) / abs(best["cost"])
     shares = [above, ours["voltage_steps"], ours["loading_steps"]]

@@ -35,6 +35,6 @@ evaluation = evaluate(simulator, {"gradmap": learner.policies}, days, foresight_
 
 print(f"\n{'on held-out days':20s}{'€/day':>8s}{'voltage':>10s}{'overload':>10s}{'unbalance':>10s}")
 for method, episode in evaluation.episodes.items():
-    outcome = summarise(episode, simulator.options.limits)
+    outcome = summarise(episode, simulator.case.limits)
     shares = (outcome[f"{kind}_steps"] for kind in ("voltage", "loading", "unbalance"))
     print(f"{method:20s}{outcome['cost']:8.0f}" + "".join(f"{share:10.1%}" for share in shares))

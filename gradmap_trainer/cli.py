@@ -23,13 +23,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from gradmap_trainer.config import TrainConfig, load_config
-from gradmap_trainer.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
-from gradmap_trainer.evaluation import evaluate as evaluate_policies
 from gradmap_trainer.gradmap import Learner, progress
 from gradmap_trainer.run_folder import holds_run, load_policies
 from gradmap_trainer.training import open_run
 from gradmap_trainer.training import train as train_learner
-from gridedge_env.options import check_whole_number
+from gridedge_env.checks import check_whole_number
+from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
+from gridedge_env.evaluation import evaluate as evaluate_policies
 from gridedge_env.scenarios.observed import check_split
 from gridedge_env.simulator import Simulator
 
@@ -93,7 +93,7 @@ def train() -> None:
     console.print(f"Trained {learner.iteration} iterations in {learner.seconds:.0f} s.")
     if days:
         evaluation = _evaluate(console, simulator, learner, days, config.foresight_iterations)
-        save_evaluation(evaluation, simulator.options.limits, Path(config.run))
+        save_evaluation(evaluation, simulator.case.limits, Path(config.run))
         _report(console, Path(config.run), simulator)
 
 
@@ -128,7 +128,7 @@ def evaluate() -> None:
     console = Console()
     evaluation = _evaluate(console, simulator, learner, days, iterations, split)
     if split == "test":
-        save_evaluation(evaluation, simulator.options.limits, run)
+        save_evaluation(evaluation, simulator.case.limits, run)
 
 
 @_stoppable
@@ -218,7 +218,7 @@ def _evaluate(
             foresight_iterations=foresight_iterations,
             progress=lambda method, share: bar.update(task, completed=share, note=method),
         )
-    limits = simulator.options.limits
+    limits = simulator.case.limits
     summary = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
     console.print(_table(summary, f"{len(days)} days of {SPLITS_IN_WORDS[split]}"))
     return evaluation

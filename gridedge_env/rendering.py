@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from gridedge_env.constraints import Limits
 from gridedge_env.feeder import Feeder, Network, build_network
-from gridedge_env.limits import Limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

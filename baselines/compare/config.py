@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from baselines.methods import Case, find
-from gradmap_trainer.evaluation import evaluation_days
-from gridedge_env.options import check_whole_number
+from gridedge_env.checks import check_whole_number
+from gridedge_env.evaluation import evaluation_days
 from gridedge_env.scenarios import Variation
 
 if sys.version_info >= (3, 11):

@@ -30,14 +30,14 @@ from baselines.compare.config import (
 )
 from baselines.compare.results import Result, save
 from baselines.methods import VALIDATED, Budget, Case, Point, find, train
-from gradmap_trainer.evaluation import (
+from gridedge_env.constraints import Limits
+from gridedge_env.evaluation import (
     Episode,
     evaluation_days,
     outside_limits,
     record,
     summarise,
 )
-from gridedge_env.limits import Limits
 from gridedge_env.reference import Policy, perfect_foresight
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
@@ -76,7 +76,7 @@ def prepare(comparison: Comparison, job: Job) -> tuple[Contestant, tuple[Point, 
     if job.method == FORESIGHT:
         foresight = _foresight(days.foresight_iterations)
         episode, simulator, _ = play_case(comparison, job, Departure(), "validation", foresight)
-        row = summarise(episode, simulator.options.limits)
+        row = summarise(episode, simulator.case.limits)
         return foresight, (Point(0.0, 0, **{name: row[name] for name in VALIDATED}),)
     # A rule has no use for a budget; but one there must be.
     budget = Budget(seconds=job.seconds) if job.seconds else Budget(environment_steps=1)
@@ -116,7 +116,7 @@ def play_case(
 
 def by_day(episode: Episode, simulator: Simulator, days: list[int]) -> list[dict[str, Any]]:
     """The rows of `Result.days`, but for the case."""
-    table, limits = simulator.days("test"), simulator.options.limits
+    table, limits = simulator.days("test"), simulator.case.limits
     rows = []
     for index, day in enumerate(days):
         one = Episode(

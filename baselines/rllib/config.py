@@ -10,8 +10,8 @@ from typing import Literal
 
 from baselines.methods import Case
 from gradmap_trainer.config import CONFIG_FILE, STEPS_PER_DAY, write_whole
-from gridedge_env.limits import Limits
-from gridedge_env.options import check_whole_number
+from gridedge_env.checks import check_whole_number
+from gridedge_env.constraints import Limits
 
 # RLlib keeps books for every agent's module at every step; beyond this it crawls.
 MOST_SEPARATE_MODULES = 100

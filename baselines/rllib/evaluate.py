@@ -15,8 +15,8 @@ from rich.console import Console
 from baselines.rllib.config import RLConfig
 from baselines.rllib.run import load_policy
 from baselines.rllib.session import exit_codes
-from gradmap_trainer.evaluation import evaluate, evaluation_days, save_evaluation, summarise
-from gridedge_env.options import check_whole_number
+from gridedge_env.checks import check_whole_number
+from gridedge_env.evaluation import evaluate, evaluation_days, save_evaluation, summarise
 from gridedge_env.reference import Policy
 from gridedge_env.scenarios.observed import check_split
 from gridedge_env.simulator import Simulator
@@ -69,7 +69,7 @@ def evaluate_policy(
         split,
         foresight_iterations=config.foresight_iterations,
     )
-    limits = simulator.options.limits
+    limits = simulator.case.limits
     if split == "test":
         save_evaluation(evaluation, limits, Path(config.run))
     for method, episode in evaluation.episodes.items():

@@ -20,8 +20,8 @@ from baselines.rllib.policy import fleet_policy
 from baselines.rllib.training import Training, training
 from gradmap_trainer.checkpoint import check_matches
 from gradmap_trainer.config import write_whole
-from gradmap_trainer.evaluation import TOLERANCE, evaluation_days
 from gradmap_trainer.run_folder import FREE_FIELDS, append_metrics, holds_run, truncate_metrics
+from gridedge_env.evaluation import TOLERANCE, evaluation_days
 from gridedge_env.reference import Policy, play
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState

@@ -18,8 +18,8 @@ from baselines.rllib.config import RLConfig, load_config
 from baselines.rllib.evaluate import evaluate_policy
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
-from gradmap_trainer.evaluation import evaluation_days
 from gradmap_trainer.run_folder import holds_run
+from gridedge_env.evaluation import evaluation_days
 
 COMMAND = "python -m baselines.rllib.train"
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from gridedge_env.options import SimulatorOptions, check_whole_number
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from baselines.rllib.config import RLConfig
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
-from gridedge_env.options import SimulatorOptions, check_whole_number
 
 BEST_FILE, TABLE_FILE = "best.json", "tune.csv"
 # Every trial gets this share of the time before it is compared; the survivors of each comparison

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_env.feeder import Feeder, load_feeder
-from gridedge_env.feeder.model import Bus, Line, LineCode, Load, Matrix, Source
+from gridedge_env.feeder.records import Bus, Line, LineCode, Load, Matrix, Source
 
 KV = 4.16  # line to line
 FREQUENCY = 60.0

@@ -18,9 +18,9 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
-from gradmap_trainer.evaluation import Episode, Evaluation, outside_limits
 from gradmap_trainer.report.methods import method
-from gridedge_env.limits import Limits
+from gridedge_env.constraints import Limits
+from gridedge_env.evaluation import Episode, Evaluation, outside_limits
 from gridedge_env.rendering import draw_feeder
 from gridedge_env.simulator import HOURS_PER_STEP, Simulator
 
@@ -281,7 +281,7 @@ def feeder_at(simulator: Simulator, episode: Episode, moment: tuple[int, int], k
     """The feeder's map at a day and step, with its voltages and loadings."""
     figure, (axes,) = _panel("", height=4.2, width=6.0)
     axes.set_title(method(key).name, color=method(key).colour, fontsize=12, fontweight="bold")
-    limits = simulator.options.limits
+    limits = simulator.case.limits
     draw_feeder(simulator.feeder, episode.voltage[moment], episode.loading[moment], limits, axes)
     if legend := axes.get_legend():  # the caption explains the marks; the map needs the room
         legend.remove()

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 import gridedge_env
-from gradmap_trainer.evaluation import TOLERANCE
 from gradmap_trainer.report import page
 from gradmap_trainer.report.run import FLOOR, Run
 from gradmap_trainer.report.words import SPACE, percent
+from gridedge_env.evaluation import TOLERANCE
 from gridedge_env.scenarios import GeneratedDemand
 from gridedge_env.scenarios.observed import SPLIT_YEARS
 
@@ -100,7 +100,7 @@ def _days(run: Run) -> str:
 
 
 def _homes(run: Run) -> str:
-    generated = isinstance(run.simulator.options.demand, GeneratedDemand)
+    generated = isinstance(run.simulator.case.demand, GeneratedDemand)
     source = "generated from published statistics" if generated else "metered"
     unseen = evaluated_split(run) != "train"
     return (
@@ -111,7 +111,7 @@ def _homes(run: Run) -> str:
 
 
 def _cost(run: Run) -> str:
-    tariff = run.simulator.options.tariff
+    tariff = run.simulator.case.tariff
     export = "the same price" if tariff.net_metering else "the day-ahead price less a fee"
     return (
         "energy at every meter, fuel, battery wear and discomfort of rooms colder than agreed. "
@@ -134,7 +134,7 @@ def _network(run: Run) -> str:
 
 
 def _limits(run: Run) -> str:
-    limits = run.simulator.options.limits
+    limits = run.simulator.case.limits
     loading, unbalance, rounding = (
         f"{100.0 * share:g}{SPACE}%"
         for share in (limits.maximum_loading, limits.maximum_unbalance, TOLERANCE)

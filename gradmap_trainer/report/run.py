@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from gradmap_trainer.config import CONFIG_FILE
-from gradmap_trainer.evaluation import SUMMARY_FILE, Evaluation, load_evaluation
 from gradmap_trainer.report.methods import KINDS
 from gradmap_trainer.run_folder import METRICS_FILE
+from gridedge_env.evaluation import SUMMARY_FILE, Evaluation, load_evaluation
 from gridedge_env.simulator import Simulator
 
 OURS, RIVAL, REST, FLOOR = "gradmap", "price_following", "idle", "perfect_foresight"

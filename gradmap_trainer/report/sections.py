@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradmap_trainer.evaluation import outside_limits, worst_moment
 from gradmap_trainer.report import figures, page
 from gradmap_trainer.report.figures import Scale, svg
 from gradmap_trainer.report.measured import tested_on
@@ -24,6 +23,7 @@ from gradmap_trainer.report.words import (
     relative,
     signed_percent,
 )
+from gridedge_env.evaluation import outside_limits, worst_moment
 from gridedge_env.simulator import HOURS_PER_STEP
 
 FEEDERS = {
@@ -70,7 +70,7 @@ def headline(run: Run) -> list[str]:
 
 def _outside(run: Run, key: str) -> float:
     """Share of half-hours outside any limit."""
-    outside = outside_limits(run.evaluation.episodes[key], run.simulator.options.limits)
+    outside = outside_limits(run.evaluation.episodes[key], run.simulator.case.limits)
     return float(np.any(list(outside.values()), axis=0).mean())
 
 
@@ -99,7 +99,7 @@ def _key_figures(run: Run) -> Iterable[tuple[str, str, str]]:
 def out_of_sample(run: Run) -> list[str]:
     """The table, how to read it, and the days behind it."""
     episodes = run.evaluation.episodes
-    limits = run.simulator.options.limits
+    limits = run.simulator.case.limits
     panels = [("violations by day", svg(figures.violations_by_day(run.evaluation, limits)))]
     if FLOOR in episodes:
         panels.insert(0, ("cost by day", svg(figures.cost_by_day(run.evaluation, FLOOR))))
@@ -196,7 +196,7 @@ def learning(run: Run) -> list[str]:
 
 def distributions(run: Run) -> list[str]:
     """All voltages and the highest loadings, by method."""
-    limits = run.simulator.options.limits
+    limits = run.simulator.case.limits
     return [
         page.figure(
             "How the voltages and the loadings were spread",
@@ -218,7 +218,7 @@ def distributions(run: Run) -> list[str]:
 
 def one_day(run: Run) -> list[str]:
     """Single homes, then the whole feeder, on the day with the widest price spread."""
-    evaluation, limits = run.evaluation, run.simulator.options.limits
+    evaluation, limits = run.evaluation, run.simulator.case.limits
     day = figures.widest_price_day(evaluation)
     prices = evaluation.import_price[day]
     fleet = run.simulator.fleet
@@ -268,7 +268,7 @@ def worst_moments(run: Run) -> list[str]:
     panels, moments = [], []
     for key in (OURS, RIVAL):
         episode, name = run.evaluation.episodes[key], method(key).name
-        day, step = moment = worst_moment(episode, run.simulator.options.limits)
+        day, step = moment = worst_moment(episode, run.simulator.case.limits)
         hours, minutes = divmod(round(60 * HOURS_PER_STEP * step), 60)
         moments.append(f"{name} on {run.evaluation.dates[day]} at {hours:02d}:{minutes:02d}")
         panels.append(

@@ -25,8 +25,9 @@ from gridedge_env.feeder.elements import (
     switch_element,
     transformer_element,
 )
-from gridedge_env.feeder.model import Feeder, Source
+from gridedge_env.feeder.feeder import Feeder
 from gridedge_env.feeder.primitive import ComplexArray, FloatArray
+from gridedge_env.feeder.records import Source
 
 # A row of admittances adds up to nothing if its sum is rounding of the entries.
 NOTHING = 1e-15

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gridedge_env.feeder.model import (
+from gridedge_env.feeder.primitive import (
+    ComplexArray,
+    FloatArray,
+    coil_difference,
+    leakage_impedance,
+    line_admittance,
+    source_admittance,
+)
+from gridedge_env.feeder.records import (
     Admittance,
     Capacitor,
     Line,
@@ -18,14 +26,6 @@ from gridedge_env.feeder.model import (
     Transformer,
     branch_kv,
     terminal_pairs,
-)
-from gridedge_env.feeder.primitive import (
-    ComplexArray,
-    FloatArray,
-    coil_difference,
-    leakage_impedance,
-    line_admittance,
-    source_admittance,
 )
 
 METRES = {

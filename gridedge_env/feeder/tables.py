@@ -1,6 +1,6 @@
 """A feeder as a folder of readable tables: one CSV file per kind of record and a `feeder.json`.
 
-The columns of a table are the fields of its record in `gridedge_env.feeder.model`. In a cell,
+The columns of a table are the fields of its record in `gridedge_env.feeder.records`. In a cell,
 several numbers are separated by spaces (`1 2 3`), a symmetric matrix is its lower triangle with
 rows separated by bars (`0.09 | 0.03 0.09`), an empty cell means "none", and numbers are written so
 that they read back exactly. The windings of transformers have a table of their own.
@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from gridedge_env.feeder.model import (
+from gridedge_env.feeder.records import (
     Admittance,
     Bus,
     Capacitor,
-    Feeder,
+    FeederRecords,
     Line,
     LineCode,
     Load,
@@ -33,7 +33,6 @@ from gridedge_env.feeder.model import (
     Transformer,
     Winding,
 )
-from gridedge_env.feeder.validation import InvalidFeeder
 
 TABLES: dict[str, type] = {
     "buses": Bus,
@@ -59,8 +58,8 @@ class Column:
     expected: str
 
 
-def load_tables(folder: Path) -> Feeder:
-    """Read a folder of tables.
+def read_tables(folder: Path) -> dict[str, Any]:
+    """The fields of a feeder, from a folder of tables; whether they fit together is not looked at.
 
     Row numbers in errors are those of the file: the header is row 1.
 
@@ -73,18 +72,15 @@ def load_tables(folder: Path) -> Feeder:
     windings = _windings_by_transformer(rows)
     for row in rows["transformers"]:
         row["windings"] = windings[row["name"]]
-    records: dict[str, Any] = {
+    records = {
         table: tuple(TABLES[table](**row) for row in rows[table])
         for table in TABLES
         if table != "windings"
     }
-    try:
-        return Feeder(**header, **records)
-    except InvalidFeeder as error:
-        raise ValueError(f"{_place(error)}: {error.problem}") from error
+    return {**header, **records}
 
 
-def to_texts(feeder: Feeder) -> dict[str, str]:
+def to_texts(feeder: FeederRecords) -> dict[str, str]:
     """The text of each file, by file name."""
     header = {
         "name": feeder.name,
@@ -99,13 +95,6 @@ def to_texts(feeder: Feeder) -> dict[str, str]:
     for table in TABLES:
         texts[f"{table}.csv"] = _table_text(feeder, table)
     return texts
-
-
-def _place(error: InvalidFeeder) -> str:
-    """Where in the files the record stands that `error` speaks of."""
-    if error.table in TABLES:
-        return f"{error.table}.csv, row {error.index + 2}, column {error.field}"
-    return f"feeder.json, {error.table}.{error.field}"
 
 
 def _columns(table: str) -> list[Column]:
@@ -136,7 +125,7 @@ def _codec(kind: Any) -> tuple[Callable[[str], Any], Callable[[Any], str], str]:
 
 
 def _read_header(path: Path) -> dict[str, Any]:
-    """The fields of `Feeder` that stand in feeder.json."""
+    """The fields of a feeder that stand in feeder.json."""
     try:
         values = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
@@ -237,7 +226,7 @@ def _windings_by_transformer(
     return {name: tuple(group) for name, group in windings.items()}
 
 
-def _table_text(feeder: Feeder, table: str) -> str:
+def _table_text(feeder: FeederRecords, table: str) -> str:
     columns = _columns(table)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

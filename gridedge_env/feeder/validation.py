@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gridedge_env.feeder.primitive import ComplexArray, leakage_impedance
 from gridedge_env.feeder.ranges import LARGEST_ENTRY, RANGES, SMALLEST_IMPEDANCE
-
-if TYPE_CHECKING:
-    from gridedge_env.feeder.model import Feeder, LineCode, Transformer, Winding
+from gridedge_env.feeder.records import FeederRecords, LineCode, Transformer, Winding
 
 
 class InvalidFeeder(ValueError):
@@ -30,7 +28,7 @@ class InvalidFeeder(ValueError):
         super().__init__(f"{table}[{index}].{field}: {problem}")
 
 
-def validate(feeder: Feeder) -> None:
+def validate(feeder: FeederRecords) -> None:
     """Raise `InvalidFeeder` at the first record that cannot be right."""
     for check in (
         _check_names,
@@ -62,7 +60,7 @@ class _Row:
         return InvalidFeeder(self.table, self.index, field, problem)
 
 
-def _rows(feeder: Feeder, table: str) -> Iterator[_Row]:
+def _rows(feeder: FeederRecords, table: str) -> Iterator[_Row]:
     if table == "feeder":
         records: Iterable[Any] = (feeder,)
     elif table == "source":
@@ -87,7 +85,7 @@ NAMED = (
 )
 
 
-def _check_names(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_names(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     for table in NAMED:
         seen: set[str] = set()
         for row in _rows(feeder, table):
@@ -106,7 +104,7 @@ def _check_names(feeder: Feeder) -> Iterator[InvalidFeeder]:
             seen.add(name)
 
 
-def _check_texts(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_texts(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     (row,) = _rows(feeder, "feeder")
     for field in ("name", "provenance"):
         if not _is_text(getattr(feeder, field)):
@@ -117,7 +115,7 @@ def _is_text(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _check_ranges(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_ranges(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     for table, ranges in RANGES.items():
         for row in _rows(feeder, table):
             for field, (low, high) in ranges.items():
@@ -126,14 +124,14 @@ def _check_ranges(feeder: Feeder) -> Iterator[InvalidFeeder]:
                     yield row.error(field, f"{value!r}, expected a number from {low:g} to {high:g}")
 
 
-def _check_buses(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_buses(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     for row in _rows(feeder, "buses"):
         phases = row.record.phases
         if not phases or len(set(phases)) != len(phases) or min(phases) < 1:
             yield row.error("phases", f"{phases}, expected different phase numbers from 1")
 
 
-def _check_source(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_source(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     (row,) = _rows(feeder, "source")
     phases = row.record.phases
     if len(phases) not in (1, 3):
@@ -144,7 +142,7 @@ def _check_source(feeder: Feeder) -> Iterator[InvalidFeeder]:
             yield row.error(reactance, f"0 as {resistance} is, expected an impedance above 0")
 
 
-def _check_line_codes(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_line_codes(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     for row in _rows(feeder, "line_codes"):
         code: LineCode = row.record
         for field in ("resistance", "reactance", "capacitance"):
@@ -168,7 +166,7 @@ def _check_matrix(row: _Row, field: str, size: int, of: str) -> Iterator[Invalid
         yield row.error(field, f"{matrix}, expected numbers up to {LARGEST_ENTRY:g}")
 
 
-def _check_lines(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_lines(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     codes = {code.name: code for code in feeder.line_codes}
     for row in _rows(feeder, "lines"):
         if not any((*row.record.from_phases, *row.record.to_phases)):
@@ -194,7 +192,7 @@ def _check_lines(feeder: Feeder) -> Iterator[InvalidFeeder]:
             )
 
 
-def _check_terminals(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_terminals(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     terminals = {
         "lines": (("from_bus", "from_phases"), ("to_bus", "to_phases")),
         "switches": (("from_bus", "phases"), ("to_bus", "phases")),
@@ -233,7 +231,7 @@ def _check_connection(known: dict[str, tuple[int, ...]], row: _Row) -> Iterator[
         yield row.error("neutral", f"{record.neutral}, expected 0 or one of {others}")
 
 
-def _phases_of_buses(feeder: Feeder) -> dict[str, tuple[int, ...]]:
+def _phases_of_buses(feeder: FeederRecords) -> dict[str, tuple[int, ...]]:
     return {bus.name: bus.phases for bus in feeder.buses}
 
 
@@ -253,7 +251,7 @@ def _check_terminal(
         )
 
 
-def _check_transformers(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_transformers(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     windings = _rows(feeder, "windings")
     for row in _rows(feeder, "transformers"):
         transformer: Transformer = row.record
@@ -309,7 +307,7 @@ def _check_winding(row: _Row, transformer: Transformer) -> Iterator[InvalidFeede
         yield row.error("neutral", f"{winding.neutral} of a coil between two phases, expected 0")
 
 
-def _check_regulators(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_regulators(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     transformers = {transformer.name: transformer for transformer in feeder.transformers}
     seen: set[tuple[str, int]] = set()
     for row in _rows(feeder, "regulators"):
@@ -340,7 +338,7 @@ def _check_regulators(feeder: Feeder) -> Iterator[InvalidFeeder]:
             )
 
 
-def _check_loads(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_loads(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     for row in _rows(feeder, "loads"):
         load = row.record
         if not 0 <= load.vlow_pu < load.vmin_pu < load.vmax_pu:
@@ -355,7 +353,7 @@ def _check_loads(feeder: Feeder) -> Iterator[InvalidFeeder]:
                 )
 
 
-def _check_admittances(feeder: Feeder) -> Iterator[InvalidFeeder]:
+def _check_admittances(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     known = {*feeder.node_names, *(f"{bus.name}.0" for bus in feeder.buses)}
     for row in _rows(feeder, "admittances"):
         start, end = row.record.from_nodes, row.record.to_nodes

@@ -32,7 +32,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gridedge_env.feeder.model import Load
+from gridedge_env.feeder.records import Load
 
 EXPONENT = {"constant_power": 0.0, "constant_current": 1.0, "constant_impedance": 2.0}
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gridedge_env.feeder.model import Regulator
+from gridedge_env.feeder.records import Regulator
 from gridedge_env.powerflow.power_flow import PowerFlow
 
 SHORTEST_DELAY = 1.0

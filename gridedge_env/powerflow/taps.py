@@ -38,7 +38,7 @@ from gridedge_env.feeder.elements import (
     rated_coil_voltage,
     transformer_element,
 )
-from gridedge_env.feeder.model import Regulator, Transformer
+from gridedge_env.feeder.records import Regulator, Transformer
 from gridedge_env.powerflow.factor import Factor
 
 

@@ -15,7 +15,7 @@ from baselines.compare.__main__ import main
 from baselines.compare.config import Job, comparison_from
 from baselines.compare.job import run
 from baselines.methods import Budget, Case, find
-from gradmap_trainer.evaluation import evaluation_days, record, summarise
+from gridedge_env.evaluation import evaluation_days, record, summarise
 from gridedge_env.scenarios import Variation
 
 # Six sites of sixty homes each break limits.
@@ -149,7 +149,7 @@ def test_days_are_played_as_evaluation_plays_them(rule, case, seed, variation):
     days = evaluation_days(simulator, "test", 2)
     state = simulator.reset(split="test", days=days, variation=variation)
     policy = find("price_following")(fleet, Budget(1.0), lambda *_: None)
-    expected = summarise(record(simulator, state, policy), simulator.options.limits)
+    expected = summarise(record(simulator, state, policy), simulator.case.limits)
     rows = pd.DataFrame([day for day in rule.days if day["case"] == case])
     assert len(rows) == 2
     for name in ("cost", "voltage_steps", "loading_steps", "unbalance_steps"):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from baselines.methods import METHODS, Budget, Case, Trained, find, train
-from gradmap_trainer.evaluation import evaluation_days, record, summarise
+from gridedge_env.evaluation import evaluation_days, record, summarise
 from gridedge_env.simulator import Simulator
 
 # Six sites of sixty homes each break limits; volt-var droop needs reactive power.
@@ -104,7 +104,7 @@ def test_the_curve_tells_what_the_policies_were_worth(trained, simulator):
         assert seconds[0] > 0.0
     days = evaluation_days(simulator, "validation", 2)
     state = simulator.reset(split="validation", days=days)
-    row = summarise(record(simulator, state, outcome.policy), simulator.options.limits)
+    row = summarise(record(simulator, state, outcome.policy), simulator.case.limits)
     last = curve[-1]
     assert (last.cost, last.voltage_steps, last.loading_steps, last.unbalance_steps) == (
         row["cost"],

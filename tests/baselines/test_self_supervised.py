@@ -108,7 +108,7 @@ def test_training_lowers_the_objective(simulator):
         rollout = roll_out(simulator, learner.policies, state, sweeps=3)
         actions = to_leaning_action(rollout.outputs)
         result = simulator.simulate(state, actions, rollout.device_voltage)
-        violations = result.scaled_violations(simulator.options.limits)
+        violations = result.scaled_violations(simulator.case.limits)
         return float(day_objective(result, violations, duals, 100.0).mean())
 
     before = objective(learner)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import gridedge_env
-from gradmap_trainer.evaluation import (
+from gridedge_env.constraints import Limits
+from gridedge_env.evaluation import (
     EPISODES_FILE,
     SUMMARY_FILE,
     TOLERANCE,
@@ -24,7 +25,6 @@ from gradmap_trainer.evaluation import (
     summarise,
     worst_moment,
 )
-from gridedge_env.limits import Limits
 from gridedge_env.reference import PriceFollowing, play
 
 METHODS = ["gradmap", "idle", "thermostat", "price_following", "perfect_foresight"]

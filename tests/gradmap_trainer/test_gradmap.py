@@ -84,7 +84,7 @@ def test_the_gradient_is_that_of_the_objective():
         torch.rand(simulator.steps, len(names), generator=generator, dtype=torch.float64)
         for names in (flow.node_names, flow.branch_names, flow.three_phase_buses)
     )
-    limits = simulator.options.limits.tightened(0.004, 0.02)
+    limits = simulator.case.limits.tightened(0.004, 0.02)
 
     _, gradient, violations = objective_gradient(simulator, rollout, duals, limits, 100.0)
     assert all((x > 0.0).any() for x in violations), "nothing to test: no violation of some kind"
@@ -119,7 +119,7 @@ def test_the_objective_of_a_day_by_hand():
         power=torch.zeros(1, 1, 2),
         solution=None,
         branch_rating=torch.ones(1),
-        limits=gridedge_env.limits.Limits(),
+        limits=gridedge_env.constraints.Limits(),
         penalty=0.0,
     )
     violations = tuple(torch.tensor([[[x]]]) for x in (0.1, 0.0, 0.5))
@@ -135,7 +135,7 @@ def test_at_the_ends_of_the_range_no_gradient_pulls_further_out(simulator):
     rollout = roll_out(simulator, learner.policies, state, 2)
     outputs = torch.full_like(rollout.outputs, 2.0)
     outputs[:, :, ::2] = -2.0
-    limits = simulator.options.limits.tightened(0.004, 0.02)
+    limits = simulator.case.limits.tightened(0.004, 0.02)
     _, gradient, _ = objective_gradient(
         simulator, replace(rollout, outputs=outputs), learner.duals, limits, 100.0
     )
@@ -166,7 +166,7 @@ def test_training_days_depart_from_the_observed_ones_as_configured(simulator):
     plain, drawn = (
         draw_state(config, simulator, np.random.default_rng(1)).day for config in (none, varied)
     )
-    table, tariff = simulator.days("train"), simulator.options.tariff
+    table, tariff = simulator.days("train"), simulator.case.tariff
     assert torch.equal(plain.table_row, drawn.table_row)
     assert torch.equal(plain.outdoor_temperature, table.outdoor_temperature[plain.table_row])
     traded = table.day_ahead_price[plain.table_row]
@@ -280,7 +280,7 @@ def objective_on_fixed_days(simulator: Simulator, policies: Policies, duals: tup
     rollout = roll_out(simulator, policies, state, 3)
     actions = to_leaning_action(rollout.outputs)
     result = simulator.simulate(state, actions, rollout.device_voltage)
-    violations = result.scaled_violations(simulator.options.limits)
+    violations = result.scaled_violations(simulator.case.limits)
     return float(day_objective(result, violations, duals, CONFIG.quadratic_penalty).mean())
 
 

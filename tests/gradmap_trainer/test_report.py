@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 
 import gridedge_env
-from gradmap_trainer.evaluation import (
-    EPISODES_FILE,
-    evaluate,
-    evaluation_days,
-    load_evaluation,
-    save_evaluation,
-)
 from gradmap_trainer.report import SECTIONS, write_report
 from gradmap_trainer.report.measured import how_this_was_measured
 from gradmap_trainer.report.methods import method
 from gradmap_trainer.report.run import read_run
 from gradmap_trainer.report.sections import distributions, headline, one_day, out_of_sample
 from gradmap_trainer.report.words import difference, duration, euro, percent
-from gridedge_env.limits import Limits
+from gridedge_env.constraints import Limits
+from gridedge_env.evaluation import (
+    EPISODES_FILE,
+    evaluate,
+    evaluation_days,
+    load_evaluation,
+    save_evaluation,
+)
 from gridedge_env.reference import Thermostat
 
 CONFIG = {"run": "runs/small", "num_agents": 6, "device": "cpu", "hidden_sizes": [8], "home": None}

@@ -10,7 +10,7 @@ import pytest
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner
-from gridedge_env.limits import LOADING_SCALE, UNBALANCE_SCALE, VOLTAGE_SCALE
+from gridedge_env.constraints import LOADING_SCALE, UNBALANCE_SCALE, VOLTAGE_SCALE
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "gradmap.md").read_text(encoding="utf-8")
 

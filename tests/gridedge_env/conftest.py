@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gridedge_env import Simulator, make_simulator
-from gridedge_env.limits import Limits
+from gridedge_env.constraints import Limits
 from gridedge_env.powerflow import FixedPoint
 
 

@@ -7,9 +7,9 @@ import inspect
 from pathlib import Path
 
 import pytest
+from gridedge_env.options import SimulatorOptions
 
 from gridedge_env import make_simulator
-from gridedge_env.options import SimulatorOptions
 
 GUIDE = Path(__file__).parents[2] / "docs" / "environment.md"
 

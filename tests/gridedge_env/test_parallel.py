@@ -13,7 +13,7 @@ import torch
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from gridedge_env import GridEdgeParallelEnv, make_simulator, parallel_env
-from gridedge_env.limits import Limits
+from gridedge_env.constraints import Limits
 from gridedge_env.observation import OBSERVATION_BOUND
 
 STEPS = 48

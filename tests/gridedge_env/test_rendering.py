@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb as rgb_of
 from matplotlib.figure import Figure
 
 from gridedge_env import PowerFlow, load_feeder
-from gridedge_env.limits import Limits
+from gridedge_env.constraints import Limits
 from gridedge_env.rendering import OVERLOAD_COLOUR, draw_feeder, to_rgb
 
 

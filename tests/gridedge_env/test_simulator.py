@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from gridedge_env import Simulator, load_feeder, make_simulator
+from gridedge_env.constraints import Limits
 from gridedge_env.devices import KINDS
-from gridedge_env.limits import Limits
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.state import Result, SimulatorState
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gridedge_env import Simulator, load_feeder, make_simulator
-from gridedge_env.feeder.model import Admittance
+from gridedge_env.feeder.records import Admittance
 
 ZERO = ((0.0, 0.0), (0.0, 0.0))
 

@@ -173,7 +173,7 @@ def test_gradients_of_a_trajectory(exact_simulator: Simulator) -> None:
     actions = uniform(3, 2, 9, 1, low=-0.9, high=0.9, seed=1)
     result = exact_simulator.simulate(state, actions)
     assert result.converged.all()
-    assert all(x.any() for x in result.scaled_violations(exact_simulator.options.limits))
+    assert all(x.any() for x in result.scaled_violations(exact_simulator.case.limits))
 
     def run(actions: Tensor) -> tuple[Tensor, ...]:
         result = exact_simulator.simulate(state, actions)

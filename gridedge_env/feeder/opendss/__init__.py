@@ -16,13 +16,14 @@ import numpy as np
 from scipy.sparse.linalg import splu
 
 from gridedge_env.feeder.admittance import at_rest, build_network
-from gridedge_env.feeder.model import Admittance, Bus, Capacitor, Feeder
+from gridedge_env.feeder.feeder import Feeder
 from gridedge_env.feeder.opendss.elements import admittances_of, capacitors_of, source_of
 from gridedge_env.feeder.opendss.engine import Circuit, solved_circuit
 from gridedge_env.feeder.opendss.injections import loads_of
 from gridedge_env.feeder.opendss.lines import lines_of
 from gridedge_env.feeder.opendss.transformers import transformers_of
 from gridedge_env.feeder.opendss.verification import LAW_TOLERANCE, unbalanced_nodes
+from gridedge_env.feeder.records import Admittance, Bus, Capacitor
 from gridedge_env.feeder.validation import InvalidFeeder
 
 __all__ = ["load_opendss"]

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from gridedge_env.feeder.elements import capacitor_element
-from gridedge_env.feeder.model import Admittance, Capacitor, Connection, Matrix, Source
 from gridedge_env.feeder.opendss.engine import ADMITTANCES, Circuit, CircuitElement
 from gridedge_env.feeder.opendss.verification import (
     ROUNDING,
@@ -17,6 +16,7 @@ from gridedge_env.feeder.opendss.verification import (
     same_source,
 )
 from gridedge_env.feeder.primitive import FloatArray
+from gridedge_env.feeder.records import Admittance, Capacitor, Connection, Matrix, Source
 
 OTHER_THAN_WYE: dict[int, Connection] = {1: "delta", 2: "open_delta", 3: "delta"}
 OPEN = 1e-12

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from gridedge_env.feeder.model import Load, LoadModel
 from gridedge_env.feeder.opendss.elements import connection_of
 from gridedge_env.feeder.opendss.engine import INJECTING, Circuit, CircuitElement
 from gridedge_env.feeder.opendss.verification import (
@@ -21,8 +20,9 @@ from gridedge_env.feeder.opendss.verification import (
     drawn_current,
     same_injection,
 )
+from gridedge_env.feeder.records import Load, LoadModelName
 
-LOAD_MODELS: dict[int, LoadModel] = {
+LOAD_MODELS: dict[int, LoadModelName] = {
     1: "constant_power",
     2: "constant_impedance",
     4: "exponential",

@@ -9,9 +9,10 @@ import numpy as np
 
 from gridedge_env.feeder.admittance import build_network
 from gridedge_env.feeder.elements import Element, source_element
-from gridedge_env.feeder.model import Feeder, Load, Source
+from gridedge_env.feeder.feeder import Feeder
 from gridedge_env.feeder.opendss.engine import CircuitElement
 from gridedge_env.feeder.primitive import ComplexArray, FloatArray
+from gridedge_env.feeder.records import Load, Source
 
 ROUNDING = 1e-12
 """Largest difference of two primitives, per unit of the geometric mean of their diagonals."""

@@ -31,8 +31,8 @@ from baselines.rllib.session import caller_random_state
 from baselines.rllib.train import main as train_command
 from baselines.rllib.training import Training, training
 from baselines.rllib.tune import score, search, search_space
-from gradmap_trainer.evaluation import load_evaluation
 from gradmap_trainer.policies import Policies
+from gridedge_env.evaluation import load_evaluation
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gridedge_env.feeder import Feeder, Network, build_network
-from gridedge_env.feeder.model import (
+from gridedge_env.feeder.records import (
     Admittance,
     Bus,
     Capacitor,

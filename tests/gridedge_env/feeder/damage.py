@@ -14,10 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
-from gridedge_env.feeder.model import (
-    Matrix,
-    Source,
-)
+from gridedge_env.feeder.records import Matrix, Source
 from gridedge_env.feeder.tables import TABLES
 
 HEADER = "feeder.json"

@@ -12,7 +12,8 @@ from scipy.sparse.linalg import splu
 
 from gridedge_env.feeder import Feeder, Network, build_network, load_feeder
 from gridedge_env.feeder.admittance import at_rest
-from gridedge_env.feeder.model import (
+from gridedge_env.feeder.primitive import coil_difference, leakage_impedance, source_admittance
+from gridedge_env.feeder.records import (
     Bus,
     Capacitor,
     Connection,
@@ -25,7 +26,6 @@ from gridedge_env.feeder.model import (
     Transformer,
     Winding,
 )
-from gridedge_env.feeder.primitive import coil_difference, leakage_impedance, source_admittance
 
 # Each entry is a handful of products and quotients: a few units in the last place.
 ROUNDING = 1e-13

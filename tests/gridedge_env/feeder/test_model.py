@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gridedge_env.feeder import Feeder, build_network, load_feeder
-from gridedge_env.feeder.model import Load, Regulator, terminal_pairs
+from gridedge_env.feeder.records import Load, Regulator, terminal_pairs
 
 
 @pytest.fixture(scope="module")

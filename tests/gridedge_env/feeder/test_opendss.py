@@ -13,7 +13,7 @@ from scipy import sparse
 
 from gridedge_env.feeder import build_network, load_feeder
 from gridedge_env.feeder.admittance import transformer_element
-from gridedge_env.feeder.model import Transformer, Winding
+from gridedge_env.feeder.records import Transformer, Winding
 
 dss = pytest.importorskip("dss")
 

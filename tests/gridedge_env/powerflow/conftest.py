@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.feeder import Feeder, load_feeder
-from gridedge_env.feeder.model import Bus, Line, LineCode, Load, Source
+from gridedge_env.feeder.records import Bus, Line, LineCode, Load, Source
 from gridedge_env.powerflow import PowerFlow
 
 BASE_KV = 2.4

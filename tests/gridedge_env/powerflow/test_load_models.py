@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gridedge_env.feeder.model import Load
+from gridedge_env.feeder.records import Load
 from gridedge_env.powerflow.load_models import (
     DEVICE_LAW,
     EXPONENT,

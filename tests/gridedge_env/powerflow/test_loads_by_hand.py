@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from gridedge_env.feeder import Feeder
-from gridedge_env.feeder.model import (
+from gridedge_env.feeder.records import (
     Admittance,
     Bus,
     Capacitor,

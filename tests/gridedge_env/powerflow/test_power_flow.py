@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gridedge_env.feeder import DATA, Feeder, build_network, load_feeder
 from gridedge_env.feeder.admittance import source_element
-from gridedge_env.feeder.model import Bus, Line, LineCode, Load, Source
+from gridedge_env.feeder.records import Bus, Line, LineCode, Load, Source
 from gridedge_env.powerflow import FixedPoint, PowerFlow, PowerFlowSolution
 
 RECORDED = Path(__file__).parents[1] / "data"

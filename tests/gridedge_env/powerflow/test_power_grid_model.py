@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gridedge_env.feeder import Feeder
-from gridedge_env.feeder.model import (
+from gridedge_env.feeder.records import (
     Admittance,
     Bus,
     Connection,

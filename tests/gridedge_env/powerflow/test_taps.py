@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.feeder import Feeder
-from gridedge_env.feeder.model import Bus, Load, Regulator, Source, Transformer, Winding
+from gridedge_env.feeder.records import Bus, Load, Regulator, Source, Transformer, Winding
 from gridedge_env.powerflow import PowerFlow
 
 POSITIONS = [[0, 0, 0, 0, 0, 0, 0], [3, -16, 16, 5, 0, -4, 2], [-16, 16, 1, 0, 16, 16, -16]]

@@ -11,7 +11,7 @@ from scipy import optimize, sparse
 from torch import Tensor
 
 from gridedge_env import Simulator, make_simulator
-from gridedge_env.limits import Limits
+from gridedge_env.constraints import Limits
 from gridedge_env.reference import Idle, LowerBound, lower_bound, perfect_foresight, play
 from gridedge_env.reference.fleet_program import actions_for, fleet_programs
 from gridedge_env.reference.network_tangents import Network

@@ -117,7 +117,7 @@ def test_price_following_by_hand(simulator: Simulator) -> None:
     state = simulator.reset(days=[0])
     table = simulator.days("train").select(torch.tensor([0]))
     retail = 0.10 + 0.01 * torch.arange(48, dtype=torch.float64)[None]
-    tariff = simulator.options.tariff
+    tariff = simulator.case.tariff
     traded = (retail - tariff.adder) / tariff.tax_factor
     shared = shared_observations(replace(table, day_ahead_price=traded), tariff)
     state = replace(state, day=replace(state.day, shared_observation=shared))

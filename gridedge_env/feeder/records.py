@@ -2,22 +2,21 @@
 
 Every record is one row of a table (`gridedge_env.feeder.tables`), every field one column. A
 terminal is a bus and some of its phases: 1, 2, 3 for a, b, c, and 4 or more for a neutral that is a
-conductor of its own. 0 is the ground. `Feeder` refuses inconsistent records when it is made.
+conductor of its own. 0 is the ground. `gridedge_env.feeder.Feeder` refuses records that do not
+fit together.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 Connection = Literal["wye", "delta", "open_delta"]
 LeadLag = Literal["lag", "lead"]
-LoadModel = Literal["constant_power", "constant_current", "constant_impedance", "exponential"]
+LoadModelName = Literal["constant_power", "constant_current", "constant_impedance", "exponential"]
 LengthUnit = Literal["mi", "kft", "km", "m", "ft", "in", "cm", "none"]
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -249,7 +248,7 @@ class Load:
     bus: str
     phases: tuple[int, ...]
     connection: Connection
-    model: LoadModel
+    model: LoadModelName
     kv: float
     kw: float
     kvar: float
@@ -291,13 +290,8 @@ class Admittance:
 
 
 @dataclass(frozen=True)
-class Feeder:
-    """A feeder. The order of `buses`, and of the phases of each, is the order of the nodes.
-
-    Raises:
-        ValueError: when the records do not fit together; names the record, the field, what came and
-            what was expected.
-    """
+class FeederRecords:
+    """All records of a feeder. Nodes come in the order of `buses`, and of the phases of each."""
 
     name: str
     frequency: float
@@ -313,47 +307,10 @@ class Feeder:
     admittances: tuple[Admittance, ...] = ()
     provenance: str = ""
 
-    def __post_init__(self) -> None:
-        from gridedge_env.feeder.validation import validate  # it knows these records, too
-
-        validate(self)
-
     @property
     def node_names(self) -> list[str]:
         """Every node as bus.phase, in order."""
         return [f"{bus.name}.{phase}" for bus in self.buses for phase in bus.phases]
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the tables, hexadecimal; the provenance text does not count."""
-        from gridedge_env.feeder.tables import to_texts
-
-        digest = hashlib.sha256()
-        for file_name, text in sorted(to_texts(replace(self, provenance="")).items()):
-            digest.update(f"{file_name}\n{text}\n".encode())
-        return digest.hexdigest()
-
-    def without_loads(self) -> Feeder:
-        """The same feeder with no loads."""
-        return replace(self, loads=())
-
-    def with_source_voltage(self, per_unit: float) -> Feeder:
-        """The same feeder with the source at another voltage, per unit."""
-        return replace(self, source=replace(self.source, per_unit=per_unit))
-
-    def with_neutral_taps(self) -> Feeder:
-        """The same feeder with every regulator at its neutral position."""
-        neutral = tuple(replace(regulator, tap_position=0) for regulator in self.regulators)
-        return replace(self, regulators=neutral)
-
-    def save(self, folder: str | Path) -> None:
-        """Write the feeder as a folder of tables that `load_feeder` reads back exactly."""
-        from gridedge_env.feeder.tables import to_texts
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for file_name, text in to_texts(self).items():
-            (folder / file_name).write_text(text, encoding="utf-8", newline="")
 
 
 def terminal_pairs(
