@@ -28,6 +28,7 @@ from gradmap_trainer.run_folder import holds_run, load_policies
 from gradmap_trainer.training import open_run
 from gradmap_trainer.training import train as train_learner
 from gridedge_env.checks import check_whole_number
+from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
 from gridedge_env.scenarios.observed import check_split
@@ -68,9 +69,9 @@ def train() -> None:
         days = config.evaluation_days and evaluation_days(simulator, "test", config.evaluation_days)
         learner = open_run(config, simulator, resume)
     console = Console()
-    kinds = zip(("batteries", "heat pumps", "generators"), simulator.fleet.counts, strict=True)
+    kinds = ", ".join(f"{len(group)} {group.kind.plural}" for group in simulator.fleet.groups)
     console.print(
-        f"Training {simulator.num_agents} agents ({', '.join(f'{n} {k}' for k, n in kinds)}) on "
+        f"Training {simulator.num_agents} agents ({kinds}) on "
         f"{simulator.feeder.name} in {config.run}"
     )
     with _interruptible() as interrupted, _bar(console, "training") as bar:
@@ -78,9 +79,10 @@ def train() -> None:
         bar.update(task, completed=progress(config, learner))
 
         def observe(learner: Learner, row: dict[str, float]) -> None:
+            shares = (f"{kind} {row[f'{kind}_steps']:.1%}" for kind in learner.duals)
             note = (
                 f"iteration {learner.iteration}, {row['cost']:,.0f} €/day, steps violating: "
-                f"voltage {row['voltage_steps']:.1%}, loading {row['loading_steps']:.1%}"
+                f"{', '.join(shares)}"
             )
             bar.update(task, completed=progress(config, learner), note=note)
             if not console.is_terminal and learner.iteration % 50 == 0:
@@ -220,7 +222,7 @@ def _evaluate(
         )
     limits = simulator.case.limits
     summary = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
-    console.print(_table(summary, f"{len(days)} days of {SPLITS_IN_WORDS[split]}"))
+    console.print(_table(summary, limits, f"{len(days)} days of {SPLITS_IN_WORDS[split]}"))
     return evaluation
 
 
@@ -230,16 +232,17 @@ def _report(console: Console, folder: Path, simulator: Simulator) -> None:
     console.print(f"Report: {write_report(folder, simulator)}")
 
 
-def _table(summary: dict[str, dict[str, float]], title: str) -> Table:
+def _table(summary: dict[str, dict[str, float]], limits: Limits, title: str) -> Table:
     """The out-of-sample table for a terminal."""
     table = Table(title=title)
     table.add_column("method", no_wrap=True)
-    for column in ("€/day", "above optimum", "voltage", "overload", "unbalance", "not converged"):
+    kinds = [kind.name for kind in limits]
+    for column in ("€/day", "above optimum", *kinds, "not converged"):
         table.add_column(column, justify="right")
     best = summary.get("perfect_foresight", {}).get("cost")
     for method, row in summary.items():
         above = "" if best is None else f"{(row['cost'] - best) / abs(best):+.2%}"
-        shares = (f"{row[f'{kind}_steps']:.2%}" for kind in ("voltage", "loading", "unbalance"))
+        shares = (f"{row[f'{kind}_steps']:.2%}" for kind in kinds)
         table.add_row(method, f"{row['cost']:,.0f}", above, *shares, str(row["nonconverged"]))
     return table
 

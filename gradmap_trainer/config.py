@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from gridedge_env.case import CaseSettings, settings_from_record
 from gridedge_env.checks import (
@@ -90,7 +92,7 @@ class TrainConfig:
     """
 
     run: str = "runs/default"
-    case: CaseSettings = CaseSettings()
+    case: Annotated[CaseSettings, tyro.conf.arg(name="")] = CaseSettings()
     device: str = "cpu"
     iterations: int = 200
     seconds: float | None = None

@@ -32,11 +32,13 @@ class Limit(ABC):
 
     Attributes:
         name: of its multipliers, columns and arrays: "voltage".
-        heading: of its column in tables: "out of voltage band".
+        heading: of its column in tables, after "half-hours": "out of voltage band".
         event: in sentences: "a voltage out of band".
         colour: of its curves, one that no method has.
         scale: what counts as one unit of violation when kinds of violation are added up.
         worst_name: column of the worst that happened.
+        worst_heading: of that column, with its unit.
+        in_percent: whether that is a share, to be read as a percentage.
     """
 
     name: ClassVar[str]
@@ -45,6 +47,13 @@ class Limit(ABC):
     colour: ClassVar[str]
     scale: ClassVar[float]
     worst_name: ClassVar[str]
+    worst_heading: ClassVar[str]
+    in_percent: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def rule(self) -> str:
+        """What must hold, in words."""
 
     @abstractmethod
     def places(self, power_flow: PowerFlow) -> Sequence[str]:
@@ -97,6 +106,8 @@ class VoltageBand(Limit):
     colour = "#5e3c99"
     scale = 0.05
     worst_name = "worst_voltage_violation"
+    worst_heading = "worst voltage violation, pu"
+    in_percent = False
 
     def __post_init__(self) -> None:
         if not 0.0 < self.minimum_voltage < self.maximum_voltage:
@@ -104,6 +115,11 @@ class VoltageBand(Limit):
                 f"limits: got voltages {self.minimum_voltage} to {self.maximum_voltage}, "
                 "expected 0 < minimum < maximum"
             )
+
+    @property
+    def rule(self) -> str:
+        """See `Limit`."""
+        return f"{self.minimum_voltage:g} to {self.maximum_voltage:g} pu at every node"
 
     def places(self, power_flow: PowerFlow) -> Sequence[str]:
         """Nodes."""
@@ -153,9 +169,16 @@ class Loading(Limit):
     colour = "#b2182b"
     scale = 1.0
     worst_name = "worst_loading"
+    worst_heading = "worst loading, % of rating"
 
     def __post_init__(self) -> None:
         _check_threshold(self.maximum_loading, "maximum_loading")
+
+    @property
+    def rule(self) -> str:
+        """See `Limit`."""
+        share = f"{100.0 * self.maximum_loading:g} %"
+        return f"{share} of the rating in every phase of every rated line and transformer"
 
     def places(self, power_flow: PowerFlow) -> Sequence[str]:
         """Phases of branches."""
@@ -190,9 +213,16 @@ class Unbalance(Limit):
     colour = "#35978f"
     scale = 0.02
     worst_name = "worst_unbalance"
+    worst_heading = "worst unbalance"
 
     def __post_init__(self) -> None:
         _check_threshold(self.maximum_unbalance, "maximum_unbalance")
+
+    @property
+    def rule(self) -> str:
+        """See `Limit`."""
+        share = f"{100.0 * self.maximum_unbalance:g} %"
+        return f"{share} of voltage unbalance at every three-phase bus"
 
     def places(self, power_flow: PowerFlow) -> Sequence[str]:
         """Three-phase buses."""

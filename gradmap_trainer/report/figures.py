@@ -18,11 +18,12 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
-from gradmap_trainer.report.methods import method
+from gradmap_trainer.report.appearance import appearance
+from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.constraints import Limits
-from gridedge_env.evaluation import Episode, Evaluation, outside_limits
+from gridedge_env.evaluation import Episode, Evaluation, outside_any
 from gridedge_env.rendering import draw_feeder
-from gridedge_env.simulator import HOURS_PER_STEP, Simulator
+from gridedge_env.simulator import Simulator
 
 Scale = Literal["linear", "logarithmic", "percent"]
 
@@ -134,21 +135,21 @@ def time_split(metrics: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
 
 def cost_by_day(evaluation: Evaluation, reference: str) -> Figure:
     """Each day's cost of the fleet above that of the reference method."""
-    figure, (axes,) = _panel(f"Cost above {method(reference).name.lower()}, € a day")
+    figure, (axes,) = _panel(f"Cost above {appearance(reference).name.lower()}, € a day")
     base = evaluation.episodes[reference].cost
     for key, episode in _back_to_front(evaluation):
         if key != reference:
-            _day_marks(axes, evaluation, episode.cost - base, method(key).colour)
-    axes.axhline(0.0, color=method(reference).colour, linewidth=1.5)
+            _day_marks(axes, evaluation, episode.cost - base, appearance(key).colour)
+    axes.axhline(0.0, color=appearance(reference).colour, linewidth=1.5)
     return figure
 
 
-def violations_by_day(evaluation: Evaluation, limits: Limits) -> Figure:
-    """Each day's share of half-hours outside any limit."""
-    figure, (axes,) = _panel("Half-hours outside any limit")
+def violations_by_day(evaluation: Evaluation, limits: Limits, step: str) -> Figure:
+    """Each day's share of steps, which are called `step`, outside any limit."""
+    figure, (axes,) = _panel(f"{step.capitalize()}s outside any limit")
     for key, episode in _back_to_front(evaluation):
-        outside = np.any(list(outside_limits(episode, limits).values()), axis=0)
-        _day_marks(axes, evaluation, outside.mean(axis=-1), method(key).colour)
+        outside = outside_any(episode, limits).mean(axis=-1)
+        _day_marks(axes, evaluation, outside, appearance(key).colour)
     axes.yaxis.set_major_formatter(_PERCENT)
     axes.set_ylim(bottom=0.0)
     return figure
@@ -158,8 +159,8 @@ def violations_by_day(evaluation: Evaluation, limits: Limits) -> Figure:
 
 
 def voltage_distribution(evaluation: Evaluation, limits: Limits) -> Figure:
-    """All node voltages of all half-hours: per method a histogram, and the full range as a line."""
-    solved = {key: e.voltage[e.converged] for key, e in evaluation.episodes.items()}
+    """All node voltages of all steps: per method a histogram, and the full range as a line."""
+    solved = {key: e.quantities["voltage"][e.converged] for key, e in evaluation.episodes.items()}
     lowest = min([limits.minimum_voltage, *(v.min() for v in solved.values() if v.size)])
     highest = max([limits.maximum_voltage, *(v.max() for v in solved.values() if v.size)])
     margin = 0.05 * (highest - lowest)
@@ -168,7 +169,7 @@ def voltage_distribution(evaluation: Evaluation, limits: Limits) -> Figure:
     for row, (key, voltage) in enumerate(reversed(solved.items())):
         if not voltage.size:
             continue
-        colour = method(key).colour
+        colour = appearance(key).colour
         count, _ = np.histogram(voltage, edges)
         axes.stairs(row + 0.8 * count / count.max(), edges, baseline=row, fill=True, color=colour)
         axes.plot([voltage.min(), voltage.max()], [row, row], color=colour, marker="|")
@@ -178,25 +179,25 @@ def voltage_distribution(evaluation: Evaluation, limits: Limits) -> Figure:
     axes.axvspan(limits.maximum_voltage, edges[-1], color=LIMIT_COLOUR, alpha=0.06, linewidth=0)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(-0.25, len(solved))
-    axes.set_yticks(range(len(solved)), [method(key).name for key in reversed(solved)])
+    axes.set_yticks(range(len(solved)), [appearance(key).name for key in reversed(solved)])
     axes.grid(visible=False, axis="y")
     return figure
 
 
-def loading_duration(evaluation: Evaluation, limits: Limits) -> Figure:
-    """Loading of the most loaded conductor, half-hours sorted from worst to best."""
+def loading_duration(evaluation: Evaluation, limits: Limits, step: str) -> Figure:
+    """Loading of the most loaded conductor, steps sorted from worst to best."""
     figure, (axes,) = _panel("Highest loading anywhere, % of rating", height=3.1)
     for key, episode in _back_to_front(evaluation):
-        worst = np.sort(episode.loading.max(axis=-1), axis=None)[::-1]
+        worst = np.sort(episode.quantities["loading"].max(axis=-1), axis=None)[::-1]
         share = np.arange(1, len(worst) + 1) / len(worst)
-        axes.plot(share, worst, color=method(key).colour, drawstyle="steps-pre")
+        axes.plot(share, worst, color=appearance(key).colour, drawstyle="steps-pre")
     _limit_line(axes, limits.maximum_loading)
     axes.set_xscale("log")
     axes.set_xlim(right=1.0)
     axes.set_ylim(bottom=0.0)
     axes.xaxis.set_major_formatter(_PERCENT)
     axes.yaxis.set_major_formatter(_PERCENT)
-    axes.set_xlabel("share of half-hours at or above (logarithmic)")
+    axes.set_xlabel(f"share of {step}s at or above (logarithmic)")
     return figure
 
 
@@ -212,36 +213,27 @@ def device_day(
     simulator: Simulator, evaluation: Evaluation, day: int, example: int, methods: list[str]
 ) -> Figure:
     """Price, power at the meter, and the device's own state of one agent on one day."""
-    kind, _, number = str(evaluation.examples[example]).rpartition("_")
+    group = simulator.fleet.group(str(evaluation.example_kinds[example]))
+    drawn = group.kind.store_axis(group.parameters, 0)
     figure, (price, power, store) = _panel(
-        "Price, €/kWh", "Power at the meter, kW", "", height=4.6, width=_NARROW
+        drawn.price_title, "Power at the meter, kW", drawn.title, height=4.6, width=_NARROW
     )
     figure.suptitle(str(evaluation.examples[example]), fontsize=10.0, fontweight="bold")
     _day_line(price, evaluation.import_price[day], PRICE_COLOUR)
+    if drawn.price is not None:
+        price.axhline(drawn.price, color=PRICE_COLOUR, linestyle=":", linewidth=1.0)
     power.axhline(0.0, color="#666666", linewidth=0.6)
-    offset, scale = 0.0, 1.0
-    if kind == "battery":
-        store.set_title("State of charge")
+    if drawn.percent:
         store.yaxis.set_major_formatter(_PERCENT)
-    elif kind == "heat_pump":
-        pumps = simulator.fleet.heat_pumps
-        offset = float(pumps.lowest_temperature[int(number)])
-        scale = float(pumps.highest_temperature[int(number)]) - offset
-        store.set_title("Room temperature, °C; grey: comfort band")
-        store.axhspan(offset, offset + scale, color="#000000", alpha=0.06, linewidth=0)
-    else:
-        generators = simulator.fleet.generators
-        fuel = float(generators.linear_cost[int(number)])
-        price.axhline(fuel, color=PRICE_COLOUR, linestyle=":", linewidth=1.0)
-        price.set_title("Price (solid) and cost of fuel (dotted), €/kWh")
-        store.set_title("Output, share of full power")
-        store.yaxis.set_major_formatter(_PERCENT)
+    if drawn.band:
+        ends = drawn.offset, drawn.offset + drawn.scale
+        store.axhspan(*ends, color="#000000", alpha=0.06, linewidth=0)
     for key in methods:
-        episode, colour = evaluation.episodes[key], method(key).colour
+        episode, colour = evaluation.episodes[key], appearance(key).colour
         _day_line(power, episode.example_power[day, :, example], colour)
-        values = offset + scale * episode.example_store[day, :, example]
-        if kind == "generator":  # its state is the output of the step before
-            _day_line(store, values[1:], colour)
+        values = drawn.offset + drawn.scale * episode.example_store[day, :, example]
+        if drawn.ended:
+            _day_line(store, values[1:], colour, len(values))
         else:
             store.plot(_hours(len(values))[:-1], values, color=colour)
     _hour_axis(store)
@@ -260,11 +252,12 @@ def fleet_day(evaluation: Evaluation, limits: Limits, day: int) -> dict[str, Fig
     price, power, voltage, loading = (axes for _, (axes,) in panels.values())
     _day_line(price, evaluation.import_price[day], PRICE_COLOUR)
     for key, episode in _back_to_front(evaluation):
-        colour = method(key).colour
+        colour = appearance(key).colour
+        voltages, loadings = (episode.quantities[kind][day] for kind in ("voltage", "loading"))
         _day_line(power, episode.fleet_power[day], colour)
-        _day_line(voltage, episode.voltage[day].min(axis=-1), colour)
-        _day_line(voltage, episode.voltage[day].max(axis=-1), colour)
-        _day_line(loading, episode.loading[day].max(axis=-1), colour)
+        _day_line(voltage, voltages.min(axis=-1), colour)
+        _day_line(voltage, voltages.max(axis=-1), colour)
+        _day_line(loading, loadings.max(axis=-1), colour)
     _limit_line(voltage, limits.minimum_voltage)
     _limit_line(voltage, limits.maximum_voltage)
     _limit_line(loading, limits.maximum_loading)
@@ -280,9 +273,12 @@ def fleet_day(evaluation: Evaluation, limits: Limits, day: int) -> dict[str, Fig
 def feeder_at(simulator: Simulator, episode: Episode, moment: tuple[int, int], key: str) -> Figure:
     """The feeder's map at a day and step, with its voltages and loadings."""
     figure, (axes,) = _panel("", height=4.2, width=6.0)
-    axes.set_title(method(key).name, color=method(key).colour, fontsize=12, fontweight="bold")
+    axes.set_title(
+        appearance(key).name, color=appearance(key).colour, fontsize=12, fontweight="bold"
+    )
     limits = simulator.case.limits
-    draw_feeder(simulator.feeder, episode.voltage[moment], episode.loading[moment], limits, axes)
+    voltage, loading = (episode.quantities[kind][moment] for kind in ("voltage", "loading"))
+    draw_feeder(simulator.feeder, voltage, loading, limits, axes)
     if legend := axes.get_legend():  # the caption explains the marks; the map needs the room
         legend.remove()
     return figure
@@ -306,12 +302,14 @@ def _back_to_front(evaluation: Evaluation) -> list[tuple[str, Episode]]:
 
 
 def _hours(steps: int) -> np.ndarray:
-    """Edges of the steps, hours since midnight: (steps + 1,)."""
-    return np.arange(steps + 1) * HOURS_PER_STEP
+    """Edges of the steps of a day, hours since midnight: (steps + 1,)."""
+    return np.arange(steps + 1) * (HOURS_PER_DAY / steps)
 
 
-def _day_line(axes: Axes, values: np.ndarray, colour: str) -> None:
-    axes.stairs(values, _hours(len(values)), baseline=None, color=colour, linewidth=1.5)
+def _day_line(axes: Axes, values: np.ndarray, colour: str, steps: int | None = None) -> None:
+    """The first values of a day of so many steps; by default all of them."""
+    edges = _hours(steps or len(values))[: len(values) + 1]
+    axes.stairs(values, edges, baseline=None, color=colour, linewidth=1.5)
 
 
 def _day_marks(axes: Axes, evaluation: Evaluation, values: np.ndarray, colour: str) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Iterator, Mapping
 from datetime import date
+from typing import Any
 
 import numpy as np
 import torch
 
 import gridedge_env
 from gradmap_trainer.report import page
-from gradmap_trainer.report.run import FLOOR, Run
-from gradmap_trainer.report.words import SPACE, percent
+from gradmap_trainer.report.run import FLOOR, EvaluatedRun
+from gradmap_trainer.report.words import SPACE, percent, step_name
 from gridedge_env.evaluation import TOLERANCE
 from gridedge_env.scenarios import GeneratedDemand
 from gridedge_env.scenarios.observed import SPLIT_YEARS
@@ -20,7 +22,7 @@ from gridedge_env.scenarios.observed import SPLIT_YEARS
 SITES = {"train": "Aachen", "validation": "Aachen", "test": "Düsseldorf"}
 
 
-def tested_on(run: Run) -> str:
+def tested_on(run: EvaluatedRun) -> str:
     """The evaluated days in a sentence, and whether training has seen them."""
     count, split = len(run.evaluation.dates), evaluated_split(run)
     days = f"{count} days" if count > 1 else "one day"
@@ -36,13 +38,13 @@ def tested_on(run: Run) -> str:
     )
 
 
-def evaluated_split(run: Run) -> str:
+def evaluated_split(run: EvaluatedRun) -> str:
     """The split whose year the evaluated days are of."""
     year = date.fromisoformat(str(run.evaluation.dates[0])).year
     return next(split for split, of in SPLIT_YEARS.items() if of == year)
 
 
-def how_this_was_measured(run: Run) -> list[str]:
+def how_this_was_measured(run: EvaluatedRun) -> list[str]:
     """Method, configuration and versions."""
     return [
         page.bullets(
@@ -69,7 +71,7 @@ def how_this_was_measured(run: Run) -> list[str]:
             ]
         ),
         "<h3>Configuration of the run</h3>",
-        page.pairs((key, _plain(value)) for key, value in run.config.items()),
+        page.pairs(_settings(run.config)),
     ]
 
 
@@ -81,8 +83,8 @@ VARIED = {
 }
 
 
-def _days(run: Run) -> str:
-    dates, split = run.evaluation.dates, evaluated_split(run)
+def _days(run: EvaluatedRun) -> str:
+    dates, split, clock = run.evaluation.dates, evaluated_split(run), run.simulator.clock
     drawn = [words for field, words in VARIED.items() if run.config.get(field)]
     varied = (
         f", with the {', '.join(drawn)} of each day varied at random, so that the costs of the "
@@ -92,14 +94,14 @@ def _days(run: Run) -> str:
     )
     return (
         f"{len(dates)} of the {len(run.simulator.days(split).dates)} usable days of "
-        f"{SPLIT_YEARS[split]} ({dates[0]} to {dates[-1]}), each of {run.simulator.steps} "
-        f"half-hours. Weather was measured in {SITES[split]}, prices are those of the Dutch "
-        f"day-ahead auction at the same hours. Training drew its days from {SPLIT_YEARS['train']}, "
+        f"{SPLIT_YEARS[split]} ({dates[0]} to {dates[-1]}), each of {clock.steps} "
+        f"{step_name(clock)}s. Weather was measured in {SITES[split]}, prices are those of the "
+        f"Dutch day-ahead auction at the same hours. Training drew its days from {SPLIT_YEARS['train']}, "
         f"{SITES['train']}{varied}."
     )
 
 
-def _homes(run: Run) -> str:
+def _homes(run: EvaluatedRun) -> str:
     generated = isinstance(run.simulator.case.demand, GeneratedDemand)
     source = "generated from published statistics" if generated else "metered"
     unseen = evaluated_split(run) != "train"
@@ -110,7 +112,7 @@ def _homes(run: Run) -> str:
     )
 
 
-def _cost(run: Run) -> str:
+def _cost(run: EvaluatedRun) -> str:
     tariff = run.simulator.case.tariff
     export = "the same price" if tariff.net_metering else "the day-ahead price less a fee"
     return (
@@ -120,34 +122,32 @@ def _cost(run: Run) -> str:
     )
 
 
-def _network(run: Run) -> str:
-    feeder, options = run.simulator.feeder, run.simulator.options
-    taps = "at neutral" if options.neutral_taps else "as the feeder has them"
+def _network(run: EvaluatedRun) -> str:
+    feeder, taps = run.simulator.feeder, "as the feeder has them"
+    if run.simulator.case.regulator_control:
+        taps = "following their controls"
+    elif all(regulator.tap_position == 0 for regulator in feeder.regulators):
+        taps = "at neutral"
     scale = f"{run.simulator.fleet.scale:.3g}"
     size = "" if scale == "1" else f", each {scale} times as large as an ordinary one"
     return (
         f"{feeder.name}, three-phase and unbalanced: {len(run.simulator.power_flow.node_names)} "
         f"nodes at {len(feeder.buses)} buses. Its loads are replaced by the "
         f"{run.simulator.num_agents:,} homes, in proportion{size}. Source at "
-        f"{options.source_voltage:g} pu, regulator taps {taps}."
+        f"{feeder.source.per_unit:g} pu, regulator taps {taps}."
     )
 
 
-def _limits(run: Run) -> str:
-    limits = run.simulator.case.limits
-    loading, unbalance, rounding = (
-        f"{100.0 * share:g}{SPACE}%"
-        for share in (limits.maximum_loading, limits.maximum_unbalance, TOLERANCE)
-    )
+def _limits(run: EvaluatedRun) -> str:
+    rules = ", ".join(kind.rule for kind in run.simulator.case.limits).replace(" %", f"{SPACE}%")
+    rounding = f"{100.0 * TOLERANCE:g}{SPACE}%"
     return (
-        f"{limits.minimum_voltage:g} to {limits.maximum_voltage:g} pu at every node, "
-        f"{loading} of the rating in every phase of every rated line and transformer, {unbalance} "
-        "of voltage unbalance at every three-phase bus. A half-hour counts as outside if any one "
-        f"of them is exceeded anywhere by more than {rounding} (rounding)."
+        f"{rules}. A {step_name(run.simulator.clock)} counts as outside if any one of them is "
+        f"exceeded anywhere by more than {rounding} (rounding)."
     )
 
 
-def _power_flow(run: Run) -> str:
+def _power_flow(run: EvaluatedRun) -> str:
     flow = run.simulator.power_flow
     unsolved = sum(int(row["nonconverged"]) for row in run.table.values())
     total = sum(episode.converged.size for episode in run.evaluation.episodes.values())
@@ -159,19 +159,28 @@ def _power_flow(run: Run) -> str:
     )
 
 
-def _foresight(run: Run) -> str:
-    shares = [run.table[FLOOR][f"{kind}_steps"] for kind in ("voltage", "loading", "unbalance")]
+def _foresight(run: EvaluatedRun) -> str:
+    shares = {k.heading: run.table[FLOOR][f"{k.name}_steps"] for k in run.simulator.case.limits}
     text = (
         "the best plan that gradient descent found for each day when everything is known "
         "beforehand; not proven to be the cheapest, so that a longer search may lower it."
     )
-    if max(shares) == 0.0:
+    if max(shares.values()) == 0.0:
         return f"{text} It keeps all limits."
+    broken = ", ".join(f"{heading} in {percent(share)}" for heading, share in shares.items())
     return (
-        f"{text} It is itself out of the voltage band in {percent(shares[0])} of half-hours, "
-        f"overloaded in {percent(shares[1])} and unbalanced in {percent(shares[2])}, so that its "
-        "cost may be a little lower than the limits allow."
+        f"{text} It is itself {broken} of {step_name(run.simulator.clock)}s, so that its cost may "
+        "be a little lower than the limits allow."
     )
+
+
+def _settings(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """The configuration as lines; those of tables within it by dotted names."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _settings(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", _plain(value)
 
 
 def _plain(value: object) -> str:

@@ -11,25 +11,16 @@ from typing import Any
 import pandas as pd
 
 from gradmap_trainer.config import CONFIG_FILE
-from gradmap_trainer.report.methods import KINDS
 from gradmap_trainer.run_folder import METRICS_FILE
+from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import SUMMARY_FILE, Evaluation, load_evaluation
 from gridedge_env.simulator import Simulator
 
 OURS, RIVAL, REST, FLOOR = "gradmap", "price_following", "idle", "perfect_foresight"
 
-# Of the out-of-sample table.
-COLUMNS = (
-    "cost",
-    *(f"{kind}_steps" for kind in KINDS),
-    "worst_voltage_violation",
-    "worst_loading",
-    "nonconverged",
-)
-
 
 @dataclass(frozen=True)
-class Run:
+class EvaluatedRun:
     """A run that was trained and evaluated.
 
     Attributes:
@@ -49,7 +40,7 @@ class Run:
     simulator: Simulator
 
 
-def read_run(folder: Path, simulator: Simulator) -> Run:
+def read_run(folder: Path, simulator: Simulator) -> EvaluatedRun:
     """Read a run's folder.
 
     Raises:
@@ -57,13 +48,14 @@ def read_run(folder: Path, simulator: Simulator) -> Run:
         ValueError: one of them is damaged, or belongs to another case.
     """
     config = _read_object(folder / CONFIG_FILE, "the folder of a GridEdge run")
-    metrics = _read_metrics(folder / METRICS_FILE)
+    limits = simulator.case.limits
+    metrics = _read_metrics(folder / METRICS_FILE, limits)
     table = _read_object(folder / SUMMARY_FILE, f"after gradmap-evaluate {folder}")
     evaluation = load_evaluation(folder)
-    _check_table(folder / SUMMARY_FILE, table, evaluation)
+    _check_table(folder / SUMMARY_FILE, table, evaluation, limits)
     _check_case(folder, evaluation, simulator)
     name = str(config.get("run", folder.name))
-    return Run(name, config, metrics, table, evaluation, simulator)
+    return EvaluatedRun(name, config, metrics, table, evaluation, simulator)
 
 
 def _read_object(path: Path, expected: str) -> dict[str, Any]:
@@ -78,14 +70,14 @@ def _read_object(path: Path, expected: str) -> dict[str, Any]:
     return record
 
 
-def _read_metrics(path: Path) -> pd.DataFrame:
+def _read_metrics(path: Path, limits: Limits) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found, expected the log of gradmap-train")
     try:
         metrics = pd.read_csv(path)
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}), expected CSV with a header") from error
-    needed = {"seconds", "cost", *(f"{kind}_steps" for kind in KINDS)}
+    needed = {"seconds", "cost", *(f"{kind.name}_steps" for kind in limits)}
     if absent := sorted(needed - set(metrics)):
         raise ValueError(f"{path}: got no column {', '.join(absent)}, expected one per quantity")
     if metrics.empty:
@@ -96,21 +88,26 @@ def _read_metrics(path: Path) -> pd.DataFrame:
     return metrics
 
 
-def _check_table(path: Path, table: Mapping[str, Any], evaluation: Evaluation) -> None:
+def _check_table(
+    path: Path, table: Mapping[str, Any], evaluation: Evaluation, limits: Limits
+) -> None:
     methods, played = sorted(table), sorted(evaluation.episodes)
     if methods != played or not {OURS, RIVAL, REST} <= set(methods):
         raise ValueError(
             f"{path}: got methods {', '.join(methods)}, expected those of the trajectories "
             f"({', '.join(played)}), among them {OURS}, {RIVAL} and {REST}"
         )
+    columns = ["cost", "any_steps", "nonconverged"]
+    for kind in limits:
+        columns += [f"{kind.name}_steps", kind.worst_name]
     for key, row in table.items():
-        for column in COLUMNS:
+        for column in columns:
             if not (isinstance(row, dict) and isinstance(row.get(column), int | float)):
                 raise ValueError(f"{path}, {key}: got no number {column}, expected one")
 
 
 def _check_case(folder: Path, evaluation: Evaluation, simulator: Simulator) -> None:
-    nodes = evaluation.episodes[OURS].voltage.shape[-1]
+    nodes = evaluation.episodes[OURS].quantities["voltage"].shape[-1]
     expected = len(simulator.power_flow.node_names)
     if nodes != expected:
         raise ValueError(

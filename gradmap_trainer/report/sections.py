@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradmap_trainer.report import figures, page
+from gradmap_trainer.report.appearance import appearance
 from gradmap_trainer.report.figures import Scale, svg
 from gradmap_trainer.report.measured import tested_on
-from gradmap_trainer.report.methods import KINDS, method
-from gradmap_trainer.report.run import FLOOR, OURS, REST, RIVAL, Run
+from gradmap_trainer.report.run import FLOOR, OURS, REST, RIVAL, EvaluatedRun
 from gradmap_trainer.report.words import (
     difference,
     duration,
@@ -22,9 +22,10 @@ from gradmap_trainer.report.words import (
     percent,
     relative,
     signed_percent,
+    step_name,
 )
-from gridedge_env.evaluation import outside_limits, worst_moment
-from gridedge_env.simulator import HOURS_PER_STEP
+from gridedge_env.constraints import Limit
+from gridedge_env.evaluation import worst_moment
 
 FEEDERS = {
     "ieee13": "IEEE 13-bus test feeder",
@@ -34,25 +35,23 @@ FEEDERS = {
 }
 
 
-def headline(run: Run) -> list[str]:
+def headline(run: EvaluatedRun) -> list[str]:
     """What was trained, on what, how long, and the verdict."""
     ours, rival, rest = (run.table[key] for key in (OURS, RIVAL, REST))
     against = [difference(ours["cost"], rest["cost"], "doing nothing")]
     if FLOOR in run.table:
         against.insert(0, difference(ours["cost"], run.table[FLOOR]["cost"], "perfect foresight"))
     feeder = run.simulator.feeder.name
-    batteries, pumps, generators = run.simulator.fleet.counts
     device = run.config.get("device", run.simulator.device)
     return [
         page.paragraph(f"GradMAP training report · {run.name}", "over"),
         page.heading(
             f"GradMAP costs {', '.join(against)}, and is outside the network's limits in "
-            f"{percent(_outside(run, OURS))} of half-hours"
+            f"{percent(ours['any_steps'])} of {_steps(run)}"
         ),
         page.paragraph(
             f"{run.simulator.num_agents:,} homes on the {FEEDERS.get(feeder, f'feeder {feeder}')}, "
-            f"each with one device: {batteries:,} batteries, {pumps:,} heat pumps and "
-            f"{generators:,} small generators. Their controllers were trained together for "
+            f"with {_devices(run)}. Their controllers were trained together for "
             f"{duration(run.metrics['seconds'].iloc[-1])} ({len(run.metrics):,} iterations, "
             f"{device}). Then each acted alone, on what its own home, the clock, the weather and "
             f"the published prices told it. {tested_on(run)}",
@@ -61,20 +60,25 @@ def headline(run: Run) -> list[str]:
         page.paragraph(
             "Homes that follow the price alone cost "
             f"{difference(rival['cost'], ours['cost'], 'GradMAP')} and are outside the network's "
-            f"limits in {percent(_outside(run, RIVAL))} of half-hours.",
+            f"limits in {percent(rival['any_steps'])} of {_steps(run)}.",
             "lead",
         ),
         page.tiles(_key_figures(run)),
     ]
 
 
-def _outside(run: Run, key: str) -> float:
-    """Share of half-hours outside any limit."""
-    outside = outside_limits(run.evaluation.episodes[key], run.simulator.case.limits)
-    return float(np.any(list(outside.values()), axis=0).mean())
+def _devices(run: EvaluatedRun) -> str:
+    """What the homes own: "334 batteries, 333 heat pumps and 333 generators"."""
+    *most, last = [f"{len(g):,} {g.kind.plural}" for g in run.simulator.fleet.groups]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
-def _key_figures(run: Run) -> Iterable[tuple[str, str, str]]:
+def _steps(run: EvaluatedRun) -> str:
+    """What steps are called: "half-hours"."""
+    return f"{step_name(run.simulator.clock)}s"
+
+
+def _key_figures(run: EvaluatedRun) -> Iterable[tuple[str, str, str]]:
     ours, rival, rest = (run.table[key] for key in (OURS, RIVAL, REST))
     yield (
         euro(ours["cost"]),
@@ -88,19 +92,24 @@ def _key_figures(run: Run) -> Iterable[tuple[str, str, str]]:
             "of what perfect foresight saves over doing nothing",
             f"perfect foresight: {euro(floor)} a day",
         )
-    for kind, what in (("voltage", "a voltage out of band"), ("loading", "an overload")):
+    for kind in run.simulator.case.limits:
         yield (
-            percent(ours[f"{kind}_steps"]),
-            f"of half-hours with {what}",
-            f"price-following: {percent(rival[f'{kind}_steps'])}",
+            percent(ours[f"{kind.name}_steps"]),
+            f"of {_steps(run)} with {kind.event}",
+            f"price-following: {percent(rival[f'{kind.name}_steps'])}",
         )
 
 
-def out_of_sample(run: Run) -> list[str]:
+def out_of_sample(run: EvaluatedRun) -> list[str]:
     """The table, how to read it, and the days behind it."""
     episodes = run.evaluation.episodes
     limits = run.simulator.case.limits
-    panels = [("violations by day", svg(figures.violations_by_day(run.evaluation, limits)))]
+    panels = [
+        (
+            "violations by day",
+            svg(figures.violations_by_day(run.evaluation, limits, step_name(run.simulator.clock))),
+        )
+    ]
     if FLOOR in episodes:
         panels.insert(0, ("cost by day", svg(figures.cost_by_day(run.evaluation, FLOOR))))
     return [
@@ -109,29 +118,28 @@ def out_of_sample(run: Run) -> list[str]:
                 "",
                 "cost a day",
                 "above perfect foresight",
-                "half‑hours out of voltage band",
-                "half‑hours overloaded",
-                "half‑hours unbalanced",
-                "worst voltage violation, pu",
-                "worst loading, % of rating",
+                *(f"{_steps(run).replace('-', '‑')} {kind.heading}" for kind in limits),
+                *(kind.worst_heading for kind in limits),
                 "unsolved power flows",
             ],
             [_row(run, key) for key in run.table],
         ),
         page.paragraph(
             "How to read it: all methods played the same days. Look first at whether the network "
-            "could bear what the homes did, that is, at the shares of half-hours in which any node "
+            "could bear what the homes did, that is, at the shares of time in which any node "
             "or conductor was outside its limits (red: more than none). Only then look at the "
             "cost. A low cost with violations is no success: the utility would have to reinforce "
             "the network, or to switch the homes off." + _below_floor(run)
         ),
         page.bullets(
-            (method(key).name, method(key).about) for key in run.table if method(key).about
+            (appearance(key).name, appearance(key).about)
+            for key in run.table
+            if appearance(key).about
         ),
         page.figure(
             "Day by day",
             "Every mark is an evaluated day: what the fleet paid above perfect foresight, and in "
-            "what share of half-hours any limit was broken.",
+            f"what share of {_steps(run)} any limit was broken.",
             "single days that are much worse than the rest. They tend to be days of extreme "
             "prices, on which all homes want the same at the same time.",
             panels,
@@ -140,10 +148,10 @@ def out_of_sample(run: Run) -> list[str]:
     ]
 
 
-def _below_floor(run: Run) -> str:
+def _below_floor(run: EvaluatedRun) -> str:
     """Why a method can cost less than perfect foresight, if one does."""
     costs = {key: row["cost"] for key, row in run.table.items()}
-    cheaper = [method(key).name for key in costs if costs[key] < costs.get(FLOOR, -np.inf)]
+    cheaper = [appearance(key).name for key in costs if costs[key] < costs.get(FLOOR, -np.inf)]
     if not cheaper:
         return ""
     return (
@@ -152,31 +160,38 @@ def _below_floor(run: Run) -> str:
     )
 
 
-def _row(run: Run, key: str) -> str:
+def _row(run: EvaluatedRun, key: str) -> str:
     row = run.table[key]
     above = None
     if FLOOR in run.table and key != FLOOR:
         above = relative(row["cost"], run.table[FLOOR]["cost"])
-    shares = [row[f"{kind}_steps"] for kind in KINDS]
-    violation, loading = row["worst_voltage_violation"], row["worst_loading"]
+    limits = run.simulator.case.limits
+    shares = [row[f"{kind.name}_steps"] for kind in limits]
     cells = [
         page.number(row["cost"], euro(row["cost"])),
         "<td>–</td>" if above is None else page.number(above, signed_percent(above)),
         *(page.number(share, percent(share), bad=share > 0.0) for share in shares),
-        page.number(violation, f"{violation:.4f}"),
-        page.number(loading, percent(loading)),
+        *(_worst(kind, row[kind.worst_name]) for kind in limits),
         page.number(
             row["nonconverged"], f"{row['nonconverged']:,.0f}", bad=row["nonconverged"] > 0
         ),
     ]
-    return page.row(method(key).name, method(key).colour, cells, key == OURS)
+    return page.row(appearance(key).name, appearance(key).colour, cells, key == OURS)
 
 
-def learning(run: Run) -> list[str]:
+def _worst(kind: Limit, value: float) -> str:
+    return page.number(value, percent(value) if kind.in_percent else f"{value:.4f}")
+
+
+def learning(run: EvaluatedRun) -> list[str]:
     """Cost, violations and duals against training time."""
     curves = [
-        Curve("Cost on training days, € a day", {"cost": ("cost", method(OURS).colour)}),
-        Curve("Half-hours outside limits", {f"{k}_steps": KINDS[k] for k in KINDS}, "percent"),
+        Curve("Cost on training days, € a day", {"cost": ("cost", appearance(OURS).colour)}),
+        Curve(
+            f"{_steps(run).capitalize()} outside limits",
+            {f"{k.name}_steps": (k.name, k.colour) for k in run.simulator.case.limits},
+            "percent",
+        ),
         Curve("Price of the limits", {"dual_norm": ("multipliers", "#333333")}),
     ]
     return [
@@ -194,36 +209,36 @@ def learning(run: Run) -> list[str]:
     ]
 
 
-def distributions(run: Run) -> list[str]:
+def distributions(run: EvaluatedRun) -> list[str]:
     """All voltages and the highest loadings, by method."""
-    limits = run.simulator.case.limits
+    limits, step = run.simulator.case.limits, step_name(run.simulator.clock)
     return [
         page.figure(
             "How the voltages and the loadings were spread",
-            "Node voltage: all nodes in all half-hours; the taller, the more often. The thin line "
+            f"Node voltage: all nodes in all {step}s; the taller, the more often. The thin line "
             "under each shape runs from the lowest to the highest voltage that ever occurred. "
-            "Highest loading: the fullest conductor or transformer in each half-hour, sorted from "
-            "the worst, so that a line shows in what share of half-hours a loading was reached.",
+            f"Highest loading: the fullest conductor or transformer in each {step}, sorted from "
+            f"the worst, so that a line shows in what share of {step}s a loading was reached.",
             f"lines that enter the red areas beyond {limits.minimum_voltage:g} and "
             f"{limits.maximum_voltage:g} pu; and where a line of loading crosses the dashed one: "
             "left of the crossing, the network was overloaded.",
             [
                 ("voltages by method", svg(figures.voltage_distribution(run.evaluation, limits))),
-                ("loadings by method", svg(figures.loading_duration(run.evaluation, limits))),
+                ("loadings by method", svg(figures.loading_duration(run.evaluation, limits, step))),
             ],
             _legend(run.evaluation.episodes),
         )
     ]
 
 
-def one_day(run: Run) -> list[str]:
+def one_day(run: EvaluatedRun) -> list[str]:
     """Single homes, then the whole feeder, on the day with the widest price spread."""
     evaluation, limits = run.evaluation, run.simulator.case.limits
     day = figures.widest_price_day(evaluation)
     prices = evaluation.import_price[day]
     fleet = run.simulator.fleet
     homes = [str(name) for name in evaluation.examples]
-    places = [fleet.branch_names[fleet.branch[fleet.names.index(name)]] for name in homes]
+    places = [fleet.connection_names[fleet.connection[fleet.names.index(name)]] for name in homes]
     compared = [OURS, RIVAL]
     return [
         page.paragraph(
@@ -261,23 +276,23 @@ def one_day(run: Run) -> list[str]:
     ]
 
 
-def worst_moments(run: Run) -> list[str]:
+def worst_moments(run: EvaluatedRun) -> list[str]:
     """The feeder's map when some voltage was furthest out, ours and the rival's."""
     if all(bus.x is None or bus.y is None for bus in run.simulator.feeder.buses):
         return [page.paragraph("The feeder has no coordinates, so that it cannot be drawn.")]
-    panels, moments = [], []
+    panels, moments, length = [], [], step_name(run.simulator.clock)
     for key in (OURS, RIVAL):
-        episode, name = run.evaluation.episodes[key], method(key).name
+        episode, name = run.evaluation.episodes[key], appearance(key).name
         day, step = moment = worst_moment(episode, run.simulator.case.limits)
-        hours, minutes = divmod(round(60 * HOURS_PER_STEP * step), 60)
-        moments.append(f"{name} on {run.evaluation.dates[day]} at {hours:02d}:{minutes:02d}")
+        time = run.simulator.clock.time(step)
+        moments.append(f"{name} on {run.evaluation.dates[day]} at {time}")
         panels.append(
             (f"map under {name}", svg(figures.feeder_at(run.simulator, episode, moment, key)))
         )
     return [
         page.figure(
             "The feeder when its voltage was worst",
-            f"{'; '.join(moments)}: for each the half-hour in which some voltage was furthest "
+            f"{'; '.join(moments)}: for each the {length} in which some voltage was furthest "
             "outside its band or, if none ever was, closest to leaving it. A dot is a bus in the "
             "colour of its worst phase, on one scale for both, and large when it is out of band. A "
             "line is as wide as it is loaded, and red when overloaded. The square is the source, "
@@ -288,7 +303,7 @@ def worst_moments(run: Run) -> list[str]:
     ]
 
 
-def diagnostics(run: Run) -> list[str]:
+def diagnostics(run: EvaluatedRun) -> list[str]:
     """Whether training itself was healthy; only what the log holds."""
     blue, orange = "#4d6d9a", "#c07830"
     curves = [
@@ -345,7 +360,7 @@ class Curve:
     scale: Scale = "linear"
 
 
-def _draw(run: Run, curves: Iterable[Curve]) -> list[tuple[str, bytes]]:
+def _draw(run: EvaluatedRun, curves: Iterable[Curve]) -> list[tuple[str, bytes]]:
     """Those panels all of whose columns the log has."""
     return [
         (c.title, svg(figures.training_curves(run.metrics, c.title, c.columns, c.scale)))
@@ -355,4 +370,4 @@ def _draw(run: Run, curves: Iterable[Curve]) -> list[tuple[str, bytes]]:
 
 
 def _legend(keys: Iterable[str]) -> str:
-    return page.legend({method(key).name: method(key).colour for key in keys})
+    return page.legend({appearance(key).name: appearance(key).colour for key in keys})

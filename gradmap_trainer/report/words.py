@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gridedge_env.clock import Clock
+
 # No line may break between a number and its unit.
 SPACE = "\u00a0"
 
@@ -46,3 +48,8 @@ def duration(seconds: float) -> str:
     if whole < 7200:
         return f"{whole // 60}{SPACE}min" + (f" {whole % 60}{SPACE}s" if whole % 60 else "")
     return f"{whole // 3600}{SPACE}h {whole % 3600 // 60}{SPACE}min"
+
+
+def step_name(clock: Clock) -> str:
+    """What a step of the clock is called: "half-hour"."""
+    return {15: "quarter-hour", 30: "half-hour", 60: "hour"}[clock.minutes]
