@@ -5,17 +5,26 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from baselines.methods import Case, find
-from gridedge_env.checks import check_whole_number
+from baselines.methods import find
+from gridedge_env.case import Case, CaseSettings, settings_from_record
+from gridedge_env.checks import (
+    check_flag,
+    check_not_negative,
+    check_number,
+    check_positive,
+    check_whole_number,
+)
+from gridedge_env.clock import Clock
+from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
 from gridedge_env.scenarios import Variation
+from gridedge_env.simulator import make_simulator
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -51,8 +60,8 @@ class Days:
 
 
 @dataclass(frozen=True)
-class Departure:
-    """How a robustness test departs from the test days as observed; nobody is trained for it.
+class Trial:
+    """How the test days are played: as observed, or otherwise; nobody is trained for that.
 
     Attributes:
         price_factor: multiplies the day-ahead price.
@@ -68,10 +77,9 @@ class Departure:
 
     def __post_init__(self) -> None:
         for name in ("price_factor", "demand_factor"):
-            _check_positive(getattr(self, name), name)
-        _check_number(self.temperature_shift, "temperature_shift")
-        if not isinstance(self.other_fleet, bool):
-            raise ValueError(f"other_fleet: got {self.other_fleet!r}, expected true or false")
+            check_positive(getattr(self, name), name)
+        check_number(self.temperature_shift, "temperature_shift")
+        check_flag(self.other_fleet, "other_fleet")
 
     @property
     def variation(self) -> Variation:
@@ -86,17 +94,19 @@ class Running:
     Attributes:
         processes: jobs side by side.
         threads: of each job.
+        device: where they compute.
         overhead_seconds: what a job may take beyond its training: start, curve and test days.
     """
 
     processes: int = 1
     threads: int = 1
+    device: str = "cpu"
     overhead_seconds: float = 1800.0
 
     def __post_init__(self) -> None:
         check_whole_number(self.processes, 1, "running.processes")
         check_whole_number(self.threads, 1, "running.threads")
-        _check_positive(self.overhead_seconds, "running.overhead_seconds")
+        check_positive(self.overhead_seconds, "running.overhead_seconds")
 
 
 @dataclass(frozen=True)
@@ -110,9 +120,7 @@ class Quality:
     price: float = 13.0
 
     def __post_init__(self) -> None:
-        _check_number(self.price, "quality.price")
-        if self.price < 0.0:
-            raise ValueError(f"quality.price: got {self.price!r}, expected at least 0")
+        check_not_negative(self.price, "quality.price")
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,7 @@ class Comparison:
         seeds: each one a fleet, and a training of every learner.
         rules: methods that have nothing to learn.
         learners: budgets of every method that learns, seconds.
-        case: feeder, number of agents, device and options; the seed is each job's.
+        case: what is learned; the seed is each job's.
         days: that are played.
         variations: robustness tests by name.
         running: of the jobs.
@@ -154,9 +162,9 @@ class Comparison:
     seeds: tuple[int, ...]
     rules: tuple[str, ...]
     learners: Mapping[str, tuple[float, ...]]
-    case: Case = field(default_factory=Case)
+    case: CaseSettings = field(default_factory=CaseSettings)
     days: Days = field(default_factory=Days)
-    variations: Mapping[str, Departure] = field(default_factory=dict)
+    variations: Mapping[str, Trial] = field(default_factory=dict)
     running: Running = field(default_factory=Running)
     quality: Quality = field(default_factory=Quality)
 
@@ -172,15 +180,25 @@ class Comparison:
             raise ValueError("learners: got none, and no rules; expected methods to compare")
         for method, budgets in self.learners.items():
             for budget in budgets:
-                _check_positive(budget, f"learners.{method}")
+                check_positive(budget, f"learners.{method}")
             _check_list(budgets, f"learners.{method}")
         if AS_OBSERVED in self.variations:
             raise ValueError(f"variations: got {AS_OBSERVED!r}, expected a name that is not taken")
 
     @property
-    def cases(self) -> dict[str, Departure]:
+    def trials(self) -> dict[str, Trial]:
         """What every method plays: the days as observed, then the variations."""
-        return {AS_OBSERVED: Departure(), **self.variations}
+        return {AS_OBSERVED: Trial(), **self.variations}
+
+    @property
+    def clock(self) -> Clock:
+        """Of the days."""
+        return Clock.of_minutes(self.case.step_minutes)
+
+    @property
+    def limits(self) -> Limits:
+        """Of the network."""
+        return Limits(**self.case.limits)
 
     @property
     def jobs(self) -> list[Job]:
@@ -203,6 +221,10 @@ class Comparison:
         record = asdict(self)
         del record["case"]["seed"]
         return record
+
+    def case_of(self, seed: int) -> Case:
+        """The case of a seed."""
+        return replace(self.case, seed=seed).make()
 
     @property
     def bearing(self) -> dict[str, Any]:
@@ -241,17 +263,11 @@ def comparison_from(record: Mapping[str, Any]) -> Comparison:
     if "seeds" not in record:
         raise ValueError("seeds: got none, expected a list of whole numbers")
     case = _table(record, "case")
-    _check_keys(case, {one.name for one in fields(Case)} - {"seed"}, "case.")
-    for name in ("feeder", "device"):
-        if not isinstance(case.get(name, ""), str):
-            raise ValueError(f"case.{name}: got {case[name]!r}, expected text")
-    options = _table(case, "options", "case.")
-    for name, value in options.items():
-        if isinstance(value, list | dict):
-            raise ValueError(f"case.options.{name}: got {value!r}, expected a single value")
-    departures = {}
+    if "seed" in case:
+        raise ValueError("case.seed: got one, expected seeds for the whole comparison")
+    trials = {}
     for name in _table(record, "variations"):
-        departures[name] = _read(Departure, record["variations"], name, "variations.")
+        trials[name] = _read(Trial, record["variations"], name, "variations.")
     return Comparison(
         seeds=_tuple(record["seeds"], "seeds"),
         rules=_tuple(record.get("rules", ()), "rules"),
@@ -259,9 +275,9 @@ def comparison_from(record: Mapping[str, Any]) -> Comparison:
             method: _tuple(budgets, f"learners.{method}")
             for method, budgets in _table(record, "learners").items()
         },
-        case=Case(**{**case, "options": options}),
+        case=_case_settings(case),
         days=_read(Days, record, "days"),
-        variations=departures,
+        variations=trials,
         running=_read(Running, record, "running"),
         quality=_read(Quality, record, "quality"),
     )
@@ -271,12 +287,22 @@ def _check_against_the_world(comparison: Comparison) -> None:
     """Every method is there, every fleet can be built, the years have so many days."""
     for method in (*comparison.rules, *comparison.learners):
         find(method)
-    simulator = replace(comparison.case, seed=comparison.seeds[0]).make_simulator()
+    case = comparison.case_of(comparison.seeds[0])
+    simulator = make_simulator(case=case, device=comparison.running.device)
     for split in ("test", "validation"):
         try:
             evaluation_days(simulator, split, getattr(comparison.days, split))
         except ValueError as error:
             raise ValueError(f"days.{split}: {str(error).removeprefix('days: ')}") from error
+
+
+def _case_settings(record: Mapping[str, Any]) -> CaseSettings:
+    try:
+        return settings_from_record(dict(record))
+    except ValueError as error:
+        raise ValueError(
+            f"case.{str(error).removeprefix('case.').removeprefix('case: ')}"
+        ) from error
 
 
 def _read(kind: type, record: Mapping[str, Any], name: str, above: str = "") -> Any:
@@ -312,17 +338,6 @@ def _check_keys(table: Mapping[str, Any], known: set[str], above: str) -> None:
 def _check_list(values: tuple, name: str, least: int = 1) -> None:
     if len(values) < least or len(set(values)) < len(values):
         raise ValueError(f"{name}: got {list(values)}, expected {least} or more, each once")
-
-
-def _check_positive(value: Any, name: str) -> None:
-    _check_number(value, name)
-    if value <= 0.0:
-        raise ValueError(f"{name}: got {value!r}, expected a positive number")
-
-
-def _check_number(value: Any, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name}: got {value!r}, expected a finite number")
 
 
 def _flat(record: Mapping[str, Any], above: str = "") -> Any:

@@ -13,15 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from baselines.appearances import APPEARANCES
 from baselines.compare.config import FORESIGHT, Comparison
 from baselines.compare.tables import Tables, as_observed
+from gradmap_trainer.report.appearance import Appearance, appearance
 from gradmap_trainer.report.figures import style
-from gradmap_trainer.report.methods import METHODS, Method, method
+from gradmap_trainer.report.words import step_name
 
 BUDGETS, CURVES, TRADE_OFF = "budgets.png", "curves.png", "trade_off.png"
 
 RESOLUTION = 160.0
-# For methods that the report does not know.
+# For methods that have none.
 SPARE_COLOURS = ("#117733", "#882255", "#999933", "#332288", "#661100", "#444444")
 # Of axes that grow as the square root, as far as there is room.
 TICKS = [digit * 10.0**power for power in range(-3, 7) for digit in (1, 2, 3, 5)]
@@ -43,20 +45,20 @@ def draw(comparison: Comparison, tables: Tables, folder: Path) -> list[str]:
     return list(figures)
 
 
-def look(comparison: Comparison, key: str) -> Method:
-    """Name and colour of a method: the report's where it knows it."""
-    if key in METHODS:
-        return METHODS[key]
-    others = [m for m in (*comparison.learners, *comparison.rules) if m not in METHODS]
+def look(comparison: Comparison, key: str) -> Appearance:
+    """Name and colour of a method: the usual ones where it has some."""
+    if key in APPEARANCES:
+        return APPEARANCES[key]
+    others = [m for m in (*comparison.learners, *comparison.rules) if m not in APPEARANCES]
     colour = SPARE_COLOURS[others.index(key) % len(SPARE_COLOURS)]
-    return Method(method(key).name, colour, "")
+    return Appearance(appearance(key).name, colour, "")
 
 
 def budgets(comparison: Comparison, tables: Tables, learners: Sequence[str]) -> Figure:
     """What came of each budget: every seed a dot, and a line through their means."""
     panels = {
         "above_foresight": "Cost above perfect foresight",
-        "any_steps": "Half-hours outside any limit",
+        "any_steps": f"{step_name(comparison.clock).capitalize()}s outside any limit",
         "score_above_foresight": "Score above perfect foresight, €/day",
     }
     trainings = as_observed(tables.trainings)
@@ -83,10 +85,10 @@ def curves(comparison: Comparison, tables: Tables, learners: Sequence[str]) -> F
     columns = {"seconds": "seconds of training", "environment_steps": "environment steps"}
     rows = {
         "above_foresight": "Cost above perfect foresight",
-        "worst_steps": "Half-hours outside the kind of limit most often broken",
+        "worst_steps": f"{step_name(comparison.clock).capitalize()}s outside the worst kind of limit",
     }
-    shares = ["voltage_steps", "loading_steps", "unbalance_steps"]
-    table = tables.curves.assign(worst_steps=tables.curves[shares].max(axis=1))
+    of_kinds = tables.curves[[f"{kind.name}_steps" for kind in comparison.limits]]
+    table = tables.curves.assign(worst_steps=of_kinds.max(axis=1))
     figure = Figure((9.5, 6.4), layout="constrained")
     grid = figure.subplots(2, 2, sharex="col", sharey="row")
     for row, (measure, title) in zip(grid, rows.items(), strict=True):
@@ -108,7 +110,7 @@ def trade_off(comparison: Comparison, tables: Tables) -> Figure:
     trainings = as_observed(tables.trainings)
     figure = Figure((7.5, 5.0), layout="constrained")
     axes = figure.subplots()
-    axes.axhline(0.0, color=METHODS[FORESIGHT].colour, linewidth=3.0, clip_on=False, zorder=2.5)
+    axes.axhline(0.0, color=APPEARANCES[FORESIGHT].colour, linewidth=3.0, clip_on=False, zorder=2.5)
     shown = [m for m in (*comparison.learners, *comparison.rules) if m in set(trainings["method"])]
     for key in shown:
         rows = trainings[trainings["method"] == key]
@@ -126,7 +128,7 @@ def trade_off(comparison: Comparison, tables: Tables) -> Figure:
         )
     _square_root(axes, "x", _PERCENT)
     _square_root(axes, "y", _PERCENT)
-    axes.set_xlabel("half-hours outside any limit")
+    axes.set_xlabel(f"{step_name(comparison.clock)}s outside any limit")
     axes.set_title("Cost above perfect foresight")
     _legend(figure, comparison, [*shown, FORESIGHT])
     return figure

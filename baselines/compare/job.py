@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +23,24 @@ import gridedge_env
 from baselines.compare.config import (
     FORESIGHT,
     Comparison,
-    Departure,
     Job,
+    Trial,
     comparison_from,
 )
-from baselines.compare.results import Result, save
-from baselines.methods import VALIDATED, Budget, Case, Point, find, train
-from gridedge_env.constraints import Limits
+from baselines.compare.results import JobResult, save
+from baselines.methods import Budget, Point, find, train
 from gridedge_env.evaluation import (
     Episode,
     evaluation_days,
-    outside_limits,
     record,
     summarise,
 )
 from gridedge_env.reference import Policy, perfect_foresight
-from gridedge_env.simulator import Simulator
+from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import SimulatorState
 
-# Who plays a case: the policy for its simulator, at midnight of its days.
-Contestant = Callable[[Case, Simulator, SimulatorState], Policy]
+# Who plays a trial: the policy for its simulator, at midnight of its days.
+Contestant = Callable[[Simulator, SimulatorState], Policy]
 
 
 def main() -> None:
@@ -54,16 +51,16 @@ def main() -> None:
     save(Path(task["folder"]), result)
 
 
-def run(comparison: Comparison, job: Job) -> Result:
+def run(comparison: Comparison, job: Job) -> JobResult:
     """Train and evaluate."""
     contestant, curve = prepare(comparison, job)
     load = os.getloadavg()[0]
     rows = []
-    for name, departure in comparison.cases.items():
-        episode, simulator, days = play_case(comparison, job, departure, "test", contestant)
-        rows += [{"case": name, **row} for row in by_day(episode, simulator, days)]
+    for name, trial in comparison.trials.items():
+        episode, simulator, days = play(comparison, job, trial, "test", contestant)
+        rows += [{"trial": name, **row} for row in by_day(episode, simulator, days)]
     machine = machine_line(comparison)
-    return Result(job, comparison.bearing, machine, load, curve, tuple(rows))
+    return JobResult(job, comparison.bearing, machine, load, curve, tuple(rows))
 
 
 def prepare(comparison: Comparison, job: Job) -> tuple[Contestant, tuple[Point, ...]]:
@@ -72,69 +69,60 @@ def prepare(comparison: Comparison, job: Job) -> tuple[Contestant, tuple[Point, 
     Raises:
         ValueError: a rule learns, or a learner does not.
     """
-    case, days = replace(comparison.case, seed=job.seed), comparison.days
+    case, days = comparison.case_of(job.seed), comparison.days
     if job.method == FORESIGHT:
         foresight = _foresight(days.foresight_iterations)
-        episode, simulator, _ = play_case(comparison, job, Departure(), "validation", foresight)
-        row = summarise(episode, simulator.case.limits)
-        return foresight, (Point(0.0, 0, **{name: row[name] for name in VALIDATED}),)
+        episode, _, _ = play(comparison, job, Trial(), "validation", foresight)
+        return foresight, (Point(0.0, 0, summarise(episode, case.limits)),)
     # A rule has no use for a budget; but one there must be.
     budget = Budget(seconds=job.seconds) if job.seconds else Budget(environment_steps=1)
-    trained = train(job.method, case, budget, days.validation, days.points)
+    device = comparison.running.device
+    trained = train(job.method, case, budget, device, days.validation, days.points)
     learned = trained.curve[-1].environment_steps > 0
     if learned != (job.seconds is not None):
         listed, other = ("rules", "learners") if learned else ("learners", "rules")
         raise ValueError(f"{listed}: got {job.method!r}, expected it among the {other}")
     if learned:
-        return lambda case, simulator, state: trained.policy, trained.curve
-    return _rule(job.method, budget), trained.curve
+        return lambda simulator, state: trained.policy, trained.curve
+    return _rule(job.method, device, budget), trained.curve
 
 
 def _foresight(iterations: int) -> Contestant:
-    def contestant(case: Case, simulator: Simulator, state: SimulatorState) -> Policy:
+    def contestant(simulator: Simulator, state: SimulatorState) -> Policy:
         plan = iter(perfect_foresight(simulator, state, iterations))
         return lambda private, shared: next(plan)
 
     return contestant
 
 
-def _rule(method: str, budget: Budget) -> Contestant:
+def _rule(method: str, device: str, budget: Budget) -> Contestant:
     """A rule knows the devices that it is mounted on: another fleet's, too."""
-    return lambda case, simulator, state: find(method)(case, budget, lambda *_: None)
+    rule = find(method)
+    return lambda simulator, state: rule(simulator.case, device, budget, lambda *_: None)
 
 
-def play_case(
-    comparison: Comparison, job: Job, departure: Departure, split: str, contestant: Contestant
+def play(
+    comparison: Comparison, job: Job, trial: Trial, split: str, contestant: Contestant
 ) -> tuple[Episode, Simulator, list[int]]:
-    """Play the days of a split, departed from; also returns the simulator and the days' rows."""
-    case = replace(comparison.case, seed=job.seed + departure.other_fleet)
-    simulator = case.make_simulator()
+    """Play the days of a split as a trial says; also the simulator and the days' rows."""
+    case = comparison.case_of(job.seed + trial.other_fleet)
+    simulator = make_simulator(case=case, device=comparison.running.device)
     days = evaluation_days(simulator, split, getattr(comparison.days, split))
-    state = simulator.reset(split=split, days=days, variation=departure.variation)
-    return record(simulator, state, contestant(case, simulator, state)), simulator, days
+    state = simulator.reset(split=split, days=days, variation=trial.variation)
+    return record(simulator, state, contestant(simulator, state)), simulator, days
 
 
 def by_day(episode: Episode, simulator: Simulator, days: list[int]) -> list[dict[str, Any]]:
-    """The rows of `Result.days`, but for the case."""
+    """The rows of `JobResult.days`, but for the trial."""
     table, limits = simulator.days("test"), simulator.case.limits
-    rows = []
-    for index, day in enumerate(days):
-        one = Episode(
-            **{f.name: getattr(episode, f.name)[index : index + 1] for f in fields(Episode)}
-        )
-        rows.append(
-            {
-                "date": table.dates[day].isoformat(),
-                "lowest_price": float(table.day_ahead_price[day].min()),
-                **summarise(one, limits),
-                "any_steps": _any_steps(one, limits),
-            }
-        )
-    return rows
-
-
-def _any_steps(episode: Episode, limits: Limits) -> float:
-    return float(np.any(list(outside_limits(episode, limits).values()), axis=0).mean())
+    return [
+        {
+            "date": table.dates[day].isoformat(),
+            "lowest_price": float(table.day_ahead_price[day].min()),
+            **summarise(episode.take([index]), limits),
+        }
+        for index, day in enumerate(days)
+    ]
 
 
 def machine_line(comparison: Comparison) -> str:
@@ -149,8 +137,8 @@ def machine_line(comparison: Comparison) -> str:
         f"NumPy {np.__version__}",
         f"GridEdge {gridedge_env.__version__}",
     ]
-    if torch.device(comparison.case.device).type == "cuda":
-        parts.insert(1, torch.cuda.get_device_name(comparison.case.device))
+    if torch.device(comparison.running.device).type == "cuda":
+        parts.insert(1, torch.cuda.get_device_name(comparison.running.device))
     return ", ".join(parts)
 
 

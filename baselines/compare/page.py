@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from baselines.appearances import APPEARANCES
 from baselines.compare import figures
-from baselines.compare.config import AS_OBSERVED, FORESIGHT, Comparison, Departure, Job
+from baselines.compare.config import AS_OBSERVED, FORESIGHT, Comparison, Job, Trial
 from baselines.compare.figures import look
-from baselines.compare.results import Result
+from baselines.compare.results import JobResult
 from baselines.compare.statistics import CONFIDENCE
-from baselines.compare.tables import NEGATIVE_DAYS, OURS, PRICE_FACTORS, Tables, as_observed
+from baselines.compare.tables import (
+    NEGATIVE_DAYS,
+    OURS,
+    PRICE_FACTORS,
+    Tables,
+    as_observed,
+    shares,
+)
 from gradmap_trainer.config import write_whole
-from gradmap_trainer.report.methods import METHODS
-from gradmap_trainer.report.words import SPACE, euro, percent
+from gradmap_trainer.report.words import SPACE, euro, percent, step_name
+from gridedge_env.case import CaseSettings
 
 PAGE = "comparison.md"
 LEVEL = f"{100.0 * CONFIDENCE:g}{SPACE}%"
@@ -26,26 +35,21 @@ NAMES = {
     "cost": "€/day",
     "above_foresight": "above perfect foresight",
     "above_foresight_euro": "above perfect foresight, €/day",
-    "voltage_steps": "voltage",
-    "loading_steps": "overload",
-    "unbalance_steps": "unbalance",
     "any_steps": "outside any limit",
     "worst_loading": "worst loading",
     "score_above_foresight": "score above perfect foresight, €/day",
     "training_seconds": "seconds",
     "environment_steps": "environment steps",
 }
-PERCENTAGES = {"above_foresight", "voltage_steps", "loading_steps", "unbalance_steps", "any_steps"}
 OF_TRAINING = ("training_seconds", "environment_steps")
 HARDEST = 5
-OF_NETWORK = ("voltage_steps", "loading_steps", "unbalance_steps", "worst_loading")
 
 
 def write_page(
     folder: Path,
     comparison: Comparison,
     tables: Tables,
-    results: Mapping[Job, Result],
+    results: Mapping[Job, JobResult],
     failures: Sequence[str],
     command: str,
     config: str,
@@ -89,28 +93,34 @@ def write_page(
 # --- Sections -------------------------------------------------------------------------------------
 
 
-def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, Result]) -> str:
+def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobResult]) -> str:
     case, running = comparison.case, comparison.running
-    days = tables.days[tables.days["case"] == AS_OBSERVED].drop_duplicates("date")
+    days = tables.days[tables.days["trial"] == AS_OBSERVED].drop_duplicates("date")
     negative = int((days["lowest_price"] < 0.0).sum())
-    options = ", ".join(f"{name} = {value}" for name, value in case.options.items())
+    usual = asdict(CaseSettings())
+    told = {"feeder", "num_agents", "seed"}
+    options = ", ".join(
+        f"{name} = {value}"
+        for name, value in asdict(case).items()
+        if name not in told and value != usual[name]
+    )
     together = "one at a time" if running.processes == 1 else f"{running.processes} side by side"
     machines = sorted({result.machine for result in results.values()})
     lines = [
-        f"{case.num_agents:,} agents on {case.feeder}, on {case.device}"
+        f"{case.num_agents:,} agents on {case.feeder}, on {running.device}"
         + (f", with {options}" if options else "")
         + f". Seeds {_listed(comparison.seeds)}: each one a fleet of its own, and a training.",
         f"{len(days)} test days of 2024, a year and site never seen in training, {negative} of "
-        "them with negative prices (some half-hour's day-ahead price is below zero).",
+        "them with negative prices (some day-ahead price is below zero).",
         "Seconds are of training by the wall clock, without start, validation and test. "
         f"Jobs ran {together}, each in a process of its own.",
         f"Tables give means over seeds ± the half width of the {LEVEL} confidence interval"
         " (Student's t); n is the number of seeds. Fleets differ from seed to seed, and so do "
         "their costs: what is above perfect foresight, the best found for the same homes and days "
         "by whoever knows everything beforehand, differs less.",
-        "Voltage, overload, unbalance: share of half-hours in which any node, line or transformer "
-        "phase, or three-phase bus is outside its limit. Worst loading: the highest current over "
-        "rating anywhere.",
+        f"Share of {step_name(comparison.clock)}s outside limits anywhere: "
+        + "; ".join(f"{kind.name}, {kind.rule}" for kind in comparison.limits)
+        + ". Worst loading: the highest current over rating anywhere.",
         *(f"Machine: {machine}." for machine in machines),
         *_load(results),
     ]
@@ -119,7 +129,7 @@ def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, Resul
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _load(results: Mapping[Job, Result]) -> list[str]:
+def _load(results: Mapping[Job, JobResult]) -> list[str]:
     loads = [r.load for job, r in results.items() if job.seconds]
     if not loads:
         return []
@@ -130,7 +140,7 @@ def _load(results: Mapping[Job, Result]) -> list[str]:
 
 
 def _failed(
-    comparison: Comparison, results: Mapping[Job, Result], failures: Sequence[str]
+    comparison: Comparison, results: Mapping[Job, JobResult], failures: Sequence[str]
 ) -> list[str]:
     if len(results) == len(comparison.jobs):
         return []
@@ -139,9 +149,9 @@ def _failed(
 
 
 def _main(comparison: Comparison, summary: pd.DataFrame) -> str:
-    measures = ("cost", "above_foresight", *OF_NETWORK, *OF_TRAINING)
+    measures = ("cost", "above_foresight", *_of_network(comparison), *OF_TRAINING)
     return _table(
-        ["method", "n", *(NAMES[m] for m in measures)],
+        ["method", "n", *(_column(m) for m in measures)],
         (
             [_name(comparison, row), str(row["seeds"]), *(_cell(row, m) for m in measures)]
             for row in _longest(comparison, summary)
@@ -153,9 +163,9 @@ def _negative(comparison: Comparison, tables: Tables) -> list[str]:
     summary = as_observed(tables.summary, NEGATIVE_DAYS)
     if summary.empty:
         return []
-    measures = ("cost", "above_foresight_euro", "above_foresight", *OF_NETWORK)
+    measures = ("cost", "above_foresight_euro", "above_foresight", *_of_network(comparison))
     table = _table(
-        ["method", "n", *(NAMES[m] for m in measures)],
+        ["method", "n", *(_column(m) for m in measures)],
         (
             [_name(comparison, row), str(row["seeds"]), *(_cell(row, m) for m in measures)]
             for row in _longest(comparison, summary)
@@ -173,7 +183,7 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
     learners = [method for method in comparison.learners if (days["method"] == method).any()]
     if not learners:
         return []
-    days = days[days["case"] == AS_OBSERVED]
+    days = days[days["trial"] == AS_OBSERVED]
     longest = days.groupby("method")["budget"].transform("max")
     shown = days[(days["budget"] == longest) | (days["method"] == FORESIGHT)]
     means = shown.groupby(["method", "date"])[["cost", "any_steps", "lowest_price"]].mean()
@@ -190,8 +200,8 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
     return [
         "## The hardest days",
         f"The {HARDEST} days on which {look(comparison, learners[0]).name} breaks limits most "
-        "often: half-hours outside any limit, and cost above perfect foresight, both as means over "
-        "seeds at the largest budgets.",
+        f"often: {step_name(comparison.clock)}s outside any limit, and cost above perfect foresight, "
+        "both as means over seeds at the largest budgets.",
         _table(
             ["day", "lowest price, €/kWh", *(look(comparison, m).name for m in learners)],
             (
@@ -207,26 +217,26 @@ def _robustness(comparison: Comparison, summary: pd.DataFrame) -> list[str]:
     if not comparison.variations:
         return []
     described = [
-        f"- **{_words(name)}**: {_departure(departure)}"
-        for name, departure in comparison.variations.items()
+        f"- **{_words(name)}**: {_described(trial)}"
+        for name, trial in comparison.variations.items()
     ]
     return [
         "## Robustness",
         "The same policies, at each learner's largest budget, without any retraining:",
         "\n".join(described),
-        "Cost above perfect foresight of the same case:",
-        _by_case(comparison, summary, "above_foresight"),
-        "Half-hours outside any limit:",
-        _by_case(comparison, summary, "any_steps"),
+        "Cost above perfect foresight of the same trial:",
+        _by_trial(comparison, summary, "above_foresight"),
+        f"{step_name(comparison.clock).capitalize()}s outside any limit:",
+        _by_trial(comparison, summary, "any_steps"),
     ]
 
 
-def _by_case(comparison: Comparison, summary: pd.DataFrame, measure: str) -> str:
-    """A row for each method, a column for each case."""
+def _by_trial(comparison: Comparison, summary: pd.DataFrame, measure: str) -> str:
+    """A row for each method, a column for each trial."""
     of_all = summary[summary["day_set"] != NEGATIVE_DAYS]
     columns = {
-        case: {row["method"]: row for row in _longest(comparison, of_all[of_all["case"] == case])}
-        for case in comparison.cases
+        name: {row["method"]: row for row in _longest(comparison, of_all[of_all["trial"] == name])}
+        for name in comparison.trials
     }
     return _table(
         ["method", *map(_words, columns)],
@@ -242,17 +252,18 @@ def _budgets(comparison: Comparison, tables: Tables) -> list[str]:
     learned = summary[summary["method"].isin(comparison.learners)]
     measures = (
         *("training_seconds", "environment_steps", "cost", "above_foresight"),
-        *("voltage_steps", "loading_steps", "any_steps", "score_above_foresight"),
+        *shares(comparison.limits),
+        "score_above_foresight",
     )
     price = comparison.quality.price
     rows = learned.to_dict("records")
     return [
         "## What a budget buys",
         "Every row is of trainings of their own, each annealed to the end of its budget. The score "
-        f"is the cost plus €{SPACE}{price:g} a day for every percentage point of half-hours "
-        "outside any limit.",
+        f"is the cost plus €{SPACE}{price:g} a day for every percentage point of "
+        f"{step_name(comparison.clock)}s outside any limit.",
         _table(
-            ["method", "budget, s", "n", *(NAMES[m] for m in measures)],
+            ["method", "budget, s", "n", *(_column(m) for m in measures)],
             (
                 [
                     look(comparison, row["method"]).name,
@@ -273,7 +284,7 @@ def _equal_quality(comparison: Comparison, table: pd.DataFrame) -> list[str]:
     if table.empty:
         return []
     seeds = [f"seed_{seed}" for seed in comparison.seeds]
-    ours = METHODS[OURS].name
+    ours = APPEARANCES[OURS].name
     at_price = table[table["price_factor"] == 1.0].to_dict("records")
     means = {
         (row["rival"], row["budget"], row["price_factor"]): row["mean"]
@@ -331,9 +342,9 @@ def _curves() -> list[str]:
 def _files() -> str:
     files = {
         "results/*.json": "one for each job, as it was left",
-        "days.csv": "every test day of every job, case by case",
+        "days.csv": "every test day of every job, trial by trial",
         "curves.csv": "every point of every training curve",
-        "trainings.csv": "every job, case by case, on all days and on those with negative prices",
+        "trainings.csv": "every job, trial by trial, on all days and on those with negative prices",
         "summary.csv": "the same over seeds: means and half widths of intervals",
         "equal_quality.csv": "time ratios, for each price of violations",
     }
@@ -361,7 +372,7 @@ def _cell(row: Mapping[str, Any], measure: str) -> str:
     if math.isnan(mean) or (measure in OF_TRAINING and math.isnan(row["budget"])):
         return "–"
     factor, unit, decimals = 1.0, "", 0 if abs(mean) >= 100.0 else 1
-    if measure in PERCENTAGES:
+    if measure == "above_foresight" or (measure.endswith("_steps") and measure not in OF_TRAINING):
         factor, unit, decimals = 100.0, f"{SPACE}%", 2
     elif measure == "worst_loading":
         decimals = 2
@@ -371,19 +382,29 @@ def _cell(row: Mapping[str, Any], measure: str) -> str:
     return f"{text}{unit}".replace("-", "−")
 
 
-def _departure(departure: Departure) -> str:
+def _described(trial: Trial) -> str:
     """What is different."""
     parts = []
-    if departure.temperature_shift:
-        warmer = "warmer" if departure.temperature_shift > 0.0 else "colder"
-        parts.append(f"days {abs(departure.temperature_shift):g} °C {warmer}")
-    if departure.demand_factor != 1.0:
-        parts.append(f"household demand × {departure.demand_factor:g}")
-    if departure.price_factor != 1.0:
-        parts.append(f"day-ahead prices × {departure.price_factor:g}")
-    if departure.other_fleet:
+    if trial.temperature_shift:
+        warmer = "warmer" if trial.temperature_shift > 0.0 else "colder"
+        parts.append(f"days {abs(trial.temperature_shift):g} °C {warmer}")
+    if trial.demand_factor != 1.0:
+        parts.append(f"household demand × {trial.demand_factor:g}")
+    if trial.price_factor != 1.0:
+        parts.append(f"day-ahead prices × {trial.price_factor:g}")
+    if trial.other_fleet:
         parts.append("in other homes: the policies of each seed act on the next seed's fleet")
     return ", ".join(parts) or "no departure"
+
+
+def _of_network(comparison: Comparison) -> list[str]:
+    """Measures of what became of the network."""
+    return [*(f"{kind.name}_steps" for kind in comparison.limits), "worst_loading"]
+
+
+def _column(measure: str) -> str:
+    """Heading of a measure; that of a kind of limit is its name."""
+    return NAMES.get(measure) or _words(measure.removesuffix("_steps"))
 
 
 def _words(name: str) -> str:

@@ -34,7 +34,7 @@ Observe = Callable[[Sequence[Job], Job | None, str], None]
 
 
 @dataclass(frozen=True)
-class _Running:
+class _Process:
     job: Job
     process: subprocess.Popen
     log: Path
@@ -51,7 +51,7 @@ def run_jobs(
     Returns:
         What went wrong, by job.
     """
-    waiting, running = list(jobs), list[_Running]()
+    waiting, running = list(jobs), list[_Process]()
     failures: dict[Job, str] = {}
     for name in (LOGS, RESULTS):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def run_jobs(
     return failures
 
 
-def _start(comparison: Comparison, job: Job, folder: Path) -> _Running:
+def _start(comparison: Comparison, job: Job, folder: Path) -> _Process:
     threads = str(comparison.running.threads)
     log = folder / LOGS / f"{job.name}.txt"
     with log.open("w", encoding="utf-8") as output:
@@ -88,7 +88,7 @@ def _start(comparison: Comparison, job: Job, folder: Path) -> _Running:
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)},
+            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads), "PYTHONPATH": _path()},
             start_new_session=True,  # Ctrl-C is for us: we end the jobs in order
         )
     task = {"comparison": comparison.record, "job": asdict(job), "folder": str(folder.absolute())}
@@ -98,10 +98,16 @@ def _start(comparison: Comparison, job: Job, folder: Path) -> _Running:
         process.stdin.write(f"{json.dumps(task)}\n".encode())
         process.stdin.flush()
     limit = (job.seconds or 0.0) + comparison.running.overhead_seconds
-    return _Running(job, process, log, time.monotonic() + limit)
+    return _Process(job, process, log, time.monotonic() + limit)
 
 
-def _ended(one: _Running, folder: Path) -> str | None:
+def _path() -> str:
+    """Where a job finds this package, which is not installed, and whatever else was found here."""
+    here = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _ended(one: _Process, folder: Path) -> str | None:
     """What went wrong with a job, "" if nothing did; None while it runs."""
     code = one.process.poll()
     if code is None and time.monotonic() < one.until:

@@ -16,7 +16,7 @@ RESULTS = "results"
 
 
 @dataclass(frozen=True)
-class Result:
+class JobResult:
     """What came of a job.
 
     Attributes:
@@ -25,8 +25,8 @@ class Result:
         machine: that it ran on.
         load: average number of processes at work on the machine, over the last minute of training.
         curve: what the policies were worth in training, on days of the validation year.
-        days: a row for each case and test day: `case`, `date`, `lowest_price` (day-ahead, €/kWh),
-            the fields of `summarise`, and `any_steps`, the share of half-hours outside any limit.
+        days: a row for each trial and test day: `trial`, `date`, `lowest_price` (day-ahead, €/kWh),
+            and the fields of `summarise`.
     """
 
     job: Job
@@ -42,12 +42,12 @@ def path_of(folder: Path, job: Job) -> Path:
     return folder / RESULTS / f"{job.name}.json"
 
 
-def save(folder: Path, result: Result) -> None:
+def save(folder: Path, result: JobResult) -> None:
     """Write a result."""
     write_whole(path_of(folder, result.job), json.dumps(asdict(result), indent=1) + "\n")
 
 
-def load(folder: Path, comparison: Comparison) -> dict[Job, Result]:
+def load(folder: Path, comparison: Comparison) -> dict[Job, JobResult]:
     """The results that a folder holds of the jobs of a comparison; it may hold more.
 
     Raises:
@@ -60,10 +60,10 @@ def load(folder: Path, comparison: Comparison) -> dict[Job, Result]:
     return {job: found[job] for job in comparison.jobs if job in found}
 
 
-def _read(path: Path) -> Result:
+def _read(path: Path) -> JobResult:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return Result(
+        return JobResult(
             **{
                 **record,
                 "job": Job(**record["job"]),

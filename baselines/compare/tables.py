@@ -6,36 +6,22 @@ All are long pandas tables with one kind of row each; `page` chooses what it sho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from baselines.compare.config import AS_OBSERVED, FORESIGHT, Comparison, Job
-from baselines.compare.results import Result
+from baselines.compare.results import JobResult
 from baselines.compare.statistics import Bounded, Ratio, estimate, geometric_mean, time_to_reach
+from gridedge_env.constraints import Limits
 
 OURS = "gradmap"
 ALL_DAYS, NEGATIVE_DAYS = "all", "negative_price"
 # How much the answer to "how much faster" hangs on the price of violations.
 PRICE_FACTORS = (0.5, 1.0, 2.0)
 
-SHARES = ("voltage_steps", "loading_steps", "unbalance_steps", "any_steps")
-# Of a training on a set of days; those of `above` and `score` need the optimum of the same seed.
-MEASURES = (
-    "cost",
-    "above_foresight",
-    "above_foresight_euro",
-    *SHARES,
-    "worst_voltage_violation",
-    "worst_loading",
-    "nonconverged",
-    "score",
-    "score_above_foresight",
-    "training_seconds",
-    "environment_steps",
-)
 TRAINING = ["method", "budget", "seed"]
 
 
@@ -44,10 +30,10 @@ class Tables:
     """What the results say.
 
     Attributes:
-        days: a row for each job, case and day.
+        days: a row for each job, trial and day.
         curves: a row for each job and point of its curve, its cost also above that of perfect
             foresight on the same days.
-        trainings: a row for each job, case and set of days: `MEASURES`.
+        trainings: a row for each job, trial and set of days: `measures`.
         summary: the same over seeds: mean, half width of the 95 % interval, and number of seeds.
         equal_quality: a row for each rival, budget of GradMAP and price factor: how many times
             GradMAP's training time the rival needs to score as well, for each seed and over them.
@@ -65,7 +51,28 @@ class Tables:
             getattr(self, name).to_csv(folder / f"{name}.csv", index=False)
 
 
-def make_tables(comparison: Comparison, results: Mapping[Job, Result]) -> Tables:
+def shares(limits: Limits) -> list[str]:
+    """Columns that hold shares of steps outside limits."""
+    return [*(f"{kind.name}_steps" for kind in limits), "any_steps"]
+
+
+def measures(limits: Limits) -> list[str]:
+    """Of a training on a set of days; those above the optimum need that of the same seed."""
+    return [
+        "cost",
+        "above_foresight",
+        "above_foresight_euro",
+        *shares(limits),
+        *(kind.worst_name for kind in limits),
+        "nonconverged",
+        "score",
+        "score_above_foresight",
+        "training_seconds",
+        "environment_steps",
+    ]
+
+
+def make_tables(comparison: Comparison, results: Mapping[Job, JobResult]) -> Tables:
     """All tables of a comparison; of jobs that have no result there are no rows."""
     days = _days(results.values())
     trainings = _trainings(comparison, results, days)
@@ -73,7 +80,7 @@ def make_tables(comparison: Comparison, results: Mapping[Job, Result]) -> Tables
         days=days,
         curves=_curves(results.values()),
         trainings=trainings,
-        summary=_summary(trainings),
+        summary=_summary(trainings, measures(comparison.limits)),
         equal_quality=_equal_quality(comparison, trainings),
     )
 
@@ -82,12 +89,21 @@ def _key(job: Job) -> dict[str, object]:
     return {"method": job.method, "budget": job.seconds or math.nan, "seed": job.seed}
 
 
-def _days(results: Iterable[Result]) -> pd.DataFrame:
+def _days(results: Iterable[JobResult]) -> pd.DataFrame:
     return pd.DataFrame([{**_key(r.job), **day} for r in results for day in r.days])
 
 
-def _curves(results: Iterable[Result]) -> pd.DataFrame:
-    rows = [{**_key(r.job), **asdict(point)} for r in results for point in r.curve]
+def _curves(results: Iterable[JobResult]) -> pd.DataFrame:
+    rows = [
+        {
+            **_key(r.job),
+            "seconds": point.seconds,
+            "environment_steps": point.environment_steps,
+            **point.outcome,
+        }
+        for r in results
+        for point in r.curve
+    ]
     curves = pd.DataFrame(rows)
     optimum = curves[curves["method"] == FORESIGHT].set_index("seed")["cost"]
     floor = curves["seed"].map(optimum)
@@ -95,10 +111,13 @@ def _curves(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def _trainings(
-    comparison: Comparison, results: Mapping[Job, Result], days: pd.DataFrame
+    comparison: Comparison, results: Mapping[Job, JobResult], days: pd.DataFrame
 ) -> pd.DataFrame:
     sets = {ALL_DAYS: days, NEGATIVE_DAYS: days[days["lowest_price"] < 0.0]}
-    measured = [_measured(rows).assign(day_set=name) for name, rows in sets.items() if len(rows)]
+    limits = comparison.limits
+    measured = [
+        _measured(rows, limits).assign(day_set=name) for name, rows in sets.items() if len(rows)
+    ]
     trainings = pd.concat(measured, ignore_index=True)
     last = pd.DataFrame(
         {
@@ -109,9 +128,9 @@ def _trainings(
         for job, result in results.items()
     )
     trainings = trainings.merge(last, on=TRAINING)
-    optimum = trainings[trainings["method"] == FORESIGHT][["seed", "case", "day_set", "cost"]]
+    optimum = trainings[trainings["method"] == FORESIGHT][["seed", "trial", "day_set", "cost"]]
     trainings = trainings.merge(
-        optimum.rename(columns={"cost": "floor"}), on=["seed", "case", "day_set"], how="left"
+        optimum.rename(columns={"cost": "floor"}), on=["seed", "trial", "day_set"], how="left"
     )
     above = trainings["cost"] - trainings["floor"]
     score = penalised(trainings, comparison.quality.price)
@@ -120,14 +139,14 @@ def _trainings(
         above_foresight=above / trainings["floor"].abs(),
         score=score,
         score_above_foresight=score - trainings["floor"],
-    )[[*TRAINING, "case", "day_set", "number_of_days", *MEASURES]]
+    )[[*TRAINING, "trial", "day_set", "number_of_days", *measures(limits)]]
 
 
-def _measured(days: pd.DataFrame) -> pd.DataFrame:
+def _measured(days: pd.DataFrame, limits: Limits) -> pd.DataFrame:
     """Means and extremes over days."""
-    groups = days.groupby([*TRAINING, "case"], dropna=False, sort=False)
-    extremes = ["worst_voltage_violation", "worst_loading"]
-    measured = groups[["cost", *SHARES]].mean()
+    groups = days.groupby([*TRAINING, "trial"], dropna=False, sort=False)
+    extremes = [kind.worst_name for kind in limits]
+    measured = groups[["cost", *shares(limits)]].mean()
     measured[extremes] = groups[extremes].max()
     measured["nonconverged"] = groups["nonconverged"].sum()
     measured["number_of_days"] = groups.size()
@@ -136,21 +155,21 @@ def _measured(days: pd.DataFrame) -> pd.DataFrame:
 
 def as_observed(rows: pd.DataFrame, day_set: str = ALL_DAYS) -> pd.DataFrame:
     """Of trainings or their summary, those of a set of days without a variation."""
-    return rows[(rows["case"] == AS_OBSERVED) & (rows["day_set"] == day_set)]
+    return rows[(rows["trial"] == AS_OBSERVED) & (rows["day_set"] == day_set)]
 
 
 def penalised(trainings: pd.DataFrame, price: float) -> pd.Series:
-    """Cost plus the price of every percentage point of half-hours outside any limit, €/day."""
+    """Cost plus the price of every percentage point of steps outside any limit, €/day."""
     return trainings["cost"] + price * 100.0 * trainings["any_steps"]
 
 
-def _summary(trainings: pd.DataFrame) -> pd.DataFrame:
+def _summary(trainings: pd.DataFrame, measured: Sequence[str]) -> pd.DataFrame:
     rows = []
-    keys = ["method", "budget", "case", "day_set"]
+    keys = ["method", "budget", "trial", "day_set"]
     for key, group in trainings.groupby(keys, dropna=False, sort=False):
         row = dict(zip(keys, key, strict=True))
         row |= {"number_of_days": group["number_of_days"].iloc[0], "seeds": len(group)}
-        for measure in MEASURES:
+        for measure in measured:
             found = estimate(group[measure].tolist())
             row |= {measure: found.mean, f"{measure}_half_width": found.half_width}
         rows.append(row)

@@ -1,0 +1,17 @@
+"""Names and colours of the methods that only a comparison has, beside those of a run's report."""
+
+from __future__ import annotations
+
+from gradmap_trainer.report.appearance import APPEARANCES as OF_A_RUN
+from gradmap_trainer.report.appearance import Appearance
+
+APPEARANCES = {
+    **OF_A_RUN,
+    "self_supervised": Appearance(
+        "Self-supervised", "#6a3d9a", "the same policies, one optimiser step per gradient."
+    ),
+    "ippo": Appearance("IPPO", "#a6761d", "reinforcement learning, each home with its own critic."),
+    "mappo": Appearance(
+        "MAPPO", "#56b4e9", "reinforcement learning with one critic for the fleet."
+    ),
+}
