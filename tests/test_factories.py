@@ -54,12 +54,15 @@ from gradmap_trainer.gradmap import iterate, make_learner
 
 made = []
 for dtype in (torch.float32, torch.float64):
-    simulator = gridedge_env.make_simulator("ieee13", num_agents=4, dtype=dtype)
+    simulator = gridedge_env.make_simulator(
+        "ieee13", num_agents=4, reactive_power=True, regulator_control=True, dtype=dtype
+    )
     state = simulator.reset(batch_size=2, seed=1)
-    action = torch.full((2, 4, 1), 0.3, dtype=dtype, device="cpu")
+    action = torch.full((2, 4, 2), 0.3, dtype=dtype, device="cpu")
     following, result = simulator.step(state, action)
     made += [state.day.demand, state.day.import_price, result.cost, result.voltage_magnitude]
-    made += [following.energy, following.temperature, simulator.observe(following)]
+    made += [following.energy, following.temperature, following.tap_position]
+    made += [simulator.observe(following), state.day.shared_observation]
 
 config = TrainConfig(feeder="ieee13", num_agents=4, batch_days=1, minibatches=2, epochs=1)
 simulator = config.make_simulator()
@@ -73,7 +76,8 @@ for tensor in made:
 def unnamed(source: str) -> Iterator[str]:
     """Yield the calls of factories that leave precision or device to the defaults.
 
-    What a call gets as `**keywords` is believed to hold both.
+    What a call gets as `**keywords` is believed to hold both. `torch.where` makes a tensor of the
+    default precision, too, where it chooses between two numbers.
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "torch":
@@ -83,10 +87,19 @@ def unnamed(source: str) -> Iterator[str]:
             continue
         given = {keyword.arg for keyword in node.keywords}
         function = ast.unparse(node.func)
+        if function == "torch.where" and list(map(is_number, node.args[1:])) == [True, True]:
+            yield f"line {node.lineno}: torch.where of two numbers"
         if function.removeprefix("torch.") in FACTORIES and function.startswith("torch."):
             missing = [name for name in ("dtype", "device") if not given & {name, None}]
             if missing:
                 yield f"line {node.lineno}: {function} without {' and '.join(missing)}"
+
+
+def is_number(node: ast.expr) -> bool:
+    """Whether it is written as a number, infinity or NaN."""
+    if isinstance(node, ast.UnaryOp):
+        return is_number(node.operand)
+    return isinstance(node, ast.Constant) or ast.unparse(node).endswith((".inf", ".nan"))
 
 
 def test_every_factory_is_told_precision_and_device() -> None:
@@ -113,12 +126,14 @@ torch.randperm(3, device="cpu")
 torch.ones(3, **where)
 torch.eye(3, dtype=torch.float32, device="cpu")
 torch.ones_like(x), x.new_zeros(3), numpy.zeros(3)
+torch.where(x, 0.0, -torch.inf), torch.where(x, y, 0.0), torch.where(x, 0.0, y), torch.where(x)
 """
     assert list(unnamed(source)) == [
         "line 2: zeros without torch.",
         "line 4: torch.ones without dtype and device",
         "line 5: torch.rand without device",
         "line 6: torch.randperm without dtype",
+        "line 10: torch.where of two numbers",
     ]
 
 
@@ -142,5 +157,5 @@ def plain() -> list[str]:
     "default", ["torch.set_default_dtype(torch.float64)", "torch.set_default_device('meta')"]
 )
 def test_defaults_of_the_caller_change_no_bit(default: str, plain: list[str]) -> None:
-    assert len(plain) > 20
+    assert len(plain) > 25
     assert printed(default) == plain
