@@ -83,9 +83,10 @@ def budgets(comparison: Comparison, tables: Tables, learners: Sequence[str]) -> 
 def curves(comparison: Comparison, tables: Tables, learners: Sequence[str]) -> Figure:
     """Each learner's longest training on days of the validation year: mean and range of seeds."""
     columns = {"seconds": "seconds of training", "environment_steps": "environment steps"}
+    step = step_name(comparison.clock).capitalize()
     rows = {
         "above_foresight": "Cost above perfect foresight",
-        "worst_steps": f"{step_name(comparison.clock).capitalize()}s outside the worst kind of limit",
+        "worst_steps": f"{step}s outside the kind of limit most often broken",
     }
     of_kinds = tables.curves[[f"{kind.name}_steps" for kind in comparison.limits]]
     table = tables.curves.assign(worst_steps=of_kinds.max(axis=1))

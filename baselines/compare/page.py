@@ -200,8 +200,8 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
     return [
         "## The hardest days",
         f"The {HARDEST} days on which {look(comparison, learners[0]).name} breaks limits most "
-        f"often: {step_name(comparison.clock)}s outside any limit, and cost above perfect foresight, "
-        "both as means over seeds at the largest budgets.",
+        f"often: {step_name(comparison.clock)}s outside any limit, and cost above perfect "
+        "foresight, both as means over seeds at the largest budgets.",
         _table(
             ["day", "lowest price, €/kWh", *(look(comparison, m).name for m in learners)],
             (

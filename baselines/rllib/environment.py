@@ -91,7 +91,7 @@ class JointDays(VectorEnv[Observation, NDArray[np.float32], NDArray[np.float32]]
             observation, infos = self.reset()
             return observation, np.zeros(self.num_envs), running, running, infos
         with torch.no_grad():
-            action = to_action(torch.as_tensor(actions))
+            action = to_action(torch.from_numpy(np.asarray(actions)))
             self._state, result = self.simulator.step(self._state, action)
             rewards = result.reward.numpy()
         over = running | (self._state.step == self.simulator.steps)

@@ -40,7 +40,12 @@ class JointActorCritic(TorchRLModule, ValueFunctionAPI):
         self.counts = tuple(config["counts"])
         self.actor = Policies(agents, private_size, shared_size, action_size, hidden, seed, device)
         self.log_deviation = nn.Parameter(
-            torch.full((agents, action_size), math.log(config["initial_deviation"]))
+            torch.full(
+                (agents, action_size),
+                math.log(config["initial_deviation"]),
+                dtype=torch.float32,
+                device=device,
+            )
         )
         self.central = config["central"]
         if self.central:

@@ -34,7 +34,7 @@ def fleet_policy(
         agents.setdefault(module_of(config, agent), []).append(row)
     return ModulePolicy(
         {name: find_module(name) for name in agents},
-        {name: torch.tensor(rows) for name, rows in agents.items()},
+        {name: torch.tensor(rows, dtype=torch.long, device="cpu") for name, rows in agents.items()},
         simulator.action_size,
     )
 

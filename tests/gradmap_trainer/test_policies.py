@@ -38,28 +38,32 @@ def observations(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
 
 
 def one_by_one(policies: Policies, private: Tensor, shared: Tensor) -> Tensor:
-    """What the stacked networks compute, said plainly: agent after agent, with `Linear`."""
+    """What the stacked networks put out, said plainly: agent after agent, with `Linear`."""
     weights, biases = policies.layers()
-    actions = torch.empty(len(private), AGENTS, ACTIONS, dtype=private.dtype)
+    outputs = torch.empty(len(private), AGENTS, ACTIONS, dtype=private.dtype)
     for agent in range(AGENTS):
         activation = torch.cat((private[:, agent], shared), dim=-1)
         for weight, bias in zip(weights, biases, strict=True):
             output = torch.nn.functional.linear(activation, weight[agent].T, bias[agent])
             activation = output.tanh()
-        rested = torch.nn.functional.softshrink(output, REST_BAND)
-        actions[:, agent] = torch.nn.functional.hardtanh(rested)
-    return actions
+        outputs[:, agent] = output
+    return outputs
 
 
 @pytest.mark.parametrize("hidden_sizes", [(6,), (6, 4), (4, 5, 6)])
 def test_stacked_networks_equal_a_loop_over_agents(hidden_sizes):
+    """Outputs with samples innermost, actions with samples outermost."""
     policies = random_weights(make(hidden_sizes)).double()
     private, shared = observations(torch.float64)
+    expected = one_by_one(policies, private, shared)
+    rested = torch.nn.functional.softshrink(expected, REST_BAND)
+    outputs = policies.outputs(private.permute(1, 2, 0), shared.T)
     # Both add at most 10 numbers of order 1 per unit, in another order: a few 1e-15 in double
     # precision, which two or three layers with weights of order 1 grow tenfold each.
-    torch.testing.assert_close(
-        policies(private, shared), one_by_one(policies, private, shared), rtol=0.0, atol=1e-12
-    )
+    close = {"rtol": 0.0, "atol": 1e-12}
+    torch.testing.assert_close(outputs, expected.permute(1, 2, 0), **close)
+    actions = torch.nn.functional.hardtanh(rested)
+    torch.testing.assert_close(policies(private, shared), actions, **close)
 
 
 def test_an_agents_weights_move_its_own_action_alone():
@@ -89,15 +93,6 @@ def test_an_agent_reads_its_own_private_entries_and_the_shared_ones():
     assert torch.count_nonzero(to_private) == PRIVATE
     assert (to_shared[1] != 0.0).all()
     assert torch.count_nonzero(to_shared) == SHARED
-
-
-def test_samples_innermost_or_outermost_is_the_same():
-    policies = random_weights(make())
-    private, shared = observations()
-    outputs = policies.outputs(private.permute(1, 2, 0), shared.T)
-    assert outputs.shape == (AGENTS, ACTIONS, BATCH)
-    assert policies(private, shared).shape == (BATCH, AGENTS, ACTIONS)
-    assert torch.equal(policies(private, shared), to_action(outputs.permute(2, 0, 1)))
 
 
 def test_actions_rest_around_zero_and_reach_both_ends():
@@ -151,4 +146,6 @@ def test_everybody_begins_at_rest_though_not_at_zero():
 def test_actions_stay_in_range():
     policies = random_weights(make())
     private, shared = observations()
-    assert policies(100.0 * private, 100.0 * shared).abs().max() <= 1.0
+    outputs = policies.outputs(100.0 * private.permute(1, 2, 0), 100.0 * shared.T)
+    assert outputs.abs().max() > REST_BAND + 1.0, "nothing to keep in range"
+    assert policies(100.0 * private, 100.0 * shared).abs().max() == 1.0

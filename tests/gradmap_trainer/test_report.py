@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gradmap_trainer.report.methods import method
 
 import gridedge_env
 from gradmap_trainer.report import SECTIONS, write_report
 from gradmap_trainer.report.measured import how_this_was_measured
-from gradmap_trainer.report.methods import method
 from gradmap_trainer.report.run import read_run
 from gradmap_trainer.report.sections import distributions, headline, one_day, out_of_sample
 from gradmap_trainer.report.words import difference, duration, euro, percent

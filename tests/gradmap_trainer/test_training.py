@@ -119,9 +119,13 @@ def test_resuming_changes_nothing(tmp_path, whole_run, simulator, stop_after):
 
 def test_resuming_a_finished_run_changes_nothing(whole_run, simulator):
     folder, _ = whole_run
-    before = log(folder)
+    before, (tensors, record) = log(folder), load_checkpoint(folder)
     assert_same(run(replace(SMALL, run=str(folder)), simulator), whole_run)
     assert log(folder) == before
+    saved, told = load_checkpoint(folder)
+    assert told == record
+    assert saved.keys() == tensors.keys()
+    assert all(torch.equal(saved[name], tensor) for name, tensor in tensors.items())
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path, whole_run, simulator):

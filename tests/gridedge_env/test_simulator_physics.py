@@ -211,11 +211,16 @@ def test_gradients_with_respect_to_the_state(exact_simulator: Simulator) -> None
     leaves = tuple(x.requires_grad_() for x in (energy, temperature, action))
     assert torch.autograd.gradcheck(run, leaves, eps=1e-5, atol=1e-6, rtol=1e-5)
     # Through two steps too: what is stored in the first is sold in the second.
+    begin, sell = replace(state, energy=energy.detach()), torch.full_like(action, -1.0).detach()
+
+    def later_cost(action: Tensor) -> Tensor:
+        following, _ = exact_simulator.step(begin, action)
+        return exact_simulator.step(following, sell)[1].cost[:, :3].sum()
+
     leaf = action.detach().requires_grad_()
-    following, _ = exact_simulator.step(replace(state, energy=energy.detach()), leaf)
-    _, result = exact_simulator.step(following, torch.full_like(action, -1.0).detach())
-    (gradient,) = torch.autograd.grad(result.cost[:, :3].sum(), leaf)
+    (gradient,) = torch.autograd.grad(later_cost(leaf), leaf)
     assert gradient[:, :3].any()
+    assert torch.autograd.gradcheck(later_cost, leaf, eps=1e-5, atol=1e-6, rtol=1e-5)
 
 
 def test_closed_loop_and_open_loop_gradients_agree(simulator: Simulator) -> None:
