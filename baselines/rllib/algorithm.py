@@ -11,26 +11,23 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.tune.registry import register_env
 
-from baselines.methods import Case
 from baselines.rllib.config import RLConfig
 from baselines.rllib.environment import JointDays, PettingZooDays
 from baselines.rllib.learner import JointPPOLearner
 from baselines.rllib.module import JointActorCritic
-from gradmap_trainer.config import STEPS_PER_DAY
 from gridedge_env.parallel import GridEdgeParallelEnv
-from gridedge_env.simulator import Simulator
+from gridedge_env.simulator import Simulator, make_simulator
 
 
-def algorithm_config(config: RLConfig, case: Case, simulator: Simulator, seed: int) -> PPOConfig:
+def algorithm_config(config: RLConfig, simulator: Simulator, seed: int) -> PPOConfig:
     """PPO as RLlib is to run it.
 
     Args:
         config: how to learn.
-        case: what to learn.
-        simulator: the case's, whose fleet and sizes count.
+        simulator: the case by its true limits.
         seed: of this session; a resumed run goes on with other days than it began with.
     """
-    samples = config.batch_days * STEPS_PER_DAY
+    samples = config.batch_days * simulator.clock.steps
     algorithm = (
         PPOConfig()
         .env_runners(
@@ -58,7 +55,7 @@ def algorithm_config(config: RLConfig, case: Case, simulator: Simulator, seed: i
         )
     )
     environment = {
-        "case": config.training_case(case),
+        "case": config.training_case(simulator.case),
         "price_variation": config.price_variation,
     }
     if config.policies == "joint":
@@ -72,28 +69,30 @@ def algorithm_config(config: RLConfig, case: Case, simulator: Simulator, seed: i
 
 def make_joint_days(context: dict[str, Any]) -> JointDays:
     """The vector environment of the joint form."""
-    simulator = context["case"].make_simulator()
+    simulator = make_simulator(case=context["case"])
     return JointDays(simulator, context.get("num_envs", 1), context["price_variation"])
 
 
 def make_pettingzoo_days(context: dict[str, Any]) -> PettingZooDays:
     """RLlib's view of `gridedge_env.parallel_env`."""
-    return PettingZooDays(GridEdgeParallelEnv(context["case"].make_simulator()))
+    return PettingZooDays(GridEdgeParallelEnv(make_simulator(case=context["case"])))
 
 
-def module_of(config: RLConfig, agent: str) -> str:
-    """Name of the module that decides for an agent."""
-    return agent if config.policies == "separate" else agent.rpartition("_")[0]
+def modules_of(config: RLConfig, simulator: Simulator) -> dict[str, str]:
+    """Name of the module that decides for each agent."""
+    fleet = simulator.fleet
+    modules = fleet.names if config.policies == "separate" else fleet.agent_kinds
+    return dict(zip(fleet.names, modules, strict=True))
 
 
 def _joint(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOConfig:
     runners = max(1, config.env_runners)
     model = {
         "central": config.algorithm == "mappo",
-        "counts": simulator.fleet.counts,
+        "kinds": simulator.fleet.agent_kinds,
         "hidden_sizes": config.hidden_sizes,
         "initial_deviation": config.initial_deviation,
-        "seed": config.seed,
+        "seed": simulator.case.seed,
     }
     return (
         algorithm.env_runners(
@@ -109,7 +108,8 @@ def _joint(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOC
 
 
 def _by_agent(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOConfig:
-    names = list(dict.fromkeys(module_of(config, agent) for agent in simulator.fleet.names))
+    modules = modules_of(config, simulator)
+    names = list(dict.fromkeys(modules.values()))
     model = DefaultModelConfig(
         fcnet_hiddens=list(config.hidden_sizes),
         fcnet_activation="tanh",
@@ -120,11 +120,11 @@ def _by_agent(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> P
     )
     specs = {name: RLModuleSpec(model_config=model) for name in names}
     # RLlib counts a batch in steps of agents here, a minibatch in those of each module's agents.
-    samples = config.batch_days * STEPS_PER_DAY * config.num_agents
+    samples = config.batch_days * simulator.clock.steps * simulator.num_agents
     return (
         algorithm.multi_agent(
             policies=set(names),
-            policy_mapping_fn=lambda agent, *args, **kwargs: module_of(config, agent),
+            policy_mapping_fn=lambda agent, *args, **kwargs: modules[agent],
             count_steps_by="agent_steps",
         )
         .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from baselines.methods import Case
-from gradmap_trainer.config import CONFIG_FILE, STEPS_PER_DAY, write_whole
-from gridedge_env.checks import check_whole_number
-from gridedge_env.constraints import Limits
+import tyro
+
+from gradmap_trainer.config import CONFIG_FILE, check_minibatches, write_whole
+from gridedge_env.case import Case, CaseSettings, settings_from_record
+from gridedge_env.checks import check_number, check_positive, check_whole_number
+from gridedge_env.clock import Clock
+from gridedge_env.simulator import Simulator, make_simulator
 
 # RLlib keeps books for every agent's module at every step; beyond this it crawls.
 MOST_SEPARATE_MODULES = 100
@@ -28,9 +30,7 @@ class RLConfig:
         policies: "joint": unshared, the fleet as one agent to RLlib. "by-kind": one policy for all
             devices of a kind, "separate": one each; both through PettingZoo, by RLlib's own PPO,
             with its own networks.
-        feeder: a built-in feeder's name, or a folder of tables.
-        num_agents: number of homes.
-        seed: chooses homes, initial weights, training days and exploration.
+        case: what is learned; its seed also chooses initial weights, training days and exploration.
         iterations: of sampling and learning, over which the learning rate falls.
         seconds: stop after so much training, without start-up, validation and evaluation; the
             learning rate then follows the clock. None: after the iterations.
@@ -47,14 +47,11 @@ class RLConfig:
         trace: λ of the advantage estimation.
         initial_deviation: standard deviation of the policies' outputs at the beginning ("joint").
         reward_scale: of the rewards that are learned from, per € and ordinary home ("joint").
-        penalty: € per unit of the network's violation that every agent pays. What all pay together
-            is `num_agents` times as much: at 100, an agent feels all that it does to the network as
-            the environment's own reward counts it.
+        training_penalty: € per unit of the network's violation that every agent pays in training,
+            in place of the case's. What all pay together is `num_agents` times as much: at 100, an
+            agent feels all that it does to the network as the environment's own reward counts it.
         voltage_margin: pu that the penalty begins before the voltage limits.
         loading_margin: share of rating that it begins before the rating.
-        source_voltage: pu behind the feeder's source.
-        home_scale: size of every home over an ordinary one's; None: in proportion to the feeder.
-        reactive_power: whether batteries and generators also control reactive power.
         env_runners: processes that sample; 0: the one that learns. Through a worker that fails, the
             run fails.
         validation_days: days of the validation year played after every iteration for the log.
@@ -66,9 +63,7 @@ class RLConfig:
     run: str = "runs/rllib"
     algorithm: Literal["ippo", "mappo"] = "ippo"
     policies: Literal["joint", "by-kind", "separate"] = "joint"
-    feeder: str = "ieee123"
-    num_agents: int = 1000
-    seed: int = 0
+    case: Annotated[CaseSettings, tyro.conf.arg(name="")] = CaseSettings()
     iterations: int = 300
     seconds: float | None = 600.0
     batch_days: int = 16
@@ -83,12 +78,9 @@ class RLConfig:
     trace: float = 0.95
     initial_deviation: float = 0.5
     reward_scale: float = 1.0
-    penalty: float = 10.0
+    training_penalty: float = 10.0
     voltage_margin: float = 0.0
     loading_margin: float = 0.0
-    source_voltage: float = 1.0
-    home_scale: float | None = None
-    reactive_power: bool = False
     env_runners: int = 0
     validation_days: int = 8
     checkpoint_seconds: float = 60.0
@@ -99,49 +91,39 @@ class RLConfig:
         for name, least in _LEAST.items():
             check_whole_number(getattr(self, name), least, name)
         for name in _POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0.0):
-                raise ValueError(f"{name}: got {value!r}, expected a positive number")
+            if name != "seconds" or self.seconds is not None:
+                check_positive(getattr(self, name), name)
         for name in ("discount", "trace"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected 0 to 1")
-        if self.batch_days * STEPS_PER_DAY < self.minibatches:
-            raise ValueError(
-                f"minibatches: got {self.minibatches}, expected at most "
-                f"{self.batch_days * STEPS_PER_DAY} (batch_days x {STEPS_PER_DAY})"
-            )
+            check_number(getattr(self, name), name, "0 to 1", lambda share: 0.0 <= share <= 1.0)
+        check_minibatches(self.minibatches, self.batch_days, self.clock.steps)
         if self.policies != "joint" and self.algorithm != "ippo":
             raise ValueError(
                 f"algorithm: got {self.algorithm!r} with policies {self.policies!r}, "
                 "expected 'ippo': a centralised critic needs 'joint' policies"
             )
-        if self.policies == "separate" and self.num_agents > MOST_SEPARATE_MODULES:
+        if self.policies == "separate" and self.case.num_agents > MOST_SEPARATE_MODULES:
             raise ValueError(
-                f"num_agents: got {self.num_agents} with separate policies, expected at most "
+                f"num_agents: got {self.case.num_agents} with separate policies, expected at most "
                 f"{MOST_SEPARATE_MODULES}, or 'joint' policies, which are unshared too"
             )
 
     @property
-    def case(self) -> Case:
-        """What is learned."""
-        options = {
-            "source_voltage": self.source_voltage,
-            "home_scale": self.home_scale,
-            "reactive_power": self.reactive_power,
-        }
-        return Case(self.feeder, self.num_agents, self.seed, options=options)
+    def clock(self) -> Clock:
+        """Of the days."""
+        return Clock.of_minutes(self.case.step_minutes)
+
+    def make_simulator(self) -> Simulator:
+        """The case by its true limits."""
+        return make_simulator(case=self.case.make())
 
     def training_case(self, case: Case) -> Case:
-        """The case with the penalty and the margins of training."""
-        limits = case.options.get("limits", Limits())
-        tightened = limits.tightened(self.voltage_margin, self.loading_margin)
-        penalty = self.penalty * case.num_agents
-        return replace(case, options={**case.options, "penalty": penalty, "limits": tightened})
+        """A case with the penalty and the margins of training."""
+        limits = case.limits.tightened(voltage=self.voltage_margin, loading=self.loading_margin)
+        penalty = self.training_penalty * len(case.fleet.names)
+        return replace(case, penalty=penalty, limits=limits)
 
 
 _LEAST = {
-    "num_agents": 1,
-    "seed": 0,
     "iterations": 1,
     "batch_days": 1,
     "epochs": 1,
@@ -181,6 +163,7 @@ def load_config(folder: Path) -> RLConfig:
         names = {field.name for field in fields(RLConfig)}
         if set(record) != names:
             raise ValueError(f"fields {sorted(names ^ set(record))} are missing or unknown")
-        return RLConfig(**{**record, "hidden_sizes": tuple(record["hidden_sizes"])})
+        case, sizes = settings_from_record(record["case"]), tuple(record["hidden_sizes"])
+        return RLConfig(**{**record, "case": case, "hidden_sizes": sizes})
     except (ValueError, TypeError) as error:
         raise ValueError(f"run: {path} is not an RLlib run's configuration: {error}") from error

@@ -79,7 +79,7 @@ class JointDays(VectorEnv[Observation, NDArray[np.float32], NDArray[np.float32]]
     def step(
         self, actions: NDArray[np.float32]
     ) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Advance half an hour; or, after midnight, begin new days whatever the actions.
+        """Advance one step; or, after midnight, begin new days whatever the actions.
 
         Raises:
             ValueError: no days are under way, or the actions do not fit.
@@ -87,14 +87,14 @@ class JointDays(VectorEnv[Observation, NDArray[np.float32], NDArray[np.float32]]
         if self._state is None:
             raise ValueError("no day has begun, expected reset() first")
         running = np.zeros(self.num_envs, dtype=bool)
-        if self._state.step == self.simulator.steps:
+        if self._state.step == self.simulator.clock.steps:
             observation, infos = self.reset()
             return observation, np.zeros(self.num_envs), running, running, infos
         with torch.no_grad():
             action = to_action(torch.from_numpy(np.asarray(actions)))
             self._state, result = self.simulator.step(self._state, action)
             rewards = result.reward.numpy()
-        over = running | (self._state.step == self.simulator.steps)
+        over = running | (self._state.step == self.simulator.clock.steps)
         fleet_reward = rewards.sum(axis=1, dtype=np.float64)
         return self._observe(), fleet_reward, over, running, {AGENT_REWARDS: rewards}
 

@@ -74,9 +74,9 @@ def evaluate_policy(
         save_evaluation(evaluation, limits, Path(config.run))
     for method, episode in evaluation.episodes.items():
         row = summarise(episode, limits)
+        outside = ", ".join(f"{kind.name} {row[f'{kind.name}_steps']:.2%}" for kind in limits)
         console.print(
-            f"{method:20} {row['cost']:8,.0f} €/day, steps outside limits: "
-            f"voltage {row['voltage_steps']:.2%}, loading {row['loading_steps']:.2%}",
+            f"{method:20} {row['cost']:8,.0f} €/day, steps outside limits: {outside}",
             soft_wrap=True,
         )
 

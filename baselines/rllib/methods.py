@@ -4,37 +4,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from baselines.methods import Budget, Case, Observe
+from baselines.methods import Budget, Observe
 from baselines.rllib.config import RLConfig
 from baselines.rllib.session import ray_session
 from baselines.rllib.training import training
+from gridedge_env.case import Case
 from gridedge_env.reference import Policy
+from gridedge_env.simulator import make_simulator
 
 
-def ippo(case: Case, budget: Budget, observe: Observe) -> Policy:
-    """See `Method`."""
-    return learn(RLConfig(algorithm="ippo"), case, budget, observe)
+def ippo(case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
+    """See `LearningMethod`."""
+    return learn(RLConfig(algorithm="ippo"), case, device, budget, observe)
 
 
-def mappo(case: Case, budget: Budget, observe: Observe) -> Policy:
-    """See `Method`."""
-    return learn(RLConfig(algorithm="mappo"), case, budget, observe)
+def mappo(case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
+    """See `LearningMethod`."""
+    return learn(RLConfig(algorithm="mappo"), case, device, budget, observe)
 
 
-def learn(config: RLConfig, case: Case, budget: Budget, observe: Observe) -> Policy:
+def learn(config: RLConfig, case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
     """A method from settings for RLlib; their case and budget count for nothing."""
-    if case.device != "cpu":
-        raise ValueError(f"device: got {case.device!r}, expected 'cpu' for RLlib's methods")
-    config = replace(
-        config,
-        feeder=case.feeder,
-        num_agents=case.num_agents,
-        seed=case.seed,
-        seconds=budget.seconds,
-        iterations=budget.iterations(config.batch_days),
-    )
-    simulator = case.make_simulator()
-    with ray_session(), training(config, case, simulator) as learner:
+    if device != "cpu":
+        raise ValueError(f"device: got {device!r}, expected 'cpu' for RLlib's methods")
+    steps = config.batch_days * case.clock.steps
+    config = replace(config, seconds=budget.seconds, iterations=budget.iterations(steps))
+    simulator = make_simulator(case=case)
+    with ray_session(), training(config, simulator) as learner:
         while learner.progress < 1.0:
             row = learner.iterate()
             observe(learner.seconds, int(row["environment_steps"]), learner.policy)

@@ -21,7 +21,7 @@ class JointActorCritic(TorchRLModule, ValueFunctionAPI):
     centralised: they also see the state of the fleet, as mean and spread of the private fields over
     each kind of device.
 
-    `model_config` holds: `central`, bool; `counts`, agents of each kind in order; `hidden_sizes`,
+    `model_config` holds: `central`, bool; `kinds`, what each agent has; `hidden_sizes`,
     of actors and critics; `initial_deviation`, of the outputs; `seed`, of the weights.
 
     Attributes:
@@ -37,7 +37,10 @@ class JointActorCritic(TorchRLModule, ValueFunctionAPI):
         agents, private_size = self.observation_space["private"].shape
         (shared_size,) = self.observation_space["shared"].shape
         action_size, device = self.action_space.shape[1], torch.device("cpu")
-        self.counts = tuple(config["counts"])
+        rows: dict[str, list[int]] = {}
+        for agent, kind in enumerate(config["kinds"]):
+            rows.setdefault(kind, []).append(agent)
+        self.rows_of_kinds = list(rows.values())
         self.actor = Policies(agents, private_size, shared_size, action_size, hidden, seed, device)
         self.log_deviation = nn.Parameter(
             torch.full(
@@ -49,7 +52,7 @@ class JointActorCritic(TorchRLModule, ValueFunctionAPI):
         )
         self.central = config["central"]
         if self.central:
-            shared_size += 2 * sum(count > 0 for count in self.counts) * private_size
+            shared_size += 2 * len(self.rows_of_kinds) * private_size
         self.critic = Policies(agents, private_size, shared_size, 1, hidden, seed + 1, device)
 
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -86,7 +89,7 @@ class JointActorCritic(TorchRLModule, ValueFunctionAPI):
 
     def _fleet_state(self, private: Tensor, shared: Tensor) -> Tensor:
         """(samples, shared fields and pooled private fields)."""
-        kinds = [kind for kind in private.split(self.counts, dim=1) if kind.shape[1] > 0]
+        kinds = [private[:, rows] for rows in self.rows_of_kinds]
         means = [kind.mean(dim=1) for kind in kinds]
         spreads = [kind.std(dim=1, correction=0) for kind in kinds]
         return torch.cat((shared, *means, *spreads), dim=-1)

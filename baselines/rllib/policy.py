@@ -11,7 +11,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from torch import Tensor
 
-from baselines.rllib.algorithm import module_of
+from baselines.rllib.algorithm import modules_of
 from baselines.rllib.config import RLConfig
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
@@ -30,8 +30,8 @@ def fleet_policy(
     if config.policies == "joint":
         return find_module(DEFAULT_MODULE_ID).actor
     agents: dict[str, list[int]] = {}
-    for row, agent in enumerate(simulator.fleet.names):
-        agents.setdefault(module_of(config, agent), []).append(row)
+    for row, module in enumerate(modules_of(config, simulator).values()):
+        agents.setdefault(module, []).append(row)
     return ModulePolicy(
         {name: find_module(name) for name in agents},
         {name: torch.tensor(rows, dtype=torch.long, device="cpu") for name, rows in agents.items()},

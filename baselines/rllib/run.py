@@ -31,7 +31,7 @@ MODULES = Path("learner_group", "learner", "rl_module")  # in RLlib's checkpoint
 RECORD_FILE = "gridedge.json"  # beside it: what the checkpoint belongs to, and how far it is
 
 
-class Run:
+class FolderTraining:
     """Training in its run's folder.
 
     Attributes:
@@ -96,7 +96,7 @@ def open_folder(config: RLConfig, simulator: Simulator, resume: bool = False) ->
 
 
 @contextmanager
-def running(config: RLConfig, simulator: Simulator) -> Iterator[Run]:
+def running(config: RLConfig, simulator: Simulator) -> Iterator[FolderTraining]:
     """The run in its folder, from its newest checkpoint if it has one; inside a `ray_session`.
 
     Args:
@@ -109,10 +109,8 @@ def running(config: RLConfig, simulator: Simulator) -> Iterator[Run]:
     if checkpoint:
         record = _read_record(checkpoint)
     truncate_metrics(folder, record["iteration"])
-    with training(
-        config, config.case, simulator, checkpoint, record["iteration"], record["seconds"]
-    ) as learner:
-        yield Run(learner)
+    with training(config, simulator, checkpoint, record["iteration"], record["seconds"]) as learner:
+        yield FolderTraining(learner)
 
 
 def load_policy(folder: Path) -> tuple[RLConfig, Simulator, Policy]:
@@ -126,7 +124,7 @@ def load_policy(folder: Path) -> tuple[RLConfig, Simulator, Policy]:
     checkpoint = newest_checkpoint(folder)
     if checkpoint is None:
         raise FileNotFoundError(f"run: {folder} holds no checkpoint, expected a run that has begun")
-    simulator = config.case.make_simulator()
+    simulator = config.make_simulator()
     check_matches(_read_record(checkpoint), _identity(config, simulator))
     modules = MultiRLModule.from_checkpoint((checkpoint / MODULES).absolute())
     return config, simulator, fleet_policy(config, simulator, modules.__getitem__)
@@ -142,16 +140,13 @@ def validate(simulator: Simulator, policy: Policy, state: SimulatorState) -> dic
     """€ a day for the fleet, and the shares of steps outside limits, as in GradMAP's log."""
     results = [result for _, _, result in play(simulator, policy, state)]
     outside = {
-        "voltage_steps": [result.voltage_violation for result in results],
-        "loading_steps": [result.loading_violation for result in results],
+        kind: torch.stack([result.violations[kind] for result in results]) > TOLERANCE
+        for kind in results[0].violations
     }
     return {
         "cost": float(torch.stack([r.cost.sum(dim=1) for r in results]).sum(dim=0).mean()),
         "violation": float(torch.stack([r.violation for r in results]).sum(dim=0).mean()),
-        **{
-            name: float((torch.stack(kind) > TOLERANCE).any(dim=-1).float().mean())
-            for name, kind in outside.items()
-        },
+        **{f"{kind}_steps": float(x.any(dim=-1).float().mean()) for kind, x in outside.items()},
     }
 
 

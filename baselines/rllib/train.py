@@ -29,7 +29,7 @@ def main() -> None:
     console = Console()
     with exit_codes(COMMAND):
         config, resume = _parse(sys.argv[1:])
-        simulator = config.case.make_simulator()
+        simulator = config.make_simulator()
         days = config.evaluation_days and evaluation_days(simulator, "test", config.evaluation_days)
         open_folder(config, simulator, resume)
         with ray_session(config.env_runners), running(config, simulator) as run:
@@ -64,10 +64,14 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, bool]:
 
 
 def _line(row: dict[str, float]) -> str:
+    kinds = [name.removesuffix("_steps") for name in row if name.endswith("_steps")]
+    outside = ", ".join(
+        f"{kind} {row[f'{kind}_steps']:.1%}" for kind in kinds if kind != "environment"
+    )
     return (
         f"iteration {row['iteration']:.0f}, {row['seconds']:.0f} s: return "
         f"{row['fleet_return']:,.0f} €; validation {row['cost']:,.0f} €/day, steps outside limits: "
-        f"voltage {row['voltage_steps']:.1%}, loading {row['loading_steps']:.1%}"
+        f"{outside}"
     )
 
 

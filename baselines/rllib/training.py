@@ -15,7 +15,6 @@ import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import DEFAULT_MODULE_ID
 
-from baselines.methods import Case
 from baselines.rllib.algorithm import algorithm_config
 from baselines.rllib.config import RLConfig
 from baselines.rllib.learner import LEARNER_METRICS
@@ -88,7 +87,6 @@ class Training:
 @contextmanager
 def training(
     config: RLConfig,
-    case: Case,
     simulator: Simulator,
     checkpoint: Path | None = None,
     iteration: int = 0,
@@ -98,15 +96,14 @@ def training(
 
     Args:
         config: how to learn.
-        case: what to learn.
-        simulator: the case's.
+        simulator: the case by its true limits.
         checkpoint: RLlib's, to go on from.
         iteration: of the checkpoint.
         seconds: of the checkpoint.
     """
-    mixed = np.random.SeedSequence([config.seed, iteration]).generate_state(1)
+    mixed = np.random.SeedSequence([simulator.case.seed, iteration]).generate_state(1)
     with caller_random_state():
-        algorithm = algorithm_config(config, case, simulator, int(mixed[0] >> 1)).build_algo()
+        algorithm = algorithm_config(config, simulator, int(mixed[0] >> 1)).build_algo()
         try:
             if checkpoint:
                 algorithm.restore_from_path(checkpoint.absolute())

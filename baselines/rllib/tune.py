@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from gridedge_env.options import SimulatorOptions, check_whole_number
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from baselines.rllib.config import RLConfig
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
+from gridedge_env.case import CaseSettings
+from gridedge_env.checks import check_whole_number
 
 BEST_FILE, TABLE_FILE = "best.json", "tune.csv"
 # Every trial gets this share of the time before it is compared; the survivors of each comparison
@@ -39,13 +40,13 @@ def search_space() -> dict[str, Any]:
         "discount": tune.choice([0.97, 0.99, 1.0]),
         "trace": tune.choice([0.8, 0.9, 0.95]),
         "initial_deviation": tune.choice([0.25, 0.5, 1.0]),
-        "penalty": tune.loguniform(1.0, 100.0),
+        "training_penalty": tune.loguniform(1.0, 100.0),
     }
 
 
 def score(row: dict[str, float]) -> float:
     """€ a day, of a row of a run's log: the more, the better."""
-    return -row["cost"] - SimulatorOptions().penalty * row["violation"]
+    return -row["cost"] - CaseSettings().penalty * row["violation"]
 
 
 def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
@@ -78,7 +79,7 @@ def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
                     grace_period=math.ceil(FIRST_SHARE * config.seconds),
                     reduction_factor=REDUCTION,
                 ),
-                search_alg=tune.search.BasicVariantGenerator(random_state=config.seed),
+                search_alg=tune.search.BasicVariantGenerator(random_state=config.case.seed),
             ),
             run_config=tune.RunConfig(
                 name="ray",
@@ -103,7 +104,7 @@ def _trial(sample: dict[str, Any]) -> None:
     name = tune.get_context().get_trial_id()
     base: RLConfig = sample["config"]
     config = replace(base, **_settings(sample), run=f"{base.run}/{name}")
-    simulator = config.case.make_simulator()
+    simulator = config.make_simulator()
     open_folder(config, simulator)
     with running(config, simulator) as run:
         for row in run.rows():
@@ -119,7 +120,7 @@ def _settings(sample: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Search and print the best; exit codes as of `baselines.rllib.train`."""
     command = "python -m baselines.rllib.tune"
-    default = RLConfig(run="runs/tune", num_agents=30, seconds=90.0)
+    default = RLConfig(run="runs/tune", case=CaseSettings(num_agents=30), seconds=90.0)
 
     def parse(
         config: Annotated[RLConfig, tyro.conf.arg(name="")] = default,
@@ -140,7 +141,7 @@ def main() -> None:
         config, trials, at_once = tyro.cli(parse, prog=command)
         check_whole_number(trials, 1, "trials")
         check_whole_number(at_once, 1, "at_once")
-        open_folder(config, config.case.make_simulator())
+        open_folder(config, config.make_simulator())
         best = search(config, trials, at_once).get_best_result()
         value = best.metrics["score"]
         print(f"Best of {trials} at {value:,.0f} €/day: {_settings(best.config)}")

@@ -96,8 +96,8 @@ def _days(run: EvaluatedRun) -> str:
         f"{len(dates)} of the {len(run.simulator.days(split).dates)} usable days of "
         f"{SPLIT_YEARS[split]} ({dates[0]} to {dates[-1]}), each of {clock.steps} "
         f"{step_name(clock)}s. Weather was measured in {SITES[split]}, prices are those of the "
-        f"Dutch day-ahead auction at the same hours. Training drew its days from {SPLIT_YEARS['train']}, "
-        f"{SITES['train']}{varied}."
+        "Dutch day-ahead auction at the same hours. Training drew its days from "
+        f"{SPLIT_YEARS['train']}, {SITES['train']}{varied}."
     )
 
 

@@ -72,6 +72,15 @@ class Fleet(Record):
         raise ValueError(f"kind: no device is a {kind!r}, expected one of {known}")
 
     @cached_property
+    def agent_kinds(self) -> tuple[str, ...]:
+        """What each agent has: "battery", or "battery_and_heat_pump"."""
+        owned: list[list[str]] = [[] for _ in self.names]
+        for group in self.groups:
+            for agent in group.agent.tolist():
+                owned[agent].append(group.kind.name)
+        return tuple("_and_".join(kinds) for kinds in owned)
+
+    @cached_property
     def slots(self) -> int:
         """Largest number of devices of an agent."""
         return 1 + max(int(group.slot.max()) for group in self.groups)
