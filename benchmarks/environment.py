@@ -13,7 +13,7 @@ from pettingzoo import ParallelEnv
 
 import gridedge_env
 from benchmarks.peers import why_missing
-from benchmarks.records import Cell, Result, Spread, Table, Target
+from benchmarks.records import Cell, Measurement, Spread, Table, Target
 from benchmarks.suite import Settings
 from benchmarks.timing import Sampler, once, take_turns, threads
 
@@ -37,7 +37,7 @@ class Contender:
     sampler: Sampler
 
 
-def measure(settings: Settings) -> Result:
+def measure(settings: Settings) -> Measurement:
     """Ours and one that does nothing at each size, then the others."""
     sizes = SIZES[:2] if settings.quick else SIZES
     steps = 3 if settings.quick else STEPS
@@ -55,7 +55,7 @@ def measure(settings: Settings) -> Result:
                 targets.append(Target(what, speed.median, LEAST_STEPS, True, "steps/s"))
         others, notes = _others(settings)
         rows += _rows(others, settings)
-    return Result(
+    return Measurement(
         "environment",
         "Steps through the dictionaries of PettingZoo's ParallelEnv, or whatever a peer's own "
         "interface is, with fixed random actions, on one core; resets are not counted. Ours: the "

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import Run, Spread, Table
+from benchmarks.records import BenchmarkRun, Spread, Table
 
 
-def draw(run: Run, path: Path) -> bool:
+def draw(run: BenchmarkRun, path: Path) -> bool:
     """Draw what the growth benchmark found; False if it did not run, or without matplotlib."""
     found = [result for result in run.results if result.name == "growth" and not result.failed]
     try:

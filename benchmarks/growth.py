@@ -11,7 +11,7 @@ import torch
 
 import gridedge_env
 from benchmarks.power_flow import FEEDERS, MICROSECONDS, draw_power, forward, with_gradients
-from benchmarks.records import Cell, Result, Spread, Table
+from benchmarks.records import Cell, Measurement, Spread, Table
 from benchmarks.simulator import simulate, step_by_step
 from benchmarks.suite import Settings
 from benchmarks.timing import repeated, take_turns
@@ -24,11 +24,11 @@ STEPS = (1, 3, 12, 48)
 TRAINED = (1_000, 10_000)
 
 
-def measure(settings: Settings) -> Result:
+def measure(settings: Settings) -> Measurement:
     """Three curves and a table of memory."""
     count = 2 if settings.quick else None
     memory, notes = _memory(() if settings.quick else settings.agents or TRAINED, settings)
-    return Result(
+    return Measurement(
         "growth",
         f"Power flow: batch of {BATCH}, double precision, every feeder's own loads. Simulator: "
         f"{DAYS} days at once on IEEE 123, single precision. Memory: the most that a fresh process "
@@ -106,7 +106,8 @@ environment.step(dict((a, environment.action_space(a).sample()) for a in environ
 TRAIN = """
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner
-config = TrainConfig(num_agents={agents}, device="{device}")
+from gridedge_env import CaseSettings
+config = TrainConfig(case=CaseSettings(num_agents={agents}), device="{device}")
 simulator = config.make_simulator()
 learner = make_learner(config, simulator)
 for _ in range(2):

@@ -36,16 +36,17 @@ def main(split: str = "test", days: int = 28, iterations: int = 300, seed: int =
 
     table = Table(title=f"{days} days of the {split} year")
     table.add_column("method")
-    for column in ("€/day", "voltage", "overload", "unbalance", "worst voltage", "worst loading"):
+    limits = Limits()
+    worst = [kind.worst_heading for kind in limits]
+    for column in ("€/day", *(kind.heading for kind in limits), *worst):
         table.add_column(column, justify="right")
     for method, episode in episodes.items():
-        row = summarise(episode, Limits())
+        row = summarise(episode, limits)
         table.add_row(
             method,
             f"{row['cost']:.0f}",
-            *(f"{row[f'{kind}_steps']:.2%}" for kind in ("voltage", "loading", "unbalance")),
-            f"{row['worst_voltage_violation']:.4f} pu",
-            f"{row['worst_loading']:.2f}",
+            *(f"{row[f'{kind.name}_steps']:.2%}" for kind in limits),
+            *(f"{row[kind.worst_name]:.4f}" for kind in limits),
         )
     console = Console(width=120)
     console.print(table)

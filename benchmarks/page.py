@@ -8,12 +8,12 @@ from pathlib import Path
 
 from benchmarks import suite
 from benchmarks.machine import NOT_INSTALLED
-from benchmarks.records import Cell, Result, Run, Spread, Table, Target
+from benchmarks.records import BenchmarkRun, Cell, Measurement, Spread, Table, Target
 
 PICTURE = Path("images") / "benchmarks" / "growth.png"
 
 
-def draw_and_write(run: Run, path: Path) -> None:
+def draw_and_write(run: BenchmarkRun, path: Path) -> None:
     """Write the page, with its picture beside it if there is something to draw it with."""
     from benchmarks.figures import draw
 
@@ -22,7 +22,7 @@ def draw_and_write(run: Run, path: Path) -> None:
     path.write_text(text(run, PICTURE if drawn else None), encoding="utf-8")
 
 
-def text(run: Run, picture: Path | None = None) -> str:
+def text(run: BenchmarkRun, picture: Path | None = None) -> str:
     """The page.
 
     Args:
@@ -66,7 +66,7 @@ def table(rows: Table) -> str:
     return f"{rows.caption}\n\n{body}" if rows.caption else body
 
 
-def _introduction(run: Run) -> Iterator[str]:
+def _introduction(run: BenchmarkRun) -> Iterator[str]:
     yield (
         "This page is written by the command below; every figure on it was measured in that run. "
         "Cells are medians of repeats that took turns with whatever they are compared with, and "
@@ -100,7 +100,7 @@ def _introduction(run: Run) -> Iterator[str]:
     yield "\n".join(f"- {line}" for line in lines)
 
 
-def _targets(run: Run) -> Iterator[str]:
+def _targets(run: BenchmarkRun) -> Iterator[str]:
     targets = [target for result in run.results for target in result.targets]
     if not targets:
         return
@@ -119,7 +119,7 @@ def _target_row(target: Target) -> tuple[str, ...]:
     )
 
 
-def _section(result: Result) -> Iterator[str]:
+def _section(result: Measurement) -> Iterator[str]:
     yield f"## {result.name.replace('_', ' ').capitalize()}"
     yield result.timed
     yield f"```bash\npython -m benchmarks run {result.name}\n```"

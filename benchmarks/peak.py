@@ -7,18 +7,18 @@ from functools import partial
 
 import torch
 
-from benchmarks.records import Cell, Result, Spread, Table
+from benchmarks.records import Cell, Measurement, Spread, Table
 from benchmarks.suite import Settings
 from benchmarks.timing import repeated, take_turns, threads
 
 
-def measure(settings: Settings) -> Result:
+def measure(settings: Settings) -> Measurement:
     """Peaks on one core and on all that are used; on the device alone if that is no CPU."""
     on_cpu = settings.device.type == "cpu"
     counts = sorted({1, settings.threads}) if on_cpu else [1]
     rows = tuple(_row(settings, count) for count in counts)
     size, mebibytes = _sizes(settings)
-    return Result(
+    return Measurement(
         "machine",
         f"Products of two {size} x {size} matrices by PyTorch, and copies of {mebibytes} MiB, of "
         "which every byte is read once and written once.",

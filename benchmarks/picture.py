@@ -33,9 +33,8 @@ def main(
         episode = evaluation.episodes[method]
         day, step = worst_moment(episode, limits)
         row = summarise(episode, limits)
-        draw_feeder(
-            simulator.feeder, episode.voltage[day, step], episode.loading[day, step], limits, axes
-        )
+        voltage, loading = (episode.quantities[kind][day, step] for kind in ("voltage", "loading"))
+        draw_feeder(simulator.feeder, voltage, loading, limits, axes)
         axes.get_legend().remove()
         axes.set_title(
             f"{title}\n{row['cost']:,.0f} €/day; out of voltage band {row['voltage_steps']:.1%}, "

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.records import Cell, Result, Spread, Table, Target
+from benchmarks.records import Cell, Measurement, Spread, Table, Target
 from benchmarks.suite import Settings
 from benchmarks.timing import repeated, take_turns, threads
 from gridedge_env import PowerFlow, load_feeder
@@ -23,7 +23,7 @@ MOST_SINGLE, MOST_DOUBLE = 3.5, 6.0
 LEAST_ON_A_GPU = 10.0  # million flows a second forward, single precision
 
 
-def measure(settings: Settings) -> Result:
+def measure(settings: Settings) -> Measurement:
     """Every built-in feeder on one core, and IEEE 123 on all that are used."""
     batches = BATCHES[:2] if settings.quick else BATCHES
     on_cpu = settings.device.type == "cpu"
@@ -39,7 +39,7 @@ def measure(settings: Settings) -> Result:
     if on_cpu and settings.threads > 1:
         caption = f"ieee123 on {settings.where}, µs a flow."
         tables.append(Table(caption, _HEADER, _feeder("ieee123", batches[1:], settings)[1]))
-    return Result(
+    return Measurement(
         "power_flow",
         "Every load at 0.5 to 1.5 of its nominal power, at random; powers in, voltages of all "
         "nodes out. “With gradients”: forward, and the gradient of a random function of the "

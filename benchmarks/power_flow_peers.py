@@ -13,7 +13,7 @@ from benchmarks.opendss import OpenDSSModel
 from benchmarks.peers import TOLERANCE, ComplexArray, Solver, power_flow_solvers
 from benchmarks.peers.shared_case import SharedCase, as_feeder, shared_case
 from benchmarks.power_flow import MICROSECONDS, draw_power, forward, with_gradients
-from benchmarks.records import Cell, Result, Spread, Table, Target
+from benchmarks.records import Cell, Measurement, Spread, Table, Target
 from benchmarks.suite import Settings
 from benchmarks.timing import Sampler, repeated, take_turns, threads
 from gridedge_env import PowerFlow, load_feeder
@@ -39,7 +39,7 @@ class Contest:
     difference: dict[str, float]
 
 
-def measure(settings: Settings) -> Result:
+def measure(settings: Settings) -> Measurement:
     """Everybody on the shared case; OpenDSS on the published IEEE 123, too, if it is there."""
     case = shared_case()
     solvers, notes = power_flow_solvers(case)
@@ -59,7 +59,7 @@ def measure(settings: Settings) -> Result:
             samples = take_turns_of(published(settings.models / PUBLISHED, batch), settings)
             tables.append(_table("IEEE 123 as published, all of its load models.", *samples))
             targets += _targets(samples[1], "IEEE 123")
-    return Result("peers", TIMED, tuple(tables), tuple(targets), tuple(notes))
+    return Measurement("peers", TIMED, tuple(tables), tuple(targets), tuple(notes))
 
 
 TIMED = (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.records import Cell, Result, Spread, Table, Target
+from benchmarks.records import Cell, Measurement, Spread, Table, Target
 from benchmarks.suite import Settings
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner, progress
+from gridedge_env.case import CaseSettings
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 
 AGENTS = (1_000,)
@@ -26,7 +27,7 @@ MOST_SECONDS = {
 }
 
 
-def measure(settings: Settings) -> Result:
+def measure(settings: Settings) -> Measurement:
     """Train and evaluate a fleet of each size."""
     sizes = settings.agents or ((3,) if settings.quick else AGENTS)
     rows: list[tuple[Cell, ...]] = []
@@ -39,10 +40,10 @@ def measure(settings: Settings) -> Result:
             what = f"GradMAP's whole training, {agents:,} agents, {settings.where}"
             targets.append(Target(what, seconds, bound, False, "s"))
     config = TrainConfig()
-    return Result(
+    return Measurement(
         "quality",
         f"`gradmap-train` with its defaults ({config.iterations} iterations, seed "
-        f"{config.seed}) on {settings.where}, once: seconds of training, without start, "
+        f"{config.case.seed}) on {settings.where}, once: seconds of training, without start, "
         f"checkpoints and evaluation. Then {config.evaluation_days} days of the test "
         "year, a year, a site and homes never seen: cost above perfect foresight's, and the "
         "share of half-hours with any violation.",
@@ -59,7 +60,8 @@ HEADER = (
 
 def _train_and_evaluate(agents: int, settings: Settings) -> tuple[float, tuple[Cell, ...]]:
     chosen: dict[str, Any] = QUICK if settings.quick else {}
-    config = TrainConfig(num_agents=agents, device=str(settings.device), **chosen)
+    case = CaseSettings(num_agents=agents)
+    config = TrainConfig(case=case, device=str(settings.device), **chosen)
     simulator = config.make_simulator()
     learner = make_learner(config, simulator)
     while progress(config, learner) < 1.0:

@@ -81,7 +81,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Result:
+class Measurement:
     """What one benchmark found.
 
     Attributes:
@@ -104,7 +104,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchmarkRun:
     """One run of the suite.
 
     Attributes:
@@ -127,15 +127,15 @@ class Run:
     quick: bool
     load: float
     seconds: float
-    results: tuple[Result, ...]
+    results: tuple[Measurement, ...]
 
 
-def to_json(run: Run) -> str:
+def to_json(run: BenchmarkRun) -> str:
     """The run as JSON text."""
     return json.dumps(asdict(run), indent=1, ensure_ascii=False) + "\n"
 
 
-def from_json(text: str) -> Run:
+def from_json(text: str) -> BenchmarkRun:
     """The run that `to_json` wrote.
 
     Raises:
@@ -144,18 +144,18 @@ def from_json(text: str) -> Run:
     try:
         record = json.loads(text)
         results = tuple(_result(found) for found in record.pop("results"))
-        return Run(**record, results=results)
+        return BenchmarkRun(**record, results=results)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"results: not the JSON of a benchmark run ({error!r}), expected what --json writes"
         ) from error
 
 
-def _result(record: dict[str, Any]) -> Result:
+def _result(record: dict[str, Any]) -> Measurement:
     tables = tuple(_table(**table) for table in record.pop("tables"))
     targets = tuple(Target(**target) for target in record.pop("targets"))
     notes = tuple(record.pop("notes"))
-    return Result(**record, tables=tables, targets=targets, notes=notes)
+    return Measurement(**record, tables=tables, targets=targets, notes=notes)
 
 
 def _table(caption: str, header: list[str], rows: list[list[Any]]) -> Table:

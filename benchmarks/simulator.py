@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import gridedge_env
-from benchmarks.records import Cell, Result, Spread, Table, Target
+from benchmarks.records import Cell, Measurement, Spread, Table, Target
 from benchmarks.suite import Settings
 from benchmarks.timing import repeated, take_turns
 from gridedge_env.simulator import Simulator
@@ -22,7 +22,7 @@ STEPS = 12
 LEAST_STEPS = {"cpu": 20_000.0, "cuda": 1_000_000.0}  # a second
 
 
-def measure(settings: Settings) -> Result:
+def measure(settings: Settings) -> Measurement:
     """Steps at every batch, then days."""
     on_cpu = settings.device.type == "cpu"
     batches, days = BATCHES, DAYS
@@ -36,7 +36,7 @@ def measure(settings: Settings) -> Result:
     best = max(row[1].median for row in stepped if isinstance(row[1], Spread))
     what = f"batched simulator, 1,000 agents, {settings.where}, at its fastest batch"
     bound = LEAST_STEPS.get(settings.device.type, LEAST_STEPS["cpu"])
-    return Result(
+    return Measurement(
         "simulator",
         f"{AGENTS:,} agents on IEEE 123 in single precision, on {settings.where}. A step is "
         "one half-hour of one environment: devices, exact power flow, costs, reward, and the next "
@@ -85,14 +85,14 @@ def step_by_step(simulator: Simulator, batch: int, steps: int) -> Callable[[], T
 
 def _day_row(simulator: Simulator, batch: int, settings: Settings) -> tuple[Cell, ...]:
     begin = simulator.reset(batch_size=batch)
-    actions = _draw_actions(simulator, batch, simulator.steps)
+    actions = _draw_actions(simulator, batch, simulator.clock.steps)
     work = {
         "forward": lambda: simulate(simulator, begin, actions),
         "gradients": lambda: simulate_with_gradients(simulator, begin, actions),
     }
     samplers = {name: repeated(call, settings.device) for name, call in work.items()}
     samples = take_turns(samplers, settings.either(4.0, 0.0))
-    total = batch * simulator.steps
+    total = batch * simulator.clock.steps
     rates = [Spread.of_rates(seconds, total) for seconds in samples.values()]
     return (batch, *rates, Spread.of(samples["gradients"], 1e3))
 

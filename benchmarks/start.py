@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks.records import Cell, Result, Spread, Table, Target
+from benchmarks.records import Cell, Measurement, Spread, Table, Target
 from benchmarks.suite import Settings
 from benchmarks.timing import Sampler, once, take_turns
 
@@ -35,7 +35,7 @@ print(time.perf_counter() - began)
 """
 
 
-def measure(settings: Settings) -> Result:
+def measure(settings: Settings) -> Measurement:
     """Whole processes in turns; the first power flow within one."""
     samplers: dict[str, Sampler] = {}
     notes = []
@@ -60,7 +60,7 @@ def measure(settings: Settings) -> Result:
     targets = [_target("import gridedge_env beyond torch's own", beyond, MOST_IMPORT)]
     if HELP in samples:
         targets.append(_target(HELP, samples[HELP], MOST_HELP))
-    return Result(
+    return Measurement(
         "start",
         "Fresh processes, from their start to their end, files in the system's memory. The first "
         "power flow: making the solver of IEEE 123 and solving its base case, in a fresh process "

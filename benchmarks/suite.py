@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import machine
-from benchmarks.records import Result, Run
+from benchmarks.records import BenchmarkRun, Measurement
 from benchmarks.timing import threads
 
 
@@ -109,7 +109,7 @@ def run(
     settings: Settings,
     arguments: Sequence[str] = (),
     tell: Callable[[str], None] = lambda line: None,
-) -> Run:
+) -> BenchmarkRun:
     """Run benchmarks, one after the other.
 
     A benchmark that ends with an error is a result that says so; the others go on.
@@ -133,7 +133,7 @@ def run(
         tell(f"{name}: {BENCHMARKS[name].line}")
         results.append(run_one(name, settings))
         tell(f"  {results[-1].seconds:.0f} s" + (", FAILED" if results[-1].failed else ""))
-    return Run(
+    return BenchmarkRun(
         machine=machine.describe(settings.device, settings.threads),
         versions=machine.versions(tuple(PEERS)),
         command=shlex.join(["python", "-m", "benchmarks", *arguments]),
@@ -146,15 +146,15 @@ def run(
     )
 
 
-def run_one(name: str, settings: Settings) -> Result:
+def run_one(name: str, settings: Settings) -> Measurement:
     """One benchmark; torch's number of threads is as before afterwards."""
     began = time.perf_counter()
     try:
         with threads(settings.threads):
             measure = importlib.import_module(BENCHMARKS[name].module).measure
-            result: Result = measure(settings)
+            result: Measurement = measure(settings)
     except Exception as error:
         traceback.print_exc()
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        result = Result(name, "Not measured.", notes=(f"Failed: {reason}",), failed=True)
+        result = Measurement(name, "Not measured.", notes=(f"Failed: {reason}",), failed=True)
     return replace(result, seconds=time.perf_counter() - began)

@@ -7,36 +7,42 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from benchmarks.records import Cell, Result, Spread, Table
+from benchmarks.records import Cell, Measurement, Spread, Table
 from benchmarks.suite import Settings
 from benchmarks.timing import once, take_turns
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.gradmap import make_learner
+from gradmap_trainer.gradmap import iterate, make_learner
+from gridedge_env.case import CaseSettings
 
 AGENTS = (1_000, 10_000)
-METHODS = {"GradMAP": "gradmap_trainer.gradmap", "self-supervised": "baselines.self_supervised"}
+# By name: the module, and in it the function of what becomes of gradients.
+METHODS = {
+    "GradMAP": ("gradmap_trainer.gradmap", "reuse_gradient"),
+    "self-supervised": ("baselines.self_supervised", "use_gradient_once"),
+}
 PARTS = ("rollout", "gradient", "update")
 
 
 class Training:
     """A method under way: every call is one more iteration."""
 
-    def __init__(self, module: str, agents: int, settings: Settings) -> None:
+    def __init__(self, module: str, update: str, agents: int, settings: Settings) -> None:
         found = importlib.import_module(module)
-        self._iterate = found.iterate
+        self._update = getattr(found, update)
         defaults = getattr(found, "DEFAULTS", TrainConfig())
-        self._config = replace(defaults, num_agents=agents, device=str(settings.device))
+        case, device = CaseSettings(num_agents=agents), str(settings.device)
+        self._config = replace(defaults, case=case, device=device)
         self._simulator = self._config.make_simulator()
         self._learner = make_learner(self._config, self._simulator)
         self.rows: list[dict[str, float]] = []
 
     def __call__(self) -> None:
         """One iteration."""
-        self._learner, row = self._iterate(self._config, self._simulator, self._learner)
+        self._learner, row = iterate(self._config, self._simulator, self._learner, self._update)
         self.rows.append(row)
 
 
-def measure(settings: Settings) -> Result:
+def measure(settings: Settings) -> Measurement:
     """Both methods in turns, at each size."""
     sizes = settings.agents or ((10,) if settings.quick else AGENTS)
     rows: list[tuple[Cell, ...]] = []
@@ -46,7 +52,7 @@ def measure(settings: Settings) -> Result:
         rows += _rows(found, agents, settings)
         notes += [note for note in missing if note not in notes]
     days = TrainConfig().batch_days
-    return Result(
+    return Measurement(
         "training",
         f"Outer iterations with the settings of `gradmap-train`, {days} days of 48 half-hours "
         f"each, IEEE 123, on {settings.where}; the first iteration is not counted. GradMAP's "
@@ -67,9 +73,9 @@ HEADER = (
 
 def _methods(agents: int, settings: Settings) -> tuple[dict[str, Training], list[str]]:
     found, missing = {}, []
-    for name, module in METHODS.items():
+    for name, (module, update) in METHODS.items():
         try:
-            found[name] = Training(module, agents, settings)
+            found[name] = Training(module, update, agents, settings)
         except ImportError as error:
             missing.append(f"{name}: {error}")
     return found, missing

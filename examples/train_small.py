@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from gradmap_trainer import TrainConfig, evaluate, evaluation_days, summarise
 from gradmap_trainer.gradmap import iterate, make_learner, progress
+from gridedge_env import CaseSettings
 
 # The same record is the command line of `gradmap-train`; everything left out has a default.
-config = TrainConfig(num_agents=30, home_scale=33.0, seconds=8.0, batch_days=4)
+case = CaseSettings(num_agents=30, home_scale=33.0)
+config = TrainConfig(case=case, seconds=8.0, batch_days=4)
 simulator = config.make_simulator()
 learner = make_learner(config, simulator)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.page import cell, draw_and_write, number, text
-from benchmarks.records import Result, Run, Spread, Table, Target
+from benchmarks.records import BenchmarkRun, Measurement, Spread, Table, Target
 
-RESULT = Result(
+RESULT = Measurement(
     "power_flow",
     "Something was timed.",
     (Table("A caption.", ("batch", "µs"), ((1024, Spread(5.254, 5.0, 5.56, 9)),)),),
@@ -20,7 +20,7 @@ RESULT = Result(
     ),
     ("A note.",),
 )
-RUN = Run(
+RUN = BenchmarkRun(
     machine="A processor, 2 cores",
     versions={"Python": "3.11", "pandapower": "not installed", "numba": "not installed"},
     command="python -m benchmarks run power_flow",
@@ -85,7 +85,7 @@ def test_a_picture_of_growth(tmp_path: Path) -> None:
         ((10, Spread(1.0, 0.9, 1.2, 3)), (100, Spread(11.0, 10.0, 12.0, 3))),
     )
     memory = Table("Memory.", ("process", "MiB"), (("import torch", Spread(2.0, 2.0, 2.0, 1)),))
-    growth = Result("growth", "Growth.", (curve, memory))
+    growth = Measurement("growth", "Growth.", (curve, memory))
     draw_and_write(replace(RUN, results=(RESULT, growth)), tmp_path / "page.md")
     assert (tmp_path / "images" / "benchmarks" / "growth.png").stat().st_size > 1000
     assert "(images/benchmarks/growth.png)" in (tmp_path / "page.md").read_text(encoding="utf-8")

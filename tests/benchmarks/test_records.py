@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.records import Result, Run, Spread, Table, Target, from_json, to_json
+from benchmarks.records import BenchmarkRun, Measurement, Spread, Table, Target, from_json, to_json
 
-RUN = Run(
+RUN = BenchmarkRun(
     machine="A processor, 2 cores",
     versions={"Python": "3.11", "pandapower": "not installed"},
     command="python -m benchmarks run power_flow",
@@ -16,7 +16,7 @@ RUN = Run(
     load=0.25,
     seconds=120.0,
     results=(
-        Result(
+        Measurement(
             "power_flow",
             "Something was timed.",
             (Table("A caption.", ("batch", "µs"), ((1024, Spread(5.25, 5.0, 5.5, 9)),)),),

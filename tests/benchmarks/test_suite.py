@@ -17,14 +17,14 @@ from benchmarks.__main__ import main
 from benchmarks.page import text
 from benchmarks.peers import POWER_FLOWS, Solver, power_flow_solvers
 from benchmarks.peers.shared_case import SharedCase, as_feeder, shared_case
-from benchmarks.records import Result, Spread, from_json, to_json
+from benchmarks.records import Measurement, Spread, from_json, to_json
 from benchmarks.suite import BENCHMARKS, Settings
 from gridedge_env import PowerFlow
 
 TINY = Settings(threads=1, quick=True, agents=(3,))
 
 
-def spreads(result: Result) -> Iterator[Spread]:
+def spreads(result: Measurement) -> Iterator[Spread]:
     for table in result.tables:
         for row in table.rows:
             yield from (cell for cell in row if isinstance(cell, Spread))
@@ -70,12 +70,12 @@ def test_a_tiny_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failure_is_reported_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(settings: Settings) -> Result:
+    def fail(settings: Settings) -> Measurement:
         raise RuntimeError("no such luck\nmore")
 
     monkeypatch.setattr("benchmarks.peak.measure", fail)
     monkeypatch.setattr(
-        "benchmarks.simulator.measure", lambda settings: Result("simulator", "It was timed.")
+        "benchmarks.simulator.measure", lambda settings: Measurement("simulator", "It was timed.")
     )
     failed, passed = suite.run(["machine", "simulator"], TINY).results
     assert failed.failed
