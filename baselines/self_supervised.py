@@ -55,7 +55,7 @@ def use_gradient_once(
     direction is the same, and Adam learns faster from gradients whose size does not jump with the
     multipliers.
     """
-    samples = samples_of(found)
+    samples = samples_of(found.rollout, found.gradient)
     order = np.arange(samples[0].shape[-1])[None]
     descend(
         learner.policies,

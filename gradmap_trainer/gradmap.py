@@ -169,12 +169,11 @@ def reuse_gradient(
     done: float,
     random: np.random.Generator,
 ) -> dict[str, Tensor | float]:
-    """GradMAP's `Update`: descend the clipped surrogate; agents do not interact here."""
+    """GradMAP's `Update`: as many steps as a small trust region lets one gradient last for."""
     trust_region = annealed(config.trust_region, config.final_trust_region, done)
-    samples = samples_of(found)
-    orders = np.stack([random.permutation(samples[0].shape[-1]) for _ in range(config.epochs)])
-    clipped = descend(
-        learner.policies, learner.optimiser, samples, orders, config.minibatches, trust_region
+    samples = samples_of(found.rollout, found.gradient)
+    clipped = improve_policies(
+        learner.policies, learner.optimiser, samples, trust_region, config, random
     )
     predicted, realised = improvement_on_first_day(simulator, learner.policies, found)
     return {
@@ -315,14 +314,31 @@ def differentiate(simulator: Simulator, rollout: Rollout, objective: Objective) 
     return Differentiated(rollout, objective, result, seen, gradient)
 
 
-def samples_of(found: Differentiated) -> Samples:
+def improve_policies(
+    policies: Policies,
+    optimiser: torch.optim.Optimizer,
+    samples: Samples,
+    trust_region: float,
+    config: TrainConfig,
+    random: np.random.Generator,
+) -> Tensor:
+    """Descend the clipped surrogate; agents do not interact here.
+
+    Returns:
+        The share of samples at the edge of the trust region in the last minibatch.
+    """
+    orders = np.stack([random.permutation(samples[0].shape[-1]) for _ in range(config.epochs)])
+    return descend(policies, optimiser, samples, orders, config.minibatches, trust_region)
+
+
+def samples_of(rollout: Rollout, gradient: Tensor) -> Samples:
     """A rollout and its gradient as the inner loop takes them: (agents, entries, samples).
 
     Returns:
         Private observations, shared ones (entries, samples), outputs, and the gradient, which is
         scaled to a root mean square of one over each agent's samples.
     """
-    rollout, slope = found.rollout, found.gradient.flatten(0, 1).permute(1, 2, 0)
+    slope = gradient.flatten(0, 1).permute(1, 2, 0)
     scale = slope.square().mean(dim=(1, 2), keepdim=True).sqrt()
     return (
         rollout.private.flatten(0, 1).permute(1, 2, 0),

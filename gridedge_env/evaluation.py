@@ -229,10 +229,14 @@ def load_evaluation(folder: Path) -> Evaluation:
         raise FileNotFoundError(f"{path}: not found, expected after gradmap-evaluate {folder}")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            methods = dict.fromkeys(key.partition("/")[0] for key in arrays if "/" in key)
+            methods = dict.fromkeys(key.rpartition("/")[0] for key in arrays if "/" in key)
             episodes = {
                 method: _episode(
-                    {k.partition("/")[2]: arrays[k] for k in arrays if k.startswith(f"{method}/")}
+                    {
+                        key.removeprefix(f"{method}/"): arrays[key]
+                        for key in arrays
+                        if key.rpartition("/")[0] == method
+                    }
                 )
                 for method in methods
             }

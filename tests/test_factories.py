@@ -61,10 +61,11 @@ for dtype in (torch.float32, torch.float64):
     action = torch.full((2, 4, 2), 0.3, dtype=dtype, device="cpu")
     following, result = simulator.step(state, action)
     made += [state.day.demand, state.day.import_price, result.cost, result.voltage_magnitude]
-    made += [following.energy, following.temperature, following.tap_position]
+    made += [following.devices[0].energy, following.devices[1].temperature, following.tap_position]
     made += [simulator.observe(following), state.day.shared_observation]
 
-config = TrainConfig(feeder="ieee13", num_agents=4, batch_days=1, minibatches=2, epochs=1)
+from gridedge_env.case import CaseSettings
+config = TrainConfig(case=CaseSettings(feeder="ieee13", num_agents=4), batch_days=1, minibatches=2, epochs=1)
 simulator = config.make_simulator()
 learner, _ = iterate(config, simulator, make_learner(config, simulator))
 made += [*learner.policies.state_dict().values(), *learner.duals]

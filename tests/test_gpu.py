@@ -15,6 +15,7 @@ from torch import Tensor
 import gridedge_env
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner
+from gridedge_env.case import CaseSettings
 from gridedge_env.powerflow import FixedPoint
 from gridedge_env.state import SimulatorState
 
@@ -88,7 +89,9 @@ class TestGpu(unittest.TestCase):
             torch.set_float32_matmul_precision(before)
 
     def test_training_runs_there(self) -> None:
-        config = TrainConfig(num_agents=30, batch_days=2, iterations=2, device="cuda")
+        config = TrainConfig(
+            case=CaseSettings(num_agents=30), batch_days=2, iterations=2, device="cuda"
+        )
         simulator = config.make_simulator()
         learner = make_learner(config, simulator)
         for _ in range(2):

@@ -26,6 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradmap_trainer import gradmap
 from gradmap_trainer.config import TrainConfig
+from gridedge_env.case import CaseSettings
 from gridedge_env.parallel import GridEdgeParallelEnv
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
@@ -33,7 +34,9 @@ from gridedge_env.transfer import to_host
 
 DEVICE = "cuda" if torch.cuda.is_available() else "meta"
 TORCH = Path(torch.__file__).parent
-CONFIG = TrainConfig(num_agents=12, batch_days=2, minibatches=3, epochs=2, device=DEVICE)
+CONFIG = TrainConfig(
+    case=CaseSettings(num_agents=12), batch_days=2, minibatches=3, epochs=2, device=DEVICE
+)
 
 
 class TestHostSynchronisation(unittest.TestCase):

@@ -132,7 +132,8 @@ from gradmap_trainer.gradmap import iterate, make_learner
 env = gridedge_env.parallel_env("ieee13", 3)
 env.reset(seed=0)
 env.step({{agent: env.action_space(agent).sample() for agent in env.agents}})
-config = TrainConfig(feeder="ieee13", num_agents=3, batch_days=1, minibatches=2)
+from gridedge_env.case import CaseSettings
+config = TrainConfig(case=CaseSettings(feeder="ieee13", num_agents=3), batch_days=1, minibatches=2)
 simulator = config.make_simulator()
 _, row = iterate(config, simulator, make_learner(config, simulator))
 print(row["nonconverged"])

@@ -71,6 +71,11 @@ class Fleet(Record):
         known = ", ".join(group.kind.name for group in self.groups)
         raise ValueError(f"kind: no device is a {kind!r}, expected one of {known}")
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of devices of each kind that there is."""
+        return tuple(len(group) for group in self.groups)
+
     @cached_property
     def agent_kinds(self) -> tuple[str, ...]:
         """What each agent has: "battery", or "battery_and_heat_pump"."""
@@ -94,7 +99,7 @@ class Fleet(Record):
     def split(self, actions: Tensor) -> tuple[Tensor, ...]:
         """From (..., agents, slots) to the devices of each kind, (..., devices)."""
         if self.one_each:
-            return actions[..., 0].split([len(group) for group in self.groups], dim=-1)
+            return actions[..., 0].split(self.counts, dim=-1)
         return tuple(actions.flatten(-2).index_select(-1, place) for place in self._places)
 
     def join(self, values: Sequence[Tensor]) -> Tensor:

@@ -55,9 +55,8 @@ def fleet_programs(
             f"demand: got {demand.min():.3f} kW, expected at least 0 if exports earn less than "
             "imports cost"
         )
-    sizes = [len(group) for group in fleet.groups]
-    demands = by_kind(demand, sizes)
-    expected = [None] * len(sizes) if output is None else by_kind(output, sizes)
+    demands = _by_kind(demand, fleet.counts)
+    expected = [None] * len(demands) if output is None else _by_kind(output, fleet.counts)
     return [
         group.kind.linear_program(
             group.parameters.to("cpu", torch.float64),
@@ -97,6 +96,6 @@ def actions_for(simulator: Simulator, state: SimulatorState, output: np.ndarray)
     return torch.stack(actions)
 
 
-def by_kind(values: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+def _by_kind(values: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
     """(steps, agents) -> (steps, devices) of each kind, of which there are so many."""
     return np.split(values, np.cumsum(sizes)[:-1], axis=1)

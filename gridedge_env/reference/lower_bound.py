@@ -222,7 +222,7 @@ def _equality(
     These sums are variables of their own: else each tangent would be a row over all devices.
     """
     devices = sparse.block_diag([program.equality for program in programs])
-    ends = np.cumsum([0, *(len(group) for group in network.simulator.fleet.groups)])
+    ends = np.cumsum([0, *network.simulator.fleet.counts])
     sums = []
     for program, first, last in zip(programs, ends[:-1], ends[1:], strict=True):
         rows = (step[:, None] * (last - first) + np.arange(last - first)).ravel()

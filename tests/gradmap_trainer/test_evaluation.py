@@ -176,11 +176,13 @@ def test_trajectories_are_those_of_the_simulator(simulator, evaluation):
 def test_stores_are_those_of_the_examples(simulator, evaluation):
     """State of charge, place in the comfort band and share of full power, before each step."""
     state = simulator.reset(split="test", days=DAYS, seed=3)
-    pumps = simulator.fleet.heat_pumps
+    pumps = simulator.fleet.group("heat_pump").parameters
     expected = []
     for before, _, _ in play(simulator, PriceFollowing(simulator), state):
-        charge = before.energy[:, 0] / simulator.fleet.batteries.capacity[0]
-        warmth = before.temperature[:, 0] - pumps.lowest_temperature[0]
+        charge = (
+            before.devices[0].energy[:, 0] / simulator.fleet.group("battery").parameters.capacity[0]
+        )
+        warmth = before.devices[1].temperature[:, 0] - pumps.lowest_temperature[0]
         band = pumps.highest_temperature[0] - pumps.lowest_temperature[0]
         expected.append(torch.stack((charge, warmth / band, before.loading[:, 0]), dim=1))
     played = evaluation.episodes["price_following"].example_store

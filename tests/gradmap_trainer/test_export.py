@@ -17,12 +17,17 @@ from gradmap_trainer.export import export_policies
 from gradmap_trainer.policies import to_action
 from gridedge_env.observation import OBSERVATION_BOUND, ObservationField
 
+
+def no_value(seen: object) -> torch.Tensor:
+    raise AssertionError("an exported field is described, not evaluated")
+
+
 AGENTS = ["battery_0", "heat_pump_0", "generator_0"]
 FIELDS = [
-    ObservationField("state_of_charge", "1", offset=0.5, scale=0.5, private=True),
-    ObservationField("price", "€/kWh", offset=0.25, scale=0.1),
-    ObservationField("outdoor_temperature", "°C", offset=10.0, scale=10.0),
-    ObservationField("voltage", "pu", offset=1.0, scale=0.05, private=True),
+    ObservationField("state_of_charge", "1", 0.5, 0.5, private=True, value=no_value),
+    ObservationField("price", "€/kWh", 0.25, 0.1, value=no_value),
+    ObservationField("outdoor_temperature", "°C", 10.0, 10.0, value=no_value),
+    ObservationField("voltage", "pu", 1.0, 0.05, private=True, value=no_value),
 ]
 SIZES = [len(FIELDS), 16, 16, 2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,24 +16,25 @@ from gradmap_trainer import gradmap
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import (
     Learner,
+    Objective,
     Rollout,
-    day_objective,
+    differentiate,
     draw_days,
     draw_state,
     iterate,
     make_learner,
-    objective_gradient,
     roll_out,
 )
 from gradmap_trainer.policies import REST_BAND, Policies, to_leaning_action
+from gridedge_env.case import CaseSettings, default_case
+from gridedge_env.constraints import Limits
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result
 
 # Twelve sites of sixty homes each: two thirds of IEEE 123's homes, and enough to break its limits.
 # What the tests calculate with is said here: the defaults may change.
 CONFIG = TrainConfig(
-    num_agents=12,
-    home_scale=60.0,
+    case=CaseSettings(num_agents=12, home_scale=60.0),
     batch_days=2,
     minibatches=4,
     iterations=20,
@@ -73,29 +75,32 @@ def test_the_gradient_is_that_of_the_objective():
     simulator = gridedge_env.make_simulator(num_agents=9, home_scale=50.0, dtype=torch.float64)
     generator = torch.Generator().manual_seed(2)
     state = simulator.reset(split="train", days=[10, 200], seed=1)
-    shape = (simulator.steps, 2, simulator.num_agents, 1)
+    shape = (simulator.clock.steps, 2, simulator.num_agents, 1)
     actions = 1.8 * torch.rand(shape, generator=generator, dtype=torch.float64) - 0.9
     flow = simulator.power_flow
     flow.settings = replace(flow.settings, tolerance=1e-13)
-    start = flow.no_load(2 * simulator.steps).unflatten(0, (simulator.steps, 2))
+    start = flow.no_load(2 * simulator.clock.steps).unflatten(0, (simulator.clock.steps, 2))
     outputs = actions + REST_BAND * actions.sign()
     rollout = Rollout(state, torch.empty(0), torch.empty(0), outputs, start)
-    duals = tuple(
-        torch.rand(simulator.steps, len(names), generator=generator, dtype=torch.float64)
-        for names in (flow.node_names, flow.branch_names, flow.three_phase_buses)
-    )
-    limits = simulator.case.limits.tightened(0.004, 0.02)
+    duals = {
+        kind.name: torch.rand(
+            simulator.clock.steps, len(kind.places(flow)), generator=generator, dtype=torch.float64
+        )
+        for kind in simulator.case.limits
+    }
+    limits = simulator.case.limits.tightened(voltage=0.004, loading=0.02)
 
-    _, gradient, violations = objective_gradient(simulator, rollout, duals, limits, 100.0)
-    assert all((x > 0.0).any() for x in violations), "nothing to test: no violation of some kind"
+    found = differentiate(simulator, rollout, Objective(limits, duals, 100.0))
+    gradient, violations = found.gradient, found.violations
+    assert all((x > 0.0).any() for x in violations.values()), "no violation of some kind"
     assert gradient.shape == actions.shape
 
     def objective(changed: Tensor) -> float:
         """J written out: mean over days of cost + sum (dual x + q/2 x²)."""
         result = simulator.simulate(state, changed)
         total = result.cost.sum()
-        for dual, x in zip(duals, result.scaled_violations(limits), strict=True):
-            total = total + (dual[:, None] * x).sum() + 50.0 * x.square().sum()
+        for kind, x in result.scaled_violations(limits).items():
+            total = total + (duals[kind][:, None] * x).sum() + 50.0 * x.square().sum()
         return float(total) / 2.0
 
     step = 1e-5
@@ -114,18 +119,12 @@ def test_the_objective_of_a_day_by_hand():
     cost 3 + 4 = 7; voltage 2 x 0.1 + 10/2 x 0.01 = 0.25; loading 0; unbalance 1 x 0.5 + 5 x 0.25 =
     1.75; together 9.
     """
-    result = Result(
-        cost=torch.tensor([[[3.0, 4.0]]]),
-        power=torch.zeros(1, 1, 2),
-        solution=None,
-        branch_rating=torch.ones(1),
-        limits=gridedge_env.constraints.Limits(),
-        penalty=0.0,
-    )
-    violations = tuple(torch.tensor([[[x]]]) for x in (0.1, 0.0, 0.5))
-    duals = tuple(torch.tensor([[dual]]) for dual in (2.0, 3.0, 1.0))
-    objective = day_objective(result, violations, duals, quadratic_penalty=10.0)
-    assert objective.tolist() == pytest.approx([9.0], rel=1e-6)  # single precision
+    kinds = ("voltage", "loading", "unbalance")
+    violations = {k: torch.tensor([[[x]]]) for k, x in zip(kinds, (0.1, 0.0, 0.5), strict=True)}
+    duals = {k: torch.tensor([[dual]]) for k, dual in zip(kinds, (2.0, 3.0, 1.0), strict=True)}
+    objective = Objective(Limits(), duals, quadratic_penalty=10.0)
+    worth = objective.of_days(torch.tensor([[[3.0, 4.0]]]), violations)
+    assert worth.tolist() == pytest.approx([9.0], rel=1e-6)  # single precision
 
 
 def test_at_the_ends_of_the_range_no_gradient_pulls_further_out(simulator):
@@ -135,10 +134,9 @@ def test_at_the_ends_of_the_range_no_gradient_pulls_further_out(simulator):
     rollout = roll_out(simulator, learner.policies, state, 2)
     outputs = torch.full_like(rollout.outputs, 2.0)
     outputs[:, :, ::2] = -2.0
-    limits = simulator.case.limits.tightened(0.004, 0.02)
-    _, gradient, _ = objective_gradient(
-        simulator, replace(rollout, outputs=outputs), learner.duals, limits, 100.0
-    )
+    limits = simulator.case.limits.tightened(voltage=0.004, loading=0.02)
+    objective = Objective(limits, learner.duals, 100.0)
+    gradient = differentiate(simulator, replace(rollout, outputs=outputs), objective).gradient
     above, below = gradient[outputs > 0.0], gradient[outputs < 0.0]
     assert (above >= 0.0).all()
     assert (below <= 0.0).all()
@@ -192,12 +190,12 @@ def iterate_seen(config: TrainConfig, simulator: Simulator, learner: Learner, mo
     seen: list[Result] = []
 
     def watched(*arguments):
-        outcome = objective_gradient(*arguments)
-        seen.append(outcome[0])
-        return outcome
+        found = differentiate(*arguments)
+        seen.append(found.result)
+        return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(gradmap, "objective_gradient", watched)
+        patch.setattr(gradmap, "differentiate", watched)
         following, row = iterate(config, simulator, learner)
     return following, row, seen[0]
 
@@ -214,16 +212,20 @@ def test_multipliers_follow_the_violations_of_their_step_and_place(simulator, mo
     magnitude, loading, unbalance = (
         x.detach() for x in (result.voltage_magnitude, result.loading, result.unbalance)
     )
-    excess = (
-        ((0.95 + 0.004 - magnitude).clamp(min=0.0) + (magnitude - 1.05 + 0.004).clamp(min=0.0))
+    excess = {
+        "voltage": (
+            (0.95 + 0.004 - magnitude).clamp(min=0.0) + (magnitude - 1.05 + 0.004).clamp(min=0.0)
+        )
         / 0.05,
-        (loading - 1.0 + 0.02).clamp(min=0.0),
-        (unbalance - 0.02).clamp(min=0.0) / 0.02,
-    )
-    for dual, x in zip(following.duals, excess, strict=True):
+        "loading": (loading - 1.0 + 0.02).clamp(min=0.0),
+        "unbalance": (unbalance - 0.02).clamp(min=0.0) / 0.02,
+    }
+    assert following.duals.keys() == excess.keys()
+    for kind, x in excess.items():
+        dual = following.duals[kind]
         expected = 0.95 * CONFIG.dual_initial + 50.0 * x.mean(dim=1)
         torch.testing.assert_close(dual, expected, rtol=1e-5, atol=5e-4)
-    voltage, x = following.duals[0], excess[0].mean(dim=1)
+    voltage, x = following.duals["voltage"], excess["voltage"].mean(dim=1)
     assert (x > 0.0).any()
     assert (x == 0.0).any()
     assert voltage.argmax() == x.argmax()
@@ -231,16 +233,16 @@ def test_multipliers_follow_the_violations_of_their_step_and_place(simulator, mo
 
 def test_multipliers_leak_and_never_fall_below_zero(simulator):
     """Where nothing is violated, 0.9 of a multiplier is left; with nothing to leak, 0 stays 0."""
-    config = replace(CONFIG, home_scale=5.0, dual_leak=0.1)
+    config = replace(CONFIG, case=replace(CONFIG.case, home_scale=5.0), dual_leak=0.1)
     calm = config.make_simulator()
     learner = make_learner(config, calm)
     following, row = iterate(config, calm, learner)
     assert row["voltage_violation"] == row["loading_violation"] == row["unbalance_violation"] == 0.0
-    for dual in following.duals:
+    for dual in following.duals.values():
         assert torch.equal(dual, torch.full_like(dual, 0.5) * (1.0 - 0.1))
-    empty = replace(learner, duals=tuple(torch.zeros_like(dual) for dual in learner.duals))
-    assert not any(dual.any() for dual in iterate(config, calm, empty)[0].duals)
-    for dual in iterate(CONFIG, simulator, make_learner(CONFIG, simulator))[0].duals:
+    empty = replace(learner, duals={k: torch.zeros_like(x) for k, x in learner.duals.items()})
+    assert not any(dual.any() for dual in iterate(config, calm, empty)[0].duals.values())
+    for dual in iterate(CONFIG, simulator, make_learner(CONFIG, simulator))[0].duals.values():
         assert (dual >= 0.0).all()
 
 
@@ -275,13 +277,16 @@ def test_annealing_ends_where_it_should(simulator, seconds, done, trust_region, 
     assert learner.optimiser.param_groups[0]["lr"] == row["learning_rate"]
 
 
-def objective_on_fixed_days(simulator: Simulator, policies: Policies, duals: tuple) -> float:
+def objective_on_fixed_days(
+    simulator: Simulator, policies: Policies, duals: Mapping[str, Tensor]
+) -> float:
     state = simulator.reset(split="train", days=[3, 100, 170, 220, 300], seed=5)
     rollout = roll_out(simulator, policies, state, 3)
     actions = to_leaning_action(rollout.outputs)
     result = simulator.simulate(state, actions, rollout.device_voltage)
     violations = result.scaled_violations(simulator.case.limits)
-    return float(day_objective(result, violations, duals, CONFIG.quadratic_penalty).mean())
+    objective = Objective(simulator.case.limits, duals, CONFIG.quadratic_penalty)
+    return float(objective.of_days(result.cost, violations).mean())
 
 
 def test_training_lowers_the_objective(simulator):
@@ -303,8 +308,9 @@ def test_a_tiny_step_improves_as_predicted(seed):
     most, 1e-6 at best.
     """
     tiny = {"trust_region": 1e-6, "learning_rate": 1e-7}
-    config = replace(CONFIG, seed=seed, **tiny, **{f"final_{k}": v for k, v in tiny.items()})
-    exact = gridedge_env.make_simulator(num_agents=12, home_scale=60.0, dtype=torch.float64)
+    config = replace(CONFIG, **tiny, **{f"final_{k}": v for k, v in tiny.items()})
+    case = replace(default_case(num_agents=12, home_scale=60.0), seed=seed)
+    exact = gridedge_env.make_simulator(case=case, dtype=torch.float64)
     learner = make_learner(config, exact)
     learner.policies.double()
     with (
@@ -312,7 +318,7 @@ def test_a_tiny_step_improves_as_predicted(seed):
     ):  # half of the agents on either side, off rest, where actions do not change
         learner.policies.biases[-1][::2] += 2.0 * REST_BAND
         learner.policies.biases[-1][1::2] -= 2.0 * REST_BAND
-    learner = replace(learner, duals=tuple(dual.double() for dual in learner.duals))
+    learner = replace(learner, duals={k: x.double() for k, x in learner.duals.items()})
     for _ in range(3):
         learner, row = iterate(config, exact, learner)
         assert row["predicted_improvement"] > 0.0
@@ -333,20 +339,23 @@ def test_the_same_seed_gives_the_same_bits(simulator):
     (first, first_row), (second, second_row) = ends
     for a, b in zip(first.policies.parameters(), second.policies.parameters(), strict=True):
         assert torch.equal(a, b)
-    for a, b in zip(first.duals, second.duals, strict=True):
-        assert torch.equal(a, b)
+    for kind, dual in first.duals.items():
+        assert torch.equal(dual, second.duals[kind])
     assert {k: v for k, v in first_row.items() if "second" not in k} == {
         k: v for k, v in second_row.items() if "second" not in k
     }
 
 
 def test_another_seed_or_iteration_trains_on_other_days(simulator):
-    """The same policies, played on other days, cost something else."""
-    costs = set()
+    """The same homes and policies, played on other days, cost something else."""
+    costs, drawn = set(), set()
     for seed, iteration in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        learner = replace(make_learner(CONFIG, simulator), iteration=iteration)
-        costs.add(iterate(replace(CONFIG, seed=seed), simulator, learner)[1]["cost"])
-    assert len(costs) == 4
+        other = gridedge_env.make_simulator(case=replace(simulator.case, seed=seed))
+        random = np.random.default_rng([seed, iteration])
+        drawn.add(tuple(draw_state(CONFIG, other, random).day.table_row.tolist()))
+        learner = replace(make_learner(CONFIG, other), iteration=iteration)
+        costs.add(iterate(CONFIG, other, learner)[1]["cost"])
+    assert len(costs) == len(drawn) == 4
 
 
 def test_every_batch_has_calm_and_extreme_days_and_no_day_is_favoured(simulator):
@@ -362,7 +371,7 @@ def test_every_batch_has_calm_and_extreme_days_and_no_day_is_favoured(simulator)
     rank = spread.argsort().argsort()
     count = torch.zeros(len(rank))
     for _ in range(3000):
-        days = draw_days(8, random)
+        days = draw_days(simulator, 8, random)
         assert len(days) == 8
         assert rank[days].max() >= 0.75 * len(rank) - 1.0
         assert rank[days].min() <= 0.25 * len(rank) + 1.0
@@ -381,7 +390,7 @@ def test_the_log_says_what_happened(simulator, monkeypatch):
     assert row["cost"] == pytest.approx(float(result.cost.detach().sum()) / 2.0, rel=1e-6)
     outside = (result.loading.detach() > 1.0 + 1e-5).any(dim=-1)
     assert row["loading_steps"] == pytest.approx(float(outside.float().mean()))
-    norm = math.sqrt(sum(float(dual.square().sum()) for dual in following.duals))
+    norm = math.sqrt(sum(float(dual.square().sum()) for dual in following.duals.values()))
     assert row["dual_norm"] == pytest.approx(norm, rel=1e-5)
     assert row["nonconverged"] == 0.0
     assert 0.0 <= row["clip_fraction"] <= 1.0

@@ -18,6 +18,7 @@ from gradmap_trainer.kernels.descent import can_descend
 from gradmap_trainer.kernels.outputs import can_compute, network_outputs
 from gradmap_trainer.policies import Policies
 from gradmap_trainer.surrogate import descend
+from gridedge_env.case import CaseSettings
 
 CPU = torch.device("cpu")
 # Agents, private and shared entries, actions, hidden layers, samples: as in training but for fewer
@@ -228,7 +229,9 @@ def test_an_iteration_without_numba_is_the_same(without_numba: Any) -> None:
 
     Weights: as above, and the gradients of J now differ too, by some 1e-6 of their size.
     """
-    config = TrainConfig(num_agents=12, home_scale=60.0, batch_days=2, minibatches=4)
+    config = TrainConfig(
+        case=CaseSettings(num_agents=12, home_scale=60.0), batch_days=2, minibatches=4
+    )
     simulator = config.make_simulator()
     learner, row = iterate(config, simulator, make_learner(config, simulator))
     same, expected = without_numba(iterate, config, simulator, make_learner(config, simulator))

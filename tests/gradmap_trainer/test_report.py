@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gradmap_trainer.report.methods import method
 
 import gridedge_env
 from gradmap_trainer.report import SECTIONS, write_report
+from gradmap_trainer.report.appearance import appearance
 from gradmap_trainer.report.measured import how_this_was_measured
 from gradmap_trainer.report.run import read_run
 from gradmap_trainer.report.sections import distributions, headline, one_day, out_of_sample
@@ -176,11 +176,11 @@ def test_nothing_is_fetched_from_elsewhere(parsed):
 def test_table_holds_the_numbers_of_the_evaluation(parsed, finished):
     table = json.loads((finished / "evaluation.json").read_text())
     floor = table["perfect_foresight"]["cost"]
-    assert list(parsed.rows) == [method(key).name for key in table]
+    assert list(parsed.rows) == [appearance(key).name for key in table]
     for key, row in table.items():
-        values = [value for value, _ in parsed.rows[method(key).name]]
+        values = [value for value, _ in parsed.rows[appearance(key).name]]
         expected = [row["cost"], *(row[column] for column in COLUMNS)]
-        expected += [row["worst_voltage_violation"], row["worst_loading"], row["nonconverged"]]
+        expected += [row[kind.worst_name] for kind in Limits()] + [row["nonconverged"]]
         if key != "perfect_foresight":
             expected.insert(1, (row["cost"] - floor) / abs(floor))
         assert values == expected
@@ -207,10 +207,10 @@ def test_headline_states_the_verdict(run, simulator):
     episodes = {
         key: replace(evaluation.episodes[key], cost=np.full(2, cost)) for key, cost in costs.items()
     }
-    within = np.full_like(episodes["gradmap"].voltage, 1.0)
+    still = {k: np.zeros_like(x) for k, x in episodes["gradmap"].quantities.items()}
+    within = np.full_like(still["voltage"], 1.0)
     within[1, :12, 7] = 1.1
-    still = {k: np.zeros_like(getattr(episodes["gradmap"], k)) for k in ("loading", "unbalance")}
-    episodes["gradmap"] = replace(episodes["gradmap"], voltage=within, **still)
+    episodes["gradmap"] = replace(episodes["gradmap"], quantities={**still, "voltage": within})
     save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
     page = Page()
     page.feed("".join(headline(read_run(run, simulator))))
@@ -253,7 +253,7 @@ def test_hostile_names_are_text(run, simulator):
     page = Page.read(path)
     # Title of the page, line over the headline, key and value of the configuration.
     assert page.text.count(hostile) >= 4
-    assert method(hostile).name in page.rows
+    assert appearance(hostile).name in page.rows
 
 
 def test_what_a_run_lacks_is_left_out(run, simulator):
@@ -295,7 +295,7 @@ def test_power_flows_without_solution_are_shown(run, simulator):
     page, read = Page(), read_run(run, simulator)
     for section in (out_of_sample, distributions, one_day, how_this_was_measured):
         page.feed("".join(section(read)))
-    row = page.rows[method("idle").name]
+    row = page.rows[appearance("idle").name]
     assert row[-1] == (96.0, "96")
     assert row[2] == (1.0, "100.0\u00a0%")
     assert "Of 480 power flows 96 did not converge" in page.text
@@ -348,7 +348,8 @@ def test_another_case_is_refused(run):
 def test_another_feeder_is_refused(run, simulator):
     evaluation = load_evaluation(run)
     ours = evaluation.episodes["gradmap"]
-    fewer = replace(ours, voltage=ours.voltage[..., :5])
+    fewer = {**ours.quantities, "voltage": ours.quantities["voltage"][..., :5]}
+    fewer = replace(ours, quantities=fewer)
     episodes = {**evaluation.episodes, "gradmap": fewer}
     save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
     with pytest.raises(ValueError, match="a feeder of 5 nodes, expected the 278 of 'ieee123'"):

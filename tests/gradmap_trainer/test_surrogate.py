@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.gradmap import Rollout, improve_policies
+from gradmap_trainer.gradmap import Rollout, improve_policies, samples_of
 from gradmap_trainer.policies import Policies
 
 CONFIG = TrainConfig(batch_days=2, minibatches=4)
@@ -30,8 +30,7 @@ def one_sample_update(distance: float, gradient: float, trust_region: float = 0.
     improve_policies(
         policies,
         torch.optim.SGD(policies.parameters(), lr=1.0),
-        rollout,
-        torch.full_like(output, gradient),
+        samples_of(rollout, torch.full_like(output, gradient)),
         trust_region,
         replace(CONFIG, minibatches=1),
         np.random.default_rng(0),
@@ -81,8 +80,7 @@ def improved(policies: Policies, rollout: Rollout, gradient: Tensor) -> dict[str
     improve_policies(
         policies,
         torch.optim.Adam(policies.parameters(), lr=0.01),
-        rollout,
-        gradient,
+        samples_of(rollout, gradient),
         0.05,
         replace(CONFIG, epochs=3),
         np.random.default_rng(6),
@@ -119,7 +117,8 @@ def test_an_epoch_is_as_many_steps_as_it_says(minibatches):
     policies = Policies(2, 3, 4, 1, (5,), 0, torch.device("cpu")).double()
     optimiser = torch.optim.Adam(policies.parameters())
     config = replace(CONFIG, epochs=2, minibatches=minibatches)
-    improve_policies(policies, optimiser, rollout, gradient, 0.1, config, np.random.default_rng(0))
+    samples = samples_of(rollout, gradient)
+    improve_policies(policies, optimiser, samples, 0.1, config, np.random.default_rng(0))
     assert {int(moments["step"]) for moments in optimiser.state.values()} == {2 * minibatches}
 
 
@@ -148,8 +147,9 @@ def test_the_trust_region_bounds_the_change_of_actions(agreeing):
         improve_policies(
             policies,
             torch.optim.Adam(policies.parameters(), lr=trust_region / 50.0),
-            replace(rollout, outputs=before),
-            gradient.square() if agreeing else gradient,
+            samples_of(
+                replace(rollout, outputs=before), gradient.square() if agreeing else gradient
+            ),
             bound,
             replace(CONFIG, epochs=40),
             np.random.default_rng(0),

@@ -20,12 +20,12 @@ from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config
 from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.run_folder import METRICS_FILE, load_policies
 from gradmap_trainer.training import open_run, train
+from gridedge_env.case import CaseSettings
 
 ROOT = Path(__file__).parents[2]
 # Checkpoints after every iteration, unless a test says otherwise.
 SMALL = TrainConfig(
-    num_agents=9,
-    home_scale=60.0,
+    case=CaseSettings(num_agents=9, home_scale=60.0),
     iterations=6,
     batch_days=1,
     minibatches=2,

@@ -10,7 +10,9 @@ import pytest
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner
-from gridedge_env.constraints import LOADING_SCALE, UNBALANCE_SCALE, VOLTAGE_SCALE
+from gridedge_env.case import CaseSettings
+from gridedge_env.constraints import Loading, Unbalance, VoltageBand
+from gridedge_env.scenarios import Tariff
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "gradmap.md").read_text(encoding="utf-8")
 
@@ -30,12 +32,25 @@ def as_written(value: object) -> str:
 
 
 def test_every_option_is_explained_with_its_default():
-    written = [(name, default) for name, default, _ in table("option")]
-    assert written == [(f.name, as_written(f.default)) for f in fields(TrainConfig)]
+    """Those of the case are flags like all others, but for those of its tariff and limits."""
+    expected = []
+    for option in fields(TrainConfig):
+        if option.name != "case":
+            expected.append((option.name, as_written(option.default)))
+            continue
+        for of_case in fields(CaseSettings):
+            if of_case.name == "tariff":
+                names = [(f"tariff.{f.name}", as_written(f.default)) for f in fields(Tariff)]
+                expected += names
+            elif of_case.name == "limits":
+                expected.append(("limits", ""))
+            else:
+                expected.append((of_case.name, as_written(of_case.default)))
+    assert [(name, default) for name, default, _ in table("option")] == expected
 
 
 def test_every_column_of_the_log_is_explained():
-    config = TrainConfig(num_agents=3, batch_days=1, minibatches=1)
+    config = TrainConfig(case=CaseSettings(num_agents=3), batch_days=1, minibatches=1)
     simulator = config.make_simulator()
     _, row = iterate(config, simulator, make_learner(config, simulator))
     assert [name for name, _ in table("column")] == list(row)
@@ -47,10 +62,10 @@ def test_no_explanation_is_empty(head):
 
 
 def test_numbers_in_the_text():
-    scales = f"{VOLTAGE_SCALE} pu for voltage, {LOADING_SCALE} of its rating"
+    scales = f"{VoltageBand.scale} pu for voltage, {Loading.scale} of its rating"
     text = " ".join(GUIDE.split())
     assert scales in text.replace("\n", " ")
-    assert f"{UNBALANCE_SCALE} for unbalance" in text
+    assert f"{Unbalance.scale} for unbalance" in text
     # λ = ρ x / leak
     config = TrainConfig()
     assert config.dual_step * 0.01 / config.dual_leak == pytest.approx(10.0)

@@ -195,19 +195,27 @@ def test_entries_invert_to_what_they_stand_for(simulator: Simulator) -> None:
     }
     fleet = simulator.fleet
     charge, warmth, paying = own["own_state"].split(fleet.counts, dim=1)
-    torch.testing.assert_close(charge * fleet.batteries.capacity, state.energy)
-    low, high = fleet.heat_pumps.lowest_temperature, fleet.heat_pumps.highest_temperature
-    torch.testing.assert_close(low + warmth * (high - low), state.temperature)
+    torch.testing.assert_close(
+        charge * fleet.group("battery").parameters.capacity, state.devices[0].energy
+    )
+    low, high = (
+        fleet.group("heat_pump").parameters.lowest_temperature,
+        fleet.group("heat_pump").parameters.highest_temperature,
+    )
+    torch.testing.assert_close(low + warmth * (high - low), state.devices[1].temperature)
     # Marginal fuel b + 2 c l equals the price; said as far as -1 and 2.
-    linear, quadratic = fleet.generators.linear_cost, fleet.generators.quadratic_cost
+    linear, quadratic = (
+        fleet.group("generator").parameters.linear_cost,
+        fleet.group("generator").parameters.quadratic_cost,
+    )
     price = state.day.import_price[:, 20, None]
     torch.testing.assert_close(paying, ((price - linear) / (2.0 * quadratic)).clamp(-1.0, 2.0))
     torch.testing.assert_close(own["own_load"] * state.day.mean_demand, state.day.demand[:, 20])
 
     # The voltage of the previous step at the home's own connection, wye or delta.
     nodes = simulator.power_flow.node_names
-    for agent, connection in enumerate(fleet.branch.tolist()):
-        bus, *phases = fleet.branch_names[connection].split(".")
+    for agent, connection in enumerate(fleet.connection.tolist()):
+        bus, *phases = fleet.connection_names[connection].split(".")
         ends = [result.voltage[:, nodes.index(f"{bus}.{phase}")] for phase in phases]
         across = ends[0].abs() if len(ends) == 1 else (ends[0] - ends[1]).abs() / math.sqrt(3.0)
         torch.testing.assert_close(own["own_voltage"][:, agent], across)
@@ -224,8 +232,8 @@ def perturbations(simulator: Simulator, state: SimulatorState) -> dict[str, Simu
     demand = state.day.demand.clone()
     demand[:, state.step, 5] += 0.3
     voltage = state.device_voltage.clone()
-    connection = simulator.fleet.branch[9].item()
-    voltage[:, [connection, connection + len(simulator.fleet.branch_names)]] *= 0.97
+    connection = simulator.fleet.connection[9].item()
+    voltage[:, [connection, connection + len(simulator.fleet.connection_names)]] *= 0.97
     return {
         "energy 1": changed("energy", 1),
         "temperature 5": changed("temperature", 1),
@@ -238,7 +246,7 @@ def test_nobody_sees_what_is_private_to_another(simulator: Simulator) -> None:
     state = simulator.reset(batch_size=2)
     action = torch.zeros(2, 12, 1, dtype=torch.float64)
     state, _ = simulator.step(state, action)
-    assert len(set(simulator.fleet.branch.tolist())) == 12  # all live at places of their own
+    assert len(set(simulator.fleet.connection.tolist())) == 12  # all live at places of their own
     before = simulator.observe(state)
     for name, other in perturbations(simulator, state).items():
         agent = int(name.split()[1])

@@ -227,7 +227,7 @@ def test_splits_have_other_years_and_other_homes(simulator: Simulator) -> None:
     for k, state in enumerate(states):
         for other in states[:k]:
             assert not torch.isin(state.day.mean_demand, other.day.mean_demand).any()
-            assert not torch.isin(state.temperature, other.temperature).any()
+            assert not torch.isin(state.devices[1].temperature, other.temperature).any()
 
 
 def test_days_do_not_depend_on_their_companions(simulator: Simulator) -> None:

@@ -57,7 +57,7 @@ def test_money_by_hand(simulator: Simulator) -> None:
     """
     state = priced(simulator.reset(), 0.40, 0.10, 2.0)
     fleet = simulator.fleet
-    warm = fleet.heat_pumps.highest_temperature.expand(1, -1)
+    warm = fleet.group("heat_pump").parameters.highest_temperature.expand(1, -1)
     mild = torch.full_like(state.day.outdoor_temperature, 25.0)
     state = replace(state, temperature=warm, day=replace(state.day, outdoor_temperature=mild))
     action = torch.ones(1, 12, 1, dtype=torch.float64)
@@ -65,20 +65,23 @@ def test_money_by_hand(simulator: Simulator) -> None:
     _, result = simulator.step(state, action)
 
     for k in range(4):
-        full = fleet.batteries.maximum_power[k].item()
+        full = fleet.group("battery").parameters.maximum_power[k].item()
         wear = 0.0
         power = 2.0 + full
         if k in (1, 3):
             power = 2.0 - full
-            wear = fleet.batteries.wear_cost[k].item() * full * HOURS
+            wear = fleet.group("battery").parameters.wear_cost[k].item() * full * HOURS
         expected = power * HOURS * (0.40 if power > 0.0 else 0.10) + wear
         assert result.power[0, k].item() == pytest.approx(power, abs=ROUNDING)
         assert result.cost[0, k].item() == pytest.approx(expected, abs=ROUNDING)
     assert result.power[0, 4:8].tolist() == pytest.approx([2.0] * 4, abs=ROUNDING)
     assert result.cost[0, 4:8].tolist() == pytest.approx([0.40] * 4, abs=ROUNDING)
     for k in range(4):
-        full = fleet.generators.maximum_power[k].item()
-        rate = (fleet.generators.linear_cost[k] + fleet.generators.quadratic_cost[k]).item()
+        full = fleet.group("generator").parameters.maximum_power[k].item()
+        rate = (
+            fleet.group("generator").parameters.linear_cost[k]
+            + fleet.group("generator").parameters.quadratic_cost[k]
+        ).item()
         expected = (2.0 - full) * HOURS * 0.10 + rate * full * HOURS
         assert full > 2.0
         assert result.power[0, 8 + k].item() == pytest.approx(2.0 - full, abs=ROUNDING)
@@ -107,7 +110,7 @@ def test_a_day_at_the_meter(simulator: Simulator) -> None:
     demand = start.day.demand.transpose(0, 1)
     charging, heating, generating = (power - demand).split(simulator.fleet.counts, dim=-1)
 
-    batteries = simulator.fleet.batteries
+    batteries = simulator.fleet.group("battery").parameters
     stored = torch.where(
         charging > 0.0,
         charging * batteries.charge_efficiency,
@@ -122,8 +125,12 @@ def test_a_day_at_the_meter(simulator: Simulator) -> None:
     assert (lost > 0.0).all()
 
     assert (heating >= -ROUNDING).all()
-    assert (heating <= simulator.fleet.heat_pumps.maximum_power + ROUNDING).all()
-    expected = -0.5 * (actions[..., 0][..., 8:] + 1.0) * simulator.fleet.generators.maximum_power
+    assert (heating <= simulator.fleet.group("heat_pump").parameters.maximum_power + ROUNDING).all()
+    expected = (
+        -0.5
+        * (actions[..., 0][..., 8:] + 1.0)
+        * simulator.fleet.group("generator").parameters.maximum_power
+    )
     torch.testing.assert_close(generating, expected)
 
 
@@ -137,7 +144,7 @@ def test_homes_draw_their_power_from_the_network(simulator: Simulator) -> None:
     lagging[:, 4:8] += device[:, 4:8]
     kvar = lagging * math.sqrt(1.0 / 0.95**2 - 1.0)
     expected = torch.zeros_like(drawn)
-    for agent, place in enumerate(simulator.fleet.branch.tolist()):
+    for agent, place in enumerate(simulator.fleet.connection.tolist()):
         expected[:, place] += torch.complex(result.power[:, agent], kvar[:, agent])
     # Voltages and currents are of successive iterations, 1e-11 pu apart, times up to 300 kVA.
     torch.testing.assert_close(drawn, expected, rtol=0.0, atol=1e-8)
@@ -152,14 +159,17 @@ def test_heat_left_at_midnight_is_credited(simulator: Simulator) -> None:
     following, result = simulator.step(last, action)
     bill = HOURS * day.import_price[:, 47, None] * result.power
     value = stored_heat_value(
-        simulator.fleet.heat_pumps,
-        following.temperature,
+        simulator.fleet.group("heat_pump").parameters,
+        following.devices[1].temperature,
         day.outdoor_temperature.mean(dim=1, keepdim=True),
         day.import_price.mean(dim=1, keepdim=True),
     )
     assert day.outdoor_temperature.mean() < 15.0
     assert (value > 0.0).all()
-    cold = simulator.fleet.heat_pumps.lowest_temperature - following.temperature
+    cold = (
+        simulator.fleet.group("heat_pump").parameters.lowest_temperature
+        - following.devices[1].temperature
+    )
     discomfort = HOURS * cold.clamp(min=0.0)
     torch.testing.assert_close(result.cost[:, 4:8], bill[:, 4:8] - value + discomfort)
 
@@ -190,10 +200,10 @@ def test_gradients_of_a_trajectory(exact_simulator: Simulator) -> None:
 def test_gradients_with_respect_to_the_state(exact_simulator: Simulator) -> None:
     """Stored energy and room temperature, through a step into its results and the next state."""
     state = replace(exact_simulator.reset(batch_size=2, days=[15, 60]), step=30)
-    capacity = exact_simulator.fleet.batteries.capacity
+    capacity = exact_simulator.fleet.group("battery").parameters.capacity
     # Close enough to full and empty that these bound what an action can do.
     energy = capacity * torch.tensor([[0.93, 0.5, 0.12], [0.08, 0.4, 0.95]], dtype=torch.float64)
-    temperature = state.temperature + uniform(2, 3, low=-0.4, high=0.4, seed=2)
+    temperature = state.devices[1].temperature + uniform(2, 3, low=-0.4, high=0.4, seed=2)
     action = uniform(2, 9, 1, low=0.3, high=0.9, seed=3) * torch.tensor([[[1.0]], [[-1.0]]])
 
     def run(energy: Tensor, temperature: Tensor, action: Tensor) -> tuple[Tensor, ...]:
@@ -201,8 +211,8 @@ def test_gradients_with_respect_to_the_state(exact_simulator: Simulator) -> None
         following, result = exact_simulator.step(begin, action)
         observed = exact_simulator.observe(following)
         return (
-            following.energy,
-            following.temperature,
+            following.devices[0].energy,
+            following.devices[1].temperature,
             result.cost,
             result.voltage_magnitude.sum(dim=1),
             observed[..., :3].sum(dim=1),  # own voltage among them
@@ -274,7 +284,7 @@ def test_reactive_power(with_reactive_power: Simulator) -> None:
         output = result.power - state.day.demand[:, 0]
     room = (simulator.fleet.inverter_rating**2 - output**2).clamp(min=0.0).sqrt()
     assert (room[:, [0, 1, 2, 6, 7, 8]] > 0.0).all()
-    at_places = torch.zeros_like(flows[0.0].real).index_add_(1, simulator.fleet.branch, room)
+    at_places = torch.zeros_like(flows[0.0].real).index_add_(1, simulator.fleet.connection, room)
     for second, flow in flows.items():
         torch.testing.assert_close(flow.real, flows[0.0].real, rtol=0.0, atol=1e-8)
         moved = (flow - flows[0.0]).imag

@@ -32,13 +32,14 @@ from baselines.rllib.train import main as train_command
 from baselines.rllib.training import Training, training
 from baselines.rllib.tune import score, search, search_space
 from gradmap_trainer.policies import Policies
+from gridedge_env.case import CaseSettings
 from gridedge_env.evaluation import load_evaluation
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
 
 ROOT = Path(__file__).parents[3]
 SMALL = RLConfig(
-    num_agents=6,
+    case=CaseSettings(num_agents=6),
     seconds=1e9,
     batch_days=4,
     epochs=1,
@@ -76,8 +77,8 @@ def test_learns(ray_running, algorithm):
     to 4: 4 % are asked. Without learning it would stay to the last bit.
     """
     config = RLConfig(
+        case=CaseSettings(num_agents=9),
         algorithm=algorithm,
-        num_agents=9,
         seconds=None,
         iterations=16,
         batch_days=8,
@@ -273,7 +274,7 @@ def test_the_commands_train_evaluate_and_leave_nothing(tmp_path, home, monkeypat
 
 
 def test_tune_writes_the_best(ray_running, tmp_path):
-    config = RLConfig(num_agents=3, seconds=1.0, run=str(tmp_path))
+    config = RLConfig(case=CaseSettings(num_agents=3), seconds=1.0, run=str(tmp_path))
     search(config, trials=2, at_once=2)
     best = json.loads((tmp_path / "best.json").read_text())
     assert RLConfig(**{**best, "hidden_sizes": tuple(best["hidden_sizes"])}).num_agents == 3

@@ -47,7 +47,7 @@ def test_a_third_of_each_kind(feeder: Feeder, agents: int, counts: tuple[int, ..
     assert fleet.names == tuple(
         f"{kind}_{k}" for kind, count in zip(KINDS, counts, strict=True) for k in range(count)
     )
-    assert len(fleet.branch) == len(fleet.inverter_rating) == agents
+    assert len(fleet.connection) == len(fleet.inverter_rating) == agents
 
 
 def test_homes_are_spread_like_the_spot_loads(feeder: Feeder) -> None:
@@ -58,13 +58,13 @@ def test_homes_are_spread_like_the_spot_loads(feeder: Feeder) -> None:
         for phase, other in load.branches:
             name = f"{load.bus}.{phase}.{other}" if other else f"{load.bus}.{phase}"
             spots[name] += load.kw / len(load.branches)
-    assert set(fleet.branch_names) == set(spots)
-    homes = Counter(fleet.branch_names[k] for k in fleet.branch.tolist())
+    assert set(fleet.connection_names) == set(spots)
+    homes = Counter(fleet.connection_names[k] for k in fleet.connection.tolist())
     total = sum(spots.values())
     for name, kw in spots.items():
         assert abs(homes[name] - 1000 * kw / total) < 1.0 + 1e-9, name
     # In random order: 334 of the homes chosen at random have on average a third of those upstream.
-    place = fleet.branch.double()
+    place = fleet.connection.double()
     spread = place.std() / 334**0.5
     assert abs(place[:334].mean() - place.mean()) < 4.0 * spread
 
@@ -72,9 +72,9 @@ def test_homes_are_spread_like_the_spot_loads(feeder: Feeder) -> None:
 def test_a_function_of_its_seed(feeder: Feeder) -> None:
     fleet, again, other = build(feeder, 90, 1), build(feeder, 90, 1), build(feeder, 90, 2)
     assert same_devices(fleet, again) == [True] * 3
-    assert torch.equal(fleet.branch, again.branch)
+    assert torch.equal(fleet.connection, again.branch)
     assert same_devices(fleet, other) == [False] * 3
-    assert not torch.equal(fleet.branch, other.branch)
+    assert not torch.equal(fleet.connection, other.branch)
 
 
 def test_the_callers_random_state_is_left_alone(feeder: Feeder) -> None:
@@ -114,8 +114,8 @@ def test_the_scale_conserves_totals(feeder: Feeder) -> None:
 def test_inverters_are_a_little_larger_than_their_power(feeder: Feeder) -> None:
     fleet = build(feeder, 30)
     batteries, pumps, generators = fleet.inverter_rating.split(fleet.counts)
-    torch.testing.assert_close(batteries, 1.1 * fleet.batteries.maximum_power)
-    torch.testing.assert_close(generators, 1.1 * fleet.generators.maximum_power)
+    torch.testing.assert_close(batteries, 1.1 * fleet.group("battery").parameters.maximum_power)
+    torch.testing.assert_close(generators, 1.1 * fleet.group("generator").parameters.maximum_power)
     assert not pumps.any()
 
 
@@ -139,9 +139,9 @@ def test_homes_that_share_a_connection_add_up(feeder: Feeder) -> None:
     fleet = build(feeder, 200)
     random = torch.Generator().manual_seed(0)
     power = torch.randn(3, 400, generator=random, dtype=torch.float64, requires_grad=True)
-    places = len(fleet.branch_names)
+    places = len(fleet.connection_names)
     expected = torch.zeros(3, 2 * places, dtype=torch.float64)
-    home = fleet.branch.tolist()
+    home = fleet.connection.tolist()
     for day in range(3):
         for k in range(400):
             expected[day, k // 200 * places + home[k % 200]] += power[day, k].detach()
@@ -150,5 +150,5 @@ def test_homes_that_share_a_connection_add_up(feeder: Feeder) -> None:
     assert torch.allclose(found, expected, rtol=0.0, atol=1e-13)
     cotangent = torch.randn(3, 2 * places, generator=random, dtype=torch.float64)
     (gradient,) = torch.autograd.grad(found, power, cotangent)
-    both = torch.cat((fleet.branch, fleet.branch + places))
+    both = torch.cat((fleet.connection, fleet.connection + places))
     assert torch.equal(gradient, cotangent[:, both])

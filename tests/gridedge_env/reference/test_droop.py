@@ -150,7 +150,7 @@ def test_volt_var_gives_the_reactive_power_of_the_curve(simulator, step):
     A battery near full, one near empty: its own power is a function of its state and the clock.
     """
     state = replace(simulator.reset(days=[5]), step=step)
-    capacity = simulator.fleet.batteries.capacity
+    capacity = simulator.fleet.group("battery").parameters.capacity
     state = replace(state, energy=capacity * torch.tensor([[0.5, 0.98, 0.06, 0.7]]).to(capacity))
     private, shared = simulator.observe_parts(state)
     private[..., 2] = 1.0

@@ -111,7 +111,7 @@ def test_whatever_the_fleet_does_is_in_the_programs_at_the_same_cost_or_less(
         costs.append(found.fun + program.constant)
     for relaxed, played in zip(costs[:2], cost[:2], strict=True):
         assert relaxed == pytest.approx(float(played.sum()), abs=SOLVED)
-    generators = simulator.fleet.generators
+    generators = simulator.fleet.group("generator").parameters
     most = 48 * HOURS * (generators.quadratic_cost * generators.maximum_power).sum() / 4.0
     fuel = float(cost[2].sum())
     assert fuel - float(most) <= costs[2] <= fuel + SOLVED
@@ -127,7 +127,7 @@ def test_actions_draw_what_the_plan_says(day: int) -> None:
     network = Network(simulator, state)
     output = network.output(actions)
     again = network.output(actions_for(simulator, state, output))
-    full = simulator.fleet.batteries.maximum_power.numpy()
+    full = simulator.fleet.group("battery").parameters.maximum_power.numpy()
     np.testing.assert_array_less(
         np.abs(again - output)[:, :4], np.broadcast_to(1e-3 * full, (48, 4))
     )
@@ -139,7 +139,7 @@ def test_generators_alone_follow_from_marginal_cost(
 ) -> None:
     """b + 2 c x = price, within 0 and 1: earnings (price - b - c x) x p_max an hour."""
     simulator, state = case
-    generators = simulator.fleet.generators
+    generators = simulator.fleet.group("generator").parameters
     price = state.day.import_price[0, :, None]
     linear, quadratic = generators.linear_cost, generators.quadratic_cost
     loading = ((price - linear) / (2.0 * quadratic)).clamp(0.0, 1.0)
@@ -157,7 +157,7 @@ def test_a_room_at_its_lower_edge_stays_there(case: tuple[Simulator, SimulatorSt
     day long; heat above the edge is credited at what it cost, less what leaked.
     """
     simulator, state = case
-    pumps = simulator.fleet.heat_pumps
+    pumps = simulator.fleet.group("heat_pump").parameters
     flat = torch.full_like(state.day.import_price, 0.3)
     day = replace(
         state.day,
@@ -197,13 +197,19 @@ def test_one_generator_behind_a_limit_against_search() -> None:
     simulator.fleet = replace(
         fleet,
         batteries=replace(
-            fleet.batteries, maximum_power=tiny, capacity=tiny, minimum_energy=tiny * 0
+            fleet.group("battery").parameters,
+            maximum_power=tiny,
+            capacity=tiny,
+            minimum_energy=tiny * 0,
         ),
-        heat_pumps=replace(fleet.heat_pumps, maximum_power=tiny),
-        generators=replace(fleet.generators, maximum_power=0.0 * tiny + 1500.0),
+        heat_pumps=replace(fleet.group("heat_pump").parameters, maximum_power=tiny),
+        generators=replace(fleet.group("generator").parameters, maximum_power=0.0 * tiny + 1500.0),
     )
     state = simulator.reset(split="test", days=[40], seed=0)
-    linear, quadratic = fleet.generators.linear_cost, fleet.generators.quadratic_cost
+    linear, quadratic = (
+        fleet.group("generator").parameters.linear_cost,
+        fleet.group("generator").parameters.quadratic_cost,
+    )
     price = state.day.import_price[0]
     low = torch.zeros(48, dtype=torch.float64)
     wanted = high = ((price - linear) / (2.0 * quadratic)).clamp(0.0, 1.0)
@@ -237,7 +243,7 @@ def test_tangents_touch_their_limits(case: tuple[Simulator, SimulatorState]) -> 
     simulator, state = case
     network = Network(simulator, state)
     full = np.zeros((48, 12))
-    full[:, :4] = simulator.fleet.batteries.maximum_power.numpy()
+    full[:, :4] = simulator.fleet.group("battery").parameters.maximum_power.numpy()
     rest, busy = (network.operate(output @ network.connection) for output in (0.0 * full, full))
     assert busy.solution.converged.all()
     place = busy.worst(0.0)

@@ -73,21 +73,21 @@ def test_idle_does_nothing_that_it_need_not(simulator: Simulator) -> None:
     """Batteries stay half full, generators off, rooms fall to the lower edge and stay there."""
     states, actions = whole_day(simulator, Idle(simulator), simulator.reset(days=[5, 20]))
     result = simulator.simulate(states[0], actions)
-    half = 0.5 * simulator.fleet.batteries.capacity
-    assert all(torch.equal(state.energy, half.expand(2, -1)) for state in states)
+    half = 0.5 * simulator.fleet.group("battery").parameters.capacity
+    assert all(torch.equal(state.devices[0].energy, half.expand(2, -1)) for state in states)
     assert not any(state.loading.any() for state in states)
     demand = states[0].day.demand.transpose(0, 1)
     torch.testing.assert_close(result.power[..., :4], demand[..., :4])
     torch.testing.assert_close(result.power[..., 8:], demand[..., 8:])
 
-    lowest = simulator.fleet.heat_pumps.lowest_temperature
-    assert all((state.temperature >= lowest - 1e-9).all() for state in states)
+    lowest = simulator.fleet.group("heat_pump").parameters.lowest_temperature
+    assert all((state.devices[1].temperature >= lowest - 1e-9).all() for state in states)
     assert (states[-1].temperature <= lowest + 1e-9).any()
     # No schedule heats less: whoever is warm does not heat at all.
     found = 0
     for before, after, drawn in zip(states, states[1:], result.power, strict=False):
         heating = drawn[:, 4:8] - before.day.demand[:, before.step, 4:8]
-        warm = after.temperature > lowest + 1e-9
+        warm = after.devices[1].temperature > lowest + 1e-9
         found += int(warm.sum())
         assert (heating[warm].abs() < 1e-9).all()
     assert found > 0
@@ -107,10 +107,10 @@ def test_thermostat_by_hand(simulator: Simulator) -> None:
 def test_thermostat_holds_the_middle(simulator: Simulator) -> None:
     """On a winter's day rooms end nearer to it than they began, and far from the edges."""
     states, _ = whole_day(simulator, Thermostat(simulator), simulator.reset(days=[5, 20], seed=2))
-    pumps = simulator.fleet.heat_pumps
+    pumps = simulator.fleet.group("heat_pump").parameters
     middle = 0.5 * (pumps.lowest_temperature + pumps.highest_temperature)
     half = 0.5 * (pumps.highest_temperature - pumps.lowest_temperature)
-    off = [((state.temperature - middle) / half).abs() for state in states]
+    off = [((state.devices[1].temperature - middle) / half).abs() for state in states]
     assert off[0].max() > 0.6
     assert off[-1].max() < 0.6
     assert off[-1].mean() < 0.5 * off[0].mean()
@@ -134,7 +134,7 @@ def test_price_following_by_hand(simulator: Simulator) -> None:
     for k in range(4):
         assert actions[:, k].tolist() == battery
         assert actions[:, 4 + k].tolist() == heat_pump
-    generators = simulator.fleet.generators
+    generators = simulator.fleet.group("generator").parameters
     loading = 0.5 * (actions[:, 8:] + 1.0)
     marginal = generators.linear_cost + 2.0 * generators.quadratic_cost * loading
     price = retail[0, :, None].expand_as(loading)
