@@ -18,8 +18,10 @@ import torch
 
 from gradmap_trainer import cli
 from gradmap_trainer.checkpoint import LATEST
-from gradmap_trainer.config import CONFIG_FILE, TrainConfig
+from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, save_config
 from gradmap_trainer.run_folder import METRICS_FILE, load_policies
+from gridedge_env import CaseSettings
+from gridedge_env.scenarios import Tariff
 
 COMMANDS = {
     "gradmap-train": cli.train,
@@ -72,10 +74,65 @@ def test_every_command_helps(command, capsys):
 
 def test_the_flags_of_training_are_its_configuration(capsys):
     assert call("gradmap-train", "--help") == 0
-    flags = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
-    assert {"--" + field.name.replace("_", "-") for field in fields(TrainConfig)} <= flags
+    flags = set(re.findall(r"--[\w.-]+", capsys.readouterr().out))
+    options = {field.name for field in (*fields(TrainConfig), *fields(CaseSettings))}
+    options |= {f"tariff.{field.name}" for field in fields(Tariff)}
+    expected = {"--" + name.replace("_", "-") for name in options - {"case", "tariff"}}
+    assert expected <= flags
     promised = "--run --num-agents --feeder --seconds --seed --device --resume"
     assert set(promised.split()) <= flags
+
+
+LIMITS = {"minimum_voltage": 0.9, "maximum_loading": 1.2}
+OPTIONS = [
+    ("--feeder ieee13", "feeder", "ieee13"),
+    ("--num-agents 7", "num_agents", 7),
+    ("--seed 3", "seed", 3),
+    ("--step-minutes 15", "step_minutes", 15),
+    ("--source-voltage 1.02", "source_voltage", 1.02),
+    ("--no-neutral-taps", "neutral_taps", False),
+    ("--regulator-control", "regulator_control", True),
+    ("--home-scale 2.5", "home_scale", 2.5),
+    ("--reactive-power", "reactive_power", True),
+    ("--penalty 10", "penalty", 10.0),
+    (
+        "--tariff.no-net-metering --tariff.adder 0.2",
+        "tariff",
+        Tariff(net_metering=False, adder=0.2),
+    ),
+    ("--limits minimum_voltage 0.9 maximum_loading 1.2", "limits", LIMITS),
+    ("--demand meters.csv", "demand", "meters.csv"),
+    ("--demand-unit W", "demand_unit", "W"),
+    ("--time-zone Europe/Berlin", "time_zone", "Europe/Berlin"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "name", "value"), OPTIONS)
+def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path):
+    """And comes back from the run's folder."""
+    config, _ = cli._parse_train(arguments.split())
+    assert getattr(config.case, name) == value != getattr(CaseSettings(), name)
+    save_config(config, tmp_path)
+    assert load_config(tmp_path) == config
+
+
+def test_no_option_of_the_case_is_forgotten():
+    assert [name for _, name, _ in OPTIONS] == [field.name for field in fields(CaseSettings)]
+
+
+def test_a_run_of_many_options(tmp_path, capsys):
+    """Regulators that follow their controls, hours, other limits and prices: from start to end."""
+    options = "--regulator-control --reactive-power --step-minutes 60 --tariff.adder 0.2"
+    options += " --limits maximum_voltage 1.06 --evaluation-days 1 --iterations 2"
+    assert call("gradmap-train", "--run", tmp_path / "run", *SMALL, *options.split()) == 0
+    assert call("gradmap-evaluate", tmp_path / "run", "--days", 1) == 0
+    assert call("gradmap-export", tmp_path / "run") == 0
+    _, simulator, learner = load_policies(tmp_path / "run")
+    assert simulator.case.regulator_control
+    assert simulator.clock.steps == len(learner.duals["voltage"]) == 24
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    for told in ("hours out", "1.06 pu at every node", "following their controls", "0.2 €/kWh"):
+        assert told in page.replace("\N{NON-BREAKING HYPHEN}", "-"), told
 
 
 # --- A whole run ----------------------------------------------------------------------------------
@@ -83,7 +140,7 @@ def test_the_flags_of_training_are_its_configuration(capsys):
 
 def test_a_run_leaves_all_its_files(trained):
     config = json.loads((trained / CONFIG_FILE).read_text())
-    assert config["num_agents"] == 9
+    assert config["case"]["num_agents"] == 9
     assert config["hidden_sizes"] == [5, 4]
     with (trained / METRICS_FILE).open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -179,7 +236,7 @@ def test_resuming_takes_the_runs_own_configuration(copy, capsys):
     assert call("gradmap-train", "--run", copy, *options) == 0
     assert "Trained 4 iterations" in capsys.readouterr().out
     config = json.loads((copy / CONFIG_FILE).read_text())
-    assert config["num_agents"] == 9
+    assert config["case"]["num_agents"] == 9
     assert config["iterations"] == 4
     assert config["run"] == str(copy)
 
@@ -287,7 +344,7 @@ def test_a_run_is_not_overwritten(trained, capsys):
 
 def test_another_case_is_not_resumed(copy, capsys):
     assert call("gradmap-train", "--run", copy, "--resume", "--num-agents", 12) == 2
-    told = "config.num_agents is 9 in the checkpoint, expected 12"
+    told = "config.case.num_agents is 9 in the checkpoint, expected 12"
     assert_one_line(capsys.readouterr().err, told)
 
 

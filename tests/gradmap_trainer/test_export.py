@@ -77,8 +77,8 @@ def test_a_file_says_what_it_is(tmp_path, layers):
     model = onnx.load(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert metadata["agent"] == "heat_pump_0"
-    fields = [ObservationField(**field) for field in json.loads(metadata["observation_fields"])]
-    assert fields == FIELDS
+    fields = json.loads(metadata["observation_fields"])
+    assert [ObservationField(**field, value=no_value) for field in fields] == FIELDS
     assert float(metadata["observation_bound"]) == OBSERVATION_BOUND
     assert metadata["gridedge_version"] == gridedge_env.__version__
     shapes = {
