@@ -275,7 +275,7 @@ def comparison_from(record: Mapping[str, Any]) -> Comparison:
             method: _tuple(budgets, f"learners.{method}")
             for method, budgets in _table(record, "learners").items()
         },
-        case=_case_settings(case),
+        case=settings_from_record(dict(case)),
         days=_read(Days, record, "days"),
         variations=trials,
         running=_read(Running, record, "running"),
@@ -294,15 +294,6 @@ def _check_against_the_world(comparison: Comparison) -> None:
             evaluation_days(simulator, split, getattr(comparison.days, split))
         except ValueError as error:
             raise ValueError(f"days.{split}: {str(error).removeprefix('days: ')}") from error
-
-
-def _case_settings(record: Mapping[str, Any]) -> CaseSettings:
-    try:
-        return settings_from_record(dict(record))
-    except ValueError as error:
-        raise ValueError(
-            f"case.{str(error).removeprefix('case.').removeprefix('case: ')}"
-        ) from error
 
 
 def _read(kind: type, record: Mapping[str, Any], name: str, above: str = "") -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,25 +15,28 @@ import pytest
 from baselines.compare.__main__ import main
 from baselines.compare.config import Job, comparison_from
 from baselines.compare.job import run
-from baselines.methods import Budget, Case, find
+from baselines.methods import Budget, find
+from gridedge_env.case import default_case
 from gridedge_env.evaluation import evaluation_days, record, summarise
 from gridedge_env.scenarios import Variation
+from gridedge_env.simulator import make_simulator
 
 # Six sites of sixty homes each break limits.
 CONFIG = """
 seeds = [0]
 learners.gradmap = [0.3]
 learners."mine:method" = [0.1]
-case = {num_agents = 6, options = {home_scale = 60.0}}
+case = {num_agents = 6, home_scale = 60.0}
 days = {test = 2, validation = 1, points = 2, foresight_iterations = 2}
 variations.colder = {temperature_shift = -6.0}
 running = {processes = 3, overhead_seconds = 600.0}
 """
-BROKEN = "def method(case, budget, observe):\n    raise RuntimeError('out of luck')\n"
+BROKEN = "def method(case, device, budget, observe):\n    raise RuntimeError('out of luck')\n"
 MENDED = """
+from gridedge_env import make_simulator
 from gridedge_env.reference import Idle
-def method(case, budget, observe):
-    policy = Idle(case.make_simulator())
+def method(case, device, budget, observe):
+    policy = Idle(make_simulator(case=case, device=device))
     observe(budget.seconds, 48, policy)
     return policy
 """
@@ -47,6 +51,7 @@ def folder(tmp_path_factory) -> Path:
     process = subprocess.run(
         [sys.executable, "-m", "baselines.compare", "small.toml", "--out", "out"],
         cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
     )
@@ -82,7 +87,7 @@ def test_what_did_not_fail_is_kept_and_shown(folder):
     assert "out of luck" in page
     assert CONFIG.strip() in page
     summary = pd.read_csv(out / "summary.csv")
-    assert set(summary["case"]) == {"as_observed", "colder"}
+    assert set(summary["trial"]) == {"as_observed", "colder"}
     assert summary["cost"].notna().all()
 
 
@@ -123,7 +128,7 @@ def rule():
         {
             "seeds": [3],
             "rules": ["price_following"],
-            "case": {"num_agents": 6, "options": {"home_scale": 60.0}},
+            "case": {"num_agents": 6, "home_scale": 60.0},
             "days": {"test": 2, "validation": 1, "points": 1},
             "variations": {
                 "all": {"price_factor": 1.3, "temperature_shift": -6.0, "demand_factor": 1.15},
@@ -135,22 +140,22 @@ def rule():
 
 
 @pytest.mark.parametrize(
-    ("case", "seed", "variation"),
+    ("trial", "seed", "variation"),
     [
         ("as_observed", 3, Variation()),
         ("all", 3, Variation(1.3, -6.0, 1.15)),
         ("homes", 4, Variation()),
     ],
 )
-def test_days_are_played_as_evaluation_plays_them(rule, case, seed, variation):
+def test_days_are_played_as_evaluation_plays_them(rule, trial, seed, variation):
     """The mean over the result's days is the row of the out-of-sample table."""
-    fleet = Case(num_agents=6, seed=seed, options={"home_scale": 60.0})
-    simulator = fleet.make_simulator()
+    case = default_case(num_agents=6, seed=seed, home_scale=60.0)
+    simulator = make_simulator(case=case)
     days = evaluation_days(simulator, "test", 2)
     state = simulator.reset(split="test", days=days, variation=variation)
-    policy = find("price_following")(fleet, Budget(1.0), lambda *_: None)
+    policy = find("price_following")(case, "cpu", Budget(1.0), lambda *_: None)
     expected = summarise(record(simulator, state, policy), simulator.case.limits)
-    rows = pd.DataFrame([day for day in rule.days if day["case"] == case])
+    rows = pd.DataFrame([day for day in rule.days if day["trial"] == trial])
     assert len(rows) == 2
     for name in ("cost", "voltage_steps", "loading_steps", "unbalance_steps"):
         # Means of single precision, in another order.

@@ -29,7 +29,7 @@ def test_the_full_one_has_seeds_budgets_and_variations():
     comparison = load_comparison(FULL)
     assert len(comparison.seeds) >= 3
     assert min(len(comparison.learners[m]) for m in ("gradmap", "self_supervised")) >= 3
-    assert len(comparison.cases) == 5
+    assert len(comparison.trials) == 5
 
 
 def test_jobs():
@@ -56,16 +56,19 @@ def test_jobs():
         ({"learners": [30]}, r"learners: got \[30\], expected a table"),
         ({"learners": {"gradmap": []}}, r"learners.gradmap: got \[\], expected 1 or more"),
         ({"learners": {"gradmap": [0]}}, "learners.gradmap: got 0, expected a positive number"),
-        ({"learners": {"gradmap": ["1"]}}, "learners.gradmap: got '1', expected a finite number"),
-        ({"case": {"agents": 3}}, "case.agents: unknown field, expected one of device, feeder, "),
-        ({"case": {"feeder": 123}}, "case.feeder: got 123, expected text"),
-        ({"case": {"options": {"limits": {}}}}, r"case.options.limits: got {}, expected a single"),
+        ({"learners": {"gradmap": ["1"]}}, "learners.gradmap: got '1', expected a positive number"),
+        ({"case": {"agents": 3}}, "case: unknown 'agents', expected one of feeder, num_agents, "),
+        ({"case": {"seed": 3}}, "case.seed: got one, expected seeds for the whole comparison"),
+        ({"case": {"feeder": 123}}, "feeder: got 123, expected a name or a path"),
+        ({"case": {"limits": {"x": 1.0}}}, "limits: unknown threshold 'x', expected one of min"),
+        ({"case": {"tariff": {"x": 1.0}}}, "case.tariff: unknown 'x', expected one of tax_factor"),
+        ({"case": {"step_minutes": 20}}, "step_minutes: got 20, expected one of 15, 30, 60"),
         ({"days": {"test": 0}}, "days.test: got 0, expected a whole number of at least 1"),
         ({"variations": {"cold": {"shift": 1}}}, "variations.cold.shift: unknown field"),
         ({"variations": {"cold": {"price_factor": 0}}}, "variations.cold.price_factor: got 0"),
         ({"variations": {"as_observed": {}}}, "variations: got 'as_observed'"),
         ({"running": {"threads": -1}}, "running.threads: got -1"),
-        ({"quality": {"price": -1.0}}, "quality.price: got -1.0, expected at least 0"),
+        ({"quality": {"price": -1.0}}, "quality.price: got -1.0, expected a number of at least 0"),
     ],
 )
 def test_mistakes_are_named(change, complaint):
@@ -82,7 +85,7 @@ def test_mistakes_are_named(change, complaint):
         ("seeds = [0]\nrules = ['idle']\ndays.test = 400", "days.test: got 400, expected 1 to 363"),
         ("seeds = [0]\nrules = ['idle']\ncase.num_agents = 0", "num_agents: got 0, expected"),
         ("seeds = [0]\nrules = ['idle']\ncase.feeder = 'x'", "feeder"),
-        ("seeds = [0]\nrules = ['idle']\ncase.options.x = 1", "options: unknown option 'x'"),
+        ("seeds = [0]\nrules = ['idle']\ncase.x = 1", "case: unknown 'x', expected"),
     ],
 )
 def test_mistakes_in_a_file_are_named(text, complaint, tmp_path):

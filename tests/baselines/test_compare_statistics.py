@@ -8,7 +8,7 @@ import pytest
 
 from baselines.compare.config import Comparison, Job, comparison_from
 from baselines.compare.page import write_page
-from baselines.compare.results import Result
+from baselines.compare.results import JobResult
 from baselines.compare.statistics import Bounded, estimate, geometric_mean, time_to_reach
 from baselines.compare.tables import NEGATIVE_DAYS, Tables, as_observed, make_tables
 from baselines.methods import Point
@@ -94,20 +94,22 @@ def comparison() -> Comparison:
 
 
 @pytest.fixture(scope="module")
-def results(comparison) -> dict[Job, Result]:
-    def result(job: Job, ordinary: tuple[float, float], negative: tuple[float, float]) -> Result:
+def results(comparison) -> dict[Job, JobResult]:
+    def result(job: Job, ordinary: tuple[float, float], negative: tuple[float, float]) -> JobResult:
         seconds = job.seconds or 0.0
         days = (day("2024-01-02", 0.05, *ordinary), day("2024-06-09", -0.01, *negative))
         end = Point(seconds, int(100 * seconds), ordinary[0], 0.0, ordinary[1], 0.0)
         curve = (Point(0.1 * seconds, int(10 * seconds), 500.0, 0.5, 0.0, 0.0), end)
-        return Result(job, comparison.bearing, "a machine", 1.5, curve if seconds else (end,), days)
+        return JobResult(
+            job, comparison.bearing, "a machine", 1.5, curve if seconds else (end,), days
+        )
 
     return {job: result(job, *played) for job, played in PLAYED.items()}
 
 
 def day(date: str, lowest_price: float, cost: float, outside: float) -> dict[str, object]:
     return {
-        "case": "as_observed",
+        "trial": "as_observed",
         "date": date,
         "lowest_price": lowest_price,
         "cost": cost,

@@ -5,26 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import gridedge_env
-from baselines.self_supervised import DEFAULTS, descend_once, iterate, main
+from baselines.self_supervised import DEFAULTS, main, use_gradient_once
 from gradmap_trainer.gradmap import (
     Learner,
-    day_objective,
+    Objective,
+    differentiate,
+    iterate,
     make_learner,
-    objective_gradient,
     roll_out,
 )
 from gradmap_trainer.policies import REST_BAND, to_leaning_action
 from gradmap_trainer.run_folder import load_policies
 from gradmap_trainer.training import open_run, train
+from gridedge_env.case import CaseSettings
 
 CONFIG = replace(
     DEFAULTS,
-    num_agents=9,
-    home_scale=60.0,
+    case=CaseSettings(num_agents=9, home_scale=60.0),
     batch_days=2,
     hidden_sizes=(6,),
     iterations=4,
@@ -49,27 +51,29 @@ def test_the_step_is_the_gradient_of_the_objective_in_the_weights():
     exact = gridedge_env.make_simulator(num_agents=9, home_scale=60.0, dtype=torch.float64)
     learner = make_learner(CONFIG, exact)
     policies = learner.policies.double()
-    duals = tuple(dual.double() for dual in learner.duals)
+    duals = {kind: dual.double() for kind, dual in learner.duals.items()}
     with torch.no_grad():
         policies.biases[-1][::2] += 2.0 * REST_BAND
         policies.biases[-1][1::2] -= 2.0 * REST_BAND
-    limits = exact.options.limits.tightened(0.01, 0.1)
+    limits = exact.case.limits.tightened(voltage=0.01, loading=0.1)
+    objective = Objective(limits, duals, 100.0)
     state = exact.reset(split="train", days=[10, 200], seed=1)
     rollout = roll_out(exact, policies, state, sweeps=2)
-    _, gradient, violations = objective_gradient(exact, rollout, duals, limits, 100.0)
-    assert any((x > 0.0).any() for x in violations), "nothing to learn from"
+    found = differentiate(exact, rollout, objective)
+    assert any((x > 0.0).any() for x in found.violations.values()), "nothing to learn from"
 
     private = rollout.private.flatten(0, 1).permute(1, 2, 0)
     outputs = policies.outputs(private, rollout.shared.flatten(0, 1).T)
     actions = to_leaning_action(outputs.permute(2, 0, 1).unflatten(0, (48, 2)))
     result = exact.simulate(state, actions, rollout.device_voltage)
-    objective = day_objective(result, result.scaled_violations(limits), duals, 100.0).mean()
+    mean = objective.of_days(result.cost, result.scaled_violations(limits)).mean()
     weights = list(policies.parameters())
-    expected = torch.autograd.grad(objective, weights)
-    size = gradient.square().mean(dim=(0, 1, 3)).sqrt() * private.shape[-1]
+    expected = torch.autograd.grad(mean, weights)
+    size = found.gradient.square().mean(dim=(0, 1, 3)).sqrt() * private.shape[-1]
 
     before = [weight.detach().clone() for weight in weights]
-    descend_once(policies, torch.optim.SGD(weights, lr=1.0), rollout, gradient)
+    plain = replace(learner, optimiser=torch.optim.SGD(weights, lr=1.0))
+    use_gradient_once(CONFIG, exact, plain, found, 0.0, np.random.default_rng(0))
     for weight, old, slope in zip(weights, before, expected, strict=True):
         step = slope / size[:, None, None]
         torch.testing.assert_close(
@@ -80,7 +84,7 @@ def test_the_step_is_the_gradient_of_the_objective_in_the_weights():
 def test_one_step_an_iteration(simulator):
     learner = make_learner(CONFIG, simulator)
     for done in (1, 2):
-        learner, row = iterate(CONFIG, simulator, learner)
+        learner, row = iterate(CONFIG, simulator, learner, use_gradient_once)
         assert row["iteration"] == learner.iteration == done
         assert row["environment_steps"] == done * 2 * 48
         moments = learner.optimiser.state_dict()["state"].values()
@@ -92,7 +96,7 @@ def test_the_learning_rate_falls_geometrically(simulator):
     learner = make_learner(config, simulator)
     rates = []
     for _ in range(5):
-        learner, row = iterate(config, simulator, learner)
+        learner, row = iterate(config, simulator, learner, use_gradient_once)
         rates.append(row["learning_rate"])
     assert rates == pytest.approx([0.08, 0.08 / 2**0.5, 0.04, 0.04 / 2**0.5, 0.02])
 
@@ -109,11 +113,12 @@ def test_training_lowers_the_objective(simulator):
         actions = to_leaning_action(rollout.outputs)
         result = simulator.simulate(state, actions, rollout.device_voltage)
         violations = result.scaled_violations(simulator.case.limits)
-        return float(day_objective(result, violations, duals, 100.0).mean())
+        at_first = Objective(simulator.case.limits, duals, 100.0)
+        return float(at_first.of_days(result.cost, violations).mean())
 
     before = objective(learner)
     for _ in range(config.iterations):
-        learner, _ = iterate(config, simulator, learner)
+        learner, _ = iterate(config, simulator, learner, use_gradient_once)
     assert objective(learner) < 0.95 * before
 
 
@@ -126,7 +131,7 @@ def run(folder: Path, simulator, iterations: int | None = None) -> Learner:
     def stop() -> bool:
         return len(seen) == iterations
 
-    return train(config, simulator, begun, lambda x, row: seen.append(x), stop, iterate)
+    return train(config, simulator, begun, lambda x, row: seen.append(x), stop, use_gradient_once)
 
 
 def test_a_run_is_resumed_bit_for_bit_and_read_like_any_other(tmp_path, simulator):
@@ -136,8 +141,8 @@ def test_a_run_is_resumed_bit_for_bit_and_read_like_any_other(tmp_path, simulato
     _, _, loaded = load_policies(tmp_path / "parts")
     for learner in (resumed, loaded):
         assert learner.iteration == 4
-        for one, other in zip(learner.duals, whole.duals, strict=True):
-            assert torch.equal(one, other)
+        for kind, dual in whole.duals.items():
+            assert torch.equal(learner.duals[kind], dual)
         for name, weight in learner.policies.state_dict().items():
             assert torch.equal(weight, whole.policies.state_dict()[name])
 
