@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -159,11 +159,19 @@ def load_config(folder: Path) -> RLConfig:
     if not path.is_file():
         raise FileNotFoundError(f"run: {path} not found, expected the folder of an RLlib run")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        names = {field.name for field in fields(RLConfig)}
-        if set(record) != names:
-            raise ValueError(f"fields {sorted(names ^ set(record))} are missing or unknown")
-        case, sizes = settings_from_record(record["case"]), tuple(record["hidden_sizes"])
-        return RLConfig(**{**record, "case": case, "hidden_sizes": sizes})
+        return config_from_record(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise ValueError(f"run: {path} is not an RLlib run's configuration: {error}") from error
+
+
+def config_from_record(record: Any) -> RLConfig:
+    """A configuration from its JSON record.
+
+    Raises:
+        ValueError: not an object with every field, or a field is unknown or out of range.
+    """
+    names = {field.name for field in fields(RLConfig)}
+    if not isinstance(record, dict) or set(record) != names:
+        raise ValueError(f"fields {sorted(names ^ set(record))} are missing or unknown")
+    case, sizes = settings_from_record(record["case"]), tuple(record["hidden_sizes"])
+    return RLConfig(**{**record, "case": case, "hidden_sizes": sizes})

@@ -98,8 +98,8 @@ def results(comparison) -> dict[Job, JobResult]:
     def result(job: Job, ordinary: tuple[float, float], negative: tuple[float, float]) -> JobResult:
         seconds = job.seconds or 0.0
         days = (day("2024-01-02", 0.05, *ordinary), day("2024-06-09", -0.01, *negative))
-        end = Point(seconds, int(100 * seconds), ordinary[0], 0.0, ordinary[1], 0.0)
-        curve = (Point(0.1 * seconds, int(10 * seconds), 500.0, 0.5, 0.0, 0.0), end)
+        end = Point(seconds, int(100 * seconds), outcome(*ordinary))
+        curve = (Point(0.1 * seconds, int(10 * seconds), outcome(500.0, 0.5)), end)
         return JobResult(
             job, comparison.bearing, "a machine", 1.5, curve if seconds else (end,), days
         )
@@ -112,6 +112,13 @@ def day(date: str, lowest_price: float, cost: float, outside: float) -> dict[str
         "trial": "as_observed",
         "date": date,
         "lowest_price": lowest_price,
+        **outcome(cost, outside),
+    }
+
+
+def outcome(cost: float, outside: float) -> dict[str, float]:
+    """A row of `summarise`: overloads and nothing else."""
+    return {
         "cost": cost,
         "voltage_steps": 0.0,
         "loading_steps": outside,
@@ -119,6 +126,7 @@ def day(date: str, lowest_price: float, cost: float, outside: float) -> dict[str
         "any_steps": outside,
         "worst_voltage_violation": 0.0,
         "worst_loading": 1.0 + outside,
+        "worst_unbalance": 0.0,
         "nonconverged": 0,
     }
 

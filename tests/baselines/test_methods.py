@@ -150,7 +150,7 @@ def test_the_same_seed_gives_the_same_policies(method, simulator):
 
 
 def test_a_method_in_a_file_of_ones_own(tmp_path, monkeypatch):
-    """It is told nothing but case, device, budget and whom to tell; here it learns in two iterations."""
+    """It is told case, device, budget and whom to tell alone; here it learns in two iterations."""
     (tmp_path / "coin.py").write_text(
         "import torch\n"
         "def coin(case, device, budget, observe):\n"

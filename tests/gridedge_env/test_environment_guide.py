@@ -7,9 +7,8 @@ import inspect
 from pathlib import Path
 
 import pytest
-from gridedge_env.options import SimulatorOptions
 
-from gridedge_env import make_simulator
+from gridedge_env import CaseSettings, Limits, make_simulator
 
 GUIDE = Path(__file__).parents[2] / "docs" / "environment.md"
 
@@ -39,11 +38,11 @@ def test_observation_fields(tables):
 
 def test_options(tables):
     own = inspect.signature(make_simulator).parameters
-    options = [f.name for f in dataclasses.fields(SimulatorOptions)]
+    options = [f.name for f in dataclasses.fields(CaseSettings)]
     assert [row[0].strip("`") for row in tables["option"]] == [*options, "device", "dtype"]
     defaults = {row[0].strip("`"): row[1].strip("`") for row in tables["option"]}
     for option in ("seed", "source_voltage", "neutral_taps", "reactive_power", "penalty"):
-        assert defaults[option] == str(getattr(SimulatorOptions(), option))
+        assert defaults[option] == str(getattr(CaseSettings(), option))
     assert defaults["device"].strip('"') == own["device"].default
     assert defaults["dtype"] == str(own["dtype"].default)
 
@@ -51,6 +50,6 @@ def test_options(tables):
 def test_numbers_in_the_text():
     """The limits and scales that the guide names."""
     text = GUIDE.read_text(encoding="utf-8")
-    limits = SimulatorOptions().limits
+    limits = Limits()
     assert f"{limits.minimum_voltage}–{limits.maximum_voltage} pu" in text
     assert f"{100 * limits.maximum_unbalance:g} % unbalance" in text

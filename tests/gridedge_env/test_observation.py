@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gridedge_env import Simulator, make_simulator
-from gridedge_env.devices.battery import TYPICAL_EFFICIENCY
+from gridedge_env.clock import Clock
+from gridedge_env.devices.storage import TYPICAL_EFFICIENCY
 from gridedge_env.observation import (
     OBSERVATION_BOUND,
     PLANNED_HOURS,
@@ -60,7 +61,7 @@ def test_the_price_against_the_rest_of_the_day() -> None:
     """A day of 0.1 €/kWh but for 0.3 at step 10 and 0.05 at step 20."""
     price = torch.full((1, 48), 0.1, dtype=torch.float64)
     price[0, 10], price[0, 20] = 0.3, 0.05
-    entries = shared_observations(day_table(price, torch.zeros_like(price)), AS_TRADED)
+    entries = shared_observations(day_table(price, torch.zeros_like(price)), AS_TRADED, Clock())
     seen = {name: value[0] for name, value in values(entries).items()}
     # At step 0, one of 48 steps is cheaper; at 10, all 37 that follow are, of 38 with itself.
     for step, cheaper, least, greatest in (
@@ -84,7 +85,9 @@ def test_the_plans_of_lone_batteries() -> None:
     """
     price = torch.full((1, 48), 0.3, dtype=torch.float64)
     price[0, :12], price[0, 36:] = 0.1, 0.6
-    seen = values(shared_observations(day_table(price, torch.zeros_like(price)), AS_TRADED))
+    seen = values(
+        shared_observations(day_table(price, torch.zeros_like(price)), AS_TRADED, Clock())
+    )
     for hours in PLANNED_HOURS:
         energy, power = (seen[f"planned_{what}_{hours}_hours"][0] for what in ("energy", "power"))
         assert energy[0] == pytest.approx(0.5)
@@ -104,29 +107,29 @@ def test_the_plans_of_lone_batteries() -> None:
 def ramp() -> dict[str, Tensor]:
     """A price of step / 1000 €/kWh, at most 0.047, and a temperature of step / 10 °C: (1, 48)."""
     step = torch.arange(48, dtype=torch.float64)[None]
-    return values(shared_observations(day_table(step / 1000.0, step / 10.0), AS_TRADED))
+    return values(shared_observations(day_table(step / 1000.0, step / 10.0), AS_TRADED, Clock()))
 
 
 @pytest.mark.parametrize(
     ("step", "block", "expected"),
     [
         # The steps ahead, less the present one: means of 1, of 3 and 4, of 21 to 28.
-        (0, "1_1", 1.0),
-        (10, "3_4", 3.5),
-        (19, "21_28", 24.5),
+        (0, "0_0.5", 1.0),
+        (10, "1_2", 3.5),
+        (19, "10_14", 24.5),
         # Of 21 to 28 ahead of step 24, only 45, 46 and 47 are today.
-        (24, "21_28", 22.0),
-        (44, "3_4", 3.0),
+        (24, "10_14", 22.0),
+        (44, "1_2", 3.0),
         # No price is known beyond midnight: nothing is said.
-        (27, "21_28", 0.0),
-        (45, "3_4", 0.0),
-        (47, "1_1", 0.0),
+        (27, "10_14", 0.0),
+        (45, "1_2", 0.0),
+        (47, "0_0.5", 0.0),
     ],
 )
 def test_price_ahead_by_hand(
     ramp: dict[str, Tensor], step: int, block: str, expected: float
 ) -> None:
-    found = ramp[f"price_ahead_{block}"][0, step].item()
+    found = ramp[f"price_ahead_{block}_hours"][0, step].item()
     assert found == pytest.approx(expected / 1000.0, abs=1e-12)
 
 
@@ -141,7 +144,7 @@ def test_the_rest_by_hand(ramp: dict[str, Tensor]) -> None:
     assert ramp["price_z_score"][0, 30].item() == pytest.approx(z_score)
     assert ramp["outdoor_temperature"][0, 30].item() == pytest.approx(3.0)
     # 7 to 16 ahead: 11.5 on average; a tenth of a degree each.
-    assert ramp["temperature_ahead_7_16"][0, 10].item() == pytest.approx(1.15)
+    assert ramp["temperature_ahead_3_8_hours"][0, 10].item() == pytest.approx(1.15)
     # Six in the morning: a quarter of the day, half of half a day, ...
     quarter = [
         ramp[f"{wave}_{turns}_day"][0, 12].item()
@@ -153,16 +156,16 @@ def test_the_rest_by_hand(ramp: dict[str, Tensor]) -> None:
 
 def test_a_day_of_one_price_has_no_extremes() -> None:
     price = torch.full((1, 48), 0.1, dtype=torch.float64)
-    found = values(shared_observations(day_table(price, 10.0 * price), AS_TRADED))
+    found = values(shared_observations(day_table(price, 10.0 * price), AS_TRADED, Clock()))
     assert not found["price_rank"].any()
-    for name in ("price_z_score", *(f"price_ahead_{a}_{b}" for a, b in PRICE_BLOCKS)):
+    for name in ("price_z_score", *(f"price_ahead_{a:g}_{b:g}_hours" for a, b in PRICE_BLOCKS)):
         assert (found[name].abs() < 1e-12).all(), name
 
 
 def test_entries_are_clipped() -> None:
     price = torch.zeros(1, 48, dtype=torch.float64)
     price[0, 20], price[0, 30] = 10.0, -10.0
-    entries = shared_observations(day_table(price, 1e3 * price), AS_TRADED)
+    entries = shared_observations(day_table(price, 1e3 * price), AS_TRADED, Clock())
     assert entries.abs().max() == OBSERVATION_BOUND
 
 
@@ -171,10 +174,10 @@ def test_other_days_change_nothing() -> None:
     random = torch.Generator().manual_seed(0)
     price, change = torch.rand(2, 3, 48, generator=random, dtype=torch.float64)
     temperature = 20.0 * price
-    before = shared_observations(day_table(price, temperature), AS_TRADED)[1]
+    before = shared_observations(day_table(price, temperature), AS_TRADED, Clock())[1]
     change[1] = 0.0
     changed = day_table(price + change, temperature - 10.0 * change)
-    assert torch.equal(shared_observations(changed, AS_TRADED)[1], before)
+    assert torch.equal(shared_observations(changed, AS_TRADED, Clock())[1], before)
 
 
 def test_entries_invert_to_what_they_stand_for(simulator: Simulator) -> None:
@@ -210,7 +213,8 @@ def test_entries_invert_to_what_they_stand_for(simulator: Simulator) -> None:
     )
     price = state.day.import_price[:, 20, None]
     torch.testing.assert_close(paying, ((price - linear) / (2.0 * quadratic)).clamp(-1.0, 2.0))
-    torch.testing.assert_close(own["own_load"] * state.day.mean_demand, state.day.demand[:, 20])
+    # Of the step that has ended.
+    torch.testing.assert_close(own["own_load"] * state.day.mean_demand, state.day.demand[:, 19])
 
     # The voltage of the previous step at the home's own connection, wye or delta.
     nodes = simulator.power_flow.node_names
@@ -224,19 +228,21 @@ def test_entries_invert_to_what_they_stand_for(simulator: Simulator) -> None:
 def perturbations(simulator: Simulator, state: SimulatorState) -> dict[str, SimulatorState]:
     """The same moment with something private of agents 1 (battery), 5 (heat pump), 9 changed."""
 
-    def changed(name: str, agent: int) -> SimulatorState:
-        tensor = getattr(state, name).clone()
-        tensor[:, agent] += 0.1
-        return replace(state, **{name: tensor})
+    def changed(kind: int, name: str, device: int) -> SimulatorState:
+        tensor = getattr(state.devices[kind], name).clone()
+        tensor[:, device] += 0.1
+        devices = list(state.devices)
+        devices[kind] = replace(devices[kind], **{name: tensor})
+        return replace(state, devices=tuple(devices))
 
     demand = state.day.demand.clone()
-    demand[:, state.step, 5] += 0.3
+    demand[:, state.step - 1, 5] += 0.3
     voltage = state.device_voltage.clone()
     connection = simulator.fleet.connection[9].item()
     voltage[:, [connection, connection + len(simulator.fleet.connection_names)]] *= 0.97
     return {
-        "energy 1": changed("energy", 1),
-        "temperature 5": changed("temperature", 1),
+        "energy 1": changed(0, "energy", 1),
+        "temperature 5": changed(1, "temperature", 1),
         "demand 5": replace(state, day=replace(state.day, demand=demand)),
         "voltage 9": replace(state, device_voltage=voltage),
     }
@@ -256,10 +262,13 @@ def test_nobody_sees_what_is_private_to_another(simulator: Simulator) -> None:
 
 
 def test_nobody_sees_what_is_not_yet_known(simulator: Simulator) -> None:
-    """Demand and sunshine of later steps; for prices and temperatures there are forecasts."""
+    """Demand and sunshine of this step and later; for prices and temperatures there are forecasts.
+
+    Nobody can know the mean of a step that begins.
+    """
     state = replace(simulator.reset(batch_size=2), step=10)
     demand, sun = state.day.demand.clone(), state.day.irradiance.clone()
-    demand[:, 11:] += 1.0
+    demand[:, 10:] += 1.0
     sun[:] += 100.0
     later = replace(state, day=replace(state.day, demand=demand, irradiance=sun))
     assert torch.equal(simulator.observe(later), simulator.observe(state))
@@ -273,3 +282,65 @@ def test_prices_are_those_that_agents_pay() -> None:
     price = simulator.days("train").day_ahead_price[100, 0] + 0.2
     torch.testing.assert_close(values(simulator.observe_parts(state)[1])["price"][0], price)
     assert (state.day.export_price < state.day.import_price).all()
+
+
+def test_at_midnight_the_load_is_as_if_usual(simulator: Simulator) -> None:
+    private, _ = simulator.observe_parts(simulator.reset(batch_size=2))
+    assert not private[..., 1].any()  # over its annual mean, less 1
+
+
+def test_of_equal_plans_the_earlier_is_taken() -> None:
+    """Two cheap half-hours at night, two dear ones in the evening, of which each battery needs one.
+
+    The 2-hour battery moves 0.9 kWh and more either way in two half-hours at full power; with half
+    an hour of 0.5 kWh to spare, it moves most in the first of each pair.
+    """
+    price = torch.full((1, 48), 0.3, dtype=torch.float64)
+    price[0, 8:14], price[0, 36:42] = 0.1, 0.6
+    seen = values(shared_observations(day_table(price, 0.0 * price), AS_TRADED, Clock()))
+    power = seen["planned_power_2_hours"][0]
+    for first, sign in ((8, 1.0), (36, -1.0)):
+        used = sign * power[first : first + 6]
+        assert (used.diff() <= 1e-9).all()  # never more later
+        assert used[0] > 0.9
+        assert used[-1] == 0.0
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_both_precisions_see_the_same_days_and_plans(split: str) -> None:
+    """All days of a year: entries to single precision's rounding, plans without one exception.
+
+    Entries are up to 10 of their scale, prices of some €/kWh over a scale of 0.1 carry 1e-6; a plan
+    that broke a tie otherwise would differ by a level, 1 / 14 of full power.
+    """
+    days = []
+    for dtype in (torch.float32, torch.float64):
+        simulator = make_simulator(num_agents=3, dtype=dtype)
+        rows = range(len(simulator.days(split).dates))
+        days.append(simulator.reset(split=split, days=rows).day)
+    single, double = days
+    seen, exact = (values(day.shared_observation) for day in days)
+    for name in SHARED:
+        tolerance = 1e-6 if name.startswith("planned") else 1e-4
+        torch.testing.assert_close(seen[name].double(), exact[name], rtol=0.0, atol=tolerance)
+    torch.testing.assert_close(single.demand.double(), double.demand, rtol=1e-6, atol=0.0)
+    assert torch.equal(single.outdoor_temperature.double(), double.outdoor_temperature)
+
+
+@pytest.mark.parametrize("minutes", [15, 60])
+def test_blocks_are_of_hours_whatever_the_step(minutes: int) -> None:
+    """A price of the hour of the day in cents, held: at 10:00, the block 1 to 2 h after the step.
+
+    In quarter-hours that is 11:15 to 12:15, three quarters of hour 11 and one of hour 12: 11.25; in
+    hours 12:00 to 13:00: 12. The next half-hour is all of hour 10 or of hour 11.
+    """
+    clock = Clock.of_minutes(minutes)
+    price = (torch.arange(24, dtype=torch.float64) / 100.0).repeat_interleave(clock.steps // 24)
+    table = day_table(price[None], 0.0 * price[None])
+    seen = values(shared_observations(table, AS_TRADED, clock))
+    step = 10 * clock.steps // 24
+    expected = {15: (11.25 - 10.0, 0.0), 60: (12.0 - 10.0, 1.0)}[minutes]
+    found = [seen[f"price_ahead_{b}_hours"][0, step].item() for b in ("1_2", "0_0.5")]
+    assert found == pytest.approx([x / 100.0 for x in expected], abs=1e-12)
+    noon = seen["sine_1_day"][0, clock.steps // 4].item()
+    assert noon == pytest.approx(1.0)

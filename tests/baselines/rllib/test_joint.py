@@ -34,7 +34,7 @@ def make_module(days: JointDays, central: bool) -> JointActorCritic:
         action_space=days.single_action_space,
         model_config={
             "central": central,
-            "counts": days.simulator.fleet.counts,
+            "kinds": days.simulator.fleet.agent_kinds,
             "hidden_sizes": (8,),
             "initial_deviation": 0.5,
             "seed": 3,
@@ -72,8 +72,8 @@ def test_days_end_at_midnight_and_new_ones_begin(days, simulator):
     days.reset(seed=5)
     first = days._state.day
     idle = np.zeros((3, AGENTS, 1), dtype=np.float32)
-    over = [days.step(idle)[2] for _ in range(simulator.steps)]
-    assert [bool(o.all()) for o in over] == [False] * (simulator.steps - 1) + [True]
+    over = [days.step(idle)[2] for _ in range(simulator.clock.steps)]
+    assert [bool(o.all()) for o in over] == [False] * (simulator.clock.steps - 1) + [True]
     _, reward, terminated, _, _ = days.step(idle)  # resets, whatever the actions
     assert days._state.step == 0
     assert not terminated.any()

@@ -23,7 +23,7 @@ pytest.importorskip("ray", reason="needs the rllib extra")
 from ray.exceptions import RayError
 from ray.rllib.core.columns import Columns
 
-from baselines.rllib.config import RLConfig, load_config
+from baselines.rllib.config import RLConfig, config_from_record, load_config
 from baselines.rllib.environment import JointDays
 from baselines.rllib.evaluate import main as evaluate
 from baselines.rllib.run import newest_checkpoint, open_folder, running
@@ -35,7 +35,7 @@ from gradmap_trainer.policies import Policies
 from gridedge_env.case import CaseSettings
 from gridedge_env.evaluation import load_evaluation
 from gridedge_env.reference import Policy
-from gridedge_env.simulator import Simulator
+from gridedge_env.simulator import Simulator, make_simulator
 
 ROOT = Path(__file__).parents[3]
 SMALL = RLConfig(
@@ -52,7 +52,7 @@ SMALL = RLConfig(
 
 def train(config: RLConfig, iterations: int) -> tuple[list[dict[str, float]], torch.Tensor]:
     """Rows of the log, and what the policies that came of it say."""
-    simulator = config.case.make_simulator()
+    simulator = config.make_simulator()
     seen = simulator.observe_parts(simulator.reset(batch_size=2, seed=1))
     open_folder(config, simulator, resume=True)
     with running(config, simulator) as run:
@@ -85,8 +85,8 @@ def test_learns(ray_running, algorithm):
         epochs=4,
         learning_rate=1e-2,
     )
-    days = config.training_case(config.case).make_simulator()
-    with training(config, config.case, config.case.make_simulator()) as learner:
+    days = make_simulator(case=config.training_case(config.case.make()))
+    with training(config, config.make_simulator()) as learner:
         before = explored_return(learner, days)
         while learner.progress < 1.0:
             row = learner.iterate()
@@ -103,7 +103,7 @@ def explored_return(learner: Training, simulator: Simulator) -> float:
     total = 0.0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        for _ in range(simulator.steps):
+        for _ in range(simulator.clock.steps):
             seen = {name: torch.from_numpy(values) for name, values in observation.items()}
             actions = module.forward_exploration({Columns.OBS: seen})[Columns.ACTIONS]
             observation, reward, *_ = days.step(actions.numpy())
@@ -115,13 +115,15 @@ def test_another_case_is_not_gone_on_with(ray_running, tmp_path):
     """Of a resumed run, only the budget may differ; the message names what does."""
     config = replace(SMALL, run=str(tmp_path / "run"), iterations=1, seconds=None)
     train(config, 1)
-    simulator = config.case.make_simulator()
+    simulator = config.make_simulator()
     open_folder(replace(config, iterations=2), simulator, resume=True)
     with pytest.raises(ValueError, match=r"config\.learning_rate is 0\.015 in.*expected 0\.01$"):
         open_folder(replace(config, learning_rate=0.01), simulator, resume=True)
-    other = replace(config, feeder="ieee13")
-    with pytest.raises(ValueError, match=r"feeder_fingerprint.*; config\.feeder is 'ieee123'"):
-        open_folder(other, other.case.make_simulator(), resume=True)
+    other = replace(config, case=replace(config.case, feeder="ieee13"))
+    with pytest.raises(
+        ValueError, match=r"feeder_fingerprint.*; config\.case\.feeder is 'ieee123'"
+    ):
+        open_folder(other, other.make_simulator(), resume=True)
     assert load_config(Path(config.run)) == replace(config, iterations=2)
 
 
@@ -160,7 +162,7 @@ def test_stock_ippo_through_pettingzoo(ray_running, tmp_path, policies):
 def test_a_worker_that_dies_is_reported(ray_running, tmp_path):
     """Its process is killed between two days; the next sample must not be waited for."""
     config = replace(SMALL, run=str(tmp_path / "run"), env_runners=1)
-    simulator = config.case.make_simulator()
+    simulator = config.make_simulator()
     open_folder(config, simulator)
     with running(config, simulator) as run:
         rows = run.rows()
@@ -264,18 +266,18 @@ def test_the_commands_train_evaluate_and_leave_nothing(tmp_path, home, monkeypat
     capsys.readouterr()
     for resume, message in (
         ([], "expected --resume or another folder"),
-        (["--resume"], "config.num_agents is 6 in the checkpoint, expected 7"),
+        (["--resume"], "config.case.num_agents is 6 in the checkpoint, expected 7"),
     ):
         monkeypatch.setattr(sys, "argv", ["train", "--run", str(run), "--num-agents", "7", *resume])
         with pytest.raises(SystemExit, match="2"):
             train_command()
         assert capsys.readouterr().err.endswith(f"{message}\n")
-    assert load_config(run).num_agents == 6
+    assert load_config(run).case.num_agents == 6
 
 
 def test_tune_writes_the_best(ray_running, tmp_path):
     config = RLConfig(case=CaseSettings(num_agents=3), seconds=1.0, run=str(tmp_path))
     search(config, trials=2, at_once=2)
     best = json.loads((tmp_path / "best.json").read_text())
-    assert RLConfig(**{**best, "hidden_sizes": tuple(best["hidden_sizes"])}).num_agents == 3
+    assert config_from_record(best).case.num_agents == 3
     assert len((tmp_path / "tune.csv").read_text().splitlines()) == 3

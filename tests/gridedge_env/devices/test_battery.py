@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from gridedge_env.devices.battery import (
+from gridedge_env.devices.battery import BATTERY
+from gridedge_env.devices.storage import (
     Batteries,
     action_for_change,
     energy_bounds,
     feasible_change,
-    sample_batteries,
     step_batteries,
 )
 
@@ -35,7 +35,7 @@ def battery() -> Batteries:
 
 @pytest.fixture(scope="module")
 def batteries() -> Batteries:
-    values = sample_batteries(50, 1.0, np.random.default_rng(0))
+    values = BATTERY.sample(50, 1.0, np.random.default_rng(0))
     return Batteries(**{name: torch.from_numpy(value) for name, value in values.items()})
 
 
@@ -190,7 +190,7 @@ def test_at_rest_the_gradient_is_between_those_of_charging_and_discharging(price
 
 
 def test_samples_are_within_their_ranges() -> None:
-    values = sample_batteries(2000, 0.5, np.random.default_rng(3))
+    values = BATTERY.sample(2000, 0.5, np.random.default_rng(3))
     power, capacity = values["maximum_power"], values["capacity"]
     assert power.min() >= 0.5 * 13.5
     assert power.max() <= 0.5 * 18.5

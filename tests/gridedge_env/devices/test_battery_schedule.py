@@ -9,16 +9,17 @@ import pytest
 import torch
 from scipy import optimize, sparse
 
-from gridedge_env.devices.battery import (
+from gridedge_env.clock import Clock
+from gridedge_env.devices.battery import BATTERY
+from gridedge_env.devices.battery_schedule import Levels, battery_schedule
+from gridedge_env.devices.storage import (
     MIDNIGHT_STATE_OF_CHARGE,
     Batteries,
     action_for_change,
     energy_bounds,
-    sample_batteries,
     step_batteries,
 )
-from gridedge_env.devices.battery_schedule import Levels, battery_schedule
-from gridedge_env.scenarios import Tariff, load_days
+from gridedge_env.scenarios import ObservedDays, Tariff
 
 HOURS = 0.5
 STEPS = 48
@@ -30,14 +31,14 @@ SHORTFALL = 0.035
 
 @pytest.fixture(scope="module")
 def batteries() -> Batteries:
-    values = sample_batteries(BATTERIES, 1.0, np.random.default_rng(0))
+    values = BATTERY.sample(BATTERIES, 1.0, np.random.default_rng(0))
     return Batteries(**{name: torch.from_numpy(value) for name, value in values.items()})
 
 
 @pytest.fixture(scope="module")
 def prices() -> torch.Tensor:
     """(13, steps) €/kWh: a day of each month of 2023, and the one of the lowest price: negative."""
-    table = load_days("train").to("cpu", torch.float64)
+    table = ObservedDays().load("train", Clock()).to("cpu", torch.float64)
     lowest = int(table.day_ahead_price.amin(dim=1).argmin())
     retail = Tariff().import_price(table.day_ahead_price[[*range(10, 362, 30), lowest]])
     assert retail[-1].min() < 0.0

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from gridedge_env.devices import KINDS, Fleet, build_fleet, default_home_scale
-from gridedge_env.devices.fleet import LARGEST_HOME_SCALE
+from gridedge_env.devices import (
+    KINDS,
+    Fleet,
+    default_counts,
+    default_home_scale,
+    sample_fleet,
+)
+from gridedge_env.devices.sampling import LARGEST_HOME_SCALE
 from gridedge_env.feeder import Feeder, load_feeder
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -23,29 +27,23 @@ def feeder() -> Feeder:
 
 
 def build(feeder: Feeder, agents: int, seed: int = 0, scale: float = 1.0) -> Fleet:
-    return build_fleet(feeder, agents, seed, scale, CPU, torch.float64)
+    return sample_fleet(feeder, default_counts(agents), seed, scale)
 
 
 def same_devices(one: Fleet, other: Fleet) -> list[bool]:
     """Whether the parameters of batteries, heat pumps and generators are equal."""
-    return [
-        all(torch.equal(getattr(mine, f.name), getattr(yours, f.name)) for f in fields(mine))
-        for mine, yours in (
-            (one.batteries, other.batteries),
-            (one.heat_pumps, other.heat_pumps),
-            (one.generators, other.generators),
-        )
-    ]
+    groups = zip(one.groups, other.groups, strict=True)
+    return [mine.parameters == yours.parameters for mine, yours in groups]
 
 
 @pytest.mark.parametrize(
-    ("agents", "counts"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 1, 1)), (1000, (334, 333, 333))]
+    ("agents", "counts"), [(1, (1,)), (2, (1, 1)), (3, (1, 1, 1)), (1000, (334, 333, 333))]
 )
 def test_a_third_of_each_kind(feeder: Feeder, agents: int, counts: tuple[int, ...]) -> None:
     fleet = build(feeder, agents)
     assert fleet.counts == counts
     assert fleet.names == tuple(
-        f"{kind}_{k}" for kind, count in zip(KINDS, counts, strict=True) for k in range(count)
+        f"{kind}_{k}" for kind, count in zip(KINDS, counts, strict=False) for k in range(count)
     )
     assert len(fleet.connection) == len(fleet.inverter_rating) == agents
 
@@ -72,9 +70,9 @@ def test_homes_are_spread_like_the_spot_loads(feeder: Feeder) -> None:
 def test_a_function_of_its_seed(feeder: Feeder) -> None:
     fleet, again, other = build(feeder, 90, 1), build(feeder, 90, 1), build(feeder, 90, 2)
     assert same_devices(fleet, again) == [True] * 3
-    assert torch.equal(fleet.connection, again.branch)
+    assert torch.equal(fleet.connection, again.connection)
     assert same_devices(fleet, other) == [False] * 3
-    assert not torch.equal(fleet.connection, other.branch)
+    assert not torch.equal(fleet.connection, other.connection)
 
 
 def test_the_callers_random_state_is_left_alone(feeder: Feeder) -> None:
@@ -100,15 +98,16 @@ def test_the_scale_conserves_totals(feeder: Feeder) -> None:
     assert default_home_scale(feeder, 200) == pytest.approx(5.0)
     assert default_home_scale(feeder, 3) == LARGEST_HOME_SCALE
     few, many = (build(feeder, n, 0, default_home_scale(feeder, n)) for n in (1000, 3000))
-    for kind in ("batteries", "heat_pumps", "generators"):
-        mine, yours = (getattr(fleet, kind).maximum_power.sum() for fleet in (few, many))
+    for kind in KINDS:
+        mine, yours = (fleet.group(kind).parameters.maximum_power.sum() for fleet in (few, many))
         assert mine.item() == pytest.approx(yours.item(), rel=0.08)
-    assert few.batteries.capacity.sum().item() == pytest.approx(
-        many.batteries.capacity.sum().item(), rel=0.08
+    mine, yours = (fleet.group("battery").parameters.capacity.sum() for fleet in (few, many))
+    assert mine.item() == pytest.approx(yours.item(), rel=0.08)
+    double, single = (
+        build(feeder, 30, 0, scale).group("battery").parameters.maximum_power
+        for scale in (2.0, 1.0)
     )
-    assert build(feeder, 30, 0, 2.0).batteries.maximum_power.tolist() == pytest.approx(
-        (2.0 * build(feeder, 30, 0, 1.0).batteries.maximum_power).tolist()
-    )
+    assert double.tolist() == pytest.approx((2.0 * single).tolist())
 
 
 def test_inverters_are_a_little_larger_than_their_power(feeder: Feeder) -> None:
@@ -125,7 +124,7 @@ def test_only_loads_that_draw_power_attract_homes(feeder: Feeder) -> None:
         replace(load, kw=(0.0, -50.0, load.kw)[min(k, 2)]) for k, load in enumerate(feeder.loads)
     )
     without = build(replace(feeder, loads=loads), 500)
-    names = {without.branch_names[k] for k in without.branch.tolist()}
+    names = {without.connection_names[k] for k in without.connection.tolist()}
     assert f"{loads[0].bus}.{loads[0].phases[0]}" not in names
     assert f"{loads[1].bus}.{loads[1].phases[0]}" not in names
     idle = replace(feeder, loads=tuple(replace(load, kw=0.0) for load in feeder.loads))

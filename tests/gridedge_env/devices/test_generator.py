@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gridedge_env.devices.generator import (
+    GENERATOR,
     Generators,
     paying_loading,
-    sample_generators,
     step_generators,
 )
 
@@ -57,14 +57,14 @@ def test_marginal_cost() -> None:
 
 
 def test_gradients() -> None:
-    values = sample_generators(5, 1.0, np.random.default_rng(0))
+    values = GENERATOR.sample(5, 1.0, np.random.default_rng(0))
     fleet = Generators(**{name: torch.from_numpy(value) for name, value in values.items()})
     action = torch.linspace(-0.9, 0.9, 10, dtype=torch.float64).reshape(2, 5).requires_grad_()
     assert torch.autograd.gradcheck(lambda a: step_generators(fleet, a, 0.5), action)
 
 
 def test_samples_are_within_their_ranges() -> None:
-    values = sample_generators(2000, 0.1, np.random.default_rng(3))
+    values = GENERATOR.sample(2000, 0.1, np.random.default_rng(3))
     ranges = {
         "maximum_power": (0.4, 0.8),
         "linear_cost": (0.15, 0.35),

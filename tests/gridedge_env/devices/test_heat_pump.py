@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from gridedge_env.devices.heat_pump import (
+from gridedge_env.devices.heat_pump import HEAT_PUMP
+from gridedge_env.devices.heated_building import (
     HeatPumps,
     coefficient_of_performance,
-    sample_heat_pumps,
     step_heat_pumps,
     stored_heat_value,
 )
@@ -46,7 +46,7 @@ COP_AT_ZERO = 3.9925
 
 @pytest.fixture(scope="module")
 def heat_pumps() -> HeatPumps:
-    values = sample_heat_pumps(200, 1.0, np.random.default_rng(0))
+    values = HEAT_PUMP.sample(200, 1.0, np.random.default_rng(0))
     return HeatPumps(**{name: torch.from_numpy(value) for name, value in values.items()})
 
 
@@ -173,7 +173,7 @@ def test_heat_left_over_by_hand() -> None:
 
 def test_gradients(heat_pumps: HeatPumps) -> None:
     """Cold, middling and warm days; a random room is at none of the kinks."""
-    few = HeatPumps(**{name: value[:6] for name, value in vars(heat_pumps).items()})
+    few = HeatPumps(*(getattr(heat_pumps, f.name)[:6] for f in fields(HeatPumps)))
     random = torch.Generator().manual_seed(0)
     temperature = 17.0 + 6.0 * torch.rand(3, 6, generator=random, dtype=torch.float64)
     action = 1.8 * torch.rand(3, 6, generator=random, dtype=torch.float64) - 0.9
@@ -191,7 +191,7 @@ def test_a_smaller_building_warms_and_cools_alike() -> None:
         HeatPumps(
             **{
                 name: torch.from_numpy(value)
-                for name, value in sample_heat_pumps(20, scale, np.random.default_rng(5)).items()
+                for name, value in HEAT_PUMP.sample(20, scale, np.random.default_rng(5)).items()
             }
         )
         for scale in (1.0, 0.1)
@@ -210,7 +210,7 @@ def test_samples_follow_the_building_stock() -> None:
     It has two parameters: its first decile is 4.7 · √(2.4 / 10.4) = 2.26 and its last 9.78.
     Deciles of 4000 samples have a standard error of 3 % or less.
     """
-    values = sample_heat_pumps(4000, 1.0, np.random.default_rng(1))
+    values = HEAT_PUMP.sample(4000, 1.0, np.random.default_rng(1))
     ratio = math.sqrt(2.4 / 10.4)
     deciles = np.quantile(values["resistance"], [0.1, 0.5, 0.9])
     np.testing.assert_allclose(deciles, [4.7 * ratio, 4.7, 4.7 / ratio], rtol=0.09)

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from gridedge_env import Simulator, make_simulator
 from gridedge_env.constraints import Limits
+from gridedge_env.devices.heat_pump import HeatPumpState
 from gridedge_env.reference import Idle, LowerBound, lower_bound, perfect_foresight, play
 from gridedge_env.reference.fleet_program import actions_for, fleet_programs
-from gridedge_env.reference.network_tangents import Network
+from gridedge_env.reference.network_tangents import FleetNetwork
 from gridedge_env.scenarios import Tariff
 from gridedge_env.state import SimulatorState
 
@@ -98,7 +99,7 @@ def test_whatever_the_fleet_does_is_in_the_programs_at_the_same_cost_or_less(
     cost = (
         simulator.simulate(state, actions).cost[:, 0].sum(dim=0).split(simulator.fleet.counts, -1)
     )
-    output = np.split(Network(simulator, state).output(actions), [4, 8], axis=1)
+    output = np.split(FleetNetwork(simulator, state).output(actions), [4, 8], axis=1)
     costs = []
     for program, drawn in zip(fleet_programs(simulator, state), output, strict=True):
         found = optimize.linprog(
@@ -124,7 +125,7 @@ def test_actions_draw_what_the_plan_says(day: int) -> None:
     state = simulator.reset(split="test", days=[day], seed=3)
     random = torch.Generator().manual_seed(0)
     actions = 2.0 * torch.rand(48, 1, 12, 1, generator=random, dtype=torch.float64) - 1.0
-    network = Network(simulator, state)
+    network = FleetNetwork(simulator, state)
     output = network.output(actions)
     again = network.output(actions_for(simulator, state, output))
     full = simulator.fleet.group("battery").parameters.maximum_power.numpy()
@@ -166,7 +167,8 @@ def test_a_room_at_its_lower_edge_stays_there(case: tuple[Simulator, SimulatorSt
         outdoor_temperature=torch.zeros_like(flat),
         irradiance=torch.zeros_like(flat),
     )
-    state = replace(state, day=day, temperature=pumps.lowest_temperature[None])
+    cold = HeatPumpState(pumps.lowest_temperature[None])
+    state = replace(state, day=day, devices=(state.devices[0], cold, state.devices[2]))
     program = fleet_programs(simulator, state)[1]
     bounds = np.stack((program.lowest, program.highest), axis=1)
     found = optimize.linprog(
@@ -194,17 +196,16 @@ def test_one_generator_behind_a_limit_against_search() -> None:
     )
     fleet = simulator.fleet
     tiny = torch.full((1,), 1e-6, dtype=torch.float64)
-    simulator.fleet = replace(
-        fleet,
-        batteries=replace(
-            fleet.group("battery").parameters,
-            maximum_power=tiny,
-            capacity=tiny,
-            minimum_energy=tiny * 0,
-        ),
-        heat_pumps=replace(fleet.group("heat_pump").parameters, maximum_power=tiny),
-        generators=replace(fleet.group("generator").parameters, maximum_power=0.0 * tiny + 1500.0),
+    changes = (
+        {"maximum_power": tiny, "capacity": tiny, "minimum_energy": tiny * 0},
+        {"maximum_power": tiny},
+        {"maximum_power": 0.0 * tiny + 1500.0},
     )
+    groups = (
+        replace(group, parameters=replace(group.parameters, **change))
+        for group, change in zip(fleet.groups, changes, strict=True)
+    )
+    simulator.fleet = replace(fleet, groups=tuple(groups))
     state = simulator.reset(split="test", days=[40], seed=0)
     linear, quadratic = (
         fleet.group("generator").parameters.linear_cost,
@@ -241,7 +242,7 @@ def test_tangents_touch_their_limits(case: tuple[Simulator, SimulatorState]) -> 
     0.01. On either side the tangent follows the limit for a thousandth of the way.
     """
     simulator, state = case
-    network = Network(simulator, state)
+    network = FleetNetwork(simulator, state)
     full = np.zeros((48, 12))
     full[:, :4] = simulator.fleet.group("battery").parameters.maximum_power.numpy()
     rest, busy = (network.operate(output @ network.connection) for output in (0.0 * full, full))

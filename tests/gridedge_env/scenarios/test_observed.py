@@ -6,11 +6,19 @@ from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 import torch
 
 from gridedge_env import scenarios
-from gridedge_env.scenarios import SPLITS, load_days
+from gridedge_env.clock import Clock
+from gridedge_env.scenarios import SPLITS, DayTable, ObservedDays
+from gridedge_env.scenarios.observed import _slope
+
+
+def load_days(split: str, minutes: int = 30) -> DayTable:
+    return ObservedDays().load(split, Clock.of_minutes(minutes))
+
 
 TABLE = Path(scenarios.__file__).parent / "data" / "exogenous_halfhourly.csv.gz"
 
@@ -94,3 +102,36 @@ def test_to_changes_the_dtype_of_measured_quantities_only():
 def test_unknown_split_is_named():
     with pytest.raises(ValueError, match=r"split: got 'tets', expected one of 'train', .*'test'"):
         load_days("tets")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("minutes", [15, 60])
+def test_steps_of_another_length_keep_every_hour(split, minutes):
+    """The mean of an hour's steps is that of its half-hours: to the rounding of numbers of 1,000."""
+    days, other = load_days(split), load_days(split, minutes)
+    assert other.dates == days.dates
+    assert torch.equal(other.month, days.month)
+    for name in ("outdoor_temperature", "irradiance", "day_ahead_price"):
+        hourly, expected = (
+            getattr(table, name).double().unflatten(1, (24, -1)).mean(dim=2)
+            for table in (other, days)
+        )
+        torch.testing.assert_close(hourly, expected, rtol=0.0, atol=1e-4)
+
+
+def test_quarter_hours_follow_the_slope():
+    """Half-hours of 2, 3 and 5 °C: the middle one rises by 3 / 2 a step, its halves are 3 ∓ 3 / 8.
+
+    The sun's are cut where one would be negative; a price is the same in both.
+    """
+    slope = _slope(np.array([2.0, 3.0, 5.0]))
+    assert slope[1] == pytest.approx(3.0 / 8.0)
+    assert _slope(np.array([0.0, 1.0, 100.0, 0.0]), least=0.0).tolist() == [0.0, 1.0, -0.125, 0.0]
+    days, quarters = load_days("train"), load_days("train", 15)
+    assert torch.equal(quarters.day_ahead_price, days.day_ahead_price.repeat_interleave(2, dim=1))
+    assert (quarters.irradiance >= 0.0).all()
+    assert (quarters.outdoor_temperature[:, ::2] != quarters.outdoor_temperature[:, 1::2]).any()
+
+
+def test_the_same_table_at_every_call():
+    assert load_days("train", 60) is load_days("train", 60)
