@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -179,57 +180,45 @@ def _price_z_score(news: News) -> Tensor:
     return (news.price - news.price_mean) / spread
 
 
-def _price(name: str, value: Callable[[News], Tensor]) -> ObservationField:
-    return ObservationField(name, "€/kWh", PRICE_CENTRE, PRICE_SCALE, value=value)
+def _price_minimum(news: News) -> Tensor:
+    return news.price.amin(dim=1, keepdim=True)
 
 
-def _price_change(name: str, value: Callable[[News], Tensor]) -> ObservationField:
-    return ObservationField(name, "€/kWh above now", 0.0, PRICE_SCALE, value=value)
+def _price_maximum(news: News) -> Tensor:
+    return news.price.amax(dim=1, keepdim=True)
 
 
-def _price_ahead(begin: float, end: float) -> ObservationField:
-    return _price_change(
-        f"price_ahead_{begin:g}_{end:g}_hours",
-        lambda news: news.ahead(news.price, begin, end) - news.price,
-    )
+def _price_minimum_ahead(news: News) -> Tensor:
+    return news.difference.where(news.to_come, torch.inf).amin(dim=2)
 
 
-def _temperature_ahead(begin: float, end: float) -> ObservationField:
-    return ObservationField(
-        f"temperature_ahead_{begin:g}_{end:g}_hours",
-        "K above now",
-        0.0,
-        5.0,
-        value=lambda news: news.ahead(news.temperature, begin, end) - news.temperature,
-    )
+def _price_maximum_ahead(news: News) -> Tensor:
+    return news.difference.where(news.to_come, -torch.inf).amax(dim=2)
 
 
-def _wave(name: str, turns: int, wave: Callable[[Tensor], Tensor]) -> ObservationField:
-    return ObservationField(
-        f"{name}_{turns}_day", "", 0.0, 1.0, value=lambda news: wave(turns * news.angle)
-    )
+def _ahead(news: News, series: str, begin: float, end: float) -> Tensor:
+    """By how much a block ahead is above the present."""
+    values = getattr(news, series)
+    return news.ahead(values, begin, end) - values
 
 
-def _plan(number: int, hours: int) -> tuple[ObservationField, ObservationField]:
-    """Energy and power of one of the lone batteries."""
-    energy, power = (f"planned_{what}_{hours}_hours" for what in ("energy", "power"))
-    of_range, of_power = "share of range, 0 to 1", "share of full power"
-    return (
-        ObservationField(energy, of_range, 0.5, 0.5, value=lambda x: x.plans[0][..., number]),
-        ObservationField(power, of_power, 0.0, 1.0, value=lambda x: x.plans[1][..., number]),
-    )
+def _turned(news: News, wave: Callable[[Tensor], Tensor], turns: int) -> Tensor:
+    return wave(turns * news.angle)
+
+
+def _planned(news: News, quantity: int, battery: int) -> Tensor:
+    return news.plans[quantity][..., battery]
+
+
+def _state_of(moment: Moment, slot: int) -> Tensor:
+    return moment.own_states[..., slot]
 
 
 def _own_state(slot: int, slots: int) -> ObservationField:
     """State of charge, room temperature within its comfort band, the loading that pays now, ..."""
-    return ObservationField(
-        own_state_names(slots)[slot],
-        "share of range",
-        0.5,
-        0.5,
-        private=True,
-        value=lambda moment: moment.own_states[..., slot],
-    )
+    value = partial(_state_of, slot=slot)
+    name = own_state_names(slots)[slot]
+    return ObservationField(name, "share of range", 0.5, 0.5, private=True, value=value)
 
 
 # Of every agent, after the states of its devices.
@@ -238,21 +227,33 @@ PRIVATE_FIELDS: tuple[ObservationField, ...] = (
     ObservationField("own_voltage", "pu, previous step", 1.0, 0.05, True, value=_own_voltage),
 )
 
+_OF_PRICE = ("€/kWh", PRICE_CENTRE, PRICE_SCALE)
+_ABOVE_NOW = ("€/kWh above now", 0.0, PRICE_SCALE)
+
 SHARED_FIELDS: tuple[ObservationField, ...] = (
     *(
-        _wave(name, turns, wave)
+        ObservationField(
+            f"{name}_{turns}_day", "", 0.0, 1.0, value=partial(_turned, wave=wave, turns=turns)
+        )
         for turns in (1, 2, 3)
         for name, wave in (("sine", torch.sin), ("cosine", torch.cos))
     ),
-    _price("price", lambda news: news.price),
+    ObservationField("price", *_OF_PRICE, value=attrgetter("price")),
     ObservationField(
         "price_z_score", "standard deviations of the day", 0.0, 1.0, value=_price_z_score
     ),
     ObservationField("price_rank", "share of the day that is cheaper", 0.5, 0.5, value=_price_rank),
-    _price("price_mean", lambda news: news.price_mean),
-    _price("price_minimum", lambda news: news.price.amin(dim=1, keepdim=True)),
-    _price("price_maximum", lambda news: news.price.amax(dim=1, keepdim=True)),
-    *(_price_ahead(begin, end) for begin, end in PRICE_BLOCKS),
+    ObservationField("price_mean", *_OF_PRICE, value=attrgetter("price_mean")),
+    ObservationField("price_minimum", *_OF_PRICE, value=_price_minimum),
+    ObservationField("price_maximum", *_OF_PRICE, value=_price_maximum),
+    *(
+        ObservationField(
+            f"price_ahead_{begin:g}_{end:g}_hours",
+            *_ABOVE_NOW,
+            value=partial(_ahead, series="price", begin=begin, end=end),
+        )
+        for begin, end in PRICE_BLOCKS
+    ),
     ObservationField(
         "price_rank_ahead",
         "share of the rest of the day that is cheaper",
@@ -260,17 +261,35 @@ SHARED_FIELDS: tuple[ObservationField, ...] = (
         0.5,
         value=_price_rank_ahead,
     ),
-    _price_change(
-        "price_minimum_ahead",
-        lambda news: news.difference.where(news.to_come, torch.inf).amin(dim=2),
+    ObservationField("price_minimum_ahead", *_ABOVE_NOW, value=_price_minimum_ahead),
+    ObservationField("price_maximum_ahead", *_ABOVE_NOW, value=_price_maximum_ahead),
+    *(
+        ObservationField(
+            f"planned_{name}_{hours}_hours",
+            unit,
+            offset,
+            scale,
+            value=partial(_planned, quantity=quantity, battery=battery),
+        )
+        for battery, hours in enumerate(PLANNED_HOURS)
+        for quantity, (name, unit, offset, scale) in enumerate(
+            (
+                ("energy", "share of range, 0 to 1", 0.5, 0.5),
+                ("power", "share of full power", 0.0, 1.0),
+            )
+        )
     ),
-    _price_change(
-        "price_maximum_ahead",
-        lambda news: news.difference.where(news.to_come, -torch.inf).amax(dim=2),
+    ObservationField("outdoor_temperature", "°C", 10.0, 10.0, value=attrgetter("temperature")),
+    *(
+        ObservationField(
+            f"temperature_ahead_{begin:g}_{end:g}_hours",
+            "K above now",
+            0.0,
+            5.0,
+            value=partial(_ahead, series="temperature", begin=begin, end=end),
+        )
+        for begin, end in TEMPERATURE_BLOCKS
     ),
-    *(entry for number, hours in enumerate(PLANNED_HOURS) for entry in _plan(number, hours)),
-    ObservationField("outdoor_temperature", "°C", 10.0, 10.0, value=lambda x: x.temperature),
-    *(_temperature_ahead(begin, end) for begin, end in TEMPERATURE_BLOCKS),
 )
 
 

@@ -41,7 +41,15 @@ def test_options(tables):
     options = [f.name for f in dataclasses.fields(CaseSettings)]
     assert [row[0].strip("`") for row in tables["option"]] == [*options, "device", "dtype"]
     defaults = {row[0].strip("`"): row[1].strip("`") for row in tables["option"]}
-    for option in ("seed", "source_voltage", "neutral_taps", "reactive_power", "penalty"):
+    for option in (
+        "num_agents",
+        "seed",
+        "step_minutes",
+        "source_voltage",
+        "neutral_taps",
+        "reactive_power",
+        "penalty",
+    ):
         assert defaults[option] == str(getattr(CaseSettings(), option))
     assert defaults["device"].strip('"') == own["device"].default
     assert defaults["dtype"] == str(own["dtype"].default)

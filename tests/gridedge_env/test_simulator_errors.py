@@ -18,7 +18,7 @@ ZERO = ((0.0, 0.0), (0.0, 0.0))
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"colour": "red"}, "options: unknown option 'colour', expected one of seed, source_"),
+        ({"colour": "red"}, "options: unknown option 'colour', expected one of seed, step_"),
         ({"num_agents": 0}, "num_agents: got 0, expected a whole number of at least 1"),
         ({"num_agents": -3}, "num_agents: got -3"),
         ({"num_agents": True}, "num_agents: got True"),

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from gridedge_env import Simulator, make_simulator
-from gridedge_env.devices.heat_pump import stored_heat_value
+from gridedge_env.devices.battery import BatteryState
+from gridedge_env.devices.heat_pump import HeatPumpState
+from gridedge_env.devices.heated_building import stored_heat_value
 from gridedge_env.powerflow import FixedPoint, PowerFlowSolution, device_space
 from gridedge_env.powerflow.linear_maps import FactoredResponse
 from gridedge_env.scenarios import Tariff
@@ -59,7 +61,8 @@ def test_money_by_hand(simulator: Simulator) -> None:
     fleet = simulator.fleet
     warm = fleet.group("heat_pump").parameters.highest_temperature.expand(1, -1)
     mild = torch.full_like(state.day.outdoor_temperature, 25.0)
-    state = replace(state, temperature=warm, day=replace(state.day, outdoor_temperature=mild))
+    devices = (state.devices[0], HeatPumpState(warm), state.devices[2])
+    state = replace(state, devices=devices, day=replace(state.day, outdoor_temperature=mild))
     action = torch.ones(1, 12, 1, dtype=torch.float64)
     action[0, [1, 3]] = -1.0
     _, result = simulator.step(state, action)
@@ -116,7 +119,7 @@ def test_a_day_at_the_meter(simulator: Simulator) -> None:
         charging * batteries.charge_efficiency,
         charging / batteries.discharge_efficiency,
     )
-    energy = torch.stack([s.energy for s in states])
+    energy = torch.stack([s.devices[0].energy for s in states])
     torch.testing.assert_close(energy.diff(dim=0), HOURS * stored)
     torch.testing.assert_close(energy[-1], energy[0])
     # Over the day what was drawn is what was lost: nothing is left over.
@@ -183,7 +186,7 @@ def test_gradients_of_a_trajectory(exact_simulator: Simulator) -> None:
     actions = uniform(3, 2, 9, 1, low=-0.9, high=0.9, seed=1)
     result = exact_simulator.simulate(state, actions)
     assert result.converged.all()
-    assert all(x.any() for x in result.scaled_violations(exact_simulator.case.limits))
+    assert all(x.any() for x in result.scaled_violations(exact_simulator.case.limits).values())
 
     def run(actions: Tensor) -> tuple[Tensor, ...]:
         result = exact_simulator.simulate(state, actions)
@@ -207,7 +210,8 @@ def test_gradients_with_respect_to_the_state(exact_simulator: Simulator) -> None
     action = uniform(2, 9, 1, low=0.3, high=0.9, seed=3) * torch.tensor([[[1.0]], [[-1.0]]])
 
     def run(energy: Tensor, temperature: Tensor, action: Tensor) -> tuple[Tensor, ...]:
-        begin = replace(state, energy=energy, temperature=temperature)
+        devices = (BatteryState(energy), HeatPumpState(temperature), state.devices[2])
+        begin = replace(state, devices=devices)
         following, result = exact_simulator.step(begin, action)
         observed = exact_simulator.observe(following)
         return (
@@ -221,7 +225,8 @@ def test_gradients_with_respect_to_the_state(exact_simulator: Simulator) -> None
     leaves = tuple(x.requires_grad_() for x in (energy, temperature, action))
     assert torch.autograd.gradcheck(run, leaves, eps=1e-5, atol=1e-6, rtol=1e-5)
     # Through two steps too: what is stored in the first is sold in the second.
-    begin, sell = replace(state, energy=energy.detach()), torch.full_like(action, -1.0).detach()
+    stored = (BatteryState(energy.detach()), *state.devices[1:])
+    begin, sell = replace(state, devices=stored), torch.full_like(action, -1.0).detach()
 
     def later_cost(action: Tensor) -> Tensor:
         following, _ = exact_simulator.step(begin, action)
@@ -298,7 +303,7 @@ def test_gradients_of_reactive_power(with_reactive_power: Simulator, first: floa
 
     With differences over steps h of 1e-5. What they leave out is h²/3 times a third derivative of
     some 2 (at h = 1e-3 it was seen: 6e-7), below 1e-10. Rounding: 278 squares, each to 1e-17, over
-    h make 3e-10; costs, each to 1e-14 €, four of them over h, 4e-9. Gradients are from 1e-4 to 0.06
+    h make 3e-10; costs, each to 1e-14 €, four of them over h, 4e-9. Gradients are from 1e-5 to 0.06
     and from 0.1 to 23; of the second action of heat pumps, a millionth of a kvar, below 1e-9.
     """
     simulator = with_reactive_power
@@ -319,7 +324,7 @@ def test_gradients_of_reactive_power(with_reactive_power: Simulator, first: floa
     assert of_cost[..., 0].abs().min() > 0.1
     assert not of_cost[..., 1].any()
     inverters = of_voltage[0, [0, 1, 2, 6, 7, 8]]
-    assert inverters.abs().min() > 1e-4
+    assert inverters.abs().min() > 1e-5
 
     # At rest costs have a kink: charging and discharging do not cost the same.
     entries = (0, 1) if first else (1,)

@@ -178,7 +178,10 @@ def test_a_worker_that_dies_is_reported(ray_running, tmp_path):
     ("change", "message"),
     [
         ({"algorithm": "mappo", "policies": "separate"}, "algorithm: got 'mappo'.*'joint'"),
-        ({"policies": "separate", "num_agents": 101}, "num_agents: got 101.*at most 100"),
+        (
+            {"policies": "separate", "case": CaseSettings(num_agents=101)},
+            "num_agents: got 101.*at most 100",
+        ),
         ({"learning_rate": 0.0}, "learning_rate: got 0.0, expected a positive number"),
         ({"discount": 1.5}, "discount: got 1.5, expected 0 to 1"),
         ({"minibatches": 1000, "batch_days": 1}, "minibatches: got 1000, expected at most 48"),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env import Simulator, make_simulator
+from gridedge_env.devices.battery import BatteryState
 from gridedge_env.reference import Curve, Policy, PriceFollowing, VoltVar, VoltWatt
 
 # Rounding: voltages pass through observations, whose unit is 0.05 pu, in double precision.
@@ -151,7 +152,8 @@ def test_volt_var_gives_the_reactive_power_of_the_curve(simulator, step):
     """
     state = replace(simulator.reset(days=[5]), step=step)
     capacity = simulator.fleet.group("battery").parameters.capacity
-    state = replace(state, energy=capacity * torch.tensor([[0.5, 0.98, 0.06, 0.7]]).to(capacity))
+    stored = BatteryState(capacity * torch.tensor([[0.5, 0.98, 0.06, 0.7]]).to(capacity))
+    state = replace(state, devices=(stored, *state.devices[1:]))
     private, shared = simulator.observe_parts(state)
     private[..., 2] = 1.0
     for value in (-1.0, -0.4, 0.0, 0.5, 1.0):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import pytest
 import torch
 from torch import Tensor
@@ -78,22 +76,7 @@ def test_days_are_planned_apart() -> None:
     """
     simulator = make_simulator(num_agents=3, dtype=torch.float64, home_scale=100.0)
     one, other = (simulator.reset(days=[day]) for day in (20, 180))
-    day = one.day
-    both = SimulatorState(
-        day=replace(
-            day,
-            **{
-                f.name: torch.cat((getattr(day, f.name), getattr(other.day, f.name)))
-                for f in fields(day)
-                if f.name != "mean_demand"
-            },
-        ),
-        step=0,
-        **{
-            name: torch.cat((getattr(one, name), getattr(other, name)))
-            for name in ("energy", "temperature", "loading", "device_voltage")
-        },
-    )
+    both = SimulatorState.cat([one, other])
     together = perfect_foresight(simulator, both, 5)
     for k, state in enumerate((one, other)):
         alone = perfect_foresight(simulator, state, 5)

@@ -75,14 +75,14 @@ def test_idle_does_nothing_that_it_need_not(simulator: Simulator) -> None:
     result = simulator.simulate(states[0], actions)
     half = 0.5 * simulator.fleet.group("battery").parameters.capacity
     assert all(torch.equal(state.devices[0].energy, half.expand(2, -1)) for state in states)
-    assert not any(state.loading.any() for state in states)
+    assert not any(state.devices[2].loading.any() for state in states)
     demand = states[0].day.demand.transpose(0, 1)
     torch.testing.assert_close(result.power[..., :4], demand[..., :4])
     torch.testing.assert_close(result.power[..., 8:], demand[..., 8:])
 
     lowest = simulator.fleet.group("heat_pump").parameters.lowest_temperature
     assert all((state.devices[1].temperature >= lowest - 1e-9).all() for state in states)
-    assert (states[-1].temperature <= lowest + 1e-9).any()
+    assert (states[-1].devices[1].temperature <= lowest + 1e-9).any()
     # No schedule heats less: whoever is warm does not heat at all.
     found = 0
     for before, after, drawn in zip(states, states[1:], result.power, strict=False):
@@ -123,7 +123,7 @@ def test_price_following_by_hand(simulator: Simulator) -> None:
     retail = 0.10 + 0.01 * torch.arange(48, dtype=torch.float64)[None]
     tariff = simulator.case.tariff
     traded = (retail - tariff.adder) / tariff.tax_factor
-    shared = shared_observations(replace(table, day_ahead_price=traded), tariff)
+    shared = shared_observations(replace(table, day_ahead_price=traded), tariff, simulator.clock)
     state = replace(state, day=replace(state.day, shared_observation=shared))
     policy = PriceFollowing(simulator)
     actions = torch.stack(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env import scenarios
+from gridedge_env.clock import Clock
 from gridedge_env.scenarios import GeneratedDemand
 
 MOMENTS = json.loads(
@@ -35,7 +36,7 @@ def calendar() -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(scope="module")
 def homes():
-    return GeneratedDemand().assign_homes("train", HOMES, 3, "cpu", torch.float64)
+    return GeneratedDemand().assign_homes("train", HOMES, 3, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,9 @@ def relative(homes, calendar) -> Tensor:
     """(days, 24, homes) a year's demand over scale and shape, the connection limit out of reach."""
     small = replace(homes, scale=torch.full_like(homes.scale, 0.5))
     month, weekend = calendar
-    demand = GeneratedDemand().draw(small, month, weekend, torch.Generator().manual_seed(0))
+    demand = GeneratedDemand().draw(
+        small, month, weekend, torch.Generator().manual_seed(0), Clock()
+    )
     return demand[:, ::2] / (0.5 * SHAPE[month, weekend.long()][:, :, None])
 
 
@@ -99,7 +102,7 @@ def test_autocorrelation_is_the_published_one(relative, axis, published):
 def test_annual_energy_is_lognormal_as_published():
     """Standard errors of mean and standard deviation of n normals: σ/√n and σ/√(2n)."""
     count = 4000
-    homes = GeneratedDemand().assign_homes("train", count, 0, "cpu", torch.float64)
+    homes = GeneratedDemand().assign_homes("train", count, 0, "cpu")
     log = (homes.mean_power * 8760).log()
     mu, sigma = (MOMENTS["annual_kwh_lognormal"][name] for name in ("mu", "sigma"))
     assert log.mean().item() == pytest.approx(mu, abs=STANDARD_ERRORS * sigma / math.sqrt(count))
@@ -113,16 +116,18 @@ def test_a_year_of_each_home_has_the_mean_power_that_the_home_says(homes, calend
     (500 homes are compared, so five standard errors instead of four.) Half a per cent is for the
     connection limit and for a year that is not exactly 5 : 2 in every month.
     """
-    demand = GeneratedDemand().draw(homes, *calendar, torch.Generator().manual_seed(1))
+    demand = GeneratedDemand().draw(homes, *calendar, torch.Generator().manual_seed(1), Clock())
     by_day = demand.mean(dim=1) / homes.mean_power
     error = by_day.std(dim=0) / math.sqrt(365)
     assert ((by_day.mean(dim=0) - 1).abs() < 5 * error + 0.005).all()
 
 
 def test_mean_demand_follows_the_month_and_the_kind_of_each_day():
-    homes = GeneratedDemand().assign_homes("validation", 4000, 0, "cpu", torch.float64)
+    homes = GeneratedDemand().assign_homes("validation", 4000, 0, "cpu")
     month, weekend = torch.tensor([0, 6]), torch.tensor([False, True])
-    demand = GeneratedDemand().draw(homes, month, weekend, torch.Generator().manual_seed(2))
+    demand = GeneratedDemand().draw(
+        homes, month, weekend, torch.Generator().manual_seed(2), Clock()
+    )
     relative = demand[:, ::2] / homes.mean_power
     error = relative.std(dim=-1) / math.sqrt(4000)
     deviation = (relative.mean(dim=-1) - SHAPE[month, weekend.long()]).abs()
@@ -131,47 +136,53 @@ def test_mean_demand_follows_the_month_and_the_kind_of_each_day():
 
 
 def test_only_the_shape_differs_between_kinds_of_day(homes):
-    """With the same random numbers, January over July is exactly the ratio of their shapes."""
+    """With the same random numbers, January over July is the ratio of their shapes; rounded."""
     small = replace(homes, scale=torch.full_like(homes.scale, 0.5))
 
     def draw(month: int) -> Tensor:
         generator = torch.Generator().manual_seed(5)
         return GeneratedDemand().draw(
-            small, torch.tensor([month]), torch.tensor([False]), generator
+            small, torch.tensor([month]), torch.tensor([False]), generator, Clock()
         )
 
     ratio = (SHAPE[0, 0] / SHAPE[6, 0]).repeat_interleave(2)[None, :, None]
-    torch.testing.assert_close(draw(0) / draw(6), ratio.expand(1, 48, HOMES))
+    torch.testing.assert_close(draw(0) / draw(6), ratio.float().expand(1, 48, HOMES))
 
 
 def test_draw_has_the_promised_shape_dtype_and_bounds():
-    homes = GeneratedDemand().assign_homes("train", 1000, 0, "cpu", torch.float32)
+    homes = GeneratedDemand().assign_homes("train", 1000, 0, "cpu")
     month, weekend = torch.arange(12), torch.arange(12) % 2 == 0
-    demand = GeneratedDemand().draw(homes, month, weekend, torch.Generator().manual_seed(0))
+    demand = GeneratedDemand().draw(
+        homes, month, weekend, torch.Generator().manual_seed(0), Clock()
+    )
     assert demand.shape == (12, 48, 1000)
     assert demand.dtype == torch.float32
     assert torch.equal(demand[:, ::2], demand[:, 1::2])
+    for minutes in (15, 60):
+        clock = Clock.of_minutes(minutes)
+        again = GeneratedDemand().draw(
+            homes, month, weekend, torch.Generator().manual_seed(0), clock
+        )
+        assert torch.equal(again, demand[:, ::2].repeat_interleave(60 // minutes, dim=1))
     assert demand.min() > 0
     assert demand.max() <= 17.25
 
 
 def test_homes_are_a_function_of_split_seed_and_count():
     source = GeneratedDemand()
-    homes = source.assign_homes("train", 50, 0, "cpu", torch.float32)
-    again = source.assign_homes("train", 50, 0, "cpu", torch.float64)
-    assert torch.equal(homes.habit, again.habit.float())
-    assert torch.equal(homes.mean_power, again.mean_power.float())
+    homes = source.assign_homes("train", 50, 0, "cpu")
+    assert source.assign_homes("train", 50, 0, "cpu") == homes
     for split, count, seed in (("validation", 50, 0), ("test", 50, 0), ("train", 50, 1)):
-        other = source.assign_homes(split, count, seed, "cpu", torch.float32)
+        other = source.assign_homes(split, count, seed, "cpu")
         assert not torch.isin(other.mean_power, homes.mean_power).any()
 
 
 def test_the_callers_random_state_is_left_alone():
     before = torch.get_rng_state()
-    homes = GeneratedDemand().assign_homes("train", 5, 0, "cpu", torch.float32)
+    homes = GeneratedDemand().assign_homes("train", 5, 0, "cpu")
     day = torch.tensor([0]), torch.tensor([False])
-    first = GeneratedDemand().draw(homes, *day, torch.Generator().manual_seed(7))
-    second = GeneratedDemand().draw(homes, *day, torch.Generator().manual_seed(7))
+    first = GeneratedDemand().draw(homes, *day, torch.Generator().manual_seed(7), Clock())
+    second = GeneratedDemand().draw(homes, *day, torch.Generator().manual_seed(7), Clock())
     assert torch.equal(first, second)
     assert torch.equal(before, torch.get_rng_state())
 
@@ -182,4 +193,4 @@ def test_the_callers_random_state_is_left_alone():
 )
 def test_bad_arguments_are_named(split, count, message):
     with pytest.raises(ValueError, match=message):
-        GeneratedDemand().assign_homes(split, count, 0, "cpu", torch.float32)
+        GeneratedDemand().assign_homes(split, count, 0, "cpu")

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from gridedge_env.clock import Clock
 from gridedge_env.scenarios import SPLITS, MeteredDemand, load_metered_demand
+from gridedge_env.scenarios.metered import _in_steps
 
 NAMES = ["ash", "birch", "cedar", "elm"]
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -43,8 +45,15 @@ def test_local_days_are_complete_and_hours_are_held(hourly, reference):
     assert len(reference.dates) == 363
     for text in ("2018-01-01", "2018-03-24", "2018-07-15", "2018-12-31"):
         day = reference.dates.index(pd.Timestamp(text).date())
-        expected = np.repeat(local.loc[text].to_numpy(), 2, axis=0)
-        np.testing.assert_allclose(reference.load[day], expected, rtol=1e-7)
+        hours = local.loc[text].to_numpy()
+        np.testing.assert_allclose(reference.load[day], hours, rtol=1e-7)
+        held = steps_of(reference.load[day], 30)
+        np.testing.assert_allclose(held, np.repeat(hours, 2, axis=0), rtol=1e-7)
+
+
+def steps_of(load: torch.Tensor, minutes: int) -> torch.Tensor:
+    """A metered day (metered steps, homes) in steps of so many minutes."""
+    return _in_steps(load[None], Clock.of_minutes(minutes).steps)[0]
 
 
 @pytest.mark.parametrize("form", ["utc", "long", "parquet", "watts", "no daylight saving"])
@@ -80,7 +89,9 @@ def test_quarter_hours_are_averaged_and_incomplete_ends_dropped(hourly, tmp_path
     day = demand.dates.index(pd.Timestamp("2018-05-05").date())
     hours = local_clock(hourly).loc["2018-05-05"].to_numpy()
     expected = np.stack([hours + 0.05, hours + 0.25], axis=1).reshape(48, -1)
-    np.testing.assert_allclose(demand.load[day], expected, rtol=1e-6)
+    np.testing.assert_allclose(steps_of(demand.load[day], 30), expected, rtol=1e-6)
+    np.testing.assert_allclose(steps_of(demand.load[day], 60), hours + 0.15, rtol=1e-6)
+    np.testing.assert_allclose(steps_of(demand.load[day], 15), demand.load[day])
 
 
 def test_few_missing_values_are_interpolated(hourly, tmp_path):
@@ -90,8 +101,8 @@ def test_few_missing_values_are_interpolated(hourly, tmp_path):
     local.to_csv(tmp_path / "meters.csv")
     demand = load_metered_demand(tmp_path / "meters.csv")
     day = demand.dates.index(pd.Timestamp("2018-02-03").date())
-    filled = demand.load[day, 18:26, demand.names.index("elm")]
-    torch.testing.assert_close(filled, torch.tensor([1.0, 1, 2, 2, 3, 3, 4, 4]))
+    filled = demand.load[day, 9:13, demand.names.index("elm")]
+    torch.testing.assert_close(filled, torch.tensor([1.0, 2, 3, 4]))
 
 
 def spoil_number(table: pd.DataFrame) -> pd.DataFrame:
@@ -178,29 +189,29 @@ def test_splits_share_no_home_and_leave_none_out():
 
 
 def test_draw_gives_all_homes_the_same_metered_day_of_the_right_kind(reference):
-    homes = reference.assign_homes("train", 7, 0, "cpu", torch.float32)
+    homes = reference.assign_homes("train", 7, 0, "cpu")
     month, weekend = torch.arange(12), torch.arange(12) % 3 == 0
-    demand = reference.draw(homes, month, weekend, torch.Generator().manual_seed(0))
+    demand = reference.draw(homes, month, weekend, torch.Generator().manual_seed(0), Clock())
     assert demand.shape == (12, 48, 7)
     metered = reference.load[:, :, reference.homes_of("train")][:, :, homes.meter]
     for sample, m, w in zip(demand, month.tolist(), weekend.tolist(), strict=True):
-        (day,) = (metered == sample).all(dim=2).all(dim=1).nonzero()[:, 0].tolist()
+        (day,) = (metered == sample[::2]).all(dim=2).all(dim=1).nonzero()[:, 0].tolist()
         assert reference.dates[day].month == m + 1
         assert (reference.dates[day].weekday() >= 5) == w
 
 
 def test_draw_reaches_every_day_of_its_kind(reference):
     """January 2018 has 8 weekend days; 400 draws miss a given one with chance (7/8)^400 = 6e-24."""
-    homes = reference.assign_homes("train", 1, 0, "cpu", torch.float32)
+    homes = reference.assign_homes("train", 1, 0, "cpu")
     month, weekend = torch.zeros(400, dtype=torch.int64), torch.ones(400, dtype=torch.bool)
-    demand = reference.draw(homes, month, weekend, torch.Generator().manual_seed(0))
+    demand = reference.draw(homes, month, weekend, torch.Generator().manual_seed(0), Clock())
     assert len(demand[:, :, 0].unique(dim=0)) == 8
 
 
 def test_homes_have_their_mean_power_and_repeat_evenly(reference):
-    homes = reference.assign_homes("train", 5, 3, "cpu", torch.float32)
-    again = reference.assign_homes("train", 5, 3, "cpu", torch.float32)
-    assert torch.equal(homes.meter, again.meter)
+    homes = reference.assign_homes("train", 5, 3, "cpu")
+    again = reference.assign_homes("train", 5, 3, "cpu")
+    assert homes == again
     torch.testing.assert_close(
         homes.mean_power, homes.load.mean(dim=(0, 1))[homes.meter], rtol=1e-6, atol=0.0
     )
@@ -214,10 +225,10 @@ def test_a_real_sized_set_loads(tmp_path):
     index = pd.date_range("2018-01-01", periods=8760, freq="h", name="timestamp")
     pd.DataFrame(data["watts"].T, index, data["home_id"]).to_csv(tmp_path / "homes.csv")
     demand = load_metered_demand(tmp_path / "homes.csv", unit="W", timezone="America/New_York")
-    assert demand.load.shape == (363, 48, 247)
-    homes = demand.assign_homes("test", 100, 0, "cpu", torch.float32)
+    assert demand.load.shape == (363, 24, 247)
+    homes = demand.assign_homes("test", 100, 0, "cpu")
     month, weekend = torch.tensor([0, 6]), torch.tensor([False, True])
-    drawn = demand.draw(homes, month, weekend, torch.Generator().manual_seed(0))
+    drawn = demand.draw(homes, month, weekend, torch.Generator().manual_seed(0), Clock())
     assert drawn.shape == (2, 48, 100)
     # Two of 365 days are left out: the mean of the file is met within 0.5 %.
     assert demand.load.mean().item() == pytest.approx(data["watts"].mean() / 1000, rel=0.005)
