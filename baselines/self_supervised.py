@@ -21,6 +21,7 @@ from torch import Tensor
 
 from baselines.methods import Budget, Observe, learn
 from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.flags import TrainFlags
 from gradmap_trainer.gradmap import Differentiated, Learner, samples_of
 from gradmap_trainer.surrogate import descend
 from gradmap_trainer.training import open_run, train
@@ -33,6 +34,9 @@ from gridedge_env.simulator import Simulator
 DEFAULTS = TrainConfig(
     run="runs/self-supervised", batch_days=8, learning_rate=2.5e-2, final_learning_rate=2.5e-3
 )
+
+
+FLAGS = TrainFlags.of(DEFAULTS)
 
 
 def self_supervised(case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
@@ -69,13 +73,14 @@ def use_gradient_once(
 
 
 def main(
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = DEFAULTS, resume: bool = False
+    flags: Annotated[TrainFlags, tyro.conf.arg(name="")] = FLAGS, resume: bool = False
 ) -> None:
     """Train a run in its folder.
 
     Args:
         resume: go on with the run in the folder.
     """
+    config = flags.config
     simulator = config.make_simulator()
     train(config, simulator, open_run(config, simulator, resume), update=use_gradient_once)
 

@@ -23,6 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from gradmap_trainer.config import TrainConfig, load_config
+from gradmap_trainer.flags import TrainFlags
 from gradmap_trainer.gradmap import Learner, progress
 from gradmap_trainer.run_folder import holds_run, load_policies
 from gradmap_trainer.training import open_run
@@ -184,15 +185,17 @@ def _parse_train(arguments: list[str]) -> tuple[TrainConfig, bool]:
     """The configuration, and whether to resume; a resumed run's own values are the defaults."""
 
     def parse(default: TrainConfig) -> tuple[TrainConfig, bool]:
+        flags = TrainFlags.of(default)
+
         def command(
-            config: Annotated[TrainConfig, tyro.conf.arg(name="")] = default, resume: bool = False
+            config: Annotated[TrainFlags, tyro.conf.arg(name="")] = flags, resume: bool = False
         ) -> tuple[TrainConfig, bool]:
             """Train GradMAP: unshared policies for every agent, by the power flow's own gradient.
 
             Args:
                 resume: go on with the run in the folder if there is one; its configuration holds.
             """
-            return config, resume
+            return config.config, resume
 
         return tyro.cli(command, prog="gradmap-train", args=arguments)
 

@@ -7,9 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from gridedge_env.case import CaseSettings, settings_from_record
 from gridedge_env.checks import (
@@ -92,7 +90,7 @@ class TrainConfig:
     """
 
     run: str = "runs/default"
-    case: Annotated[CaseSettings, tyro.conf.arg(name="")] = CaseSettings()
+    case: CaseSettings = CaseSettings()
     device: str = "cpu"
     iterations: int = 200
     seconds: float | None = None

@@ -2,83 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 import gridedge_env
 
 ROOT = Path(__file__).parents[1]
-
-# Lowest first: a package imports those before it, a room of gridedge_env those on lower floors.
-PACKAGES = ["gridedge_env", "gradmap_trainer", "baselines"]
-FLOORS = {
-    "feeder": 0,
-    "powerflow": 1,
-    "devices": 1,
-    "scenarios": 1,
-    "simulator": 2,
-    "parallel": 3,
-    "reference": 3,
-}
-
-
-def imported_modules(path: Path) -> Iterator[str]:
-    """Yield the absolute names of all that a file imports, `from` parts included."""
-    package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) + 1 - node.level] if node.level else ()
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-@pytest.mark.parametrize("package", PACKAGES[:-1])
-def test_no_package_imports_one_that_builds_on_it(package):
-    above = PACKAGES[PACKAGES.index(package) + 1 :]
-    files = list((ROOT / package).rglob("*.py"))
-    assert files
-    found = [
-        f"{path.relative_to(ROOT)} imports {module}"
-        for path in files
-        for module in imported_modules(path)
-        if module.split(".")[0] in above
-    ]
-    assert not found
-
-
-def test_rooms_of_the_environment_import_downwards():
-    """Nor does a room reach one on its own floor or above through rooms without a floor."""
-    imports = room_imports(ROOT / "gridedge_env")
-    assert imports.keys() >= FLOORS.keys()
-    for room, floor in FLOORS.items():
-        reached: set[str] = set()
-        unexplored = {room}
-        while unexplored:
-            found = imports.get(unexplored.pop(), set()) - reached
-            reached |= found
-            unexplored |= found
-        assert not {other for other in reached if FLOORS.get(other, -1) >= floor}, room
-
-
-def room_imports(package: Path) -> dict[str, set[str]]:
-    """Return which other rooms (files and folders of a package) each room imports."""
-    imports: dict[str, set[str]] = {}
-    for path in package.rglob("*.py"):
-        room = path.relative_to(package).parts[0].removesuffix(".py")
-        modules = [module.split(".") for module in imported_modules(path)]
-        rooms = {parts[1] for parts in modules if parts[0] == package.name and len(parts) > 1}
-        imports.setdefault(room, set()).update(rooms - {room})
-    return imports
-
 
 # What takes long to import, and what only some of the commands need.
 HEAVY = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from baselines.appearances import APPEARANCES
 from baselines.compare import figures
 from baselines.compare.config import AS_OBSERVED, FORESIGHT, Comparison, Job, Trial
 from baselines.compare.figures import look
+from baselines.compare.markdown import OF_TRAINING, cell, column, listed, markdown_table, words
 from baselines.compare.results import JobResult
 from baselines.compare.statistics import CONFIDENCE
 from baselines.compare.tables import (
@@ -31,17 +32,6 @@ from gridedge_env.case import CaseSettings
 PAGE = "comparison.md"
 LEVEL = f"{100.0 * CONFIDENCE:g}{SPACE}%"
 
-NAMES = {
-    "cost": "€/day",
-    "above_foresight": "above perfect foresight",
-    "above_foresight_euro": "above perfect foresight, €/day",
-    "any_steps": "outside any limit",
-    "worst_loading": "worst loading",
-    "score_above_foresight": "score above perfect foresight, €/day",
-    "training_seconds": "seconds",
-    "environment_steps": "environment steps",
-}
-OF_TRAINING = ("training_seconds", "environment_steps")
 HARDEST = 5
 
 
@@ -109,7 +99,7 @@ def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobRe
     lines = [
         f"{case.num_agents:,} agents on {case.feeder}, on {running.device}"
         + (f", with {options}" if options else "")
-        + f". Seeds {_listed(comparison.seeds)}: each one a fleet of its own, and a training.",
+        + f". Seeds {listed(comparison.seeds)}: each one a fleet of its own, and a training.",
         f"{len(days)} test days of 2024, a year and site never seen in training, {negative} of "
         "them with negative prices (some day-ahead price is below zero).",
         "Seconds are of training by the wall clock, without start, validation and test. "
@@ -150,10 +140,10 @@ def _failed(
 
 def _main(comparison: Comparison, summary: pd.DataFrame) -> str:
     measures = ("cost", "above_foresight", *_of_network(comparison), *OF_TRAINING)
-    return _table(
-        ["method", "n", *(_column(m) for m in measures)],
+    return markdown_table(
+        ["method", "n", *(column(m) for m in measures)],
         (
-            [_name(comparison, row), str(row["seeds"]), *(_cell(row, m) for m in measures)]
+            [_name(comparison, row), str(row["seeds"]), *(cell(row, m) for m in measures)]
             for row in _longest(comparison, summary)
         ),
     )
@@ -164,10 +154,10 @@ def _negative(comparison: Comparison, tables: Tables) -> list[str]:
     if summary.empty:
         return []
     measures = ("cost", "above_foresight_euro", "above_foresight", *_of_network(comparison))
-    table = _table(
-        ["method", "n", *(_column(m) for m in measures)],
+    table = markdown_table(
+        ["method", "n", *(column(m) for m in measures)],
         (
-            [_name(comparison, row), str(row["seeds"]), *(_cell(row, m) for m in measures)]
+            [_name(comparison, row), str(row["seeds"]), *(cell(row, m) for m in measures)]
             for row in _longest(comparison, summary)
         ),
     )
@@ -202,7 +192,7 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
         f"The {HARDEST} days on which {look(comparison, learners[0]).name} breaks limits most "
         f"often: {step_name(comparison.clock)}s outside any limit, and cost above perfect "
         "foresight, both as means over seeds at the largest budgets.",
-        _table(
+        markdown_table(
             ["day", "lowest price, €/kWh", *(look(comparison, m).name for m in learners)],
             (
                 [str(date), f"{row['lowest_price']:.3f}".replace("-", "−")]
@@ -217,8 +207,7 @@ def _robustness(comparison: Comparison, summary: pd.DataFrame) -> list[str]:
     if not comparison.variations:
         return []
     described = [
-        f"- **{_words(name)}**: {_described(trial)}"
-        for name, trial in comparison.variations.items()
+        f"- **{words(name)}**: {_described(trial)}" for name, trial in comparison.variations.items()
     ]
     return [
         "## Robustness",
@@ -238,10 +227,10 @@ def _by_trial(comparison: Comparison, summary: pd.DataFrame, measure: str) -> st
         name: {row["method"]: row for row in _longest(comparison, of_all[of_all["trial"] == name])}
         for name in comparison.trials
     }
-    return _table(
-        ["method", *map(_words, columns)],
+    return markdown_table(
+        ["method", *map(words, columns)],
         (
-            [_name(comparison, row), *(_cell(rows[key], measure) for rows in columns.values())]
+            [_name(comparison, row), *(cell(rows[key], measure) for rows in columns.values())]
             for key, row in columns[AS_OBSERVED].items()
         ),
     )
@@ -262,14 +251,14 @@ def _budgets(comparison: Comparison, tables: Tables) -> list[str]:
         "Every row is of trainings of their own, each annealed to the end of its budget. The score "
         f"is the cost plus €{SPACE}{price:g} a day for every percentage point of "
         f"{step_name(comparison.clock)}s outside any limit.",
-        _table(
-            ["method", "budget, s", "n", *(_column(m) for m in measures)],
+        markdown_table(
+            ["method", "budget, s", "n", *(column(m) for m in measures)],
             (
                 [
                     look(comparison, row["method"]).name,
                     f"{row['budget']:g}",
                     str(row["seeds"]),
-                    *(_cell(row, m) for m in measures),
+                    *(cell(row, m) for m in measures),
                 ]
                 for row in rows
             ),
@@ -299,8 +288,8 @@ def _equal_quality(comparison: Comparison, table: pd.DataFrame) -> list[str]:
         "longest training does not reach the score (the number is that training's time), < where "
         "its shortest already does. A rival that reaches it by luck has reached it. The mean is "
         "geometric; where a seed gives a bound, the mean is one, too.",
-        _table(
-            ["rival", f"{ours}, s", *map(_words, seeds), "mean", f"{LEVEL} interval"],
+        markdown_table(
+            ["rival", f"{ours}, s", *map(words, seeds), "mean", f"{LEVEL} interval"],
             (
                 [
                     look(comparison, row["rival"]).name,
@@ -314,7 +303,7 @@ def _equal_quality(comparison: Comparison, table: pd.DataFrame) -> list[str]:
         "limits more often, so that times to equal cost alone mean nothing. The price is what "
         "GradMAP itself pays for keeping limits better when its margins are widened. With other "
         "prices the means are:",
-        _table(
+        markdown_table(
             ["rival", f"{ours}, s"]
             + [f"€{SPACE}{f * comparison.quality.price:g} a point" for f in PRICE_FACTORS],
             (
@@ -366,22 +355,6 @@ def _name(comparison: Comparison, row: Mapping[str, Any]) -> str:
     return f"{look(comparison, row['method']).name}{budget}"
 
 
-def _cell(row: Mapping[str, Any], measure: str) -> str:
-    """Mean ± half width, to decimals that suit the measure."""
-    mean, half_width = row[measure], row[f"{measure}_half_width"]
-    if math.isnan(mean) or (measure in OF_TRAINING and math.isnan(row["budget"])):
-        return "–"
-    factor, unit, decimals = 1.0, "", 0 if abs(mean) >= 100.0 else 1
-    if measure == "above_foresight" or (measure.endswith("_steps") and measure not in OF_TRAINING):
-        factor, unit, decimals = 100.0, f"{SPACE}%", 2
-    elif measure == "worst_loading":
-        decimals = 2
-    certain = measure in OF_TRAINING or math.isnan(half_width)
-    numbers = [mean] if certain else [mean, half_width]
-    text = f"{SPACE}±{SPACE}".join(f"{factor * number:,.{decimals}f}" for number in numbers)
-    return f"{text}{unit}".replace("-", "−")
-
-
 def _described(trial: Trial) -> str:
     """What is different."""
     parts = []
@@ -400,21 +373,3 @@ def _described(trial: Trial) -> str:
 def _of_network(comparison: Comparison) -> list[str]:
     """Measures of what became of the network."""
     return [*(f"{kind.name}_steps" for kind in comparison.limits), "worst_loading"]
-
-
-def _column(measure: str) -> str:
-    """Heading of a measure; that of a kind of limit is its name."""
-    return NAMES.get(measure) or _words(measure.removesuffix("_steps"))
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _listed(values: Iterable[object]) -> str:
-    return ", ".join(map(str, values))
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -51,6 +51,8 @@ class Fleet(Record):
         connection: (agents,) index into `connection_names`.
         scale: powers and energies of every home over those of an ordinary one.
         groups: the devices of each kind that there is.
+        slots: largest number of devices of an agent.
+        one_each: whether each agent has one device, and agents stand in the order of their kinds.
     """
 
     names: tuple[str, ...]
@@ -58,6 +60,8 @@ class Fleet(Record):
     connection: Tensor
     scale: float
     groups: tuple[DeviceGroup, ...]
+    slots: int
+    one_each: bool
 
     def group(self, kind: str) -> DeviceGroup:
         """The devices of a kind.
@@ -84,17 +88,6 @@ class Fleet(Record):
             for agent in group.agent.tolist():
                 owned[agent].append(group.kind.name)
         return tuple("_and_".join(kinds) for kinds in owned)
-
-    @cached_property
-    def slots(self) -> int:
-        """Largest number of devices of an agent."""
-        return 1 + max(int(group.slot.max()) for group in self.groups)
-
-    @cached_property
-    def one_each(self) -> bool:
-        """Whether each agent has one device, and agents stand in the order of their kinds."""
-        owners = torch.cat([group.agent for group in self.groups])
-        return self.slots == 1 and owners.tolist() == list(range(len(self.names)))
 
     def split(self, actions: Tensor) -> tuple[Tensor, ...]:
         """From (..., agents, slots) to the devices of each kind, (..., devices)."""
@@ -220,7 +213,7 @@ def make_fleet(
     """
     rows = {name: row for row, name in enumerate(places)}
     owned = dict.fromkeys(places, 0)
-    groups = []
+    groups, owners = [], list[int]()
     for name in devices:
         if name not in KINDS:
             raise ValueError(f"devices: unknown kind {name!r}, expected one of {', '.join(KINDS)}")
@@ -233,12 +226,13 @@ def make_fleet(
                 raise ValueError(f"{name}.agent: got {agent!r}, expected the name of an agent")
             slot.append(owned[agent])
             owned[agent] += 1
-        owners = [rows[agent] for agent in devices[name].agent]
+        owned_by = [rows[agent] for agent in devices[name].agent]
+        owners += owned_by
         groups.append(
             DeviceGroup(
                 kind,
                 _parameters(kind, devices[name].columns, len(slot)),
-                torch.tensor(owners, dtype=torch.long, device="cpu"),
+                torch.tensor(owned_by, dtype=torch.long, device="cpu"),
                 torch.tensor(slot, dtype=torch.long, device="cpu"),
             )
         )
@@ -254,6 +248,8 @@ def make_fleet(
         torch.tensor(connection, dtype=torch.long, device="cpu"),
         scale,
         tuple(groups),
+        slots=max(owned.values()),
+        one_each=owners == list(range(len(places))),
     )
 
 

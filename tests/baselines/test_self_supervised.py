@@ -11,6 +11,7 @@ import torch
 
 import gridedge_env
 from baselines.self_supervised import DEFAULTS, main, use_gradient_once
+from gradmap_trainer.flags import TrainFlags
 from gradmap_trainer.gradmap import (
     Learner,
     Objective,
@@ -148,7 +149,8 @@ def test_a_run_is_resumed_bit_for_bit_and_read_like_any_other(tmp_path, simulato
 
 
 def test_the_command_makes_a_run(tmp_path):
-    main(replace(CONFIG, run=str(tmp_path / "run"), iterations=2))
+    flags = TrainFlags.of(replace(CONFIG, run=str(tmp_path / "run"), iterations=2))
+    main(flags)
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
     with pytest.raises(ValueError, match="already holds a run"):
-        main(replace(CONFIG, run=str(tmp_path / "run")))
+        main(flags)

@@ -20,7 +20,7 @@ from gridedge_env.feeder.records import (
     Line,
     LineCode,
     Load,
-    LoadModel,
+    LoadModelName,
     Source,
 )
 from tests.gridedge_env.powerflow.hand_circuits import ROOT3, SENDING, TURN, same, solve
@@ -55,7 +55,7 @@ def two_buses(load: Load, voltage: complex = 1.0) -> Feeder:
     )
 
 
-def load_at_b(model: LoadModel, kw: float, kvar: float) -> Load:
+def load_at_b(model: LoadModelName, kw: float, kvar: float) -> Load:
     return Load("l", "b", (1,), "wye", model, 1.0, kw, kvar, vmin_pu=0.8, vmax_pu=1.2)
 
 

@@ -1,0 +1,175 @@
+"""The house keeps its order: rooms import downwards only, and no file is two rooms.
+
+Imports are read from the source, those inside functions and for type checkers too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Each package's rooms (files and folders) by floor, lowest first. A room imports rooms of lower
+# floors alone, a package rooms of those before it.
+FLOORS: dict[str, list[set[str]]] = {
+    "gridedge_env": [
+        {"record", "checks", "clock", "transfer", "compiled"},
+        {"day", "feeder"},
+        {"powerflow"},
+        {"scenarios", "constraints"},
+        {"devices"},
+        {"case", "state"},
+        {"observation"},
+        {"simulator"},
+        {"reference", "rendering"},
+        {"evaluation", "parallel"},
+    ],
+    "gradmap_trainer": [
+        {"kernels", "config", "checkpoint"},
+        {"policies", "flags"},
+        {"surrogate", "export"},
+        {"gradmap"},
+        {"run_folder"},
+        {"training", "report"},
+        {"cli"},
+    ],
+    "baselines": [
+        {"methods", "appearances"},
+        {"self_supervised", "rllib", "compare"},
+    ],
+}
+# Inside rooms that have an order of their own.
+FILES: dict[str, list[set[str]]] = {
+    "gridedge_env/feeder": [
+        {"records", "ranges"},
+        {"primitive"},
+        {"validation", "tables"},
+        {"feeder"},
+        {"elements"},
+        {"admittance"},
+        {"opendss"},
+        {"loading"},
+    ],
+    "gridedge_env/devices": [
+        {"recurrence", "linear_program"},
+        {"kind", "storage", "heated_building"},
+        {"battery_schedule"},
+        {"battery", "heat_pump", "generator"},
+        {"kinds"},
+        {"fleet"},
+        {"sampling"},
+    ],
+}
+PACKAGES = list(FLOORS)
+MOST_LINES = 400
+
+
+def modules() -> dict[str, Path]:
+    """All modules of the packages by name."""
+    found = {}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Names of our modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            while name and name not in MODULES:
+                name = name.rpartition(".")[0]
+            if name:
+                yield name
+
+
+IMPORTS = {name: set(imports_of(path)) - {name} for name, path in MODULES.items()}
+
+
+def test_the_modules_are_seen():
+    assert len(MODULES) > 100
+    assert {"gridedge_env.simulator", "gradmap_trainer.gradmap"} <= IMPORTS["gradmap_trainer.cli"]
+
+
+def test_no_module_is_imported_by_what_it_imports():
+    """Packages' own `__init__` gather names from their modules, which may not look there."""
+    try:
+        TopologicalSorter(IMPORTS).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def room_of(module: str, depth: int) -> tuple[str, str]:
+    """The folder that a module is in at a depth, and its room there; "" for the folder itself."""
+    parts = module.split(".")
+    return "/".join(parts[:depth]), parts[depth] if len(parts) > depth else ""
+
+
+@pytest.mark.parametrize("folder", [*FLOORS, *FILES])
+def test_every_room_has_a_floor(folder):
+    found = {
+        path.stem if path.is_file() else path.name
+        for path in (ROOT / folder).iterdir()
+        if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").is_file()
+    }
+    floors = {**FLOORS, **FILES}[folder]
+    assert found == set().union(*floors)
+    assert sum(map(len, floors)) == len(found)
+
+
+@pytest.mark.parametrize("folder", [*FLOORS, *FILES])
+def test_rooms_import_downwards(folder):
+    depth, floors = len(folder.split("/")), {**FLOORS, **FILES}[folder]
+    floor = {room: number for number, rooms in enumerate(floors) for room in rooms}
+    wrong = []
+    for module, imported in IMPORTS.items():
+        within, room = room_of(module, depth)
+        if within != folder or not room:
+            continue
+        for other in imported:
+            there, other_room = room_of(other, depth)
+            if there != folder or other_room == room:
+                continue
+            # The folder itself gathers all its rooms: none of them may look there.
+            if not other_room or floor[other_room] >= floor[room]:
+                wrong.append(f"{module} imports {other}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", PACKAGES[:-1])
+def test_no_package_imports_one_that_builds_on_it(package):
+    above = PACKAGES[PACKAGES.index(package) + 1 :]
+    wrong = [
+        f"{module} imports {other}"
+        for module, imported in IMPORTS.items()
+        if module.split(".")[0] == package
+        for other in imported
+        if other.split(".")[0] in above
+    ]
+    assert not wrong
+
+
+def test_no_file_is_two_rooms():
+    """Tests and benchmarks included."""
+    files = [
+        *MODULES.values(),
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "benchmarks").glob("*.py"),
+    ]
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert not {str(p.relative_to(ROOT)): n for p, n in lengths.items() if n > MOST_LINES}
