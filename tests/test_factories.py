@@ -65,7 +65,8 @@ for dtype in (torch.float32, torch.float64):
     made += [simulator.observe(following), state.day.shared_observation]
 
 from gridedge_env.case import CaseSettings
-config = TrainConfig(case=CaseSettings(feeder="ieee13", num_agents=4), batch_days=1, minibatches=2, epochs=1)
+case = CaseSettings(feeder="ieee13", num_agents=4)
+config = TrainConfig(case=case, batch_days=1, minibatches=2, epochs=1)
 simulator = config.make_simulator()
 learner, _ = iterate(config, simulator, make_learner(config, simulator))
 made += [*learner.policies.state_dict().values(), *learner.duals]

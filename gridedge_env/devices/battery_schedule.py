@@ -95,7 +95,8 @@ def battery_schedule(
     left = hours * torch.arange(steps, 0, -1, **where)[:, None, None]
     lowest, highest = energy_bounds(batteries, left)
     inside = (stored >= lowest - 1e-3 * spacing) & (stored <= highest + 1e-3 * spacing)
-    barrier = torch.where(inside, 0.0, torch.inf).mT[:, None]  # (steps, 1, batteries, levels)
+    barrier = torch.zeros(inside.shape, **where).masked_fill(~inside, torch.inf)
+    barrier = barrier.mT[:, None]  # (steps, 1, batteries, levels)
 
     # Costs to come, (batch, batteries, levels); only half full will do at midnight.
     to_come = torch.full((*energy.shape, len(stored)), torch.inf, **where)

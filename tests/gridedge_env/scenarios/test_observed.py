@@ -107,7 +107,7 @@ def test_unknown_split_is_named():
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("minutes", [15, 60])
 def test_steps_of_another_length_keep_every_hour(split, minutes):
-    """The mean of an hour's steps is that of its half-hours: to the rounding of numbers of 1,000."""
+    """The mean of an hour's steps is its half-hours': to the rounding of numbers of 1,000."""
     days, other = load_days(split), load_days(split, minutes)
     assert other.dates == days.dates
     assert torch.equal(other.month, days.month)
