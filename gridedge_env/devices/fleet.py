@@ -208,9 +208,11 @@ def make_fleet(
         connections: all places where agents may connect; by default those where one does.
 
     Raises:
-        ValueError: a kind, an agent or a column that is not known or missing, a parameter that is
-            no finite number, or an agent without a device.
+        ValueError: a kind, an agent, a place or a column that is not known or missing, a parameter
+            that is no finite number, an agent without a device, or no agent.
     """
+    if not places:
+        raise ValueError("places: got none, expected at least one agent")
     rows = {name: row for row, name in enumerate(places)}
     owned = dict.fromkeys(places, 0)
     groups, owners = [], list[int]()
@@ -241,6 +243,9 @@ def make_fleet(
             raise ValueError(f"agents: {agent!r} has no device, expected at least one")
     connections = tuple(connections or dict.fromkeys(places.values()))
     where = {name: number for number, name in enumerate(connections)}
+    for agent, place in places.items():
+        if place not in where:
+            raise ValueError(f"places: got {place!r} for {agent!r}, expected one of connections")
     connection = [where[place] for place in places.values()]
     return Fleet(
         tuple(places),
@@ -264,8 +269,14 @@ def _parameters(
     for name in names:
         if name not in columns:
             raise ValueError(f"{kind.name}.{name}: no such column, expected one")
-        values = np.asarray(columns[name], dtype=np.float64)
+        given = columns[name]
+        try:
+            values = np.array(given, dtype=np.float64)
+        except (TypeError, ValueError):
+            values = np.empty(0)
         if values.shape != (count,) or not np.isfinite(values).all():
-            raise ValueError(f"{kind.name}.{name}: got {values}, expected {count} finite numbers")
+            raise ValueError(
+                f"{kind.name}.{name}: got {given!s:.80}, expected {count} finite numbers"
+            )
         found[name] = torch.from_numpy(values)
     return kind.parameters(**found)
