@@ -36,7 +36,7 @@ ROUNDING = 1e-15
 
 
 def test_a_voltage_band_by_hand() -> None:
-    """Of 0.93, 0.95, 1.00, 1.05 and 1.08 pu, 0.93 is 0.02 below 0.95 and 1.08 is 0.03 above 1.05."""
+    """0.93 pu is 0.02 below 0.95, and 1.08 is 0.03 above 1.05; what is at an edge is inside."""
     band = VoltageBand()
     voltage = np.array([[0.93, 0.95, 1.0, 1.05, 1.08]])
     beyond = [[0.02, 0.0, -0.05, 0.0, 0.03]]
