@@ -7,6 +7,7 @@ together, so that every tensor over devices is one slice for each kind.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -88,6 +89,15 @@ class Fleet(Record):
             for agent in group.agent.tolist():
                 owned[agent].append(group.kind.name)
         return tuple("_and_".join(kinds) for kinds in owned)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of who is there, what they own and where they live, hexadecimal.
+
+        Parameters do not count: they may differ in their last bits from machine to machine.
+        """
+        told = self.names, self.agent_kinds, self.connection_names, self.connection.tolist()
+        return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def split(self, actions: Tensor) -> tuple[Tensor, ...]:
         """From (..., agents, slots) to the devices of each kind, (..., devices)."""

@@ -78,6 +78,21 @@ def test_a_function_of_its_seed(feeder: Feeder) -> None:
     assert not torch.equal(fleet.connection, other.connection)
 
 
+def test_the_fingerprint_is_of_who_owns_what_where(feeder: Feeder) -> None:
+    """Figures do not count, which may differ in their last bits from machine to machine."""
+    fleet = build(feeder, 12)
+    assert len(fleet.fingerprint) == 64
+    assert build(feeder, 12, scale=2.0).fingerprint == fleet.fingerprint
+    assert fleet.to(dtype=torch.float32).fingerprint == fleet.fingerprint
+    others = (
+        build(feeder, 12, seed=1),  # other places
+        build(feeder, 13),
+        replace(fleet, names=(*fleet.names[:-1], "home")),
+        replace(fleet, groups=fleet.groups[:2]),
+    )
+    assert len({other.fingerprint for other in (fleet, *others)}) == 5
+
+
 def test_the_callers_random_state_is_left_alone(feeder: Feeder) -> None:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
