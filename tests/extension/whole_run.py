@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,16 +32,17 @@ PACKAGES = ("gridedge_env", "gradmap_trainer", "baselines")
 SAME_ACTION = 2e-5
 
 
-def small_config(folder: Path, feeder: str = "ieee13", **algorithm: float) -> TrainConfig:
-    """A few quick iterations; the learning rate is large enough to be seen after them."""
-    return TrainConfig(
-        run=str(folder),
-        case=CaseSettings(feeder=feeder, num_agents=3),
-        batch_days=2,
-        minibatches=4,
-        hidden_sizes=(6,),
-        **{"iterations": 3, "evaluation_days": 0, **algorithm},
-    )
+def small_config(folder: Path, **changes: Any) -> TrainConfig:
+    """A few quick iterations."""
+    given: dict[str, Any] = {
+        "case": CaseSettings(feeder="ieee13", num_agents=3),
+        "iterations": 3,
+        "batch_days": 2,
+        "minibatches": 4,
+        "hidden_sizes": (6,),
+        "evaluation_days": 0,
+    }
+    return TrainConfig(run=str(folder), **{**given, **changes})
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ class WholeRun:
     exported: list[Path]
 
 
-def whole_run(case: Case, folder: Path) -> WholeRun:
+def whole_run(case: Case, folder: Path, /, **changes: Any) -> WholeRun:
     """Train, evaluate on two days, report and export."""
-    simulator, config = make_simulator(case=case), small_config(folder)
+    simulator, config = make_simulator(case=case), small_config(folder, **changes)
     log: list[dict[str, float]] = []
     learner = open_run(config, simulator)
     learner = train(config, simulator, learner, lambda learner, row: log.append(row))
