@@ -64,7 +64,7 @@ def load_learner(
 
     Raises:
         FileNotFoundError: no checkpoint.
-        ValueError: damaged, or it belongs to another configuration, feeder or version.
+        ValueError: damaged, or it belongs to another configuration, feeder, fleet or version.
     """
     tensors, contents = load_checkpoint(folder)
     record = cast(dict[str, Any], contents)
@@ -144,6 +144,7 @@ def _identity(config: TrainConfig, simulator: Simulator) -> dict[str, Any]:
         "format": CHECKPOINT_FORMAT,
         "gridedge": gridedge_env.__version__,
         "feeder_fingerprint": simulator.feeder.fingerprint,
+        "fleet_fingerprint": simulator.fleet.fingerprint,
         "config": {**fixed, "hidden_sizes": list(config.hidden_sizes)},
     }
 

@@ -137,6 +137,8 @@ class CaseSettings:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a name or a path")
         if not isinstance(self.tariff, Tariff):
             raise ValueError(f"tariff: got {self.tariff!r}, expected a Tariff")
+        if not isinstance(self.limits, dict):
+            raise ValueError(f"limits: got {self.limits!r}, expected thresholds by name")
         Limits(**self.limits)
 
     def make(self) -> Case:
@@ -193,6 +195,8 @@ def default_case(
                 f"options: unknown option {name!r}, expected one of "
                 f"{', '.join([*known, 'limits', 'demand'])}"
             )
+    if not isinstance(limits, Limits | None):
+        raise ValueError(f"limits: got {limits!r}, expected Limits")
     settings = CaseSettings(
         num_agents=num_agents,
         seed=seed,

@@ -41,7 +41,7 @@ class Clock:
                 f"step_minutes: got {step_minutes!r}, expected one of "
                 f"{', '.join(map(str, STEP_MINUTES))}"
             )
-        return Clock(60 * HOURS_PER_DAY // step_minutes, step_minutes / 60)
+        return Clock(60 * HOURS_PER_DAY // int(step_minutes), step_minutes / 60)
 
     @property
     def minutes(self) -> int:

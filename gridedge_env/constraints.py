@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gridedge_env.checks import check_number
+from gridedge_env.checks import check_known, check_number
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
 
 # A power flow that did not converge counts as this far outside its voltage limits, everywhere, pu.
@@ -256,14 +256,19 @@ class Limits:
         kinds: in the order of `LIMIT_KINDS`.
 
     Raises:
-        ValueError: a threshold that is unknown or out of range.
+        ValueError: a threshold that is unknown, given twice, or out of range.
     """
 
     kinds: tuple[Limit, ...] = field()
 
     def __init__(self, *in_order: float, **thresholds: float) -> None:
         known = [entry.name for kind in LIMIT_KINDS for entry in fields(kind)]
-        thresholds = {**dict(zip(known, in_order, strict=False)), **thresholds}
+        if len(in_order) > len(known):
+            raise ValueError(f"limits: got {len(in_order)} thresholds, expected {', '.join(known)}")
+        first = dict(zip(known, in_order, strict=False))
+        for name in first.keys() & thresholds.keys():
+            raise ValueError(f"limits.{name}: got it twice, in order and by name")
+        thresholds = {**first, **thresholds}
         for name, value in thresholds.items():
             if name not in known:
                 raise ValueError(
@@ -291,7 +296,12 @@ class Limits:
         return {name: value for kind in self.kinds for name, value in asdict(kind).items()}
 
     def tightened(self, **margins: float) -> Limits:
-        """The same limits less margins, by the names of the kinds, to stay clear of them."""
+        """The same limits less margins, by the names of the kinds, to stay clear of them.
+
+        Raises:
+            ValueError: no kind has such a name, or nothing is left within the margins.
+        """
+        check_known(margins, [kind.name for kind in self.kinds], "margins")
         tightened = [
             kind.tightened(margins[kind.name]) if kind.name in margins else kind
             for kind in self.kinds

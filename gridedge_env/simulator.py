@@ -70,10 +70,12 @@ def case_of(case: Case | None, feeder: str | Feeder, num_agents: int, **options:
     """The case itself, or the default case that the shorthand says.
 
     Raises:
-        ValueError: both, or an option that is unknown or out of range.
+        ValueError: both, no `Case`, or an option that is unknown or out of range.
     """
     if case is None:
         return default_case(feeder, num_agents, **options)
+    if not isinstance(case, Case):
+        raise ValueError(f"case: got {case!r:.80}, expected a Case")
     if (feeder, num_agents, options) != ("ieee123", 1000, {}):
         given = {"feeder": feeder, "num_agents": num_agents, **options}
         raise ValueError(f"case: got one and {given} beside it, expected all of it in the case")

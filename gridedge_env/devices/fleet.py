@@ -7,6 +7,7 @@ together, so that every tensor over devices is one slice for each kind.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -88,6 +89,15 @@ class Fleet(Record):
             for agent in group.agent.tolist():
                 owned[agent].append(group.kind.name)
         return tuple("_and_".join(kinds) for kinds in owned)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of who is there, what they own and where they live, hexadecimal.
+
+        Parameters do not count: they may differ in their last bits from machine to machine.
+        """
+        told = self.names, self.agent_kinds, self.connection_names, self.connection.tolist()
+        return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def split(self, actions: Tensor) -> tuple[Tensor, ...]:
         """From (..., agents, slots) to the devices of each kind, (..., devices)."""
@@ -208,9 +218,11 @@ def make_fleet(
         connections: all places where agents may connect; by default those where one does.
 
     Raises:
-        ValueError: a kind, an agent or a column that is not known or missing, a parameter that is
-            no finite number, or an agent without a device.
+        ValueError: a kind, an agent, a place or a column that is not known or missing, a parameter
+            that is no finite number, an agent without a device, or no agent.
     """
+    if not places:
+        raise ValueError("places: got none, expected at least one agent")
     rows = {name: row for row, name in enumerate(places)}
     owned = dict.fromkeys(places, 0)
     groups, owners = [], list[int]()
@@ -241,6 +253,9 @@ def make_fleet(
             raise ValueError(f"agents: {agent!r} has no device, expected at least one")
     connections = tuple(connections or dict.fromkeys(places.values()))
     where = {name: number for number, name in enumerate(connections)}
+    for agent, place in places.items():
+        if place not in where:
+            raise ValueError(f"places: got {place!r} for {agent!r}, expected one of connections")
     connection = [where[place] for place in places.values()]
     return Fleet(
         tuple(places),
@@ -264,8 +279,14 @@ def _parameters(
     for name in names:
         if name not in columns:
             raise ValueError(f"{kind.name}.{name}: no such column, expected one")
-        values = np.asarray(columns[name], dtype=np.float64)
+        given = columns[name]
+        try:
+            values = np.array(given, dtype=np.float64)
+        except (TypeError, ValueError):
+            values = np.empty(0)
         if values.shape != (count,) or not np.isfinite(values).all():
-            raise ValueError(f"{kind.name}.{name}: got {values}, expected {count} finite numbers")
+            raise ValueError(
+                f"{kind.name}.{name}: got {given!s:.80}, expected {count} finite numbers"
+            )
         found[name] = torch.from_numpy(values)
     return kind.parameters(**found)

@@ -98,6 +98,13 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     parameters: ClassVar[type[Record]]
     reactive_share: ClassVar[float] = 0.0
 
+    def __eq__(self, other: object) -> bool:
+        """A copy of a kind, such as another process gets, is that kind."""
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     # --- What there is --------------------------------------------------------------------------
 
     @abstractmethod

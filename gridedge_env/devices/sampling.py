@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from gridedge_env.checks import check_known
 from gridedge_env.devices.fleet import Devices, Fleet, make_fleet
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.feeder import Feeder
@@ -44,8 +45,10 @@ def sample_fleet(feeder: Feeder, counts: Mapping[str, int], seed: int, home_scal
         home_scale: powers and energies of every home over those of an ordinary one.
 
     Raises:
-        ValueError: no load of the feeder draws power: there is nothing to spread the homes by.
+        ValueError: a kind that is not known; or no load of the feeder draws power: there is nothing
+            to spread the homes by.
     """
+    check_known(counts, KINDS, "counts")
     spots = _spot_loads(feeder)
     names = {kind: [f"{kind}_{k}" for k in range(count)] for kind, count in counts.items()}
     agents = [name for kind in KINDS for name in names.get(kind, ())]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from gridedge_env import Simulator, make_simulator
+from gridedge_env.evaluation import evaluate
+from gridedge_env.reference import Idle, PriceFollowing, perfect_foresight, play
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +69,54 @@ def test_gradients_flow_through_the_continuous_part(simulator: Simulator) -> Non
             simulator.simulate(state, actions + sign * step).reward.sum() for sign in (1, -1)
         )
     assert gradient[1, 0, 2, 0].item() == pytest.approx(float(more - less) / 2e-5, rel=1e-3)
+
+
+# What plays whole days ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small() -> Simulator:
+    """IEEE 13, whose one bank of regulators feeds all of it."""
+    return make_simulator(
+        "ieee13", num_agents=6, regulator_control=True, source_voltage=0.97, home_scale=60.0
+    )
+
+
+def test_a_day_is_evaluated_as_it_is_played(small: Simulator) -> None:
+    """To the bit; and voltages are those of taps that move: without control they are lower."""
+    found = evaluate(small, {"own": PriceFollowing(small)}, [40, 200], foresight_iterations=2)
+    assert list(found.episodes) == [
+        "own",
+        "idle",
+        "thermostat",
+        "price_following",
+        "perfect_foresight",
+    ]
+    state, taps, voltages = small.reset(split="test", days=[40, 200]), [], []
+    for before, _, result in play(small, PriceFollowing(small), state):
+        assert before.tap_position is not None
+        taps.append(before.tap_position)
+        voltages.append(result.voltage_magnitude)
+    assert len(torch.stack(taps).unique()) > 2
+    for method in ("own", "price_following"):
+        episode = found.episodes[method]
+        played = torch.stack(voltages, dim=1).numpy()
+        assert np.array_equal(episode.quantities["voltage"], played)
+        assert episode.converged.all()
+    frozen = make_simulator("ieee13", num_agents=6, source_voltage=0.97, home_scale=60.0)
+    still = evaluate(frozen, {}, [40, 200], foresight_iterations=0).episodes["idle"]
+    controlled = found.episodes["idle"].quantities["voltage"].mean()
+    assert controlled > still.quantities["voltage"].mean() + 0.01
+
+
+def test_perfect_foresight_plans_with_taps_that_move(small: Simulator) -> None:
+    """Thirty iterations: cheaper than rest, and less outside the limits than the first plan."""
+    state = small.reset(split="test", days=[40])
+    assert state.tap_position is not None
+    hasty, plan = (perfect_foresight(small, state, iterations) for iterations in (1, 30))
+    assert plan.shape == (48, 1, 6, 1)
+    before, after = (small.simulate(state, actions) for actions in (hasty, plan))
+    idle = sum(result.cost.sum() for _, _, result in play(small, Idle(small), state))
+    assert after.converged.all()
+    assert after.cost.sum() < idle
+    assert after.violation.sum() < 0.5 * before.violation.sum()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ import torch
 
 from gridedge_env.devices import (
     KINDS,
+    Devices,
     Fleet,
     default_counts,
     default_home_scale,
+    make_fleet,
     sample_fleet,
 )
 from gridedge_env.devices.sampling import LARGEST_HOME_SCALE
@@ -73,6 +76,21 @@ def test_a_function_of_its_seed(feeder: Feeder) -> None:
     assert torch.equal(fleet.connection, again.connection)
     assert same_devices(fleet, other) == [False] * 3
     assert not torch.equal(fleet.connection, other.connection)
+
+
+def test_the_fingerprint_is_of_who_owns_what_where(feeder: Feeder) -> None:
+    """Figures do not count, which may differ in their last bits from machine to machine."""
+    fleet = build(feeder, 12)
+    assert len(fleet.fingerprint) == 64
+    assert build(feeder, 12, scale=2.0).fingerprint == fleet.fingerprint
+    assert fleet.to(dtype=torch.float32).fingerprint == fleet.fingerprint
+    others = (
+        build(feeder, 12, seed=1),  # other places
+        build(feeder, 13),
+        replace(fleet, names=(*fleet.names[:-1], "home")),
+        replace(fleet, groups=fleet.groups[:2]),
+    )
+    assert len({other.fingerprint for other in (fleet, *others)}) == 5
 
 
 def test_the_callers_random_state_is_left_alone(feeder: Feeder) -> None:
@@ -151,3 +169,127 @@ def test_homes_that_share_a_connection_add_up(feeder: Feeder) -> None:
     (gradient,) = torch.autograd.grad(found, power, cotangent)
     both = torch.cat((fleet.connection, fleet.connection + places))
     assert torch.equal(gradient, cotangent[:, both])
+
+
+# From tables --------------------------------------------------------------------------------------
+
+
+def sampled(kind: str, owners: list[str]) -> Devices:
+    return Devices(owners, KINDS[kind].sample(len(owners), 1.0, np.random.default_rng(0)))
+
+
+def batteries(owners: list[str], **columns: Any) -> dict[str, Devices]:
+    """A table of batteries with some columns changed, or without them: None."""
+    changed = {**sampled("battery", owners).columns, **columns}
+    return {"battery": Devices(owners, {k: v for k, v in changed.items() if v is not None})}
+
+
+HOMES = {"ash": "671.1", "birch": "675.2"}
+
+
+def test_a_sampled_fleet_is_one_of_tables(feeder: Feeder) -> None:
+    fleet = build(feeder, 12, scale=2.0)
+    places = {
+        name: fleet.connection_names[place]
+        for name, place in zip(fleet.names, fleet.connection.tolist(), strict=True)
+    }
+    tables = {
+        group.kind.name: Devices(
+            [fleet.names[agent] for agent in group.agent],
+            {f.name: getattr(group.parameters, f.name).numpy() for f in fields(group.parameters)},
+        )
+        for group in fleet.groups
+    }
+    assert make_fleet(places, tables, 2.0, fleet.connection_names) == fleet
+
+
+def test_agents_own_what_the_tables_say() -> None:
+    """Kinds in the order of the registry, devices in that of their table; slots count upwards.
+
+    Birch's batteries come first, then its heat pump, whatever the order in which tables are given.
+    """
+    tables = {
+        "heat_pump": sampled("heat_pump", ["birch"]),
+        "battery": sampled("battery", ["birch", "ash", "birch"]),
+        "generator": sampled("generator", []),
+    }
+    fleet = make_fleet(HOMES, tables)
+    assert fleet.names == ("ash", "birch")
+    assert fleet.connection_names == ("671.1", "675.2")
+    assert [group.kind.name for group in fleet.groups] == ["battery", "heat_pump"]
+    assert [group.agent.tolist() for group in fleet.groups] == [[1, 0, 1], [1]]
+    assert [group.slot.tolist() for group in fleet.groups] == [[0, 0, 1], [2]]
+    assert fleet.counts == (3, 1)
+    assert (fleet.slots, fleet.one_each) == (3, False)
+    assert fleet.agent_kinds == ("battery", "battery_and_battery_and_heat_pump")
+    capacity = tables["battery"].columns["capacity"]
+    assert fleet.group("battery").parameters.capacity.tolist() == capacity.tolist()
+    with pytest.raises(ValueError, match="kind: no device is a 'generator', expected one of batt"):
+        fleet.group("generator")
+
+
+def test_one_each_needs_the_order_of_the_kinds_too() -> None:
+    devices = {"battery": sampled("battery", ["ash"]), "generator": sampled("generator", ["birch"])}
+    assert make_fleet(HOMES, devices).one_each
+    other_way_round = dict(reversed(HOMES.items()))
+    assert not make_fleet(other_way_round, devices).one_each
+
+
+def test_split_and_actions_are_inverse_by_hand() -> None:
+    """Ash has one battery, birch two and a heat pump: (agents, slots) of 2 x 3."""
+    fleet = make_fleet(
+        HOMES,
+        {
+            "battery": sampled("battery", ["birch", "ash", "birch"]),
+            "heat_pump": sampled("heat_pump", ["birch"]),
+        },
+    )
+    actions = torch.tensor([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
+    parts = fleet.split(actions)
+    assert [part.tolist() for part in parts] == [
+        pytest.approx([0.4, 0.1, 0.5]),
+        pytest.approx([0.6]),
+    ]
+    torch.testing.assert_close(fleet.actions(parts), actions * torch.tensor([[1, 0, 0], [1, 1, 1]]))
+    by_agent = make_fleet(HOMES, batteries(["birch", "ash", "birch"])).by_agent(
+        torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64)
+    )
+    assert by_agent.tolist() == [10.0, 101.0]
+
+
+def test_a_fleet_does_not_share_the_callers_columns() -> None:
+    tables = batteries(["ash", "birch"])
+    fleet = make_fleet(HOMES, tables)
+    before = fleet.group("battery").parameters.capacity.tolist()
+    tables["battery"].columns["capacity"][:] = 0.0
+    assert fleet.group("battery").parameters.capacity.tolist() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({}, {}), "places: got none, expected at least one agent"),
+        ((HOMES, {}), "agents: 'ash' has no device, expected at least one"),
+        ((HOMES, batteries(["ash"])), "agents: 'birch' has no device"),
+        ((HOMES, batteries(["ash", "cedar"])), "battery.agent: got 'cedar', expected the name of"),
+        ((HOMES, {"batery": Devices([], {})}), "devices: unknown kind 'batery', expected one of b"),
+        ((HOMES, batteries(["ash", "birch"], capacity=None)), "battery.capacity: no such column"),
+        ((HOMES, batteries(["ash", "birch"], colour=[1, 2])), "battery: unknown column 'colour', "),
+        ((HOMES, batteries(["ash", "birch"], capacity=[7.0])), r"battery.capacity: got \[7.0\], e"),
+        (
+            (HOMES, batteries(["ash", "birch"], capacity=[7.0, np.nan])),
+            r"battery.capacity: got \[7.0, nan\], expected 2 finite numbers",
+        ),
+        (
+            (HOMES, batteries(["ash", "birch"], capacity=["large", "small"])),
+            r"battery.capacity: got \['large', 'small'\], expected 2 finite numbers",
+        ),
+        (
+            (HOMES, batteries(["ash", "birch"]), 1.0, ["671.1"]),
+            "places: got '675.2' for 'birch', expected one of connections",
+        ),
+    ],
+)
+def test_faults_of_tables_are_named(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        make_fleet(*arguments)

@@ -1,0 +1,40 @@
+"""The clock of a day."""
+
+from __future__ import annotations
+
+import pytest
+
+from gridedge_env import Clock
+
+
+@pytest.mark.parametrize(("minutes", "steps"), [(15, 96), (30, 48), (60, 24)])
+def test_steps_make_up_a_day(minutes: int, steps: int) -> None:
+    clock = Clock.of_minutes(minutes)
+    assert clock == Clock(steps, 24.0 / steps)
+    assert (clock.minutes, clock.seconds) == (minutes, 60.0 * minutes)
+    assert [clock.time(step) for step in (0, steps // 2 + 1, steps)] == [
+        "00:00",
+        {15: "12:15", 30: "12:30", 60: "13:00"}[minutes],
+        "24:00",
+    ]
+
+
+def test_a_length_may_come_as_a_float() -> None:
+    """As JSON has it from some programs; steps are counted all the same."""
+    assert isinstance(Clock.of_minutes(30.0).steps, int)  # type: ignore[arg-type]
+
+
+def test_the_usual_day_has_48_half_hours() -> None:
+    assert Clock() == Clock.of_minutes(30) == Clock(48, 0.5)
+
+
+@pytest.mark.parametrize(("steps", "hours"), [(48, 0.25), (47, 0.5), (0, 24.0), (-48, -0.5)])
+def test_steps_that_make_no_day_are_refused(steps: int, hours: float) -> None:
+    with pytest.raises(ValueError, match=f"clock: got {steps} steps of {hours} hours, expected st"):
+        Clock(steps, hours)
+
+
+@pytest.mark.parametrize("minutes", [0, 20, 45, 30.5, "30", True, None])
+def test_lengths_that_no_meter_knows_are_refused(minutes: object) -> None:
+    with pytest.raises(ValueError, match=f"step_minutes: got {minutes!r}, expected one of 15, 30,"):
+        Clock.of_minutes(minutes)  # type: ignore[arg-type]

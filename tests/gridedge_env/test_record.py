@@ -1,0 +1,134 @@
+"""Records: cut, joined, moved, copied and compared as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gridedge_env.record import Record, batch
+
+
+@dataclass(frozen=True, eq=False)
+class Part(Record):
+    """One tensor with the batch first."""
+
+    energy: Tensor = field(metadata=batch())
+
+
+@dataclass(frozen=True, eq=False)
+class Whole(Record):
+    """Every sort of field; three items in the batch."""
+
+    parts: tuple[Part, ...]
+    part: Part
+    named: Mapping[str, np.ndarray] = field(metadata=batch())
+    later: Tensor = field(metadata=batch(1))
+    row: Tensor = field(metadata=batch())
+    capacity: Tensor
+    name: str
+    taps: Tensor | None = field(default=None, metadata=batch())
+
+
+def whole() -> Whole:
+    return Whole(
+        parts=(Part(torch.tensor([1.0, 2.0, 3.0])), Part(torch.tensor([4.0, 5.0, 6.0]))),
+        part=Part(torch.tensor([7.0, 8.0, 9.0])),
+        named={"cost": np.array([10.0, 11.0, 12.0])},
+        later=torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
+        row=torch.tensor([0, 1, 2]),
+        capacity=torch.tensor([20.0, 30.0]),
+        name="fleet",
+    )
+
+
+def test_take_by_hand() -> None:
+    taken = whole().take([2, 0])
+    assert [part.energy.tolist() for part in taken.parts] == [[3.0, 1.0], [6.0, 4.0]]
+    assert taken.part.energy.tolist() == [9.0, 7.0]
+    assert taken.named["cost"].tolist() == [12.0, 10.0]
+    assert taken.later.tolist() == [[3.0, 1.0], [6.0, 4.0]]
+    assert taken.row.tolist() == [2, 0]
+    assert (taken.capacity.tolist(), taken.name, taken.taps) == ([20.0, 30.0], "fleet", None)
+
+
+def test_a_slice_gives_views_and_an_index_copies() -> None:
+    record = whole()
+    record.take(slice(1, 3)).later[0, 0] = -1.0
+    assert record.later[0].tolist() == [1.0, -1.0, 3.0]
+    record.take(torch.tensor([1])).row[0] = 9
+    assert record.row.tolist() == [0, 1, 2]
+
+
+def test_cat_is_the_inverse_of_take() -> None:
+    record = whole()
+    assert Whole.cat([record.take([0]), record.take(slice(1, 3))]) == record
+    assert Whole.cat([record]) == record
+    assert Whole.cat([record, record]).later.shape == (2, 6)
+
+
+def test_records_that_are_not_of_one_batch_are_refused() -> None:
+    record, other = whole(), whole()
+    other.capacity[1] = 31.0
+    with pytest.raises(ValueError, match=r"capacity: got .*31.* and .*30.*, expected the same"):
+        Whole.cat([record, other])
+    with pytest.raises(ValueError, match="records: got none, expected at least one"):
+        Whole.cat([])
+
+
+def test_equal_means_every_number_and_its_type() -> None:
+    record = whole()
+    assert record == whole()
+    assert record != record.take([0, 1, 1])
+    assert record != record.to(dtype=torch.float64)
+    assert record != "fleet"
+    for change in (
+        lambda r: r.parts[1].energy.__setitem__(0, 0.0),
+        lambda r: r.named["cost"].__setitem__(0, 0.0),
+        lambda r: r.row.__setitem__(0, 5),
+    ):
+        other = whole()
+        change(other)
+        assert record != other
+    assert Part(torch.tensor([torch.nan])) != Part(torch.tensor([torch.nan]))
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(record)
+
+
+def test_precision_is_that_of_real_and_complex_numbers() -> None:
+    moved = whole().to("cpu", torch.float64)
+    assert moved.later.dtype == moved.parts[0].energy.dtype == torch.float64
+    assert moved.row.dtype == torch.int64
+    assert moved.named["cost"].dtype == np.float64
+    phasor = Part(torch.tensor([1.0 + 2.0j])).to(dtype=torch.float64)
+    assert phasor.energy.dtype == torch.complex128
+    assert whole().to("cpu") == whole()
+
+
+def test_a_clone_shares_nothing_but_what_it_is_told_to() -> None:
+    record = whole()
+    copy = record.clone(sharing=("capacity",))
+    assert copy == record
+    assert copy.capacity is record.capacity
+    for mine, its in (
+        (record.later, copy.later),
+        (record.parts[0].energy, copy.parts[0].energy),
+        (record.part.energy, copy.part.energy),
+    ):
+        assert mine.data_ptr() != its.data_ptr()
+    copy.named["cost"][0] = 0.0
+    assert record.named["cost"][0] == 10.0
+
+
+def test_gradients_flow_through_cuts_and_copies() -> None:
+    leaf = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    part = Part(leaf)
+    total = Part.cat([part.take([2]), part.clone().take(slice(2))]).energy @ torch.tensor(
+        [1.0, 10.0, 100.0]
+    )
+    (gradient,) = torch.autograd.grad(total, leaf)
+    assert gradient.tolist() == [10.0, 100.0, 1.0]
