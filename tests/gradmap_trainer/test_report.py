@@ -6,8 +6,7 @@ import base64
 import json
 import shutil
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from gradmap_trainer.report.measured import how_this_was_measured
 from gradmap_trainer.report.run import read_run
 from gradmap_trainer.report.sections import distributions, headline, one_day, out_of_sample
 from gradmap_trainer.report.words import difference, duration, euro, percent
-from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import (
     EPISODES_FILE,
@@ -31,7 +29,6 @@ from gridedge_env.evaluation import (
     save_evaluation,
 )
 from gridedge_env.reference import Thermostat
-from gridedge_env.scenarios import SPLITS, DayTable, ObservedDays
 
 CONFIG = {"run": "runs/small", "num_agents": 6, "device": "cpu", "hidden_sizes": [8], "home": None}
 COLUMNS = ("voltage_steps", "loading_steps", "unbalance_steps")
@@ -332,44 +329,6 @@ def test_damaged_files_are_named(run, simulator, name, content, complaint):
     (run / name).write_text(content)
     with pytest.raises(ValueError, match=complaint):
         write_report(run, simulator)
-
-
-@dataclass(frozen=True)
-class LaterDays:
-    """The observed days as if training's had been in 2030 and the others in the years after it."""
-
-    def load(self, split: str, clock: Clock) -> DayTable:
-        table = ObservedDays().load(split, clock)
-        first = date(2030 + SPLITS.index(split), 7, 1)
-        return replace(table, dates=tuple(first + (day - table.dates[0]) for day in table.dates))
-
-
-@pytest.mark.parametrize(
-    ("split", "told"),
-    [
-        (
-            "test",
-            "tested on one day of 2032 to 2033 and demand of other homes; it had learned on 2030",
-        ),
-        ("train", "evaluated on one day of 2030 to 2031, from which training drew its own"),
-    ],
-)
-def test_days_of_another_source_are_told_by_their_years(run, simulator, split, told):
-    """Nothing is said of places and markets that the source does not tell."""
-    own = gridedge_env.make_simulator(case=replace(simulator.case, days=LaterDays()))
-    policies = {"gradmap": Thermostat(own)}
-    save_evaluation(evaluate(own, policies, [40], split, foresight_iterations=0), Limits(), run)
-    page = Page.read(write_report(run, own))
-    assert told in page.text
-    assert not any(word in page.text for word in ("Aachen", "Düsseldorf", "Dutch"))
-
-
-def test_days_that_the_case_does_not_have_are_refused(run, simulator):
-    other = gridedge_env.make_simulator(case=replace(simulator.case, days=LaterDays()))
-    with pytest.raises(
-        ValueError, match=r"evaluated on 2024-\S+ to 2024-\S+, expected days of one"
-    ):
-        write_report(run, other)
 
 
 def test_a_table_without_a_number_is_refused(run, simulator):

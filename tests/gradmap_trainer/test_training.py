@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,8 @@ from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config
 from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.run_folder import METRICS_FILE, load_policies
 from gradmap_trainer.training import open_run, train
-from gridedge_env import make_simulator
 from gridedge_env.case import CaseSettings
-from gridedge_env.clock import Clock
-from gridedge_env.constraints import Limits
-from gridedge_env.scenarios import DayTable, ObservedDays, Tariff
+from gridedge_env.scenarios import Tariff
 
 ROOT = Path(__file__).parents[2]
 # Checkpoints after every iteration, unless a test says otherwise.
@@ -212,52 +209,6 @@ def changed(config: TrainConfig, field: str, value: object) -> TrainConfig:
     if hasattr(config, field):
         return replace(config, **{field: value})
     return replace(config, case=replace(config.case, **{field: value}))
-
-
-def test_limits_that_are_no_longer_given_are_missed(tmp_path):
-    """What they are is compared, not what is written: usual ones may be left out."""
-    limits = {"maximum_voltage": 1.06, "maximum_loading": 1.0}
-    config = changed(replace(SMALL, run=str(tmp_path / "run"), iterations=1), "limits", limits)
-    run(config, config.make_simulator())
-    same, usual = (changed(config, "limits", x) for x in ({"maximum_voltage": 1.06}, {}))
-    assert open_run(same, same.make_simulator(), resume=True).iteration == 1
-    with pytest.raises(
-        ValueError, match=r"maximum_voltage is 1.06 in the checkpoint, expected 1.05"
-    ):
-        open_run(usual, usual.make_simulator(), resume=True)
-
-
-@dataclass(frozen=True)
-class OtherDays:
-    """The observed ones, from another source."""
-
-    def load(self, split: str, clock: Clock) -> DayTable:
-        return ObservedDays().load(split, clock)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "told"),
-    [
-        ("tariff", Tariff(adder=0.3), "case.tariff.adder is 0.3 in the checkpoint, expected 0.15"),
-        ("limits", Limits(0.9), "case.limits.minimum_voltage is 0.9 in the checkpoint, expected"),
-        (
-            "days",
-            OtherDays(),
-            "case.days is 'OtherDays' in the checkpoint, expected 'ObservedDays'",
-        ),
-        ("reactive_power", True, "case.reactive_power is True in the checkpoint, expected False"),
-    ],
-)
-def test_a_run_on_a_case_that_its_configuration_does_not_tell_is_refused(
-    tmp_path, field, value, told
-):
-    """Commands would rebuild another case from it; from Python, with its simulator, it goes on."""
-    config = replace(SMALL, run=str(tmp_path / "run"), iterations=1)
-    simulator = make_simulator(case=replace(config.case.make(), **{field: value}))
-    folder, _ = run(config, simulator)
-    with pytest.raises(ValueError, match=told):
-        load_policies(folder)
-    assert run(replace(config, iterations=2), simulator)[1].iteration == 2
 
 
 def test_another_feeder_is_refused(whole_run, simulator):
