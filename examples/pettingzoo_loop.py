@@ -10,7 +10,7 @@ import gridedge_env
 env = gridedge_env.parallel_env()  # the IEEE 123-bus feeder, 1,000 agents, a day of 48 half-hours
 observations, infos = env.reset(seed=7)  # the seed chooses the day
 
-# An observation is a row of 31 numbers; these are their names.
+# An observation is a row of numbers; these are their names.
 names = [field.name for field in env.simulator.observation_fields]
 rank = names.index("price_rank")  # -1 in the cheapest half-hour of the day, about +1 in the dearest
 

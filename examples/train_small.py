@@ -35,8 +35,9 @@ while progress(config, learner) < 1.0:
 days = evaluation_days(simulator, "test", 4)
 evaluation = evaluate(simulator, {"gradmap": learner.policies}, days, foresight_iterations=0)
 
-print(f"\n{'on held-out days':20s}{'€/day':>8s}{'voltage':>10s}{'overload':>10s}{'unbalance':>10s}")
+kinds = [kind.name for kind in simulator.case.limits]
+print(f"\n{'on held-out days':20s}{'€/day':>8s}" + "".join(f"{kind:>10s}" for kind in kinds))
 for method, episode in evaluation.episodes.items():
     outcome = summarise(episode, simulator.case.limits)
-    shares = (outcome[f"{kind}_steps"] for kind in ("voltage", "loading", "unbalance"))
+    shares = (outcome[f"{kind}_steps"] for kind in kinds)
     print(f"{method:20s}{outcome['cost']:8.0f}" + "".join(f"{share:10.1%}" for share in shares))

@@ -40,10 +40,11 @@ RunFolder = Annotated[Path, tyro.conf.Positional]
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
+# What the days of each split are to the policies, after their year.
 SPLITS_IN_WORDS = {
-    "train": "2023, the year of training",
-    "validation": "2021, a year to choose settings by, and homes never seen in training",
-    "test": "2024, a year, a site and homes never seen in training",
+    "train": "the year of training",
+    "validation": "a year to choose settings by, and homes never seen in training",
+    "test": "a year, a site and homes never seen in training",
 }
 
 
@@ -149,7 +150,7 @@ def export() -> None:
 
     with _mistakes("gradmap-export"):
         run, to = tyro.cli(parse)
-        from gradmap_trainer.export import export_policies
+        from gradmap_trainer.export import action_names, export_policies
 
         _, simulator, learner = load_policies(run)
         weights, biases = learner.policies.layers()
@@ -159,6 +160,7 @@ def export() -> None:
             simulator.observation_fields,
             list(simulator.fleet.names),
             to or run / "policies",
+            action_names(simulator),
         )
     Console().print(f"Wrote {len(files)} policies to {files[0].parent}")
 
@@ -225,7 +227,8 @@ def _evaluate(
         )
     limits = simulator.case.limits
     summary = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
-    console.print(_table(summary, limits, f"{len(days)} days of {SPLITS_IN_WORDS[split]}"))
+    when = f"{simulator.days(split).years}, {SPLITS_IN_WORDS[split]}"
+    console.print(_table(summary, limits, f"{len(days)} days of {when}"))
     return evaluation
 
 

@@ -2,7 +2,8 @@
 
 A file maps `observation` (batch, observation size) to `action` (batch, action size), both float32.
 Its metadata names the agent and lists what each entry of the observation is: a value in its unit,
-less an offset, over a scale, clipped to ± a bound.
+less an offset, over a scale, clipped to ± a bound. It also says which device each entry of the
+action is for.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 import gridedge_env
 from gradmap_trainer.policies import REST_BAND
 from gridedge_env.observation import OBSERVATION_BOUND, ObservationField
+from gridedge_env.simulator import Simulator
 
 if TYPE_CHECKING:
     import onnx
@@ -34,6 +36,7 @@ def export_policies(
     observation_fields: Sequence[ObservationField],
     agents: Sequence[str],
     folder: Path,
+    actions: Sequence[Sequence[str]] | None = None,
 ) -> list[Path]:
     """Write `folder/<agent>.onnx` for every agent.
 
@@ -43,6 +46,7 @@ def export_policies(
         observation_fields: What each entry of an observation is, in order.
         agents: The agents' names, in the order of the weights' first axis.
         folder: Made if it does not exist; files of the same names are replaced.
+        actions: Of each agent, what each entry of its action is for; None: the files do not say.
 
     Returns:
         The files, in the order of `agents`.
@@ -58,6 +62,7 @@ def export_policies(
             "exporting policies needs onnx: pip install 'gridedge[export]'"
         ) from error
     _check_shapes(weights, biases, observation_fields, agents)
+    _check_actions(actions, len(agents), weights[-1].shape[2])
     weight_arrays = [_to_float32(weight) for weight in weights]
     bias_arrays = [_to_float32(bias) for bias in biases]
     metadata = {
@@ -69,7 +74,8 @@ def export_policies(
     paths = []
     for index, agent in enumerate(agents):
         layers = [(w[index], b[index]) for w, b in zip(weight_arrays, bias_arrays, strict=True)]
-        model = _policy_model(layers, {"agent": agent, **metadata})
+        told = {} if actions is None else {"action_names": json.dumps(list(actions[index]))}
+        model = _policy_model(layers, {"agent": agent, **told, **metadata})
         paths.append(folder / f"{agent}.onnx")
         onnx.save(model, paths[-1])
     return paths
@@ -123,6 +129,35 @@ def described(field: ObservationField) -> dict[str, str | float | bool]:
         "scale": field.scale,
         "private": field.private,
     }
+
+
+def action_names(simulator: Simulator) -> list[list[str]]:
+    """What each entry of each agent's action is for: (agents, action size).
+
+    "battery", or "battery_reactive_power" for its reactive power; "" for entries that count for
+    nothing.
+    """
+    fleet, reactive = simulator.fleet, simulator.case.reactive_power
+    names = [[""] * simulator.action_size for _ in fleet.names]
+    for group in fleet.groups:
+        kind, inverters = group.kind.name, group.kind.inverter_rating(group.parameters) > 0.0
+        owned = zip(group.agent.tolist(), group.slot.tolist(), inverters.tolist(), strict=True)
+        for agent, slot, inverter in owned:
+            names[agent][slot] = kind
+            if reactive and inverter:
+                names[agent][fleet.slots + slot] = f"{kind}_reactive_power"
+    return names
+
+
+def _check_actions(actions: Sequence[Sequence[str]] | None, agents: int, action_size: int) -> None:
+    for number, names in enumerate(actions or ()):
+        if len(names) != action_size:
+            raise ValueError(
+                f"actions[{number}]: got {len(names)} names, expected {action_size} as the weights "
+                "of the last layer have"
+            )
+    if actions is not None and len(actions) != agents:
+        raise ValueError(f"actions: got those of {len(actions)} agents, expected {agents}")
 
 
 def _check_shapes(

@@ -14,6 +14,7 @@ import gridedge_env
 from gradmap_trainer.checkpoint import check_matches, load_checkpoint, save_checkpoint
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, write_whole
 from gradmap_trainer.gradmap import Learner, make_learner
+from gridedge_env.case import Case
 from gridedge_env.simulator import Simulator
 
 METRICS_FILE = "metrics.csv"
@@ -140,12 +141,29 @@ def truncate_metrics(folder: Path, iteration: int) -> None:
 def _identity(config: TrainConfig, simulator: Simulator) -> dict[str, Any]:
     """What a checkpoint and the run that goes on from it must agree on."""
     fixed = {k: v for k, v in asdict(config).items() if k not in FREE_FIELDS}
+    del fixed["case"]["limits"]  # only those that are not the usual ones: all are in the case
     return {
         "format": CHECKPOINT_FORMAT,
         "gridedge": gridedge_env.__version__,
         "feeder_fingerprint": simulator.feeder.fingerprint,
         "fleet_fingerprint": simulator.fleet.fingerprint,
         "config": {**fixed, "hidden_sizes": list(config.hidden_sizes)},
+        "case": _case(simulator.case),
+    }
+
+
+def _case(case: Case) -> dict[str, Any]:
+    """What a simulator holds besides feeder and fleet, whatever the configuration says of it."""
+    return {
+        "steps": case.clock.steps,
+        "days": type(case.days).__name__,
+        "demand": type(case.demand).__name__,
+        "tariff": asdict(case.tariff),
+        "limits": case.limits.thresholds,
+        "penalty": case.penalty,
+        "reactive_power": case.reactive_power,
+        "regulator_control": case.regulator_control,
+        "seed": case.seed,
     }
 
 

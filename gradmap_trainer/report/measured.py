@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator, Mapping
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -16,32 +15,36 @@ from gradmap_trainer.report import page
 from gradmap_trainer.report.run import FLOOR, EvaluatedRun
 from gradmap_trainer.report.words import SPACE, percent, step_name
 from gridedge_env.evaluation import TOLERANCE
-from gridedge_env.scenarios import GeneratedDemand
-from gridedge_env.scenarios.observed import SPLIT_YEARS
-
-SITES = {"train": "Aachen", "validation": "Aachen", "test": "Düsseldorf"}
+from gridedge_env.scenarios import GeneratedDemand, ObservedDays
+from gridedge_env.scenarios.observed import SPLIT_SITES
 
 
 def tested_on(run: EvaluatedRun) -> str:
     """The evaluated days in a sentence, and whether training has seen them."""
-    count, split = len(run.evaluation.dates), evaluated_split(run)
+    count, site = len(run.evaluation.dates), _site(run, run.split)
     days = f"{count} days" if count > 1 else "one day"
-    days += f" of {SPLIT_YEARS[split]} with the weather of {SITES[split]}"
-    if split == "train":
+    days += f" of {run.simulator.days(run.split).years}"
+    days += f" with the weather of {site}" if site else ""
+    if run.split == "train":
         return (
-            f"The fleet was evaluated on {days}, the year and site of training: it may do worse "
+            f"The fleet was evaluated on {days}, from which training drew its own: it may do worse "
             "elsewhere."
         )
     return (
         f"The fleet was tested on {days} and demand of other homes; it had learned on "
-        f"{SPLIT_YEARS['train']}, {SITES['train']}."
+        f"{_learned_on(run)}."
     )
 
 
-def evaluated_split(run: EvaluatedRun) -> str:
-    """The split whose year the evaluated days are of."""
-    year = date.fromisoformat(str(run.evaluation.dates[0])).year
-    return next(split for split, of in SPLIT_YEARS.items() if of == year)
+def _site(run: EvaluatedRun, split: str) -> str:
+    """Where the weather was measured; empty if the source of the days does not say."""
+    return SPLIT_SITES[split] if isinstance(run.simulator.case.days, ObservedDays) else ""
+
+
+def _learned_on(run: EvaluatedRun) -> str:
+    """The days of training: "2023, Aachen"."""
+    site = _site(run, "train")
+    return run.simulator.days("train").years + (f", {site}" if site else "")
 
 
 def how_this_was_measured(run: EvaluatedRun) -> list[str]:
@@ -84,7 +87,7 @@ VARIED = {
 
 
 def _days(run: EvaluatedRun) -> str:
-    dates, split, clock = run.evaluation.dates, evaluated_split(run), run.simulator.clock
+    dates, table, clock = run.evaluation.dates, run.simulator.days(run.split), run.simulator.clock
     drawn = [words for field, words in VARIED.items() if run.config.get(field)]
     varied = (
         f", with the {', '.join(drawn)} of each day varied at random, so that the costs of the "
@@ -92,19 +95,24 @@ def _days(run: EvaluatedRun) -> str:
         if drawn
         else ""
     )
+    site = _site(run, run.split)
+    source = (
+        f" Weather was measured in {site}, prices are those of the Dutch day-ahead auction at the "
+        "same hours."
+        if site
+        else ""
+    )
     return (
-        f"{len(dates)} of the {len(run.simulator.days(split).dates)} usable days of "
-        f"{SPLIT_YEARS[split]} ({dates[0]} to {dates[-1]}), each of {clock.steps} "
-        f"{step_name(clock)}s. Weather was measured in {SITES[split]}, prices are those of the "
-        "Dutch day-ahead auction at the same hours. Training drew its days from "
-        f"{SPLIT_YEARS['train']}, {SITES['train']}{varied}."
+        f"{len(dates)} of the {len(table.dates)} usable days of {table.years} ({dates[0]} to "
+        f"{dates[-1]}), each of {clock.steps} {step_name(clock)}s.{source} Training drew its days "
+        f"from {_learned_on(run)}{varied}."
     )
 
 
 def _homes(run: EvaluatedRun) -> str:
     generated = isinstance(run.simulator.case.demand, GeneratedDemand)
     source = "generated from published statistics" if generated else "metered"
-    unseen = evaluated_split(run) != "train"
+    unseen = run.split != "train"
     return (
         f"household demand is {source}"
         + (", of homes that training has not seen" if unseen else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gradmap_trainer.config import CONFIG_FILE
 from gradmap_trainer.run_folder import METRICS_FILE
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import SUMMARY_FILE, Evaluation, load_evaluation
+from gridedge_env.scenarios import SPLITS
 from gridedge_env.simulator import Simulator
 
 OURS, RIVAL, REST, FLOOR = "gradmap", "price_following", "idle", "perfect_foresight"
@@ -29,6 +31,7 @@ class EvaluatedRun:
         metrics: the log, a row per iteration.
         table: the out-of-sample table, a row per method.
         evaluation: the trajectories behind it.
+        split: whose days were evaluated.
         simulator: its case.
     """
 
@@ -37,6 +40,7 @@ class EvaluatedRun:
     metrics: pd.DataFrame
     table: Mapping[str, Mapping[str, float]]
     evaluation: Evaluation
+    split: str
     simulator: Simulator
 
 
@@ -55,7 +59,8 @@ def read_run(folder: Path, simulator: Simulator) -> EvaluatedRun:
     _check_table(folder / SUMMARY_FILE, table, evaluation, limits)
     _check_case(folder, evaluation, simulator)
     name = str(config.get("run", folder.name))
-    return EvaluatedRun(name, config, metrics, table, evaluation, simulator)
+    split = _split_of(folder, evaluation, simulator)
+    return EvaluatedRun(name, config, metrics, table, evaluation, split, simulator)
 
 
 def _read_object(path: Path, expected: str) -> dict[str, Any]:
@@ -104,6 +109,17 @@ def _check_table(
         for column in columns:
             if not (isinstance(row, dict) and isinstance(row.get(column), int | float)):
                 raise ValueError(f"{path}, {key}: got no number {column}, expected one")
+
+
+def _split_of(folder: Path, evaluation: Evaluation, simulator: Simulator) -> str:
+    """The split that the evaluated days are of; training's, if these have them too."""
+    days = {date.fromisoformat(str(day)) for day in evaluation.dates}
+    for split in SPLITS:
+        if days <= set(simulator.days(split).dates):
+            return split
+    raise ValueError(
+        f"{folder}: evaluated on {min(days)} to {max(days)}, expected days of one split of the case"
+    )
 
 
 def _check_case(folder: Path, evaluation: Evaluation, simulator: Simulator) -> None:

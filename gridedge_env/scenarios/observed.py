@@ -24,6 +24,7 @@ from gridedge_env.record import Record, batch
 
 SPLIT_YEARS = {"train": 2023, "validation": 2021, "test": 2024}
 SPLITS = tuple(SPLIT_YEARS)
+SPLIT_SITES = {"train": "Aachen", "validation": "Aachen", "test": "Düsseldorf"}
 
 # Steps of the record in an hour.
 _PER_HOUR = 2
@@ -49,6 +50,12 @@ class DayTable(Record):
     outdoor_temperature: Tensor = field(metadata=batch())
     irradiance: Tensor = field(metadata=batch())
     day_ahead_price: Tensor = field(metadata=batch())
+
+    @property
+    def years(self) -> str:
+        """The calendar years that the days are of: "2024", or "2023 to 2024"."""
+        first, last = min(self.dates).year, max(self.dates).year
+        return f"{first}" if first == last else f"{first} to {last}"
 
     def select(self, row: Tensor) -> DayTable:
         """The days at `row` (batch,), without their dates: no device is waited for."""

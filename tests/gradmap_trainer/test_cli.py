@@ -126,7 +126,9 @@ def test_a_run_of_many_options(tmp_path, capsys):
     options += " --limits maximum_voltage 1.06 --evaluation-days 1 --iterations 2"
     assert call("gradmap-train", "--run", tmp_path / "run", *SMALL, *options.split()) == 0
     assert call("gradmap-evaluate", tmp_path / "run", "--days", 1) == 0
+    assert call("gradmap-report", tmp_path / "run") == 0
     assert call("gradmap-export", tmp_path / "run") == 0
+    assert len(list((tmp_path / "run" / "policies").iterdir())) == 9
     _, simulator, learner = load_policies(tmp_path / "run")
     assert simulator.case.regulator_control
     assert simulator.clock.steps == len(learner.duals["voltage"]) == 24

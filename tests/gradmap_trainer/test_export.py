@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -13,8 +14,9 @@ import pytest
 import torch
 
 import gridedge_env
-from gradmap_trainer.export import export_policies
+from gradmap_trainer.export import action_names, export_policies
 from gradmap_trainer.policies import to_action
+from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_env.observation import OBSERVATION_BOUND, ObservationField
 
 
@@ -86,6 +88,37 @@ def test_a_file_says_what_it_is(tmp_path, layers):
         for value in [*model.graph.input, *model.graph.output]
     }
     assert shapes == {"observation": ["batch", 4], "action": ["batch", 2]}
+
+
+def test_a_file_says_what_its_actions_are_for(tmp_path, layers):
+    names = [["battery", "battery_reactive_power"], ["heat_pump", ""], ["generator", ""]]
+    for told, path in zip(
+        names, export_policies(*layers, FIELDS, AGENTS, tmp_path, names), strict=True
+    ):
+        metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+        assert json.loads(metadata["action_names"]) == told
+    with pytest.raises(ValueError, match=r"actions\[1\]: got 1 names, expected 2"):
+        export_policies(*layers, FIELDS, AGENTS, tmp_path, [names[0], ["heat_pump"], names[2]])
+    with pytest.raises(ValueError, match="actions: got those of 2 agents, expected 3"):
+        export_policies(*layers, FIELDS, AGENTS, tmp_path, names[:2])
+
+
+@pytest.mark.parametrize("reactive", [False, True])
+def test_actions_are_named_by_the_devices_that_an_agent_has(reactive):
+    """A house with a battery and a heat pump, and a flat with a heat pump alone."""
+    owners = {"battery": ["house"], "heat_pump": ["house", "flat"]}
+    tables = {
+        kind: Devices(names, KINDS[kind].sample(len(names), 1.0, np.random.default_rng(0)))
+        for kind, names in owners.items()
+    }
+    case = gridedge_env.default_case("ieee13", num_agents=3, reactive_power=reactive)
+    fleet = make_fleet({"house": "671.1", "flat": "675.2"}, tables)
+    simulator = gridedge_env.make_simulator(case=replace(case, fleet=fleet))
+    house, flat = ["battery", "heat_pump"], ["heat_pump", ""]
+    if reactive:
+        house, flat = [*house, "battery_reactive_power", ""], [*flat, "", ""]
+    assert action_names(simulator) == [house, flat]
+    assert len(house) == simulator.action_size
 
 
 def test_shapes_that_do_not_fit_are_named(tmp_path, layers):

@@ -21,6 +21,7 @@ from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.run_folder import METRICS_FILE, load_policies
 from gradmap_trainer.training import open_run, train
 from gridedge_env.case import CaseSettings
+from gridedge_env.scenarios import Tariff
 
 ROOT = Path(__file__).parents[2]
 # Checkpoints after every iteration, unless a test says otherwise.
@@ -186,6 +187,12 @@ def test_a_folder_is_never_trained_into_by_mistake(whole_run, simulator):
         ),
         ("dual_leak", 0.1, "config.dual_leak is "),
         ("reactive_power", True, "config.case.reactive_power is False "),
+        (
+            "tariff",
+            Tariff(adder=0.3),
+            "config.case.tariff.adder is 0.15 in the checkpoint, expected",
+        ),
+        ("limits", {"maximum_voltage": 1.04}, r"case.limits.maximum_voltage is 1.05 .*ed 1.04"),
     ],
 )
 def test_another_case_is_refused(tmp_path, whole_run, field, value, told):
