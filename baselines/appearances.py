@@ -14,4 +14,14 @@ APPEARANCES = {
     "mappo": Appearance(
         "MAPPO", "#56b4e9", "reinforcement learning with one critic for the fleet."
     ),
+    "volt_watt": Appearance(
+        "Volt-watt",
+        "#117733",
+        "price-following by inverters that feed in less where their voltage is high.",
+    ),
+    "volt_var": Appearance(
+        "Volt-var",
+        "#882255",
+        "price-following by inverters whose reactive power follows their voltage.",
+    ),
 }

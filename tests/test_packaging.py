@@ -1,16 +1,20 @@
-"""Imports point one way, the environment imports lightly, and there is one version."""
+"""What is installed is two whole packages, the environment imports lightly, one version."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import gridedge_env
 
 ROOT = Path(__file__).parents[1]
+
+INSTALLED = ["gridedge_env", "gradmap_trainer"]
 
 # What takes long to import, and what only some of the commands need.
 HEAVY = {
@@ -71,6 +75,33 @@ _, row = iterate(config, simulator, make_learner(config, simulator))
 print(row["nonconverged"])
 """
     assert run(program).split() == ["0.0"]
+
+
+def test_the_wheel_holds_two_packages_whole(tmp_path: Path) -> None:
+    """Every table and note of theirs, too; not the folders beside them, with names of anybody's."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    for package in (*INSTALLED, "baselines", "benchmarks"):
+        caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, copy / package, ignore=caches)
+    program = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
+    built = subprocess.run(
+        [sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(ZipFile(wheel).namelist())
+    about = f"gridedge-{gridedge_env.__version__}.dist-info"
+    assert {name.partition("/")[0] for name in held} == {*INSTALLED, about}
+    wanted = {
+        path.relative_to(copy).as_posix()
+        for package in INSTALLED
+        for path in (copy / package).rglob("*")
+        if path.is_file()
+    }
+    assert {name for name in held if not name.startswith(about)} == wanted
 
 
 def test_the_version_is_the_installed_one_and_heads_the_changelog():

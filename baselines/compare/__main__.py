@@ -81,14 +81,14 @@ def _run(
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
         task = bar.add_task("", total=total, completed=total - len(jobs), note="")
 
-        def observe(running: Sequence[Job], ended: Job | None, failure: str) -> None:
+        def watch(running: Sequence[Job], ended: Job | None, failure: str) -> None:
             bar.update(task, note=", ".join(job.name for job in running))
             if ended:
                 bar.advance(task)
                 outcome = f"failed: {failure}" if failure else "done"
                 console.print(f"{ended.name} {outcome}", soft_wrap=True, markup=False)
 
-        return processes.run_jobs(comparison, jobs, folder, observe)
+        return processes.run_jobs(comparison, jobs, folder, watch)
 
 
 if __name__ == "__main__":

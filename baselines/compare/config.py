@@ -15,6 +15,7 @@ from baselines.methods import find
 from gridedge_env.case import Case, CaseSettings, settings_from_record
 from gridedge_env.checks import (
     check_flag,
+    check_known,
     check_not_negative,
     check_number,
     check_positive,
@@ -64,27 +65,17 @@ class Trial:
     """How the test days are played: as observed, or otherwise; nobody is trained for that.
 
     Attributes:
-        price_factor: multiplies the day-ahead price.
-        temperature_shift: K added to the outdoor temperature.
-        demand_factor: multiplies household demand.
+        variation: of the days, all by the same numbers.
         other_fleet: the policies of a seed act in the homes of the next seed.
     """
 
-    price_factor: float = 1.0
-    temperature_shift: float = 0.0
-    demand_factor: float = 1.0
+    variation: Variation = Variation()
     other_fleet: bool = False
 
-    def __post_init__(self) -> None:
-        for name in ("price_factor", "demand_factor"):
-            check_positive(getattr(self, name), name)
-        check_number(self.temperature_shift, "temperature_shift")
-        check_flag(self.other_fleet, "other_fleet")
-
     @property
-    def variation(self) -> Variation:
-        """Of the days."""
-        return Variation(self.price_factor, self.temperature_shift, self.demand_factor)
+    def record(self) -> dict[str, Any]:
+        """As a TOML table has it: the variation's fields beside its own."""
+        return {**asdict(self.variation), "other_fleet": self.other_fleet}
 
 
 @dataclass(frozen=True)
@@ -106,6 +97,8 @@ class Running:
     def __post_init__(self) -> None:
         check_whole_number(self.processes, 1, "running.processes")
         check_whole_number(self.threads, 1, "running.threads")
+        if not isinstance(self.device, str):
+            raise ValueError(f"running.device: got {self.device!r}, expected a name such as 'cpu'")
         check_positive(self.overhead_seconds, "running.overhead_seconds")
 
 
@@ -114,7 +107,7 @@ class Quality:
     """What makes costs comparable that were bought with different violations.
 
     Attributes:
-        price: € per day that one percentage point of half-hours outside limits is worth.
+        price: € per day that one percentage point of steps outside limits is worth.
     """
 
     price: float = 13.0
@@ -154,7 +147,7 @@ class Comparison:
         learners: budgets of every method that learns, seconds.
         case: what is learned; the seed is each job's.
         days: that are played.
-        variations: robustness tests by name.
+        robustness: trials by name, beside that of the days as observed.
         running: of the jobs.
         quality: price of violations.
     """
@@ -164,7 +157,7 @@ class Comparison:
     learners: Mapping[str, tuple[float, ...]]
     case: CaseSettings = field(default_factory=CaseSettings)
     days: Days = field(default_factory=Days)
-    variations: Mapping[str, Trial] = field(default_factory=dict)
+    robustness: Mapping[str, Trial] = field(default_factory=dict)
     running: Running = field(default_factory=Running)
     quality: Quality = field(default_factory=Quality)
 
@@ -182,13 +175,13 @@ class Comparison:
             for budget in budgets:
                 check_positive(budget, f"learners.{method}")
             _check_list(budgets, f"learners.{method}")
-        if AS_OBSERVED in self.variations:
-            raise ValueError(f"variations: got {AS_OBSERVED!r}, expected a name that is not taken")
+        if AS_OBSERVED in self.robustness:
+            raise ValueError(f"robustness: got {AS_OBSERVED!r}, expected a name that is not taken")
 
     @property
     def trials(self) -> dict[str, Trial]:
-        """What every method plays: the days as observed, then the variations."""
-        return {AS_OBSERVED: Trial(), **self.variations}
+        """What every method plays: the days as observed, then the tests of robustness."""
+        return {AS_OBSERVED: Trial(), **self.robustness}
 
     @property
     def clock(self) -> Clock:
@@ -220,19 +213,20 @@ class Comparison:
         """As `comparison_from` reads it."""
         record = asdict(self)
         del record["case"]["seed"]
+        record["robustness"] = {name: trial.record for name, trial in self.robustness.items()}
         return record
+
+    @property
+    def bearing(self) -> dict[str, Any]:
+        """What bears on the result of any job, by dotted name; of limits, all that there are."""
+        record = self.record
+        record["case"]["limits"] = self.limits.thresholds
+        del record["running"]["overhead_seconds"]
+        return flat({name: record[name] for name in ("case", "days", "robustness", "running")})
 
     def case_of(self, seed: int) -> Case:
         """The case of a seed."""
         return replace(self.case, seed=seed).make()
-
-    @property
-    def bearing(self) -> dict[str, Any]:
-        """What bears on the result of any job, by dotted name."""
-        record = self.record
-        kept = {name: record[name] for name in ("case", "days", "variations", "running")}
-        del kept["running"]["overhead_seconds"]
-        return dict(_flat(kept))
 
 
 def load_comparison(path: Path) -> Comparison:
@@ -258,16 +252,13 @@ def comparison_from(record: Mapping[str, Any]) -> Comparison:
     Raises:
         ValueError: a field is unknown, missing or not what it should be.
     """
-    known = {one.name for one in fields(Comparison)}
-    _check_keys(record, known, "")
+    check_known(record, _names(Comparison), "configuration")
     if "seeds" not in record:
         raise ValueError("seeds: got none, expected a list of whole numbers")
     case = _table(record, "case")
     if "seed" in case:
         raise ValueError("case.seed: got one, expected seeds for the whole comparison")
-    trials = {}
-    for name in _table(record, "variations"):
-        trials[name] = _read(Trial, record["variations"], name, "variations.")
+    robustness = _table(record, "robustness")
     return Comparison(
         seeds=_tuple(record["seeds"], "seeds"),
         rules=_tuple(record.get("rules", ()), "rules"),
@@ -275,9 +266,9 @@ def comparison_from(record: Mapping[str, Any]) -> Comparison:
             method: _tuple(budgets, f"learners.{method}")
             for method, budgets in _table(record, "learners").items()
         },
-        case=settings_from_record(dict(case)),
+        case=settings_from_record(case),
         days=_read(Days, record, "days"),
-        variations=trials,
+        robustness={name: _trial(robustness, name) for name in robustness},
         running=_read(Running, record, "running"),
         quality=_read(Quality, record, "quality"),
     )
@@ -296,20 +287,33 @@ def _check_against_the_world(comparison: Comparison) -> None:
             raise ValueError(f"days.{split}: {str(error).removeprefix('days: ')}") from error
 
 
-def _read(kind: type, record: Mapping[str, Any], name: str, above: str = "") -> Any:
-    table = _table(record, name, above)
-    _check_keys(table, {one.name for one in fields(kind)}, f"{above}{name}.")
-    try:
-        return kind(**table)
-    except ValueError as error:
-        raise ValueError(f"{above}{name}.{str(error).removeprefix(f'{name}.')}") from error
+def _read(kind: type, record: Mapping[str, Any], name: str) -> Any:
+    table = _table(record, name)
+    check_known(table, _names(kind), name)
+    return kind(**table)
 
 
-def _table(record: Mapping[str, Any], name: str, above: str = "") -> Mapping[str, Any]:
+def _trial(robustness: Mapping[str, Any], name: str) -> Trial:
+    where = f"robustness.{name}"
+    table = _table(robustness, name, where)
+    check_known(table, [*_names(Variation), "other_fleet"], where)
+    other_fleet = check_flag(table.pop("other_fleet", False), f"{where}.other_fleet")
+    for quantity, value in table.items():
+        check = check_number if quantity == "temperature_shift" else check_positive
+        check(value, f"{where}.{quantity}")
+    return Trial(Variation(**table), other_fleet)
+
+
+def _names(kind: type) -> list[str]:
+    return [entry.name for entry in fields(kind)]
+
+
+def _table(record: Mapping[str, Any], name: str, where: str | None = None) -> dict[str, Any]:
+    """A copy of a table, empty if there is none."""
     table = record.get(name, {})
     if not isinstance(table, Mapping):
-        raise ValueError(f"{above}{name}: got {table!r}, expected a table")
-    return table
+        raise ValueError(f"{where or name}: got {table!r}, expected a table")
+    return dict(table)
 
 
 def _tuple(values: Any, name: str) -> tuple:
@@ -318,22 +322,15 @@ def _tuple(values: Any, name: str) -> tuple:
     return tuple(values)
 
 
-def _check_keys(table: Mapping[str, Any], known: set[str], above: str) -> None:
-    for name in table:
-        if name not in known:
-            raise ValueError(
-                f"{above}{name}: unknown field, expected one of {', '.join(sorted(known))}"
-            )
-
-
 def _check_list(values: tuple, name: str, least: int = 1) -> None:
     if len(values) < least or len(set(values)) < len(values):
         raise ValueError(f"{name}: got {list(values)}, expected {least} or more, each once")
 
 
-def _flat(record: Mapping[str, Any], above: str = "") -> Any:
+def flat(record: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """The values of a record of records, by dotted name."""
+    values: dict[str, Any] = {}
     for name, value in record.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
+        inside = isinstance(value, Mapping)
+        values |= flat(value, f"{above}{name}.") if inside else {f"{above}{name}": value}
+    return values

@@ -24,7 +24,7 @@ BUDGETS, CURVES, TRADE_OFF = "budgets.png", "curves.png", "trade_off.png"
 
 RESOLUTION = 160.0
 # For methods that have none.
-SPARE_COLOURS = ("#117733", "#882255", "#999933", "#332288", "#661100", "#444444")
+SPARE_COLOURS = ("#999933", "#332288", "#661100", "#444444")
 # Of axes that grow as the square root, as far as there is room.
 TICKS = [digit * 10.0**power for power in range(-3, 7) for digit in (1, 2, 3, 5)]
 
@@ -83,19 +83,16 @@ def budgets(comparison: Comparison, tables: Tables, learners: Sequence[str]) -> 
 def curves(comparison: Comparison, tables: Tables, learners: Sequence[str]) -> Figure:
     """Each learner's longest training on days of the validation year: mean and range of seeds."""
     columns = {"seconds": "seconds of training", "environment_steps": "environment steps"}
-    step = step_name(comparison.clock).capitalize()
     rows = {
         "above_foresight": "Cost above perfect foresight",
-        "worst_steps": f"{step}s outside the kind of limit most often broken",
+        "any_steps": f"{step_name(comparison.clock).capitalize()}s outside any limit",
     }
-    of_kinds = tables.curves[[f"{kind.name}_steps" for kind in comparison.limits]]
-    table = tables.curves.assign(worst_steps=of_kinds.max(axis=1))
     figure = Figure((9.5, 6.4), layout="constrained")
     grid = figure.subplots(2, 2, sharex="col", sharey="row")
     for row, (measure, title) in zip(grid, rows.items(), strict=True):
         for axes, along in zip(row, columns, strict=True):
             for key in learners:
-                one = table[table["method"] == key]
+                one = tables.curves[tables.curves["method"] == key]
                 longest = one[one["budget"] == one["budget"].max()]
                 _band(axes, longest, along, measure, look(comparison, key).colour)
         _square_root(row[0], "y", _PERCENT)

@@ -1,4 +1,4 @@
-"""One job, in a process of its own: train, then play the test days and their variations.
+"""One job, in a process of its own: train, then play the trials.
 
 Started by `processes`, as `python -m baselines.compare.job`. It reads what to do as a line of JSON
 from its standard input, which stays open for as long as its result is wanted.
@@ -20,21 +20,10 @@ import numpy as np
 import torch
 
 import gridedge_env
-from baselines.compare.config import (
-    FORESIGHT,
-    Comparison,
-    Job,
-    Trial,
-    comparison_from,
-)
+from baselines.compare.config import FORESIGHT, Comparison, Job, Trial, comparison_from
 from baselines.compare.results import JobResult, save
 from baselines.methods import Budget, Point, find, train
-from gridedge_env.evaluation import (
-    Episode,
-    evaluation_days,
-    record,
-    summarise,
-)
+from gridedge_env.evaluation import Episode, evaluation_days, record, summarise
 from gridedge_env.reference import Policy, perfect_foresight
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import SimulatorState
@@ -57,7 +46,7 @@ def run(comparison: Comparison, job: Job) -> JobResult:
     load = os.getloadavg()[0]
     rows = []
     for name, trial in comparison.trials.items():
-        episode, simulator, days = play(comparison, job, trial, "test", contestant)
+        episode, simulator, days = play_trial(comparison, job, trial, "test", contestant)
         rows += [{"trial": name, **row} for row in by_day(episode, simulator, days)]
     machine = machine_line(comparison)
     return JobResult(job, comparison.bearing, machine, load, curve, tuple(rows))
@@ -72,7 +61,7 @@ def prepare(comparison: Comparison, job: Job) -> tuple[Contestant, tuple[Point, 
     case, days = comparison.case_of(job.seed), comparison.days
     if job.method == FORESIGHT:
         foresight = _foresight(days.foresight_iterations)
-        episode, _, _ = play(comparison, job, Trial(), "validation", foresight)
+        episode, _, _ = play_trial(comparison, job, Trial(), "validation", foresight)
         return foresight, (Point(0.0, 0, summarise(episode, case.limits)),)
     # A rule has no use for a budget; but one there must be.
     budget = Budget(seconds=job.seconds) if job.seconds else Budget(environment_steps=1)
@@ -101,7 +90,7 @@ def _rule(method: str, device: str, budget: Budget) -> Contestant:
     return lambda simulator, state: rule(simulator.case, device, budget, lambda *_: None)
 
 
-def play(
+def play_trial(
     comparison: Comparison, job: Job, trial: Trial, split: str, contestant: Contestant
 ) -> tuple[Episode, Simulator, list[int]]:
     """Play the days of a split as a trial says; also the simulator and the days' rows."""

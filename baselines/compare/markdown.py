@@ -4,42 +4,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gradmap_trainer.report.words import SPACE
-
-NAMES = {
-    "cost": "€/day",
-    "above_foresight": "above perfect foresight",
-    "above_foresight_euro": "above perfect foresight, €/day",
-    "any_steps": "outside any limit",
-    "worst_loading": "worst loading",
-    "score_above_foresight": "score above perfect foresight, €/day",
-    "training_seconds": "seconds",
-    "environment_steps": "environment steps",
-}
-OF_TRAINING = ("training_seconds", "environment_steps")
+from gridedge_env.constraints import Limits
 
 
-def cell(row: Mapping[str, Any], measure: str) -> str:
-    """Mean ± half width, to decimals that suit the measure."""
-    mean, half_width = row[measure], row[f"{measure}_half_width"]
-    if math.isnan(mean) or (measure in OF_TRAINING and math.isnan(row["budget"])):
-        return "–"
-    factor, unit, decimals = 1.0, "", 0 if abs(mean) >= 100.0 else 1
-    if measure == "above_foresight" or (measure.endswith("_steps") and measure not in OF_TRAINING):
-        factor, unit, decimals = 100.0, f"{SPACE}%", 2
-    elif measure == "worst_loading":
-        decimals = 2
-    certain = measure in OF_TRAINING or math.isnan(half_width)
-    numbers = [mean] if certain else [mean, half_width]
-    text = f"{SPACE}±{SPACE}".join(f"{factor * number:,.{decimals}f}" for number in numbers)
-    return f"{text}{unit}".replace("-", "−")
+@dataclass(frozen=True)
+class Column:
+    """How a measure is shown.
+
+    Attributes:
+        measure: its name in tables.
+        heading: for people.
+        in_percent: whether it is a share, to be read as a percentage.
+        decimals: of numbers below 100, or of percentages.
+        of_training: whether it is one of what learners alone have, about which no seeds differ.
+    """
+
+    measure: str
+    heading: str
+    in_percent: bool = False
+    decimals: int = 1
+    of_training: bool = False
+
+    def cell(self, row: Mapping[str, Any]) -> str:
+        """Mean ± half width over seeds."""
+        mean, half_width = row[self.measure], row[f"{self.measure}_half_width"]
+        if math.isnan(mean) or (self.of_training and math.isnan(row["budget"])):
+            return "–"
+        factor, unit = (100.0, f"{SPACE}%") if self.in_percent else (1.0, "")
+        decimals = self.decimals if self.in_percent or abs(mean) < 100.0 else 0
+        certain = self.of_training or math.isnan(half_width)
+        numbers = [mean] if certain else [mean, half_width]
+        text = f"{SPACE}±{SPACE}".join(f"{factor * number:,.{decimals}f}" for number in numbers)
+        return f"{text}{unit}".replace("-", "−")
 
 
-def column(measure: str) -> str:
-    """Heading of a measure; that of a kind of limit is its name."""
-    return NAMES.get(measure) or words(measure.removesuffix("_steps"))
+COST = Column("cost", "€/day")
+ABOVE_FORESIGHT = Column("above_foresight", "above perfect foresight", in_percent=True, decimals=2)
+ABOVE_FORESIGHT_EURO = Column("above_foresight_euro", "above perfect foresight, €/day")
+ANY_STEPS = Column("any_steps", "outside any limit", in_percent=True, decimals=2)
+SCORE = Column("score_above_foresight", "score above perfect foresight, €/day")
+OF_TRAINING = (
+    Column("training_seconds", "seconds", of_training=True),
+    Column("environment_steps", "environment steps", of_training=True),
+)
+
+
+def share_columns(limits: Limits) -> list[Column]:
+    """How often each kind of limit was broken."""
+    return [Column(f"{kind.name}_steps", kind.name, in_percent=True, decimals=2) for kind in limits]
+
+
+def worst_columns(limits: Limits) -> list[Column]:
+    """The worst of each kind of limit."""
+    return [
+        Column(kind.worst_name, kind.worst_heading, kind.in_percent, 1 if kind.in_percent else 4)
+        for kind in limits
+    ]
 
 
 def words(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,23 @@ from baselines.appearances import APPEARANCES
 from baselines.compare import figures
 from baselines.compare.config import AS_OBSERVED, FORESIGHT, Comparison, Job, Trial
 from baselines.compare.figures import look
-from baselines.compare.markdown import OF_TRAINING, cell, column, listed, markdown_table, words
+from baselines.compare.markdown import (
+    ABOVE_FORESIGHT,
+    ABOVE_FORESIGHT_EURO,
+    ANY_STEPS,
+    COST,
+    OF_TRAINING,
+    SCORE,
+    Column,
+    listed,
+    markdown_table,
+    share_columns,
+    words,
+    worst_columns,
+)
 from baselines.compare.results import JobResult
 from baselines.compare.statistics import CONFIDENCE
-from baselines.compare.tables import (
-    NEGATIVE_DAYS,
-    OURS,
-    PRICE_FACTORS,
-    Tables,
-    as_observed,
-    shares,
-)
+from baselines.compare.tables import NEGATIVE_DAYS, OURS, PRICE_FACTORS, Tables, as_observed
 from gradmap_trainer.config import write_whole
 from gradmap_trainer.report.words import SPACE, euro, percent, step_name
 from gridedge_env.case import CaseSettings
@@ -87,13 +93,7 @@ def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobRe
     case, running = comparison.case, comparison.running
     days = tables.days[tables.days["trial"] == AS_OBSERVED].drop_duplicates("date")
     negative = int((days["lowest_price"] < 0.0).sum())
-    usual = asdict(CaseSettings())
-    told = {"feeder", "num_agents", "seed"}
-    options = ", ".join(
-        f"{name} = {value}"
-        for name, value in asdict(case).items()
-        if name not in told and value != usual[name]
-    )
+    options = _options(comparison)
     together = "one at a time" if running.processes == 1 else f"{running.processes} side by side"
     machines = sorted({result.machine for result in results.values()})
     lines = [
@@ -110,13 +110,24 @@ def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobRe
         "by whoever knows everything beforehand, differs less.",
         f"Share of {step_name(comparison.clock)}s outside limits anywhere: "
         + "; ".join(f"{kind.name}, {kind.rule}" for kind in comparison.limits)
-        + ". Worst loading: the highest current over rating anywhere.",
+        + ". What was worst is that of all places and days.",
         *(f"Machine: {machine}." for machine in machines),
         *_load(results),
     ]
     if len(machines) > 1:
         lines.append("**Several machines: seconds of one are not those of another.**")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _options(comparison: Comparison) -> str:
+    """Of the case, what is not as usual."""
+    usual = replace(comparison, case=CaseSettings()).bearing
+    told = ("case.feeder", "case.num_agents")
+    return ", ".join(
+        f"{name.removeprefix('case.')} = {value}"
+        for name, value in comparison.bearing.items()
+        if name not in told and value != usual[name]
+    )
 
 
 def _load(results: Mapping[Job, JobResult]) -> list[str]:
@@ -139,32 +150,34 @@ def _failed(
 
 
 def _main(comparison: Comparison, summary: pd.DataFrame) -> str:
-    measures = ("cost", "above_foresight", *_of_network(comparison), *OF_TRAINING)
+    limits = comparison.limits
+    columns = [COST, ABOVE_FORESIGHT, *share_columns(limits), *worst_columns(limits), *OF_TRAINING]
+    return _by_method(comparison, summary, columns)
+
+
+def _by_method(comparison: Comparison, summary: pd.DataFrame, columns: Sequence[Column]) -> str:
     return markdown_table(
-        ["method", "n", *(column(m) for m in measures)],
+        ["method", "n", *(column.heading for column in columns)],
         (
-            [_name(comparison, row), str(row["seeds"]), *(cell(row, m) for m in measures)]
+            [_name(comparison, row), str(row["seeds"]), *(column.cell(row) for column in columns)]
             for row in _longest(comparison, summary)
         ),
     )
 
 
 def _negative(comparison: Comparison, tables: Tables) -> list[str]:
-    summary = as_observed(tables.summary, NEGATIVE_DAYS)
+    summary, limits = as_observed(tables.summary, NEGATIVE_DAYS), comparison.limits
     if summary.empty:
         return []
-    measures = ("cost", "above_foresight_euro", "above_foresight", *_of_network(comparison))
-    table = markdown_table(
-        ["method", "n", *(column(m) for m in measures)],
-        (
-            [_name(comparison, row), str(row["seeds"]), *(cell(row, m) for m in measures)]
-            for row in _longest(comparison, summary)
-        ),
-    )
+    columns = [
+        *(COST, ABOVE_FORESIGHT_EURO, ABOVE_FORESIGHT),
+        *share_columns(limits),
+        *worst_columns(limits),
+    ]
     count = int(summary["number_of_days"].iloc[0])
     return [
         f"## The {count} days with negative prices" if count > 1 else "## A negative day",
-        table,
+        _by_method(comparison, summary, columns),
     ]
 
 
@@ -204,34 +217,34 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
 
 
 def _robustness(comparison: Comparison, summary: pd.DataFrame) -> list[str]:
-    if not comparison.variations:
+    if not comparison.robustness:
         return []
     described = [
-        f"- **{words(name)}**: {_described(trial)}" for name, trial in comparison.variations.items()
+        f"- **{words(name)}**: {_described(trial)}" for name, trial in comparison.robustness.items()
     ]
     return [
         "## Robustness",
         "The same policies, at each learner's largest budget, without any retraining:",
         "\n".join(described),
         "Cost above perfect foresight of the same trial:",
-        _by_trial(comparison, summary, "above_foresight"),
+        _by_trial(comparison, summary, ABOVE_FORESIGHT),
         f"{step_name(comparison.clock).capitalize()}s outside any limit:",
-        _by_trial(comparison, summary, "any_steps"),
+        _by_trial(comparison, summary, ANY_STEPS),
     ]
 
 
-def _by_trial(comparison: Comparison, summary: pd.DataFrame, measure: str) -> str:
+def _by_trial(comparison: Comparison, summary: pd.DataFrame, column: Column) -> str:
     """A row for each method, a column for each trial."""
     of_all = summary[summary["day_set"] != NEGATIVE_DAYS]
-    columns = {
+    trials = {
         name: {row["method"]: row for row in _longest(comparison, of_all[of_all["trial"] == name])}
         for name in comparison.trials
     }
     return markdown_table(
-        ["method", *map(words, columns)],
+        ["method", *map(words, trials)],
         (
-            [_name(comparison, row), *(cell(rows[key], measure) for rows in columns.values())]
-            for key, row in columns[AS_OBSERVED].items()
+            [_name(comparison, row), *(column.cell(rows[key]) for rows in trials.values())]
+            for key, row in trials[AS_OBSERVED].items()
         ),
     )
 
@@ -239,11 +252,8 @@ def _by_trial(comparison: Comparison, summary: pd.DataFrame, measure: str) -> st
 def _budgets(comparison: Comparison, tables: Tables) -> list[str]:
     summary = as_observed(tables.summary)
     learned = summary[summary["method"].isin(comparison.learners)]
-    measures = (
-        *("training_seconds", "environment_steps", "cost", "above_foresight"),
-        *shares(comparison.limits),
-        "score_above_foresight",
-    )
+    of_limits = [*share_columns(comparison.limits), ANY_STEPS]
+    columns = [*OF_TRAINING, COST, ABOVE_FORESIGHT, *of_limits, SCORE]
     price = comparison.quality.price
     rows = learned.to_dict("records")
     return [
@@ -252,13 +262,13 @@ def _budgets(comparison: Comparison, tables: Tables) -> list[str]:
         f"is the cost plus €{SPACE}{price:g} a day for every percentage point of "
         f"{step_name(comparison.clock)}s outside any limit.",
         markdown_table(
-            ["method", "budget, s", "n", *(column(m) for m in measures)],
+            ["method", "budget, s", "n", *(column.heading for column in columns)],
             (
                 [
                     look(comparison, row["method"]).name,
                     f"{row['budget']:g}",
                     str(row["seeds"]),
-                    *(cell(row, m) for m in measures),
+                    *(column.cell(row) for column in columns),
                 ]
                 for row in rows
             ),
@@ -357,19 +367,14 @@ def _name(comparison: Comparison, row: Mapping[str, Any]) -> str:
 
 def _described(trial: Trial) -> str:
     """What is different."""
-    parts = []
-    if trial.temperature_shift:
-        warmer = "warmer" if trial.temperature_shift > 0.0 else "colder"
-        parts.append(f"days {abs(trial.temperature_shift):g} °C {warmer}")
-    if trial.demand_factor != 1.0:
-        parts.append(f"household demand × {trial.demand_factor:g}")
-    if trial.price_factor != 1.0:
-        parts.append(f"day-ahead prices × {trial.price_factor:g}")
+    parts, days = [], trial.variation
+    if days.temperature_shift:
+        warmer = "warmer" if days.temperature_shift > 0.0 else "colder"
+        parts.append(f"days {abs(days.temperature_shift):g} °C {warmer}")
+    if days.demand_factor != 1.0:
+        parts.append(f"household demand × {days.demand_factor:g}")
+    if days.price_factor != 1.0:
+        parts.append(f"day-ahead prices × {days.price_factor:g}")
     if trial.other_fleet:
         parts.append("in other homes: the policies of each seed act on the next seed's fleet")
     return ", ".join(parts) or "no departure"
-
-
-def _of_network(comparison: Comparison) -> list[str]:
-    """Measures of what became of the network."""
-    return [*(f"{kind.name}_steps" for kind in comparison.limits), "worst_loading"]

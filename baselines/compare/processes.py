@@ -30,7 +30,7 @@ POLL_SECONDS = 0.1
 GRACE_SECONDS = 15.0
 
 # Told of every change: the jobs at work, and one that has ended with what went wrong, if anything.
-Observe = Callable[[Sequence[Job], Job | None, str], None]
+Watch = Callable[[Sequence[Job], Job | None, str], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class _Process:
 
 
 def run_jobs(
-    comparison: Comparison, jobs: Sequence[Job], folder: Path, observe: Observe
+    comparison: Comparison, jobs: Sequence[Job], folder: Path, watch: Watch
 ) -> dict[Job, str]:
     """Run jobs; each leaves its result in the folder, or its log if it fails.
 
@@ -59,7 +59,7 @@ def run_jobs(
         while waiting or running:
             while waiting and len(running) < comparison.running.processes:
                 running.append(_start(comparison, waiting.pop(0), folder))
-                observe([one.job for one in running], None, "")
+                watch([one.job for one in running], None, "")
             time.sleep(POLL_SECONDS)
             for one in running[:]:
                 failure = _ended(one, folder)
@@ -70,7 +70,7 @@ def run_jobs(
                     failures[one.job] = failure
                 else:
                     one.log.unlink()
-                observe([other.job for other in running], one.job, failure)
+                watch([other.job for other in running], one.job, failure)
     finally:
         for one in running:
             one.process.terminate()

@@ -154,7 +154,7 @@ def _measured(days: pd.DataFrame, limits: Limits) -> pd.DataFrame:
 
 
 def as_observed(rows: pd.DataFrame, day_set: str = ALL_DAYS) -> pd.DataFrame:
-    """Of trainings or their summary, those of a set of days without a variation."""
+    """Of trainings or their summary, those of a set of days as observed."""
     return rows[(rows["trial"] == AS_OBSERVED) & (rows["day_set"] == day_set)]
 
 

@@ -28,7 +28,7 @@ learners.gradmap = [0.3]
 learners."mine:method" = [0.1]
 case = {num_agents = 6, home_scale = 60.0}
 days = {test = 2, validation = 1, points = 2, foresight_iterations = 2}
-variations.colder = {temperature_shift = -6.0}
+robustness.colder = {temperature_shift = -6.0}
 running = {processes = 3, overhead_seconds = 600.0}
 """
 BROKEN = "def method(case, device, budget, observe):\n    raise RuntimeError('out of luck')\n"
@@ -111,7 +111,7 @@ def test_another_configuration_is_refused(folder, compare, capsys):
     assert compare("other.toml", "--out", "out") == 2
     assert capsys.readouterr().err == (
         "python -m baselines.compare: error: out: out holds results with "
-        "variations.colder.temperature_shift = -6.0, the configuration has -5.0; expected the "
+        "robustness.colder.temperature_shift = -6.0, the configuration has -5.0; expected the "
         "same, or another folder\n"
     )
 
@@ -130,7 +130,7 @@ def rule():
             "rules": ["price_following"],
             "case": {"num_agents": 6, "home_scale": 60.0},
             "days": {"test": 2, "validation": 1, "points": 1},
-            "variations": {
+            "robustness": {
                 "all": {"price_factor": 1.3, "temperature_shift": -6.0, "demand_factor": 1.15},
                 "homes": {"other_fleet": True},
             },

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from baselines.compare.config import (
-    FULL,
-    QUICK,
-    Job,
-    comparison_from,
-    load_comparison,
-)
+from baselines.compare.config import FULL, QUICK, Job, comparison_from, load_comparison, tomllib
+from gridedge_env.case import CaseSettings
+from gridedge_env.constraints import Limits
+from gridedge_env.scenarios import Variation
 
 GIVEN: dict[str, Any] = {"seeds": [0], "rules": ["idle"], "learners": {"gradmap": [1.0, 2.0]}}
 
@@ -21,8 +23,17 @@ GIVEN: dict[str, Any] = {"seeds": [0], "rules": ["idle"], "learners": {"gradmap"
 def test_the_shipped_configurations_are_right(path):
     """And survive the way to a job's process, as a record."""
     comparison = load_comparison(path)
-    assert comparison_from(comparison.record) == comparison
+    assert comparison_from(json.loads(json.dumps(comparison.record))) == comparison
     assert {"gradmap", "self_supervised", "ippo", "mappo"} <= set(comparison.learners)
+
+
+@pytest.mark.parametrize("document", ["baselines.md", "comparison.md"])
+def test_the_configurations_in_the_documentation_are_right(document):
+    text = (Path(__file__).parents[2] / "docs" / document).read_text(encoding="utf-8")
+    (written,) = re.findall(r"^```toml\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert comparison_from(tomllib.loads(written)).robustness["colder"].variation == Variation(
+        temperature_shift=-6.0
+    )
 
 
 def test_the_full_one_has_seeds_budgets_and_variations():
@@ -30,6 +41,63 @@ def test_the_full_one_has_seeds_budgets_and_variations():
     assert len(comparison.seeds) >= 3
     assert min(len(comparison.learners[m]) for m in ("gradmap", "self_supervised")) >= 3
     assert len(comparison.trials) == 5
+
+
+def test_the_full_one_has_every_field_and_the_usual_case():
+    """But for the size of homes, which is then in proportion to the feeder."""
+    comparison = load_comparison(FULL)
+    written = tomllib.loads(FULL.read_text(encoding="utf-8"))
+    record = comparison.record
+    record["case"]["limits"] = Limits().thresholds
+    assert record["case"].pop("home_scale") is None
+    for name in ("case", "days", "running", "quality"):
+        assert keys(written[name]) == keys(record[name])
+    assert written.keys() == record.keys()
+    usual = asdict(CaseSettings(limits=Limits().thresholds))
+    assert asdict(comparison.case) == usual
+
+
+def keys(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The names in a table, and in the tables in it."""
+    return {k: keys(v) if isinstance(v, Mapping) else None for k, v in table.items()}
+
+
+def test_every_option_of_the_case_is_reached():
+    """And bears on the results, the limits that nobody names too."""
+    case = {
+        "feeder": "ieee13",
+        "num_agents": 7,
+        "step_minutes": 15,
+        "source_voltage": 1.02,
+        "neutral_taps": False,
+        "regulator_control": True,
+        "home_scale": 2.0,
+        "reactive_power": True,
+        "penalty": 3.0,
+        "tariff": {"adder": 0.2, "net_metering": False},
+        "limits": {"maximum_loading": 0.9},
+        "demand": "meters.csv",
+        "demand_unit": "W",
+        "time_zone": "UTC",
+    }
+    assert {"seed", *case} == {one.name for one in fields(CaseSettings)}
+    comparison = comparison_from({**GIVEN, "case": case})
+    usual = comparison_from(GIVEN)
+    for name, value in case.items():
+        found = getattr(comparison.case, name)
+        assert found != getattr(usual.case, name), name
+        if name == "tariff":
+            assert (found.adder, found.net_metering) == (0.2, False)
+        else:
+            assert found == value, name
+    assert comparison.clock.steps == 96
+    assert comparison.limits == Limits(maximum_loading=0.9)
+    told = comparison.bearing
+    assert told["case.limits.maximum_loading"] == 0.9
+    assert told["case.limits.maximum_unbalance"] == Limits().maximum_unbalance
+    assert told["case.tariff.adder"] == 0.2
+    assert told["case.regulator_control"] is True
+    assert "case.seed" not in told
 
 
 def test_jobs():
@@ -50,7 +118,7 @@ def test_jobs():
         ({"seeds": [1, 1]}, r"seeds: got \[1, 1\], expected 1 or more, each once"),
         ({"seeds": [0.5]}, "seeds: got 0.5, expected a whole number"),
         ({"seeds": 3}, "seeds: got 3, expected a list"),
-        ({"seedz": [1]}, "seedz: unknown field, expected one of case, "),
+        ({"seedz": [1]}, "configuration: unknown 'seedz', expected one of seeds, rules, "),
         ({"rules": [3]}, "rules: got 3, expected the name of a method"),
         ({"rules": [], "learners": {}}, "learners: got none, and no rules"),
         ({"learners": [30]}, r"learners: got \[30\], expected a table"),
@@ -64,10 +132,15 @@ def test_jobs():
         ({"case": {"tariff": {"x": 1.0}}}, "case.tariff: unknown 'x', expected one of tax_factor"),
         ({"case": {"step_minutes": 20}}, "step_minutes: got 20, expected one of 15, 30, 60"),
         ({"days": {"test": 0}}, "days.test: got 0, expected a whole number of at least 1"),
-        ({"variations": {"cold": {"shift": 1}}}, "variations.cold.shift: unknown field"),
-        ({"variations": {"cold": {"price_factor": 0}}}, "variations.cold.price_factor: got 0"),
-        ({"variations": {"as_observed": {}}}, "variations: got 'as_observed'"),
+        ({"days": {"tests": 1}}, "days: unknown 'tests', expected one of test, validation"),
+        ({"robustness": {"cold": {"shift": 1}}}, "robustness.cold: unknown 'shift', expected one"),
+        ({"robustness": {"cold": {"price_factor": 0}}}, "robustness.cold.price_factor: got 0"),
+        ({"robustness": {"a": {"temperature_shift": "b"}}}, "robustness.a.temperature_shift: got"),
+        ({"robustness": {"a": {"other_fleet": 1}}}, "robustness.a.other_fleet: got 1, expected Tr"),
+        ({"robustness": {"cold": 3}}, "robustness.cold: got 3, expected a table"),
+        ({"robustness": {"as_observed": {}}}, "robustness: got 'as_observed'"),
         ({"running": {"threads": -1}}, "running.threads: got -1"),
+        ({"running": {"device": 1}}, "running.device: got 1, expected a name such as 'cpu'"),
         ({"quality": {"price": -1.0}}, "quality.price: got -1.0, expected a number of at least 0"),
     ],
 )
@@ -86,11 +159,20 @@ def test_mistakes_are_named(change, complaint):
         ("seeds = [0]\nrules = ['idle']\ncase.num_agents = 0", "num_agents: got 0, expected"),
         ("seeds = [0]\nrules = ['idle']\ncase.feeder = 'x'", "feeder"),
         ("seeds = [0]\nrules = ['idle']\ncase.x = 1", "case: unknown 'x', expected"),
+        ("seeds = [0]\nrules = ['idle']\ncase.options.x = 1", "case: unknown 'options', expected"),
+        ("seeds = [0]\nrules = ['idle']\nrunning.device = 'x'", "device: got 'x', expected 'cpu'"),
     ],
 )
 def test_mistakes_in_a_file_are_named(text, complaint, tmp_path):
     (tmp_path / "config.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=complaint):
+        load_comparison(tmp_path / "config.toml")
+
+
+def test_meters_that_are_not_there(tmp_path):
+    text = "seeds = [0]\nrules = ['idle']\ncase.demand = 'none.csv'"
+    (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="no metered demand at none.csv"):
         load_comparison(tmp_path / "config.toml")
 
 
