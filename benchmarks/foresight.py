@@ -84,11 +84,7 @@ def _play(
     with torch.no_grad():
         result = simulator.simulate(state, plan)
     outside = ~result.converged
-    for violation in (
-        result.voltage_violation,
-        result.loading_violation,
-        result.unbalance_violation,
-    ):
+    for violation in result.violations.values():
         outside = outside | (violation > TOLERANCE).any(dim=-1)
     return result.cost.sum(dim=(0, 2)).double().numpy(), outside.double().mean(dim=0).numpy()
 

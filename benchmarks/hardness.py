@@ -13,7 +13,7 @@ from rich.table import Table
 
 import gridedge_env
 from gradmap_trainer import evaluate, evaluation_days, summarise
-from gridedge_env.constraints import Limits
+from gridedge_env.constraints import Limit, Limits
 
 NO_LIMITS = Limits(0.5, 1.5, 1000.0, 1000.0)
 
@@ -35,7 +35,7 @@ def main(split: str = "test", days: int = 28, iterations: int = 300, seed: int =
     episodes["perfect_foresight_without_limits"] = free["perfect_foresight"]
 
     table = Table(title=f"{days} days of the {split} year")
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     limits = Limits()
     worst = [kind.worst_heading for kind in limits]
     for column in ("€/day", *(kind.heading for kind in limits), *worst):
@@ -46,13 +46,18 @@ def main(split: str = "test", days: int = 28, iterations: int = 300, seed: int =
             method,
             f"{row['cost']:.0f}",
             *(f"{row[f'{kind.name}_steps']:.2%}" for kind in limits),
-            *(f"{row[kind.worst_name]:.4f}" for kind in limits),
+            *(_worst(kind, row[kind.worst_name]) for kind in limits),
         )
-    console = Console(width=120)
+    console = Console(width=140)
     console.print(table)
     cost = {method: episode.cost.mean() for method, episode in episodes.items()}
     price = cost["perfect_foresight"] / cost["perfect_foresight_without_limits"] - 1.0
     console.print(f"The limits cost the optimum {price:.1%}.")
+
+
+def _worst(kind: Limit, value: float) -> str:
+    """In the unit of its heading."""
+    return f"{value:.1%}" if kind.in_percent else f"{value:.4f}"
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ class TestHostSynchronisation(unittest.TestCase):
             self.simulator.glance(self.state, self.actions(CONFIG.batch_days))
 
     def test_a_day_with_its_gradient(self) -> None:
-        actions = self.actions(self.simulator.steps, CONFIG.batch_days)
+        actions = self.actions(self.simulator.clock.steps, CONFIG.batch_days)
         with no_waiting():
             differentiate(self.simulator.simulate(self.state, actions))
         assert actions.grad is not None

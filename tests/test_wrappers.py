@@ -252,7 +252,7 @@ def test_a_loop_of_ones_own():
 
         state = SIMULATOR.reset(days=[day], seed=SEED)
         total = 0.0
-        while state.step < SIMULATOR.steps:
+        while state.step < SIMULATOR.clock.steps:
             state, result = SIMULATOR.step(state, -SIMULATOR.observe(state)[..., rank, None])
             total += float(result.reward.sum())
         assert sum(returns.values()) == pytest.approx(total, rel=1e-5)  # single precision

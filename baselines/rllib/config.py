@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any, Literal
 
 from gradmap_trainer.config import CONFIG_FILE, check_minibatches, write_whole
 from gridedge_env.case import Case, CaseSettings, settings_from_record
-from gridedge_env.checks import check_number, check_positive, check_whole_number
+from gridedge_env.checks import (
+    check_known,
+    check_not_negative,
+    check_number,
+    check_positive,
+    check_share,
+    check_whole_number,
+)
 from gridedge_env.clock import Clock
 from gridedge_env.simulator import Simulator, make_simulator
 
@@ -48,7 +54,8 @@ class RLConfig:
         initial_deviation: standard deviation of the policies' outputs at the beginning ("joint").
         reward_scale: of the rewards that are learned from, per € and ordinary home ("joint").
         training_penalty: € per unit of the network's violation that every agent pays in training,
-            in place of the case's. What all pay together is `num_agents` times as much: at 100, an
+            in place of its share of the case's; `--penalty` on the command line, where the case's
+            is `--reward-penalty`. What all pay together is `num_agents` times as much: at 100, an
             agent feels all that it does to the network as the environment's own reward counts it.
         voltage_margin: pu that the penalty begins before the voltage limits.
         loading_margin: share of rating that it begins before the rating.
@@ -63,7 +70,7 @@ class RLConfig:
     run: str = "runs/rllib"
     algorithm: Literal["ippo", "mappo"] = "ippo"
     policies: Literal["joint", "by-kind", "separate"] = "joint"
-    case: Annotated[CaseSettings, tyro.conf.arg(name="")] = CaseSettings()
+    case: CaseSettings = CaseSettings()
     iterations: int = 300
     seconds: float | None = 600.0
     batch_days: int = 16
@@ -88,14 +95,16 @@ class RLConfig:
     foresight_iterations: int = 300
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
+        for name, least in _WHOLE_NUMBERS.items():
             check_whole_number(getattr(self, name), least, name)
-        for name in _POSITIVE:
-            if name != "seconds" or self.seconds is not None:
-                check_positive(getattr(self, name), name)
+        for name, check in _NUMBERS.items():
+            check(getattr(self, name), name)
         for name in ("discount", "trace"):
             check_number(getattr(self, name), name, "0 to 1", lambda share: 0.0 <= share <= 1.0)
-        check_minibatches(self.minibatches, self.batch_days, self.clock.steps)
+        if self.seconds is not None:
+            check_positive(self.seconds, "seconds")
+        steps = Clock.of_minutes(self.case.step_minutes).steps
+        check_minibatches(self.minibatches, self.batch_days, steps)
         if self.policies != "joint" and self.algorithm != "ippo":
             raise ValueError(
                 f"algorithm: got {self.algorithm!r} with policies {self.policies!r}, "
@@ -106,11 +115,6 @@ class RLConfig:
                 f"num_agents: got {self.case.num_agents} with separate policies, expected at most "
                 f"{MOST_SEPARATE_MODULES}, or 'joint' policies, which are unshared too"
             )
-
-    @property
-    def clock(self) -> Clock:
-        """Of the days."""
-        return Clock.of_minutes(self.case.step_minutes)
 
     def make_simulator(self) -> Simulator:
         """The case by its true limits."""
@@ -123,7 +127,8 @@ class RLConfig:
         return replace(case, penalty=penalty, limits=limits)
 
 
-_LEAST = {
+# What a field may be; the case checks its own.
+_WHOLE_NUMBERS = {
     "iterations": 1,
     "batch_days": 1,
     "epochs": 1,
@@ -133,14 +138,18 @@ _LEAST = {
     "evaluation_days": 0,
     "foresight_iterations": 0,
 }
-_POSITIVE = (
-    "seconds",
-    "learning_rate",
-    "final_learning_rate",
-    "clip",
-    "initial_deviation",
-    "reward_scale",
-)
+_NUMBERS: dict[str, Callable[[Any, str], float]] = {
+    "price_variation": check_not_negative,
+    "learning_rate": check_positive,
+    "final_learning_rate": check_positive,
+    "clip": check_positive,
+    "initial_deviation": check_positive,
+    "reward_scale": check_positive,
+    "training_penalty": check_not_negative,
+    "voltage_margin": check_not_negative,
+    "loading_margin": check_share,
+    "checkpoint_seconds": check_not_negative,
+}
 
 
 def save_config(config: RLConfig, folder: Path) -> None:
@@ -170,8 +179,12 @@ def config_from_record(record: Any) -> RLConfig:
     Raises:
         ValueError: not an object with every field, or a field is unknown or out of range.
     """
-    names = {field.name for field in fields(RLConfig)}
-    if not isinstance(record, dict) or set(record) != names:
-        raise ValueError(f"fields {sorted(names ^ set(record))} are missing or unknown")
+    known = [field.name for field in fields(RLConfig)]
+    if not isinstance(record, dict):
+        raise ValueError(f"got {record!r:.80}, expected an object")
+    check_known(record, known, "field")
+    for name in known:
+        if name not in record:
+            raise ValueError(f"field {name!r} is missing")
     case, sizes = settings_from_record(record["case"]), tuple(record["hidden_sizes"])
     return RLConfig(**{**record, "case": case, "hidden_sizes": sizes})

@@ -16,9 +16,11 @@ from rich.console import Console
 
 from baselines.rllib.config import RLConfig, load_config
 from baselines.rllib.evaluate import evaluate_policy
+from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
 from gradmap_trainer.run_folder import holds_run
+from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
 
 COMMAND = "python -m baselines.rllib.train"
@@ -34,7 +36,7 @@ def main() -> None:
         open_folder(config, simulator, resume)
         with ray_session(config.env_runners), running(config, simulator) as run:
             for row in run.rows():
-                console.print(_line(row), soft_wrap=True)
+                console.print(_line(row, simulator.case.limits), soft_wrap=True)
             policy = run.training.policy
         if days:
             evaluate_policy(console, config, simulator, policy, days)
@@ -44,8 +46,10 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, bool]:
     """The configuration, and whether to resume; a resumed run's own values are the defaults."""
 
     def parse(default: RLConfig) -> tuple[RLConfig, bool]:
+        flags = RLFlags.of(default)
+
         def command(
-            config: Annotated[RLConfig, tyro.conf.arg(name="")] = default, resume: bool = False
+            config: Annotated[RLFlags, tyro.conf.arg(name="")] = flags, resume: bool = False
         ) -> tuple[RLConfig, bool]:
             """Train IPPO or MAPPO with RLlib.
 
@@ -53,7 +57,7 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, bool]:
                 resume: go on with the run in the folder if there is one; its configuration holds,
                     and only its budget and evaluation can be changed.
             """
-            return config, resume
+            return config.config, resume
 
         return tyro.cli(command, prog=COMMAND, args=arguments)
 
@@ -63,11 +67,8 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, bool]:
     return config, resume
 
 
-def _line(row: dict[str, float]) -> str:
-    kinds = [name.removesuffix("_steps") for name in row if name.endswith("_steps")]
-    outside = ", ".join(
-        f"{kind} {row[f'{kind}_steps']:.1%}" for kind in kinds if kind != "environment"
-    )
+def _line(row: dict[str, float], limits: Limits) -> str:
+    outside = ", ".join(f"{kind.name} {row[f'{kind.name}_steps']:.1%}" for kind in limits)
     return (
         f"iteration {row['iteration']:.0f}, {row['seconds']:.0f} s: return "
         f"{row['fleet_return']:,.0f} €; validation {row['cost']:,.0f} €/day, steps outside limits: "

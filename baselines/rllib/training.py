@@ -58,7 +58,7 @@ class Training:
         """Sample and learn once.
 
         Returns:
-            The row of the log. `environment_steps` are half-hours of the whole fleet so far, all of
+            The row of the log. `environment_steps` are steps of the whole fleet so far, all of
             which were learned from; `fleet_return`, in € a day, is with exploration.
 
         Raises:

@@ -1,7 +1,7 @@
 """Search for settings with Ray Tune and ASHA: python -m baselines.rllib.tune.
 
 Trials are scored on days of the validation year, by their policies without exploration, as the
-environment's own reward counts: cost, and 100 € per unit of violation. Of every few trials that
+environment's own reward counts: cost, and the case's penalty on violation. Of every few trials that
 have trained for as long, ASHA (Li et al., 2020) lets only the better part go on.
 """
 
@@ -18,6 +18,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from baselines.rllib.config import RLConfig
+from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
 from gridedge_env.case import CaseSettings
@@ -44,9 +45,9 @@ def search_space() -> dict[str, Any]:
     }
 
 
-def score(row: dict[str, float]) -> float:
-    """€ a day, of a row of a run's log: the more, the better."""
-    return -row["cost"] - CaseSettings().penalty * row["violation"]
+def score(row: dict[str, float], penalty: float) -> float:
+    """€ a day, of a row of a run's log and the case's penalty: the more, the better."""
+    return -row["cost"] - penalty * row["violation"]
 
 
 def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
@@ -108,7 +109,7 @@ def _trial(sample: dict[str, Any]) -> None:
     open_folder(config, simulator)
     with running(config, simulator) as run:
         for row in run.rows():
-            tune.report({**row, "score": score(row)})
+            tune.report({**row, "score": score(row, simulator.case.penalty)})
 
 
 def _settings(sample: dict[str, Any]) -> dict[str, Any]:
@@ -121,9 +122,10 @@ def main() -> None:
     """Search and print the best; exit codes as of `baselines.rllib.train`."""
     command = "python -m baselines.rllib.tune"
     default = RLConfig(run="runs/tune", case=CaseSettings(num_agents=30), seconds=90.0)
+    flags = RLFlags.of(default)
 
     def parse(
-        config: Annotated[RLConfig, tyro.conf.arg(name="")] = default,
+        config: Annotated[RLFlags, tyro.conf.arg(name="")] = flags,
         trials: int = 20,
         at_once: int = 2,
     ) -> tuple[RLConfig, int, int]:
@@ -135,7 +137,7 @@ def main() -> None:
             trials: settings to try.
             at_once: trials that run side by side, on one processor each.
         """
-        return config, trials, at_once
+        return config.config, trials, at_once
 
     with exit_codes(command):
         config, trials, at_once = tyro.cli(parse, prog=command)

@@ -17,11 +17,15 @@ from benchmarks.peers.shared_case import KV, SharedCase
 BASE_KVA = 1000
 TURN = np.exp(-2j * np.pi / 3.0 * np.arange(3))
 
-if "pkg_resources" not in sys.modules and importlib.util.find_spec("pkg_resources") is None:
-    # It asks that module, gone from setuptools, where its sample networks are; not needed here.
+# It imports a module that is gone from setuptools, to find its sample networks: not needed here.
+_stand_in = "pkg_resources" not in sys.modules and not importlib.util.find_spec("pkg_resources")
+if _stand_in:
     sys.modules["pkg_resources"] = types.ModuleType("pkg_resources")
-
-import tensorpowerflow.grid  # noqa: E402
+try:
+    import tensorpowerflow.grid
+finally:
+    if _stand_in:
+        del sys.modules["pkg_resources"]
 
 # A progress bar at every call.
 tensorpowerflow.grid.trange = functools.partial(tensorpowerflow.grid.trange, disable=True)

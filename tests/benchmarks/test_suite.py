@@ -182,7 +182,9 @@ def test_a_peer_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, module, None)
     for module in POWER_FLOWS.values():
         monkeypatch.delitem(sys.modules, module, raising=False)
+    there = "pkg_resources" in sys.modules
     solvers, missing = power_flow_solvers(shared_case())
+    assert ("pkg_resources" in sys.modules) == there, "others would take the stand-in for it"
     assert not solvers
     assert [line.partition(" ")[0] for line in missing] == list(POWER_FLOWS)
     for line, extra in zip(missing, ("opendss", "peers", "benchmarks", "benchmarks"), strict=True):

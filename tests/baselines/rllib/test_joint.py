@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,13 @@ pytest.importorskip("ray", reason="needs the rllib extra")
 from ray.rllib.core.columns import Columns
 
 import gridedge_env
+from baselines.rllib.algorithm import modules_of
+from baselines.rllib.config import RLConfig
 from baselines.rllib.environment import AGENT_REWARDS, JointDays, PettingZooDays
 from baselines.rllib.learner import clipped_surrogate, generalised_advantages, standardise
 from baselines.rllib.module import JointActorCritic, log_probability
+from gridedge_env.case import Case, CaseSettings, default_case
+from gridedge_env.devices import KINDS, Devices, make_fleet
 
 AGENTS, SAMPLES = 6, 5
 
@@ -126,6 +132,54 @@ def test_only_the_centralised_critic_sees_other_agents(days):
     assert change(central) > 1e-4
     means = [central.actor(o["private"], o["shared"])[:, 0] for o in (seen, other)]
     assert torch.equal(*means)
+
+
+# --- Homes with several devices, and other steps --------------------------------------------------
+
+# Two houses with a battery and a heat pump, in between one with a heat pump alone.
+PLACES = {"north": "671.1", "attic": "634.3", "south": "675.2"}
+OWNERS = {"battery": ["north", "south"], "heat_pump": ["north", "attic", "south"]}
+
+
+def houses(step_minutes: int = 30) -> Case:
+    devices = {
+        kind: Devices(owners, KINDS[kind].sample(len(owners), 20.0, np.random.default_rng(3)))
+        for kind, owners in OWNERS.items()
+    }
+    case = default_case("ieee13", num_agents=3, step_minutes=step_minutes)
+    return replace(case, fleet=make_fleet(PLACES, devices, 20.0))
+
+
+def test_the_critic_sees_kinds_of_homes():
+    """Mean and spread over those that have the same devices, wherever they stand."""
+    days = JointDays(gridedge_env.make_simulator(case=houses()), num_envs=1)
+    private, shared = observations(days)["private"], observations(days)["shared"]
+    got = make_module(days, True)._fleet_state(private, shared)
+    both = (private[:, 0] + private[:, 2]) / 2.0, (private[:, 0] - private[:, 2]).abs() / 2.0
+    alone = private[:, 1], torch.zeros_like(private[:, 1])
+    expected = torch.cat((shared, both[0], alone[0], both[1], alone[1]), dim=-1)
+    torch.testing.assert_close(got, expected)
+
+
+def test_modules_go_by_kinds_of_homes_or_by_homes():
+    simulator = gridedge_env.make_simulator(case=houses())
+    assert modules_of(RLConfig(policies="by-kind"), simulator) == {
+        "north": "battery_and_heat_pump",
+        "attic": "heat_pump",
+        "south": "battery_and_heat_pump",
+    }
+    separate = RLConfig(policies="separate", case=CaseSettings(num_agents=3))
+    assert modules_of(separate, simulator) == {name: name for name in PLACES}
+
+
+def test_days_have_the_cases_steps():
+    days = JointDays(gridedge_env.make_simulator(case=houses(step_minutes=60)), num_envs=2)
+    days.reset(seed=5)
+    idle = np.zeros((2, 3, 2), dtype=np.float32)
+    assert [bool(days.step(idle)[2].all()) for _ in range(24)] == [False] * 23 + [True]
+
+
+# --- Learning -------------------------------------------------------------------------------------
 
 
 def test_likelihoods_are_each_agents_own(days):

@@ -184,6 +184,8 @@ def test_a_worker_that_dies_is_reported(ray_running, tmp_path):
         ),
         ({"learning_rate": 0.0}, "learning_rate: got 0.0, expected a positive number"),
         ({"discount": 1.5}, "discount: got 1.5, expected 0 to 1"),
+        ({"training_penalty": -1.0}, "training_penalty: got -1.0, expected a number of at least 0"),
+        ({"loading_margin": 1.0}, "loading_margin: got 1.0, expected a share from 0 to below 1"),
         ({"minibatches": 1000, "batch_days": 1}, "minibatches: got 1000, expected at most 48"),
         ({"batch_days": 0}, "batch_days: got 0, expected a whole number of at least 1"),
     ],
@@ -212,7 +214,7 @@ def test_the_callers_random_state_is_left_alone():
 def test_the_search_space_fits_the_configuration():
     sample = {name: domain.sample() for name, domain in search_space().items()}
     replace(SMALL, batch_days=32, **{k: v for k, v in sample.items() if k != "batch_days"})
-    assert score({"cost": 3000.0, "violation": 2.0}) == -3200.0
+    assert score({"cost": 3000.0, "violation": 2.0}, penalty=100.0) == -3200.0
 
 
 @pytest.fixture

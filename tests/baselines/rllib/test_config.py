@@ -1,0 +1,109 @@
+"""The configuration of RLlib's runs: flags, files, and the case that training sees."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, fields
+
+import pytest
+
+pytest.importorskip("ray", reason="needs the rllib extra")
+
+from baselines.rllib import train, tune
+from baselines.rllib.config import RLConfig, config_from_record, load_config, save_config
+from baselines.rllib.flags import RLFlags
+from gridedge_env.case import CaseSettings, default_case
+from gridedge_env.scenarios import Tariff
+
+# Of the case and of training: arguments, field, value.
+CASE_OPTIONS = [
+    ("--feeder ieee13", "feeder", "ieee13"),
+    ("--num-agents 7", "num_agents", 7),
+    ("--seed 3", "seed", 3),
+    ("--step-minutes 15", "step_minutes", 15),
+    ("--source-voltage 1.02", "source_voltage", 1.02),
+    ("--no-neutral-taps", "neutral_taps", False),
+    ("--regulator-control", "regulator_control", True),
+    ("--home-scale 2.5", "home_scale", 2.5),
+    ("--reactive-power", "reactive_power", True),
+    ("--reward-penalty 30", "penalty", 30.0),
+    ("--tariff.adder 0.2", "tariff", Tariff(adder=0.2)),
+    ("--limits minimum_voltage 0.9", "limits", {"minimum_voltage": 0.9}),
+    ("--demand meters.csv", "demand", "meters.csv"),
+    ("--demand-unit W", "demand_unit", "W"),
+    ("--time-zone Europe/Berlin", "time_zone", "Europe/Berlin"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "name", "value"), CASE_OPTIONS)
+def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path):
+    """And comes back from the run's folder; nothing else changes."""
+    config, _ = train._parse(arguments.split())
+    assert getattr(config.case, name) == value != getattr(CaseSettings(), name)
+    assert config == RLConfig(case=CaseSettings(**{name: value}))
+    save_config(config, tmp_path)
+    assert load_config(tmp_path) == config
+    assert json.loads((tmp_path / "config.json").read_text())["case"] == asdict(config.case)
+
+
+def test_no_option_of_the_case_is_forgotten():
+    assert [name for _, name, _ in CASE_OPTIONS] == [field.name for field in fields(CaseSettings)]
+
+
+def test_the_penalty_is_that_of_training():
+    """Every agent pays it: all together so many times as much, on tightened limits."""
+    arguments = "--penalty 3 --voltage-margin 0.01 --loading-margin 0.1"
+    config, _ = train._parse(arguments.split())
+    assert config == RLConfig(training_penalty=3.0, voltage_margin=0.01, loading_margin=0.1)
+    case = default_case(num_agents=4)
+    seen = config.training_case(case)
+    assert seen.penalty == 12.0
+    tightened = {"minimum_voltage": 0.96, "maximum_voltage": 1.04, "maximum_loading": 0.9}
+    assert seen.limits.thresholds == pytest.approx({**case.limits.thresholds, **tightened})
+    assert seen.fleet is case.fleet
+    assert case.penalty == 100.0
+
+
+@pytest.mark.parametrize("command", [train, tune])
+def test_flags_are_the_configuration(command, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["command", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        command.main()
+    flags = set(re.findall(r"--[\w.-]+", capsys.readouterr().out))
+    names = {field.name for field in (*fields(RLConfig), *fields(CaseSettings))}
+    names |= {f"tariff.{field.name}" for field in fields(Tariff)} | {"reward_penalty"}
+    names -= {"case", "tariff", "training_penalty"}
+    assert {"--" + name.replace("_", "-") for name in names} <= flags
+
+
+def test_flags_and_back():
+    config = RLConfig(case=CaseSettings(num_agents=7, penalty=30.0), training_penalty=3.0)
+    assert RLFlags.of(config).config == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"clip": -1.0}, "clip: got -1.0, expected a positive number"),
+        ({"penalty": 3.0}, "field: unknown 'penalty', expected one of run, algorithm"),
+        ({"case": {"agents": 3}}, "case: unknown 'agents', expected one of feeder"),
+        ({"case": 3}, "case: got 3, expected an object"),
+    ],
+)
+def test_other_files_are_refused(change, message, tmp_path):
+    record = {**asdict(RLConfig()), **change}
+    with pytest.raises(ValueError, match=message):
+        config_from_record(record)
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=f"not an RLlib run's configuration: {message}"):
+        load_config(tmp_path)
+
+
+def test_a_missing_field_is_named():
+    record = asdict(RLConfig())
+    del record["clip"]
+    with pytest.raises(ValueError, match="field 'clip' is missing"):
+        config_from_record(record)
+    with pytest.raises(ValueError, match="got 3, expected an object"):
+        config_from_record(3)
