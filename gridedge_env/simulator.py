@@ -168,12 +168,14 @@ class Simulator:
         generator = torch.Generator(self.device).manual_seed(int(mixed[0] >> 1))
         if days is None:
             size = (check_whole_number(batch_size, 1, "batch_size"),)
-            row = torch.randint(count, size, generator=generator, device=self.device)
+            row = torch.randint(
+                count, size, generator=generator, dtype=torch.long, device=self.device
+            )
         else:
             rows = [check_whole_number(day, 0, "days") for day in days]
             if not rows or max(rows) >= count:
                 raise ValueError(f"days: got {rows}, expected rows from 0 to {count - 1}")
-            row = to_device(torch.tensor(rows), self.device)
+            row = to_device(torch.tensor(rows, dtype=torch.long, device="cpu"), self.device)
 
         chosen, case, scale = table.select(row), self.case, self.fleet.scale
         demand = case.demand.draw(homes, chosen.month, chosen.weekend, generator, self.clock)

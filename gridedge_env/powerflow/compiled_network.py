@@ -125,7 +125,7 @@ class CompiledNetwork:
                 _pairs(no_load / voltage_base),
                 _pairs(found.into_weak[sweeping]),
             ),
-            torch.empty(0, dtype=dtype).numpy().dtype,
+            np.dtype(np.float32 if dtype == torch.float32 else np.float64),
         )
         single = number.astype(np.float32) if dtype == torch.float64 else None
         return CompiledNetwork(nodes, across.shape[0], index, ends, number, marks, single)
@@ -189,7 +189,10 @@ class CompiledNetwork:
         Returns:
             (batch, 2 branches) cotangent of S, and (batch,) uint8: 1 where it has not settled.
         """
-        of_power, unsettled = self._empty(power.shape), torch.zeros(len(power), dtype=torch.uint8)
+        of_power, unsettled = (
+            self._empty(power.shape),
+            power.new_zeros(len(power), dtype=torch.uint8),
+        )
         rule, given = self._rule(tolerance, maximum_iterations), (power, voltage)
         self._run("adjoint", rule, *given, of_current, of_nodes, fixed, of_power, unsettled)
         return of_power, unsettled
@@ -233,14 +236,14 @@ class CompiledNetwork:
         return np.array((tolerance, sweeps, look, FIRST_LOOK / MOST_SWEEPS), self.number.dtype)
 
     def _empty(self, shape: Sequence[int]) -> Tensor:
-        return torch.empty(shape, dtype=self._dtype)
+        return torch.empty(shape, dtype=self._dtype, device="cpu")
 
     def _records(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Residual, iterations and code of every scenario."""
         return (
-            torch.empty(batch, dtype=self._dtype),
-            torch.empty(batch, dtype=torch.int32),
-            torch.empty(batch, dtype=torch.uint8),
+            torch.empty(batch, dtype=self._dtype, device="cpu"),
+            torch.empty(batch, dtype=torch.int32, device="cpu"),
+            torch.empty(batch, dtype=torch.uint8, device="cpu"),
         )
 
     @property

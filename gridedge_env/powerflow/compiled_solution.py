@@ -44,7 +44,7 @@ def solve_compiled(
         u and how its iteration ended, i (batch, 2 branches), V (batch, 2 nodes) pu.
     """
     swept = network.solve(power, start, settings.tolerance, settings.maximum_iterations)
-    status = torch.zeros(len(power), dtype=torch.int8)
+    status = power.new_zeros(len(power), dtype=torch.int8)
     if bool(swept.code.any()):
         _look_again(space, power, start, settings, swept, status)
     found = DeviceVoltage(swept.voltage, swept.residual, swept.iterations, status)
@@ -157,6 +157,6 @@ def _adjoint(
         back = space.node_voltage.transpose(of_nodes.to(precision), space.response.size)
         cotangent = cotangent + space.response.transpose(back)
     jacobian = CurrentJacobian.at(space.load_model, power.to(precision), voltage.to(precision))
-    everywhere = torch.ones(len(power), dtype=torch.bool)
+    everywhere = power.new_ones(len(power), dtype=torch.bool)
     adjoint, inexact = solve_adjoint(operator, jacobian, cotangent, everywhere, settings)
     return jacobian.power_cotangent(adjoint).to(power.dtype), inexact

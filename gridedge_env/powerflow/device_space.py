@@ -251,7 +251,7 @@ def reduce_network(
             for name, row in rows.items()
         }
     else:
-        modes = torch.tensor(real_blocks(of_modes))
+        modes = torch.from_numpy(real_blocks(of_modes))
         response = FactoredResponse(factor, sparse.csr_array(columns), no_load, modes)
         maps = {
             name: SparseMap.of(row.constant, row.matrix, sparse.csr_array(row.through))
@@ -275,7 +275,7 @@ def reduce_network(
 
 def _entries(network: Network, device: torch.device) -> Tensor:
     """See `DeviceSpace.three_phase_entries`."""
-    nodes = torch.tensor(network.three_phase_nodes, device=device).T
+    nodes = torch.tensor(network.three_phase_nodes, dtype=torch.long, device=device).T
     return torch.stack((nodes, nodes + len(network.node_names)), dim=1).flatten()
 
 

@@ -201,7 +201,9 @@ def _step(rows: _Rows, function: BatchedMap, slot: int) -> None:
     limits = torch.finfo(rows.change.dtype)
     # Differences have unit length: the ridge counts only among those that rounding can no longer
     # tell apart, and leaves empty places out.
-    ridge = 16.0 * limits.eps * torch.eye(WINDOW).to(rows.change)
+    ridge = (
+        16.0 * limits.eps * torch.eye(WINDOW, dtype=rows.change.dtype, device=rows.change.device)
+    )
     gram, along = rows.changes @ rows.changes.mT, rows.changes @ rows.change[:, :, None]
     share = torch.linalg.solve_ex(gram + ridge, along)[0]
     start = rows.value - (rows.values.mT @ share)[:, :, 0]

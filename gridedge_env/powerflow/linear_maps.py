@@ -77,7 +77,7 @@ class SparseMap:
         ]
         blocks = sparse.hstack(parts, format="coo")
         return SparseMap(
-            torch.tensor(as_real(offset)), _sparse_tensor(blocks), _sparse_tensor(blocks.T)
+            torch.from_numpy(as_real(offset)), _sparse_tensor(blocks), _sparse_tensor(blocks.T)
         )
 
     def __call__(self, response: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class Across:
             weight[: end - begin, branch] = scaled.data[begin:end]
         both = np.concatenate((node, node + len(voltage_base)), axis=1)
         return Across(
-            torch.tensor(both, device=device),
+            torch.tensor(both, dtype=torch.long, device=device),
             torch.tensor(np.tile(weight, 2), device=device, dtype=dtype),
             not weight[1].any(),
         )
@@ -279,6 +279,6 @@ def real_blocks(matrix: ComplexArray) -> NDArray[np.float64]:
 
 
 def _sparse_tensor(matrix: sparse.coo_array) -> Tensor:
-    index = torch.tensor(np.stack((matrix.row, matrix.col)), dtype=torch.int64)
-    values = torch.tensor(matrix.data)
+    index = torch.from_numpy(np.stack((matrix.row, matrix.col)).astype(np.int64))
+    values = torch.from_numpy(matrix.data)
     return torch.sparse_coo_tensor(index, values, matrix.shape, check_invariants=False).coalesce()

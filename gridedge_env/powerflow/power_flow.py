@@ -233,7 +233,9 @@ class PowerFlow:
                 f"tap_position: got shape {tuple(tap_position.shape)}, expected {expected}: one "
                 "column per name in regulator_names"
             )
-        limits = torch.tensor([float(regulator.tap_limit) for regulator in self.feeder.regulators])
+        limits = tap_position.new_tensor(
+            [float(regulator.tap_limit) for regulator in self.feeder.regulators]
+        )
         if self.device.type == "cpu" and not bool((tap_position.abs() <= limits).all()):
             raise ValueError(
                 f"tap_position: got {tap_position.tolist()}, expected positions within "

@@ -178,10 +178,10 @@ class TapSpace:
         regulators = [feeder.regulators[k] for k in coils.regulator]
         where: dict[str, Any] = {"dtype": torch.float64, "device": device}
         return TapSpace(
-            torch.tensor(coils.regulator, device=device),
+            torch.tensor(coils.regulator, dtype=torch.long, device=device),
             torch.tensor([1.0 / regulator.tap for regulator in regulators], **where),
             torch.tensor([regulator.tap_step for regulator in regulators], **where),
-            torch.tensor(feedback, device=device),
+            torch.tensor(feedback, dtype=torch.complex128, device=device),
         )
 
     def change(self, tap_position: Tensor) -> Tensor:
