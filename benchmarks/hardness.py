@@ -13,7 +13,8 @@ from rich.table import Table
 
 import gridedge_env
 from gradmap_trainer import evaluate, evaluation_days, summarise
-from gridedge_env.constraints import Limit, Limits
+from gridedge_env.constraints import Limits
+from gridedge_env.limit import Limit
 
 NO_LIMITS = Limits(0.5, 1.5, 1000.0, 1000.0)
 

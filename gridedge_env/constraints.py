@@ -1,91 +1,25 @@
 """The limits of the network, by kind, and by how much an operating point is outside them.
 
-A kind of limit is a class, its thresholds are fields. To add one, write its class and name it in
-`LIMIT_KINDS`: multipliers, logs, evaluations, tables and plots go through these.
+A kind of limit is a class, its thresholds are fields; `limit.py` says what it must bring. To add
+one, write its file and name it in `LIMIT_KINDS`: multipliers, logs, evaluations, tables and plots
+go through these.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import ClassVar, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from gridedge_env.checks import check_known, check_number
+from gridedge_env.limit import Array, Limit
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
 
 # A power flow that did not converge counts as this far outside its voltage limits, everywhere, pu.
 UNSOLVED_VOLTAGE_VIOLATION = 0.05
-
-Array = TypeVar("Array", Tensor, np.ndarray)
-LimitT = TypeVar("LimitT", bound="Limit")
-
-
-@dataclass(frozen=True)
-class Limit(ABC):
-    """A kind of limit.
-
-    Attributes:
-        name: of its multipliers, columns and arrays: "voltage".
-        heading: of its column in tables, after "half-hours": "out of voltage band".
-        event: in sentences: "a voltage out of band".
-        colour: of its curves, one that no method has.
-        scale: what counts as one unit of violation when kinds of violation are added up.
-        worst_name: column of the worst that happened.
-        worst_heading: of that column, with its unit.
-        in_percent: whether that is a share, to be read as a percentage.
-    """
-
-    name: ClassVar[str]
-    heading: ClassVar[str]
-    event: ClassVar[str]
-    colour: ClassVar[str]
-    scale: ClassVar[float]
-    worst_name: ClassVar[str]
-    worst_heading: ClassVar[str]
-    in_percent: ClassVar[bool] = True
-
-    @property
-    @abstractmethod
-    def rule(self) -> str:
-        """What must hold, in words."""
-
-    @abstractmethod
-    def places(self, power_flow: PowerFlow) -> Sequence[str]:
-        """Where on a feeder it holds: names of the columns of `quantity`."""
-
-    @abstractmethod
-    def quantity(self, power_flow: PowerFlow, solution: PowerFlowSolution) -> Tensor:
-        """(batch, places) what is limited, differentiable in the power drawn."""
-
-    @abstractmethod
-    def edges(self, quantity: Array) -> tuple[Array, ...]:
-        """By how much each edge of what is allowed is passed, negative inside; same shapes."""
-
-    @abstractmethod
-    def tightened(self: LimitT, margin: float) -> LimitT:
-        """The same less a margin, in units of the quantity, to stay clear of it."""
-
-    def violation(self, quantity: Tensor, converged: Tensor) -> Tensor:
-        """By how much the quantity (..., places) is outside, 0 inside; `converged` is (...)."""
-        return sum(torch.relu(edge) for edge in self.edges(quantity))  # type: ignore[return-value]
-
-    def outside(self, quantity: np.ndarray, converged: np.ndarray, tolerance: float) -> np.ndarray:
-        """(...) bool: whether the quantity (..., places) is outside anywhere."""
-        return self.excess(quantity).max(axis=-1, initial=-np.inf) > tolerance
-
-    def excess(self, quantity: np.ndarray) -> np.ndarray:
-        """By how much the worst edge is passed, negative inside: same shape."""
-        return np.max(self.edges(quantity), axis=0)
-
-    def worst(self, quantity: np.ndarray) -> float:
-        """The column `worst_name`: by default the largest quantity anywhere."""
-        return float(quantity.max(initial=0.0))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from functools import cached_property
 
 from torch import Tensor
 
-from gridedge_env.constraints import Limit, Limits
+from gridedge_env.constraints import Limits
 from gridedge_env.day import Day
+from gridedge_env.limit import Limit
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
 from gridedge_env.record import Record, batch
 

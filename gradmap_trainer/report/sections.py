@@ -24,8 +24,8 @@ from gradmap_trainer.report.words import (
     signed_percent,
     step_name,
 )
-from gridedge_env.constraints import Limit
 from gridedge_env.evaluation import worst_moment
+from gridedge_env.limit import Limit
 
 FEEDERS = {
     "ieee13": "IEEE 13-bus test feeder",

@@ -1,4 +1,4 @@
-"""A kind of limit that the packages know nothing of, as its class in `constraints.py` would be."""
+"""A kind of limit that the packages know nothing of, as its file beside `limit.py` would be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gridedge_env.constraints import Array, Limit
+from gridedge_env.limit import Array, Limit
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
 
 
