@@ -53,7 +53,7 @@ def compare(comparison: Comparison, folder: Path) -> Compared:
     for job in comparison.jobs:
         save(folder, run(comparison, job))
     results = load(folder, comparison)
-    assert list(results) == [OPTIMUM, RULE, LEARNER]
+    assert list(results) == comparison.jobs
     tables = make_tables(comparison, results)
     page = write_page(folder, comparison, tables, results, [], "command", "seeds = [0]")
     return Compared(comparison, results, tables, page.read_text(encoding="utf-8"))
