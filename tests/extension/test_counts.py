@@ -1,0 +1,172 @@
+"""What an addition touches: the table of CONTRIBUTING.md, on copies of the packages.
+
+Each row's addition is made there as it would be made here, and trains in a process of its own. The
+files that then differ from ours are those that the row names, and as many.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.extension.street import STREET
+from tests.extension.whole_run import PACKAGES, ROOT
+
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| (an? .*?) \| (.*?) ?\| (.*?) ?\| (\d+) \|$", GUIDE, flags=re.MULTILINE)
+TABLE = {what: cells for what, *cells in ROWS}
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What is added.
+
+    Attributes:
+        given: Python that makes use of it for the `case` or the `method`.
+        file: of this folder.
+        place: where it goes.
+        registry: a file that is there.
+        inserted: from a text in it to what is written before that.
+    """
+
+    given: str
+    file: str = ""
+    place: str = ""
+    registry: str = ""
+    inserted: dict[str, str] = field(default_factory=dict)
+
+
+ADDITIONS = {
+    "a kind of device": Addition(
+        "counts = {'battery': 1, 'curtailable_load': 2}\n"
+        "case = replace(case, fleet=sample_fleet(load_feeder('ieee13'), counts, 0, 1.0))",
+        "curtailable_load.py",
+        "gridedge_env/devices/curtailable_load.py",
+        "gridedge_env/devices/kinds.py",
+        {
+            "from gridedge_env.devices.generator import": (
+                "from gridedge_env.devices.curtailable_load import CURTAILABLE_LOAD\n"
+            ),
+            "GENERATOR)": "CURTAILABLE_LOAD, ",
+        },
+    ),
+    "a kind of limit": Addition(
+        "case = replace(case, limits=Limits(maximum_losses=1.0))",
+        "network_losses.py",
+        "gridedge_env/network_losses.py",
+        "gridedge_env/constraints.py",
+        {
+            "from gridedge_env.powerflow import": (
+                "from gridedge_env.network_losses import NetworkLosses\n"
+            ),
+            "Unbalance)\n": "NetworkLosses, ",
+        },
+    ),
+    "a field of the observations": Addition(
+        "fields = make_simulator(case=case).observation_fields\n"
+        "assert 'twice' in [field.name for field in fields]",
+        registry="gridedge_env/observation.py",
+        inserted={
+            '    ObservationField("price", ': (
+                '    ObservationField("twice", "€/kWh", 0.0, 1.0, value=lambda n: 2.0 * n.price),\n'
+            )
+        },
+    ),
+    "a learning method": Addition(
+        "method = 'random_search'",
+        "random_search.py",
+        "baselines/random_search.py",
+        "baselines/methods.py",
+        {'    "ippo": ': '    "random_search": "baselines.random_search:random_search",\n'},
+    ),
+    "a feeder": Addition("case = default_case('street', num_agents=3)"),
+}
+
+PROGRAM = """
+import sys
+sys.modules["numba"] = None  # it would compile its kernels anew for every copy
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+
+import baselines, gradmap_trainer, gridedge_env
+from baselines.methods import Budget, TrainConfig, learn, reuse_gradient, train
+from gridedge_env import Limits, default_case, load_feeder, make_simulator
+from gridedge_env.devices import sample_fleet
+
+for package in (baselines, gradmap_trainer, gridedge_env):
+    assert Path(package.__file__).parents[1] == Path.cwd(), package
+
+def small(*told):
+    return learn(reuse_gradient, TrainConfig(batch_days=1, minibatches=2, epochs=1), *told)
+
+case, method = default_case("ieee13", num_agents=3), "__main__:small"
+{given}
+(end,) = train(method, case, Budget(environment_steps=1), validation_days=1, points=1).curve
+assert end.environment_steps >= case.clock.steps
+assert all(map(isfinite, end.outcome.values())), end
+"""
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for package in PACKAGES
+        for path in (root / package).rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
+
+
+def paths_in(cell: str) -> list[str]:
+    """What a cell names, as patterns: `<a word>` stands for any, a folder for one within it."""
+    found = [re.sub(r"<\w+>", r"\\w+", re.escape(path)) for path in re.findall("`(.*?)`", cell)]
+    return [path + r"\w+/[\w.]+" if path.endswith("/") else path for path in found]
+
+
+def test_every_row_is_counted() -> None:
+    rows = GUIDE[GUIDE.index("| to add |") :].partition("\n\n")[0].splitlines()[2:]
+    assert len(rows) == len(TABLE)
+    assert list(ADDITIONS) == list(TABLE)
+
+
+@pytest.mark.parametrize("what", ADDITIONS)
+def test_an_addition_touches_what_its_row_says(what: str, tmp_path: Path) -> None:
+    addition = ADDITIONS[what]
+    for package in PACKAGES:
+        caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=caches)
+    if addition.file:
+        shutil.copy(Path(__file__).with_name(addition.file), tmp_path / addition.place)
+    if what == "a feeder":
+        STREET.save(tmp_path / "gridedge_env" / "feeder" / "data" / "street")
+    for before, line in addition.inserted.items():
+        registry = tmp_path / addition.registry
+        text = registry.read_text(encoding="utf-8")
+        assert text.count(before) == 1, before
+        registry.write_text(text.replace(before, line + before), encoding="utf-8")
+
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(given=addition.given)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+
+    ours, theirs = files(ROOT), files(tmp_path)
+    new = theirs.keys() - ours.keys()
+    changed = {name for name in ours if ours[name] != theirs[name]}
+    *cells, count = TABLE[what]
+    for touched, cell in zip((new, changed), cells, strict=True):
+        patterns = paths_in(cell)
+        assert bool(touched) == bool(patterns)
+        assert all(any(re.fullmatch(path, name) for path in patterns) for name in touched), touched
+    assert sum(name.endswith(".py") for name in new | changed) == int(count)
