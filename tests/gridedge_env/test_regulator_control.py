@@ -20,15 +20,14 @@ def simulator() -> Simulator:
 
 
 def test_taps_move_between_steps(simulator: Simulator) -> None:
-    """The first step is taken at the starting positions, the second where the first left them."""
+    """The first step is taken at the starting positions, the second further up."""
     state = simulator.reset(batch_size=2)
     assert state.tap_position is not None
     assert not state.tap_position.any()
     action = torch.zeros(2, 12, 1, dtype=torch.float64)
     following, first = simulator.step(state, action)
     assert following.tap_position is not None
-    assert following.tap_position.abs().sum(dim=1).min() >= 1
-    assert torch.equal(following.tap_position, following.tap_position.round())
+    assert following.tap_position.sum(dim=1).min() >= 1
     _, second = simulator.step(following, action)
     assert second.voltage_magnitude.mean() > first.voltage_magnitude.mean() + 0.005
 
