@@ -49,7 +49,7 @@ def test_a_model_of_ones_own(street: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_difference_is_seen(street: Path) -> None:
-    """The model of another load is not this feeder's: 5 kW instead of 4, some 1e-3 pu."""
+    """The model of another line is not this feeder's: 300 m instead of 250, some 1e-3 pu."""
     feeder = validation.load_feeder(street)
     other = street.with_name("other.dss")
     other.write_text(STREET.replace("length=250", "length=300"))

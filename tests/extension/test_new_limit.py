@@ -165,10 +165,8 @@ def test_it_is_trained_with_multipliers_of_its_own(run: WholeRun) -> None:
     assert list(run.fresh.duals) == list(run.learner.duals) == KINDS
     assert run.fresh.duals["losses"].shape == (48, 1)
     assert (run.learner.duals["losses"] > run.fresh.duals["losses"]).any()
-    for row in run.log:
-        assert row["losses_violation"] >= 0.0
-        assert 0.0 <= row["losses_steps"] <= 1.0
-    assert max(row["losses_violation"] for row in run.log) > 0.0
+    for column in ("losses_violation", "losses_steps"):
+        assert max(row[column] for row in run.log) > 0.0
 
 
 def test_it_is_in_the_table_and_comes_back_from_its_file(run: WholeRun) -> None:
@@ -227,7 +225,8 @@ def test_it_is_an_option_of_the_command(tmp_path: Path) -> None:
 
 
 def test_without_it_in_the_registry_it_is_refused(tmp_path: Path, settings: CaseSettings) -> None:
-    assert make_learner(small_config(tmp_path, case=settings), make_simulator("ieee13", 3)).duals
+    learner = make_learner(small_config(tmp_path, case=settings), make_simulator("ieee13", 3))
+    assert "losses" in learner.duals
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(constraints, "LIMIT_KINDS", constraints.LIMIT_KINDS[:3])
         with pytest.raises(ValueError, match="limits: unknown threshold 'maximum_losses'"):

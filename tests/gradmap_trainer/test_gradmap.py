@@ -231,7 +231,7 @@ def test_multipliers_follow_the_violations_of_their_step_and_place(simulator, mo
     assert voltage.argmax() == x.argmax()
 
 
-def test_multipliers_leak_and_never_fall_below_zero(simulator):
+def test_multipliers_leak_and_never_fall_below_zero():
     """Where nothing is violated, 0.9 of a multiplier is left; with nothing to leak, 0 stays 0."""
     config = replace(CONFIG, case=replace(CONFIG.case, home_scale=5.0), dual_leak=0.1)
     calm = config.make_simulator()
@@ -242,8 +242,6 @@ def test_multipliers_leak_and_never_fall_below_zero(simulator):
         assert torch.equal(dual, torch.full_like(dual, 0.5) * (1.0 - 0.1))
     empty = replace(learner, duals={k: torch.zeros_like(x) for k, x in learner.duals.items()})
     assert not any(dual.any() for dual in iterate(config, calm, empty)[0].duals.values())
-    for dual in iterate(CONFIG, simulator, make_learner(CONFIG, simulator))[0].duals.values():
-        assert (dual >= 0.0).all()
 
 
 # --- Whole iterations -----------------------------------------------------------------------------
@@ -393,7 +391,7 @@ def test_the_log_says_what_happened(simulator, monkeypatch):
     norm = math.sqrt(sum(float(dual.square().sum()) for dual in following.duals.values()))
     assert row["dual_norm"] == pytest.approx(norm, rel=1e-5)
     assert row["nonconverged"] == 0.0
-    assert 0.0 <= row["clip_fraction"] <= 1.0
+    assert 0.0 < row["clip_fraction"] < 1.0
     assert row["powerflow_residual"] < 2e-6  # the solver's tolerance in single precision
     parts = row["seconds_rollout"] + row["seconds_gradient"] + row["seconds_update"]
     assert parts == pytest.approx(row["seconds"], rel=1e-6)

@@ -115,7 +115,7 @@ def test_observations_that_do_not_fit_are_left_to_pytorch() -> None:
         (private, shared[:31]),
     ):
         assert not can_compute(policies.networks(), *misfit)
-        with torch.no_grad(), pytest.raises(RuntimeError):
+        with torch.no_grad(), pytest.raises(RuntimeError, match="size|shapes"):
             policies.outputs(*misfit)
     assert not can_compute(policies.networks(), private.double(), shared)
     assert not can_compute(copy.deepcopy(policies).double().networks(), private, shared)

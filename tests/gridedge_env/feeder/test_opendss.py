@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 from typing import Any
@@ -63,16 +62,6 @@ def test_nodal_admittance(name: str) -> None:
     ours = network.nodal_admittance.toarray()
     diagonal = np.sqrt(np.abs(np.diag(theirs)))
     assert (np.abs(ours - theirs) / np.outer(diagonal, diagonal)).max() < 1e-14
-
-
-@pytest.mark.parametrize("name", MASTER)
-def test_recorded_voltages_are_of_this_feeder(name: str) -> None:
-    path = Path(__file__).parents[1] / "data" / f"{name}_opendss.csv"
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["node"] for row in rows] == load_feeder(name).node_names
-    magnitude = np.array([float(row["magnitude_pu"]) for row in rows])
-    assert ((magnitude > 0.9) & (magnitude < 1.1)).all()
 
 
 TRANSFORMERS = {

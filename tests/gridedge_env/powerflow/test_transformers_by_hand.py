@@ -250,8 +250,6 @@ def test_regulator_at_the_ends_of_its_range(position: int, winding: int) -> None
     else:
         expected = (1 / t) / (1 + (0.02 + 0.04j + 0.01j / t**2) * y)
     assert found.voltage["b.1"] == same(expected)
-    limit = 0.1 if position == 16 else -0.1
-    assert abs(expected) - 1 == pytest.approx(limit if winding == 2 else -limit, abs=0.06)
 
 
 def test_no_load_current_of_a_transformer() -> None:
