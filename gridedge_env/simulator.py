@@ -31,7 +31,7 @@ from gridedge_env.observation import (
     private_observations,
     shared_observations,
 )
-from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, join_solutions, settle_taps
+from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, settle_taps
 from gridedge_env.record import Record
 from gridedge_env.scenarios import SPLITS, DayTable, Homes, Variation
 from gridedge_env.state import Result, SimulatorState, check_action
@@ -284,7 +284,7 @@ class Simulator:
         return self._result(
             torch.stack([result.cost for result in results]),
             torch.stack([result.power for result in results]),
-            join_solutions([result.solution for result in results]),
+            PowerFlowSolution.cat([result.solution for result in results]),
         )
 
     def _operate(

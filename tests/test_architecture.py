@@ -56,6 +56,18 @@ FILES: dict[str, list[set[str]]] = {
         {"opendss"},
         {"loading"},
     ],
+    "gridedge_env/powerflow": [
+        {"kernels", "elimination", "factor", "iteration", "load_models"},
+        {"failures", "injections", "linear_maps", "taps"},
+        {"device_space", "packed_network"},
+        {"fixed_point", "solution"},
+        {"adjoint", "backend"},
+        {"torch_backend"},
+        {"compiled_backend"},
+        {"reduction"},
+        {"power_flow"},
+        {"regulator_control"},
+    ],
     "gridedge_env/devices": [
         {"recurrence", "linear_program"},
         {"kind", "storage", "heated_building"},

@@ -1,9 +1,10 @@
-"""The documentation's Python runs, and its shell commands exist.
+"""The documentation's Python runs, and the shell commands, files and sections it names exist.
 
 Every ```python block of a file is executed, all in one namespace and in an empty working directory.
 Every line of a ```bash block must start with a command known here: `make` with targets of the
 Makefile, one of the package's own commands with options that its `--help` lists, `python` with a
-module or script that exists, or a plain shell tool.
+module or script that exists, or a plain shell tool. A path in backticks is one of the repository or
+the end of one, and a link leads to a file, and to a heading if it names one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ DOCUMENTS = [
     *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
 ]
 SHELL_TOOLS = {"cd", "git", "pip", "source"}
+# Where a path may begin that is not told from the root on.
+SOURCES = ("gridedge_env", "gradmap_trainer", "baselines", "benchmarks")
 
 # A document that loses its code would pass unseen.
 WITH_PYTHON = {
@@ -40,6 +43,9 @@ WITH_SHELL = {
 }
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", flags=re.MULTILINE | re.DOTALL)
+# In backticks: "devices/fleet.py", "feeder/opendss/", "clock.py"; not "runs/*.json", "policies/".
+PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]+/?|[\w-]+\.py)`")
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)")
 COMMAND = re.compile(r'^(gradmap-[\w-]+) = "([\w.]+):(\w+)"$', flags=re.MULTILINE)
 COMMANDS = {
     name: (module, function)
@@ -83,6 +89,29 @@ def test_shell_commands_exist(document):
     assert not wrong
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_what_is_pointed_at_exists(document):
+    text = FENCE.sub("", (ROOT / document).read_text(encoding="utf-8"))
+    wrong = [path for path in PATH.findall(text) if not is_of_the_repository(path.rstrip("/"))]
+    for target, section in LINK.findall(text):
+        file = (ROOT / document).parent / target if target else ROOT / document
+        if not file.exists() or (section and section not in sections(file)):
+            wrong.append(f"{target}#{section}")
+    assert not wrong
+
+
+def test_what_does_not_exist_is_told():
+    assert PATH.findall("`a/b.py` `c.py` `d/e/` `f/` `g/*.py` `h.csv`") == [
+        *("a/b.py", "c.py", "d/e/")
+    ]
+    assert is_of_the_repository("devices/fleet.py")
+    assert not is_of_the_repository("vices/fleet.py")
+    assert LINK.findall("[a](b.md#c) [d](#e) [f](g.png) [h](https://i.org)") == [
+        *(("b.md", "c"), ("", "e"), ("g.png", ""))
+    ]
+    assert "what-is-inside" in sections(ROOT / "README.md")
+
+
 def test_complaints_are_made():
     assert list(complaints(["make", "traim"])) == ["no such make target: traim"]
     assert list(complaints(["frobnicate"])) == ["unknown command: frobnicate"]
@@ -99,6 +128,20 @@ def blocks(document: str, language: str) -> Iterator[tuple[int, str]]:
     for fence in FENCE.finditer(text):
         if fence[1] == language:
             yield text.count("\n", 0, fence.start(2)), fence[2]
+
+
+@functools.cache
+def is_of_the_repository(path: str) -> bool:
+    """Whether there is such a path from the root, or one that ends so in a folder of sources."""
+    return (ROOT / path).exists() or any(
+        next((ROOT / folder).rglob(path), None) for folder in SOURCES
+    )
+
+
+def sections(file: Path) -> set[str]:
+    """What links call the headings of a document."""
+    headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def complaints(words: list[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from gridedge_env.powerflow.fixed_point import FixedPoint
 from gridedge_env.powerflow.iteration import Status
 from gridedge_env.powerflow.power_flow import PowerFlow
 from gridedge_env.powerflow.regulator_control import settle_taps
-from gridedge_env.powerflow.solution import PowerFlowSolution, join_solutions
+from gridedge_env.powerflow.solution import PowerFlowSolution
 
 __all__ = [
     "Failure",
@@ -14,6 +14,5 @@ __all__ = [
     "PowerFlowFailure",
     "PowerFlowSolution",
     "Status",
-    "join_solutions",
     "settle_taps",
 ]

@@ -14,25 +14,23 @@ cotangent is D^T l.
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from gridedge_env.powerflow.device_space import VoltageOperator
-from gridedge_env.powerflow.fixed_point import DeviceVoltage, FixedPoint
+from gridedge_env.powerflow.fixed_point import FixedPoint
 from gridedge_env.powerflow.iteration import settle
-from gridedge_env.powerflow.load_models import CurrentJacobian, injected_current
+from gridedge_env.powerflow.load_models import CurrentJacobian
+from gridedge_env.record import Record, batch
 
 # Of what an adjoint leaves unsettled, relative to the cotangent that it began with.
 GRADIENT_ACCURACY = 1e-6
 
 
-@dataclass(frozen=True)
-class AdjointMap:
+@dataclass(frozen=True, eq=False)
+class AdjointMap(Record):
     """l -> g + Z^T D^T l, or g where there is no solution, as a `BatchedMap`.
 
     Attributes:
@@ -44,19 +42,13 @@ class AdjointMap:
 
     operator: VoltageOperator
     jacobian: CurrentJacobian
-    cotangent: Tensor
-    solvable: Tensor
+    cotangent: Tensor = field(metadata=batch())
+    solvable: Tensor = field(metadata=batch())
 
     def __call__(self, adjoint: Tensor) -> Tensor:
         """See `BatchedMap`."""
         feedback = self.operator.transpose(self.jacobian.voltage_cotangent(adjoint))
         return torch.where(self.solvable, self.cotangent + feedback, self.cotangent)
-
-    def rows(self, index: Tensor) -> AdjointMap:
-        """See `BatchedMap`."""
-        jacobian = self.jacobian.rows(index)
-        operator = self.operator.rows(index)
-        return AdjointMap(operator, jacobian, self.cotangent[index], self.solvable[index])
 
 
 def solve_adjoint(
@@ -86,47 +78,3 @@ def solve_adjoint(
     if settings.check_convergence and bool(found.status.any()):
         return found.value, found.residual > max(GRADIENT_ACCURACY, settings.tolerance) * size
     return found.value, None
-
-
-def warn_of(inexact: Tensor) -> None:
-    """One RuntimeWarning that names the scenarios whose gradients are not exact, if any are."""
-    scenarios = inexact.nonzero()[:, 0].tolist()
-    if not scenarios:
-        return
-    listed = ", ".join(map(str, scenarios[:10])) + (", ..." if len(scenarios) > 10 else "")
-    warnings.warn(
-        f"gradients of {len(scenarios)} of {len(inexact)} scenarios are not exact, although their "
-        f"power flow converged: the adjoint did not settle in scenarios {listed}",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-
-
-class ImplicitDeviceCurrent(torch.autograd.Function):
-    """Device currents at the solution as a function of the power drawn and a shift of u."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        power: Tensor,
-        shift: Tensor | None,
-        operator: VoltageOperator,
-        solution: DeviceVoltage,
-        settings: FixedPoint,
-    ) -> Tensor:
-        """Power S (batch, 2 branches) kVA, shift 0 (batch, 2 branches) pu -> current i."""
-        ctx.save_for_backward(power, solution.voltage, solution.converged)
-        ctx.operator, ctx.settings, ctx.shifted = operator, settings, shift is not None
-        return injected_current(operator.space.load_model, power, solution.voltage)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
-        """Cotangent of i -> cotangents of S and of the shift."""
-        power, voltage, converged = ctx.saved_tensors
-        jacobian = CurrentJacobian.at(ctx.operator.space.load_model, power, voltage)
-        adjoint, inexact = solve_adjoint(ctx.operator, jacobian, cotangent, converged, ctx.settings)
-        if inexact is not None:
-            warn_of(inexact)
-        of_shift = jacobian.voltage_cotangent(adjoint) if ctx.shifted else None
-        return jacobian.power_cotangent(adjoint), of_shift, None, None, None

@@ -65,7 +65,7 @@ def find_failures(
     iterations: Tensor,
     voltage: Tensor,
     following: Tensor,
-    branch_names: Sequence[str],
+    injection_name: Sequence[str],
 ) -> list[Failure]:
     """The scenarios that did not converge, in order.
 
@@ -75,7 +75,7 @@ def find_failures(
         iterations: (batch,).
         voltage: (batch, 2 branches) device voltages where the iteration ended, pu.
         following: (batch, 2 branches) what one more iteration makes of them.
-        branch_names: the injection that each device branch belongs to.
+        injection_name: (branches,) what each device branch belongs to.
     """
     failed = (status != Status.CONVERGED).nonzero()[:, 0]
     collapsed = status[failed] == Status.COLLAPSED
@@ -83,7 +83,7 @@ def find_failures(
     worst = torch.where(collapsed[:, None], -_magnitude(voltage[failed]), change).argmax(dim=-1)
     columns = (failed, status[failed], residual[failed], iterations[failed], worst)
     return [
-        Failure(scenario, Status(code), size, count, branch_names[branch])
+        Failure(scenario, Status(code), size, count, injection_name[branch])
         for scenario, code, size, count, branch in zip(
             *(column.tolist() for column in columns), strict=True
         )

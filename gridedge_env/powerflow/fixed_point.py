@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from gridedge_env.powerflow.load_models import (
     LoadModel,
     injected_current,
 )
+from gridedge_env.record import Record, batch
 
 # No operating point of a distribution feeder comes near 3 pu: the bound only keeps the iterates
 # finite where there is no operating point.
@@ -73,8 +74,8 @@ def sweep(operator: VoltageOperator, power: Tensor, voltage: Tensor) -> Tensor:
     return operator(current).clamp(-VOLTAGE_BOUND, VOLTAGE_BOUND)
 
 
-@dataclass(frozen=True)
-class VoltageMap:
+@dataclass(frozen=True, eq=False)
+class VoltageMap(Record):
     """`sweep` as a `BatchedMap`.
 
     Attributes:
@@ -83,15 +84,11 @@ class VoltageMap:
     """
 
     operator: VoltageOperator
-    power: Tensor
+    power: Tensor = field(metadata=batch())
 
     def __call__(self, voltage: Tensor) -> Tensor:
         """See `BatchedMap`."""
         return sweep(self.operator, self.power, voltage)
-
-    def rows(self, index: Tensor) -> VoltageMap:
-        """See `BatchedMap`."""
-        return VoltageMap(self.operator.rows(index), self.power[index])
 
 
 def solve_device_voltage(

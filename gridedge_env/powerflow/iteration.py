@@ -11,12 +11,14 @@ never sees the others, and leaves as soon as it has settled or gains no more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from gridedge_env.record import Record, batch
 
 # Most sweeps before the slow scenarios are mixed, and the sweep after which these show: they are
 # those that at their rate will not settle in so many. In double precision that is a contraction
@@ -61,7 +63,7 @@ class BatchedMap(Protocol):
     def __call__(self, value: Tensor, /) -> Tensor:
         """f(x): (batch, values) -> (batch, values)."""
 
-    def rows(self, index: Tensor, /) -> BatchedMap:
+    def take(self, index: Tensor, /) -> BatchedMap:
         """The maps of the scenarios at `index` alone, an index tensor."""
 
 
@@ -128,13 +130,13 @@ def settle(
         left = (~settled).nonzero()[:, 0]
         # Sweeps that led away are forgotten.
         nearest = torch.where(nearer[left, None], value[left], start[left])
-        mixed = function.rows(left), nearest, tolerance[left]
+        mixed = function.take(left), nearest, tolerance[left]
         _mix(*mixed, range(sweep + 1, maximum_iterations + 1), found, left)
     return found
 
 
-@dataclass
-class _Rows:
+@dataclass(eq=False)
+class _Rows(Record):
     """The scenarios under way.
 
     Attributes:
@@ -149,17 +151,14 @@ class _Rows:
         changes: differences of f(x) - x, likewise, scaled to unit length.
     """
 
-    place: Tensor
-    tolerance: Tensor
-    value: Tensor
-    change: Tensor
-    milestone: Tensor
-    waited: Tensor
-    values: Tensor
-    changes: Tensor
-
-    def rows(self, index: Tensor) -> _Rows:
-        return _Rows(*(getattr(self, field.name)[index] for field in fields(self)))
+    place: Tensor = field(metadata=batch())
+    tolerance: Tensor = field(metadata=batch())
+    value: Tensor = field(metadata=batch())
+    change: Tensor = field(metadata=batch())
+    milestone: Tensor = field(metadata=batch())
+    waited: Tensor = field(metadata=batch())
+    values: Tensor = field(metadata=batch())
+    changes: Tensor = field(metadata=batch())
 
 
 def _mix(
@@ -192,7 +191,7 @@ def _mix(
             found.status[ended] = status[done]
             if not len(rest):
                 break
-            rows, function = rows.rows(rest), function.rows(rest)
+            rows, function = rows.take(rest), function.take(rest)
         _step(rows, function, iteration % WINDOW)
 
 

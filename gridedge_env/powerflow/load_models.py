@@ -24,7 +24,7 @@ Complex vectors are stored as real tensors with the real parts first: (batch, 2 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gridedge_env.feeder.records import Load
+from gridedge_env.record import Record, batch
 
 EXPONENT = {"constant_power": 0.0, "constant_current": 1.0, "constant_impedance": 2.0}
 
@@ -184,8 +185,8 @@ def _times(admittance: Tensor, voltage: Tensor) -> Tensor:
     return torch.cat((g * re - b * im, g * im + b * re), dim=-1)
 
 
-@dataclass(frozen=True)
-class CurrentJacobian:
+@dataclass(frozen=True, eq=False)
+class CurrentJacobian(Record):
     """Transposed derivatives of `injected_current` at one (power, voltage), applied to a cotangent.
 
     Attributes:
@@ -199,12 +200,12 @@ class CurrentJacobian:
     """
 
     folded: Tensor | None
-    power: Tensor
-    voltage: Tensor
-    p_factor: Tensor
-    p_slope: Tensor
-    q_factor: Tensor
-    q_slope: Tensor
+    power: Tensor = field(metadata=batch())
+    voltage: Tensor = field(metadata=batch())
+    p_factor: Tensor = field(metadata=batch())
+    p_slope: Tensor = field(metadata=batch())
+    q_factor: Tensor = field(metadata=batch())
+    q_slope: Tensor = field(metadata=batch())
 
     @staticmethod
     def at(load_model: LoadModel, power: Tensor, voltage: Tensor) -> CurrentJacobian:
@@ -215,15 +216,6 @@ class CurrentJacobian:
         if folded is not None:
             folded = torch.cat((folded.chunk(2)[0], -folded.chunk(2)[1]))
         return CurrentJacobian(folded, power, voltage, *by_p, *by_q)
-
-    def rows(self, index: Tensor) -> CurrentJacobian:
-        """The same for some of the scenarios."""
-        parts = {
-            field.name: getattr(self, field.name)[index]
-            for field in fields(self)
-            if field.name != "folded"
-        }
-        return CurrentJacobian(self.folded, **parts)
 
     def voltage_cotangent(self, cotangent: Tensor) -> Tensor:
         """(di/du)^T times the cotangent c of i: (batch, 2 branches).

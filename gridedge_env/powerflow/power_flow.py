@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from gridedge_env.feeder import Feeder, build_network
-from gridedge_env.powerflow.adjoint import ImplicitDeviceCurrent
-from gridedge_env.powerflow.compiled_network import CompiledNetwork
-from gridedge_env.powerflow.compiled_solution import CompiledPowerFlow, solve_compiled
-from gridedge_env.powerflow.device_space import VoltageOperator, reduce_network
-from gridedge_env.powerflow.fixed_point import FixedPoint, solve_device_voltage, sweep
+from gridedge_env.powerflow.backend import Backend, ImplicitPowerFlow
+from gridedge_env.powerflow.device_space import VoltageOperator
+from gridedge_env.powerflow.fixed_point import FixedPoint
 from gridedge_env.powerflow.injections import device_branches, load_branches
-from gridedge_env.powerflow.load_models import injected_current
+from gridedge_env.powerflow.reduction import reduce_network
 from gridedge_env.powerflow.solution import PowerFlowSolution
+from gridedge_env.powerflow.torch_backend import TorchBackend
 
 
 class PowerFlow:
@@ -68,9 +67,10 @@ class PowerFlow:
         self.dtype = dtype
         self.settings = settings or FixedPoint.default(dtype, self.device)
         self.injection_names = [load.name for load in feeder.loads] + extra
-        self.space = reduce_network(
+        self.backend = reduce_network(
             feeder, network, branches, self.injection_names, self.device, dtype, backend
         )
+        self.space = self.backend.space
         nominal = [complex(load.kw, load.kvar) for load in feeder.loads] + [0j] * len(extra)
         self.nominal_power = torch.tensor(nominal, dtype=dtype.to_complex(), device=self.device)
         self.node_names = list(network.node_names)
@@ -149,50 +149,22 @@ class PowerFlow:
         if self.dtype == torch.float32:
             check_matmul_precision(torch.get_float32_matmul_precision())
         start = self.no_load(len(power)) if start is None else start
-        network = self.space.compiled
-        if network is not None and tap_position is None and self.settings.check_convergence:
-            return self._solve_compiled(network, power.to(self.dtype), start)
-        precision = self.space.no_load.dtype
         change = None if tap_position is None else self._tap_change(tap_position)
-        frozen = VoltageOperator(self.space, None if change is None else change.detach())
-        found = solve_device_voltage(
-            frozen, power.detach().to(precision), start.detach().to(precision), self.settings
-        )
-        moving, shift = VoltageOperator(self.space, change), None
+        backend = self._backend_at(change)
+        drawn, begin = power.to(backend.dtype), start.detach().to(backend.dtype)
+        solved = backend.solve(drawn.detach(), begin, self.settings)
+        current, nodes, found = solved.current, solved.node_voltage, solved.found
+        operator, shift = VoltageOperator(self.space, change), None
         if change is not None and change.requires_grad:
             # Zero, but its gradient is what the taps do to the voltages at fixed currents.
-            current = injected_current(
-                self.space.load_model, power.detach().to(precision), found.voltage
-            )
-            shift = moving(current) - frozen(current)
-        current = ImplicitDeviceCurrent.apply(
-            power.to(precision), shift, frozen, found, self.settings
-        )
+            shift = operator(current) - VoltageOperator(self.space, change.detach())(current)
+        if torch.is_grad_enabled() and (drawn.requires_grad or shift is not None):
+            current, nodes = ImplicitPowerFlow.apply(drawn, shift, backend, solved, self.settings)
         return PowerFlowSolution(
-            moving,
-            current,
-            None,
-            found.voltage.to(self.dtype),
-            found.residual,
-            found.iterations,
-            found.status,
-        )
-
-    def _solve_compiled(
-        self, network: CompiledNetwork, power: Tensor, start: Tensor
-    ) -> PowerFlowSolution:
-        drawn, begin = power.detach(), start.detach().to(self.dtype)
-        solved = solve_compiled(self.space, network, drawn, begin, self.settings)
-        found, current, nodes = solved
-        if power.requires_grad and torch.is_grad_enabled():
-            current, nodes = CompiledPowerFlow.apply(
-                power, self.space, network, solved, self.settings
-            )
-        return PowerFlowSolution(
-            VoltageOperator(self.space),
+            operator,
             current,
             nodes,
-            found.voltage,
+            found.voltage.to(self.dtype),
             found.residual,
             found.iterations,
             found.status,
@@ -207,20 +179,21 @@ class PowerFlow:
             sweeps: number of iterations; from a similar solution each adds about a digit.
 
         Returns:
-            (batch, 2 branches) device voltages, pu.
+            (batch, 2 branches) device voltages, pu; differentiable.
         """
-        network = self.space.compiled
-        if network is not None and not (torch.is_grad_enabled() and power.requires_grad):
-            return network.sweep(power.to(self.dtype), start.to(self.dtype), sweeps)
-        operator, precision = VoltageOperator(self.space), self.space.no_load.dtype
-        power, start = power.to(precision), start.to(precision)
-        for _ in range(sweeps):
-            start = sweep(operator, power, start)
-        return start.to(self.dtype)
+        precision = self.backend.dtype
+        return self.backend.sweep(power.to(precision), start.to(precision), sweeps).to(self.dtype)
 
     def no_load(self, batch: int) -> Tensor:
         """Device voltages when nothing is drawn: (batch, 2 branches) pu."""
         return self.space.no_load.to(self.dtype).expand(batch, -1)
+
+    def _backend_at(self, tap_change: Tensor | None) -> Backend:
+        """Kernels know the feeder's own taps alone, and stop when they may."""
+        if tap_change is None and self.settings.check_convergence:
+            return self.backend
+        change = None if tap_change is None else tap_change.detach()
+        return TorchBackend(VoltageOperator(self.space, change))
 
     def _tap_change(self, tap_position: Tensor) -> Tensor:
         complex_type = self.space.no_load.dtype.to_complex()

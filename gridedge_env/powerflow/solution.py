@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,10 +15,11 @@ from gridedge_env.powerflow.device_space import DeviceSpace, VoltageOperator
 from gridedge_env.powerflow.failures import Failure, PowerFlowFailure, find_failures
 from gridedge_env.powerflow.iteration import Status
 from gridedge_env.powerflow.linear_maps import LinearMap
+from gridedge_env.record import Record, batch
 
 
-@dataclass(frozen=True)
-class PowerFlowSolution:
+@dataclass(frozen=True, eq=False)
+class PowerFlowSolution(Record):
     """A batch of solved power flows; every quantity is differentiable in the power drawn.
 
     Attributes:
@@ -36,12 +36,12 @@ class PowerFlowSolution:
     """
 
     operator: VoltageOperator
-    device_current: Tensor
-    solved_voltage: Tensor | None
-    device_voltage: Tensor
-    residual: Tensor
-    iterations: Tensor
-    status: Tensor
+    device_current: Tensor = field(metadata=batch())
+    solved_voltage: Tensor | None = field(metadata=batch())
+    device_voltage: Tensor = field(metadata=batch())
+    residual: Tensor = field(metadata=batch())
+    iterations: Tensor = field(metadata=batch())
+    status: Tensor = field(metadata=batch())
 
     @property
     def space(self) -> DeviceSpace:
@@ -66,7 +66,7 @@ class PowerFlowSolution:
             self.iterations,
             self.device_voltage,
             self.injection_voltage.detach(),
-            self.space.branch_names,
+            self.space.injection_name,
         )
 
     def raise_if_failed(self) -> None:
@@ -146,20 +146,6 @@ class PowerFlowSolution:
     def _quantity(self, linear: LinearMap) -> Tensor:
         """A map of the response, (batch, 2 rows), real parts first."""
         return linear(self.response).to(self.device_voltage.dtype)
-
-
-def join_solutions(solutions: Sequence[PowerFlowSolution]) -> PowerFlowSolution:
-    """Solutions of the same power flow, one batch after the other."""
-    parts = {
-        name: torch.cat([getattr(solution, name) for solution in solutions])
-        for name in ("device_current", "device_voltage", "residual", "iterations", "status")
-    }
-    voltages = [s.solved_voltage for s in solutions if s.solved_voltage is not None]
-    return PowerFlowSolution(
-        operator=VoltageOperator.join([solution.operator for solution in solutions]),
-        solved_voltage=torch.cat(voltages) if len(voltages) == len(solutions) else None,
-        **parts,
-    )
 
 
 def magnitude(vector: Tensor) -> Tensor:

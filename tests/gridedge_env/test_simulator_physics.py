@@ -14,7 +14,7 @@ from gridedge_env import Simulator, make_simulator
 from gridedge_env.devices.battery import BatteryState
 from gridedge_env.devices.heat_pump import HeatPumpState
 from gridedge_env.devices.heated_building import stored_heat_value
-from gridedge_env.powerflow import FixedPoint, PowerFlowSolution, device_space
+from gridedge_env.powerflow import FixedPoint, PowerFlowSolution, reduction
 from gridedge_env.powerflow.linear_maps import FactoredResponse
 from gridedge_env.scenarios import Tariff
 from gridedge_env.state import SimulatorState
@@ -345,7 +345,7 @@ def test_a_network_held_as_a_factor_gives_the_same_days(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As feeders of thousands of nodes are held; both solve to 1e-11 pu in double precision."""
-    monkeypatch.setattr(device_space, "LARGEST_DENSE", 0)
+    monkeypatch.setattr(reduction, "LARGEST_DENSE", 0)
     sparse = make_simulator(num_agents=12, dtype=torch.float64)
     assert isinstance(sparse.power_flow.space.response, FactoredResponse)
     found = []

@@ -20,7 +20,7 @@ from gridedge_env.compiled.vectors import (
 )
 from gridedge_env.powerflow.kernels.blocks import copy, copy_some, greater
 from gridedge_env.powerflow.kernels.iterating import find_missing, sweep, sweep_back
-from gridedge_env.powerflow.kernels.network import network_of
+from gridedge_env.powerflow.kernels.network import sections_of
 from gridedge_env.powerflow.kernels.progress import RECORDS, SPARE, Rule, adopt, progress_at
 
 # The change at which a power flow leaves its draft. Rounding is a thousandth of it, so that sweeps
@@ -45,7 +45,7 @@ def is_worth_it(rule):
 @kernel
 def draft(like, index, ends, single, marks, room, used, progress, s, u):
     """The first sweeps in single precision, of lanes as they are in `_solve`."""
-    light, net = zeros_like(single, like), network_of(index, ends, single, marks)
+    light, net = zeros_like(single, like), sections_of(index, ends, single, marks)
     work, vector = pointer(room, 0), 2 * net.branches * lanes_of(like)
     spare = pointer(work, RECORDS * lanes_of(like))
     x = pointer(spare, SPARE * lanes_of(like))
@@ -70,7 +70,7 @@ def draft_back(
 
     Single precision solves for c, then for what is missing. Where it fails the step is a sweep's.
     """
-    light, light_net = zeros_like(single, like), network_of(index, ends, single, marks)
+    light, light_net = zeros_like(single, like), sections_of(index, ends, single, marks)
     work, vector = pointer(room, 0), 2 * net.branches * lanes_of(like)
     light_x = pointer(work, RECORDS * lanes_of(like))
     light_g = pointer(light_x, 2 * net.nodes * lanes_of(like))

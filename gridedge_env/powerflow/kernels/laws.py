@@ -8,14 +8,29 @@ from gridedge_env.compiled.pointers import pointer
 from gridedge_env.compiled.running import kernel
 from gridedge_env.compiled.vectors import lanes_of, load_like, select, somewhere, store
 from gridedge_env.powerflow.kernels.blocks import get, put
-
-# Kinds of laws.
-POWER, CURRENT, IMPEDANCE, MIXED, EXPONENTIAL = range(5)
-# Numbers that describe one: parts of g_p with exponents 0, 1, 2 (0 to 2), those of g_q (3 to 5),
-# the edges of the band (6, 7), the voltage of nominal impedance (8), gradient and intercept of the
-# current below the band (9, 10), g above it (11), the folded admittance (12, 13), both exponents
-# (14, 15).
-LAW = 16
+from gridedge_env.powerflow.kernels.layout import (
+    ABOVE,
+    CURRENT,
+    EXPONENTIAL,
+    FOLDED_CONDUCTANCE,
+    FOLDED_SUSCEPTANCE,
+    GRADIENT,
+    HIGHEST,
+    IMPEDANCE,
+    INTERCEPT,
+    LAW,
+    LOWEST,
+    NOMINAL_BELOW,
+    P_CURRENT,
+    P_EXPONENT,
+    P_IMPEDANCE,
+    P_POWER,
+    POWER,
+    Q_CURRENT,
+    Q_EXPONENT,
+    Q_IMPEDANCE,
+    Q_POWER,
+)
 
 SMALLEST_SQUARE = 1e-12
 
@@ -27,7 +42,9 @@ def inject(like, net, j, u, s, still, i, spare):
     p, q = get(like, s, j)
     square, law = re * re + im * im, pointer(net.law, LAW * j)
     kind = net.kind[j]
-    outside = (square < max(law[6] * law[6], SMALLEST_SQUARE)) | (square > law[7] * law[7])
+    outside = (square < max(law[LOWEST] * law[LOWEST], SMALLEST_SQUARE)) | (
+        square > law[HIGHEST] * law[HIGHEST]
+    )
     if kind == IMPEDANCE:
         pass
     elif kind > CURRENT or somewhere(outside):
@@ -40,7 +57,7 @@ def inject(like, net, j, u, s, still, i, spare):
         factor = inverse_root(square)
         p, q = factor * p, factor * q
     i_re, i_im = 0.0 - p * re - q * im, q * re - p * im
-    a, b = law[12], law[13]
+    a, b = law[FOLDED_CONDUCTANCE], law[FOLDED_SUSCEPTANCE]
     if a != 0.0 or b != 0.0:
         i_re, i_im = i_re + (a * re - b * im), i_im + (a * im + b * re)
     was_re, was_im = get(like, i, j)
@@ -58,7 +75,7 @@ def differentiate(like, net, j, s, u, slope, factor, spare):
     along_re = 2.0 * (p_slope * p * re + q_slope * q * im)
     along_im = 2.0 * (p_slope * p * im - q_slope * q * re)
     p, q = by_p * p, by_q * q
-    a, b = law[12], law[13]
+    a, b = law[FOLDED_CONDUCTANCE], law[FOLDED_SUSCEPTANCE]
     put(like, slope, 2 * j, a - p - along_re * re, along_im * re - q - b)
     put(like, slope, 2 * j + 1, q + along_re * im + b, a - p - along_im * im)
 
@@ -73,25 +90,25 @@ def _factors(like, law, kind, square, spare):
         lanes = lanes_of(like)
         store(spare, 0, root)
         for w in range(lanes):
-            spare[lanes + w] = spare[w] ** (law[14] - 2.0)
-            spare[2 * lanes + w] = spare[w] ** (law[15] - 2.0)
+            spare[lanes + w] = spare[w] ** (law[P_EXPONENT] - 2.0)
+            spare[2 * lanes + w] = spare[w] ** (law[Q_EXPONENT] - 2.0)
         by_p, by_q = load_like(spare, lanes, like), load_like(spare, 2 * lanes, like)
-        p_slope = (0.5 * law[14] - 1.0) * by_p * by_square
-        q_slope = (0.5 * law[15] - 1.0) * by_q * by_square
+        p_slope = (0.5 * law[P_EXPONENT] - 1.0) * by_p * by_square
+        q_slope = (0.5 * law[Q_EXPONENT] - 1.0) * by_q * by_square
     else:
-        power, current = law[0] * by_square, law[1] * inverse
-        by_p = power + current + law[2]
+        power, current = law[P_POWER] * by_square, law[P_CURRENT] * inverse
+        by_p = power + current + law[P_IMPEDANCE]
         p_slope = 0.0 - (power + 0.5 * current) * by_square
-        power, current = law[3] * by_square, law[4] * inverse
-        by_q = power + current + law[5]
+        power, current = law[Q_POWER] * by_square, law[Q_CURRENT] * inverse
+        by_q = power + current + law[Q_IMPEDANCE]
         q_slope = 0.0 - (power + 0.5 * current) * by_square
-    below, above = root < law[6], root > law[7]
+    below, above = root < law[LOWEST], root > law[HIGHEST]
     if somewhere(below | above):
-        nominal = root <= law[8]
-        outside = select(nominal, 1.0, law[9] + law[10] * inverse)
-        bend = select(nominal, like, (-0.5 * law[10]) * inverse * by_square)
-        by_p = select(above, law[11], select(below, outside, by_p))
-        by_q = select(above, law[11], select(below, outside, by_q))
+        nominal = root <= law[NOMINAL_BELOW]
+        outside = select(nominal, 1.0, law[GRADIENT] + law[INTERCEPT] * inverse)
+        bend = select(nominal, like, (-0.5 * law[INTERCEPT]) * inverse * by_square)
+        by_p = select(above, law[ABOVE], select(below, outside, by_p))
+        by_q = select(above, law[ABOVE], select(below, outside, by_q))
         p_slope = select(above, like, select(below, bend, p_slope))
         q_slope = select(above, like, select(below, bend, q_slope))
     return by_p, by_q, p_slope, q_slope

@@ -11,14 +11,28 @@ from typing import Any, NamedTuple
 from gridedge_env.compiled.pointers import pointer
 from gridedge_env.compiled.running import kernel
 from gridedge_env.powerflow.kernels.blocks import get, put
+from gridedge_env.powerflow.kernels.layout import (
+    ACROSS,
+    COLUMN,
+    DEVICE,
+    ENTER_DEVICE,
+    ENTER_START,
+    ENTER_WEIGHT,
+    INTO_WEAK,
+    KIND,
+    LAWS,
+    NO_LOAD,
+    NODE,
+    PIVOT,
+    REST,
+    START,
+    VALUE,
+    WEAK,
+)
 
-# Sections of `index` and `number`, in order; see `compiled_network`.
-START, COLUMN, NODE, ENTER_START, ENTER_DEVICE, DEVICE, KIND, WEAK = range(8)
-VALUE, PIVOT, ENTER_WEIGHT, ACROSS, NO_LOAD, LAWS, REST, INTO_WEAK = range(8)
 
-
-class Network(NamedTuple):
-    """Sizes of a feeder, and pointers to its sections."""
+class Sections(NamedTuple):
+    """Sizes of a feeder, and pointers to its sections: see `layout`."""
 
     branches: int
     nodes: int
@@ -43,9 +57,9 @@ class Network(NamedTuple):
 
 
 @kernel
-def network_of(index, ends, number, marks):
+def sections_of(index, ends, number, marks):
     """Find the sections."""
-    return Network(
+    return Sections(
         ends[KIND + 1] - ends[KIND],
         ends[NODE + 1] - ends[NODE],
         ends[ENTER_START + 1] - ends[ENTER_START] - 1,

@@ -14,7 +14,7 @@ RECORDS, SPARE = 6, 3
 
 
 class Rule(NamedTuple):
-    """When to stop: see `compiled_network`."""
+    """When to stop: see `compiled_backend._rule`."""
 
     tolerance: float
     sweeps: int

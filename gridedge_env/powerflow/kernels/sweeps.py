@@ -34,7 +34,8 @@ from gridedge_env.powerflow.kernels.blocks import (
 from gridedge_env.powerflow.kernels.drafts import draft, draft_back, is_worth_it
 from gridedge_env.powerflow.kernels.iterating import sweep, sweep_back
 from gridedge_env.powerflow.kernels.laws import differentiate
-from gridedge_env.powerflow.kernels.network import add_of_nodes, gathered, network_of
+from gridedge_env.powerflow.kernels.layout import EXTREME, UNSETTLED
+from gridedge_env.powerflow.kernels.network import add_of_nodes, gathered, sections_of
 from gridedge_env.powerflow.kernels.progress import RECORDS, SPARE, progress_at, rule_of
 
 # Bytes of a vector: 32 numbers in double precision, 64 in single; and for a few scenarios.
@@ -44,9 +45,6 @@ NARROW = 64
 # Vectors of a branch that each kernel works with.
 SOLVING, GOING_BACK = 6, 16
 
-# What is unusual about a scenario: it has not settled; a voltage is so low or high that someone
-# must judge it.
-UNSETTLED, EXTREME = 1, 2
 LOW_SQUARE = 0.25
 
 
@@ -58,7 +56,7 @@ def solve_wide(
     """Iterate u <- u0 + Z i(u, S) in blocks `first` to `last`, then find i and V.
 
     Args:
-        index: with `ends`, `number` and `marks`: the network, see `CompiledNetwork`.
+        index: with `ends`, `number` and `marks`: the network, see `PackedNetwork`.
         single: `number` in single precision; None where it is.
         rule: a `Rule` as an array.
         batch: how many scenarios there are.
@@ -74,7 +72,7 @@ def solve_wide(
         first: number of the first block.
         last: the one after the last.
     """
-    like, net = zeros(number, WIDE), network_of(index, ends, number, marks)
+    like, net = zeros(number, WIDE), sections_of(index, ends, number, marks)
     room = _room(like, net, number, SOLVING)
     _solve(
         like, net, room, index, ends, number, marks, single, rule_of(rule), batch, power, begin,
@@ -88,7 +86,7 @@ def solve_narrow(
     voltage, current, nodes, residual, iterations, code, first, last,
 ):  # fmt: skip
     """The same for a few scenarios."""
-    like, net = zeros(number, NARROW), network_of(index, ends, number, marks)
+    like, net = zeros(number, NARROW), sections_of(index, ends, number, marks)
     room = _room(like, net, number, SOLVING)
     _solve(
         like, net, room, index, ends, number, marks, single, rule_of(rule), batch, power, begin,
@@ -114,7 +112,7 @@ def adjoint_wide(
         of_power: the cotangent of S is written here.
         unsettled: (batch,) UNSETTLED is written where it has not settled.
     """
-    like, net = zeros(number, WIDE), network_of(index, ends, number, marks)
+    like, net = zeros(number, WIDE), sections_of(index, ends, number, marks)
     room = _room(like, net, number, GOING_BACK)
     _adjoint(
         like, net, room, index, ends, number, marks, single, rule_of(rule), batch, power, voltage,
@@ -128,7 +126,7 @@ def adjoint_narrow(
     of_power, unsettled, first, last,
 ):  # fmt: skip
     """The same for a few scenarios."""
-    like, net = zeros(number, NARROW), network_of(index, ends, number, marks)
+    like, net = zeros(number, NARROW), sections_of(index, ends, number, marks)
     room = _room(like, net, number, GOING_BACK)
     _adjoint(
         like, net, room, index, ends, number, marks, single, rule_of(rule), batch, power, voltage,

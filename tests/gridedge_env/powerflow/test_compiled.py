@@ -10,8 +10,9 @@ from torch import Tensor
 
 from gridedge_env.compiled import running
 from gridedge_env.feeder import Feeder, load_feeder
-from gridedge_env.powerflow import FixedPoint, PowerFlow, PowerFlowSolution, Status, device_space
-from gridedge_env.powerflow.compiled_network import CompiledNetwork
+from gridedge_env.powerflow import FixedPoint, PowerFlow, PowerFlowSolution, Status, reduction
+from gridedge_env.powerflow.compiled_backend import CompiledBackend
+from gridedge_env.powerflow.torch_backend import TorchBackend
 
 pytestmark = pytest.mark.skipif(not running.numba_is_there(), reason="needs Numba")
 
@@ -187,10 +188,10 @@ def test_no_scenario_at_all(ieee123: Feeder) -> None:
 def test_without_numba_pytorch_does_the_work(
     ieee123: Feeder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(PowerFlow(ieee123).space.compiled, CompiledNetwork)
-    monkeypatch.setattr(device_space, "numba_is_there", lambda: False)
+    assert isinstance(PowerFlow(ieee123).backend, CompiledBackend)
+    monkeypatch.setattr(reduction, "numba_is_there", lambda: False)
     flow = PowerFlow(ieee123)
-    assert flow.space.compiled is None
+    assert isinstance(flow.backend, TorchBackend)
     assert flow.solve().converged.all()
     with pytest.raises(ValueError, match=r"backend: 'compiled' cannot be had with no Numba"):
         PowerFlow(ieee123, backend="compiled")
@@ -205,7 +206,7 @@ def test_on_large_feeders_the_factor_stands_behind(
     ieee123: Feeder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What sweeps do not settle, branch currents, and what moved taps do."""
-    monkeypatch.setattr(device_space, "LARGEST_DENSE", 0)
+    monkeypatch.setattr(reduction, "LARGEST_DENSE", 0)
     large = PowerFlow(ieee123, backend="compiled")
     dense = PowerFlow(ieee123, backend="dense")
     power, found = torch.cat((scaled(dense, 5), 6.0 * dense.nominal_power[None])), []

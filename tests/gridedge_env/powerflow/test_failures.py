@@ -12,10 +12,11 @@ from torch import Tensor
 
 from gridedge_env.feeder import Feeder
 from gridedge_env.powerflow import FixedPoint, PowerFlow, PowerFlowSolution
-from gridedge_env.powerflow.device_space import BACKENDS, VoltageOperator
+from gridedge_env.powerflow.device_space import VoltageOperator
 from gridedge_env.powerflow.failures import Failure, PowerFlowFailure, find_failures
 from gridedge_env.powerflow.fixed_point import DeviceVoltage, solve_device_voltage
 from gridedge_env.powerflow.iteration import Status
+from gridedge_env.powerflow.reduction import BACKENDS
 
 # As in test_power_flow.py: two solutions of one flow are this close, pu.
 SAME = 1e-10

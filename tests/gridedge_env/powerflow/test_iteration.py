@@ -42,7 +42,7 @@ class Affine:
         self.evaluated.append(len(value))
         return self.offset + (self.matrix @ value[:, :, None])[:, :, 0]
 
-    def rows(self, index: Tensor) -> Affine:
+    def take(self, index: Tensor) -> Affine:
         return Affine(self.matrix[index], self.offset[index], self.evaluated)
 
     def solution(self) -> Tensor:
@@ -120,7 +120,7 @@ def test_scenarios_do_not_see_each_other() -> None:
     found = settled(together, start)
     assert not found.status.any()
     for k, name in enumerate(names):
-        alone = settled(together.rows(torch.tensor([k])), start[:1])
+        alone = settled(together.take(torch.tensor([k])), start[:1])
         assert (found.value[k] - alone.value[0]).abs().max() < 2.0 * error_bound(name)
 
 
@@ -133,7 +133,7 @@ class Sending:
     def __call__(self, value: Tensor) -> Tensor:
         return 1.0 - self.power / value
 
-    def rows(self, index: Tensor) -> Sending:
+    def take(self, index: Tensor) -> Sending:
         return Sending(self.power[index])
 
 
@@ -167,7 +167,7 @@ def test_one_without_a_solution_costs_little_and_disturbs_nobody() -> None:
     assert found.residual[2] == 1.0
     assert found.value.isfinite().all()
     for k, name in ((0, "fast"), (1, "heavy")):
-        exact = good.rows(torch.tensor([k])).solution()[0]
+        exact = good.take(torch.tensor([k])).solution()[0]
         assert (found.value[k] - exact).abs().max() < error_bound(name)
     # The batch is whole for as long as it takes the fast scenario, and for 8 sweeps at least.
     sweeps = function.evaluated.count(3)
@@ -188,7 +188,7 @@ def test_what_leaves_the_numbers_is_given_up(function: Callable[[Tensor], Tensor
         def __call__(self, value: Tensor) -> Tensor:
             return function(value)
 
-        def rows(self, index: Tensor) -> Map:
+        def take(self, index: Tensor) -> Map:
             return self
 
     found = settled(Map(), torch.full((1, 1), 2.0, dtype=torch.float64))
@@ -223,7 +223,7 @@ def test_a_fixed_number_of_sweeps(maximum: int) -> None:
 
 
 def test_no_scenario_at_all() -> None:
-    function = affine("fast").rows(torch.zeros(0, dtype=torch.long))
+    function = affine("fast").take(torch.zeros(0, dtype=torch.long))
     found = settled(function, function.offset)
     assert found.value.shape == (0, SIZE)
     assert found.status.shape == (0,)

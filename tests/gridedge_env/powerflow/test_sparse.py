@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from gridedge_env.feeder import Feeder
-from gridedge_env.powerflow import PowerFlow, device_space
+from gridedge_env.powerflow import PowerFlow, reduction
+from gridedge_env.powerflow.linear_maps import DirectResponse, FactoredResponse
 
 QUANTITIES = ("voltage", "branch_current", "unbalance", "losses", "injection_voltage")
 
@@ -66,6 +67,6 @@ def test_single_precision_is_only_rounded_at_the_end(
 
 
 def test_the_choice_is_by_size(ieee123: Feeder, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(PowerFlow(ieee123).space.response, device_space.DirectResponse)
-    monkeypatch.setattr(device_space, "LARGEST_DENSE", 10_000)
-    assert isinstance(PowerFlow(ieee123).space.response, device_space.FactoredResponse)
+    assert isinstance(PowerFlow(ieee123).space.response, DirectResponse)
+    monkeypatch.setattr(reduction, "LARGEST_DENSE", 10_000)
+    assert isinstance(PowerFlow(ieee123).space.response, FactoredResponse)
