@@ -113,7 +113,7 @@ def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path)
     config, _ = cli._parse_train(arguments.split())
     assert getattr(config.case, name) == value != getattr(CaseSettings(), name)
     save_config(config, tmp_path)
-    assert load_config(tmp_path) == config
+    assert load_config(tmp_path, TrainConfig) == config
 
 
 def test_no_option_of_the_case_is_forgotten():
@@ -329,7 +329,9 @@ def test_a_folder_without_a_run_is_told_in_a_line(tmp_path, capsys, command, kin
 def test_a_foreign_folder_is_told_in_a_line(tmp_path, capsys, arguments, text):
     (tmp_path / CONFIG_FILE).write_text(text)
     assert call(*arguments, tmp_path) == 2
-    assert_one_line(capsys.readouterr().err, "config.json is not a run's configuration")
+    assert_one_line(
+        capsys.readouterr().err, "config.json is not the configuration of a GridEdge run"
+    )
     assert (tmp_path / CONFIG_FILE).read_text() == text
 
 
