@@ -148,7 +148,7 @@ class CaseSettings:
         Raises:
             ValueError: a feeder or a file that is none.
         """
-        return _make_case(self, load_feeder(self.feeder), _demand_source(self))
+        return _make_case(self, load_feeder(self.feeder))
 
 
 def settings_from_record(record: Any) -> CaseSettings:
@@ -210,18 +210,20 @@ def default_case(
         **options,
     )
     network = feeder if isinstance(feeder, Feeder) else load_feeder(feeder)
-    source = _demand_source(settings) if isinstance(demand, str) else demand
-    return _make_case(settings, network, source)
+    return _make_case(settings, network, None if isinstance(demand, str) else demand)
 
 
-def _demand_source(settings: CaseSettings) -> DemandSource[Any]:
+def _demand_source(settings: CaseSettings, scale: float) -> DemandSource[Any]:
+    """Metered demand is what it is, whatever the size of an ordinary home."""
     if settings.demand == GENERATED:
-        return GeneratedDemand()
+        return GeneratedDemand(scale)
     with renamed(unit="demand_unit", timezone="time_zone"):
         return load_metered_demand(settings.demand, settings.demand_unit, settings.time_zone)
 
 
-def _make_case(settings: CaseSettings, feeder: Feeder, demand: DemandSource[Any]) -> Case:
+def _make_case(
+    settings: CaseSettings, feeder: Feeder, demand: DemandSource[Any] | None = None
+) -> Case:
     """Homes stand where the feeder's own loads are, and replace them."""
     count = int(settings.num_agents)
     scale = settings.home_scale or default_home_scale(feeder, count)
@@ -230,7 +232,7 @@ def _make_case(settings: CaseSettings, feeder: Feeder, demand: DemandSource[Any]
         feeder=network.without_loads().with_source_voltage(settings.source_voltage),
         fleet=sample_fleet(feeder, default_counts(count), settings.seed, scale),
         clock=Clock.of_minutes(settings.step_minutes),
-        demand=demand,
+        demand=demand or _demand_source(settings, scale),
         tariff=settings.tariff,
         limits=Limits(**settings.limits),
         penalty=settings.penalty,

@@ -33,7 +33,7 @@ from gridedge_env.observation import (
 )
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, settle_taps
 from gridedge_env.record import Record
-from gridedge_env.scenarios import SPLITS, DayTable, Homes, Variation
+from gridedge_env.scenarios import SPLITS, Calendar, DayTable, Homes, Variation
 from gridedge_env.state import Result, SimulatorState, check_action
 from gridedge_env.transfer import to_device
 
@@ -173,8 +173,9 @@ class Simulator:
                 raise ValueError(f"days: got {rows}, expected rows from 0 to {count - 1}")
             row = to_device(torch.tensor(rows, dtype=torch.long, device="cpu"), self.device)
 
-        chosen, case, scale = table.select(row), self.case, self.fleet.scale
-        demand = case.demand.draw(homes, chosen.month, chosen.weekend, generator, self.clock)
+        chosen, case, scale = table.select(row), self.case, self.case.demand.scale
+        calendar = Calendar(row, chosen.month, chosen.weekend)
+        demand = case.demand.draw(homes, calendar, generator, self.clock)
         chosen = variation.of_days(chosen)
         day = Day(
             self.clock,

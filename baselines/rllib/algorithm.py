@@ -102,7 +102,7 @@ def _joint(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOC
         .rl_module(rl_module_spec=RLModuleSpec(module_class=JointActorCritic, model_config=model))
         .training(
             learner_class=JointPPOLearner,
-            learner_config_dict={"reward_scale": config.reward_scale / simulator.fleet.scale},
+            learner_config_dict={"reward_scale": config.reward_scale / simulator.case.demand.scale},
         )
     )
 

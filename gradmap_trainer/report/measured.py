@@ -136,7 +136,7 @@ def _network(run: EvaluatedRun) -> str:
         taps = "following their controls"
     elif all(regulator.tap_position == 0 for regulator in feeder.regulators):
         taps = "at neutral"
-    scale = f"{run.simulator.fleet.scale:.3g}"
+    scale = f"{run.simulator.case.demand.scale:.3g}"
     size = "" if scale == "1" else f", each {scale} times as large as an ordinary one"
     return (
         f"{feeder.name}, three-phase and unbalanced: {len(run.simulator.power_flow.node_names)} "

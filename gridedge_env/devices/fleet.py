@@ -50,7 +50,6 @@ class Fleet(Record):
         names: of the agents.
         connection_names: where they connect, "bus.phase" or "bus.phase.phase", each once.
         connection: (agents,) index into `connection_names`.
-        scale: powers and energies of every home over those of an ordinary one.
         groups: the devices of each kind that there is.
         slots: largest number of devices of an agent.
         one_each: whether each agent has one device, and agents stand in the order of their kinds.
@@ -59,7 +58,6 @@ class Fleet(Record):
     names: tuple[str, ...]
     connection_names: tuple[str, ...]
     connection: Tensor
-    scale: float
     groups: tuple[DeviceGroup, ...]
     slots: int
     one_each: bool
@@ -206,7 +204,6 @@ class Devices:
 def make_fleet(
     places: Mapping[str, str],
     devices: Mapping[str, Devices],
-    scale: float = 1.0,
     connections: Sequence[str] | None = None,
 ) -> Fleet:
     """A fleet from its tables, in double precision on the CPU.
@@ -214,7 +211,6 @@ def make_fleet(
     Args:
         places: where each agent connects, "bus.phase" or "bus.phase.phase", by its name.
         devices: by the name of their kind.
-        scale: of demand, over that of an ordinary home.
         connections: all places where agents may connect; by default those where one does.
 
     Raises:
@@ -261,7 +257,6 @@ def make_fleet(
         tuple(places),
         connections,
         torch.tensor(connection, dtype=torch.long, device="cpu"),
-        scale,
         tuple(groups),
         slots=max(owned.values()),
         one_each=owners == list(range(len(places))),

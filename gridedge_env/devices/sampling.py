@@ -61,7 +61,7 @@ def sample_fleet(feeder: Feeder, counts: Mapping[str, int], seed: int, home_scal
         columns = KINDS[kind].sample(len(owners), home_scale, random)
         devices[kind] = Devices(owners, columns)
     where = {agent: spot_names[place] for agent, place in zip(agents, places, strict=True)}
-    return make_fleet(where, devices, home_scale, spot_names)
+    return make_fleet(where, devices, spot_names)
 
 
 def _spot_loads(feeder: Feeder) -> dict[str, float]:

@@ -4,6 +4,7 @@ from gridedge_env.scenarios.demand import DemandSource, GeneratedDemand, Homes
 from gridedge_env.scenarios.metered import MeteredDemand, load_metered_demand
 from gridedge_env.scenarios.observed import (
     SPLITS,
+    Calendar,
     DaySource,
     DayTable,
     ObservedDays,
@@ -13,6 +14,7 @@ from gridedge_env.scenarios.tariff import Tariff
 
 __all__ = [
     "SPLITS",
+    "Calendar",
     "DaySource",
     "DayTable",
     "DemandSource",

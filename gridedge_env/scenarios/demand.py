@@ -30,9 +30,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gridedge_env.checks import check_positive
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.record import Record
-from gridedge_env.scenarios.observed import check_split
+from gridedge_env.scenarios.observed import Calendar, check_split
 
 HOURLY_CORRELATION = 0.5274
 """c of the latent z."""
@@ -74,6 +75,10 @@ HomesT = TypeVar("HomesT", bound=Homes)
 class DemandSource(Protocol[HomesT]):
     """Where the demand of homes comes from: `GeneratedDemand`, `MeteredDemand`, or your own."""
 
+    @property
+    def scale(self) -> float:
+        """What demand and mean power are multiplied by: 1 where they were metered."""
+
     def assign_homes(self, split: str, count: int, seed: int, device: torch.device | str) -> HomesT:
         """Choose `count` homes: a function of split, count and seed, no home in two splits.
 
@@ -83,8 +88,7 @@ class DemandSource(Protocol[HomesT]):
     def draw(
         self,
         homes: HomesT,
-        month: Tensor,
-        weekend: Tensor,
+        calendar: Calendar,
         generator: torch.Generator,
         clock: Clock,
     ) -> Tensor:
@@ -92,8 +96,7 @@ class DemandSource(Protocol[HomesT]):
 
         Args:
             homes: what `assign_homes` returned.
-            month: (batch,) integer, 0 = January.
-            weekend: (batch,) bool.
+            calendar: the days.
             generator: of the homes' device.
             clock: of the days.
 
@@ -124,7 +127,15 @@ class GeneratedDemand:
     Days are independent but for habit. Beyond the first and last published quantiles (1 % and
     99.9 %) Q is held. That some homes are spikier than others is left out, but for what habit does
     (standard deviation of the homes' mean log 0.04, published 0.07).
+
+    Attributes:
+        scale: demand of every home over that of an ordinary one.
     """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive(self.scale, "scale")
 
     def assign_homes(
         self, split: str, count: int, seed: int, device: torch.device | str
@@ -149,18 +160,17 @@ class GeneratedDemand:
     def draw(
         self,
         homes: GeneratedHomes,
-        month: Tensor,
-        weekend: Tensor,
+        calendar: Calendar,
         generator: torch.Generator,
         clock: Clock,
     ) -> Tensor:
         """Draw days of demand, hourly values held over an hour. See `DemandSource.draw`."""
         device, dtype = homes.mean_power.device, homes.mean_power.dtype
-        size = (len(month), *homes.habit.shape)
+        size = (len(calendar.month), *homes.habit.shape)
         white = torch.randn(size, generator=generator, device=device, dtype=dtype)
         mood = _autoregression(device, dtype) @ white
         latent = mood.mul_((1.0 - DAILY_CORRELATION) ** 0.5).add_(homes.habit)
-        shape = _shape(device, dtype)[month, weekend.long()]
+        shape = _shape(device, dtype)[calendar.month, calendar.weekend.long()]
         hourly = _relative_demand(latent).mul_(homes.scale).mul_(shape[..., None])
         return hourly.clamp_(max=CONNECTION_LIMIT).repeat_interleave(clock.steps // _HOURS, dim=1)
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.scenarios.demand import Homes, home_generator
-from gridedge_env.scenarios.observed import SPLITS, check_split
+from gridedge_env.scenarios.observed import SPLITS, Calendar, check_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,7 @@ class MeteredDemand:
     names: tuple[str, ...]
     dates: tuple[date, ...]
     load: Tensor
+    scale: ClassVar[float] = 1.0
 
     def homes_of(self, split: str) -> list[int]:
         """Indices of a split's homes: validation and test get 15 % each, by a hash of the name."""
@@ -104,8 +105,7 @@ class MeteredDemand:
     def draw(
         self,
         homes: MeteredHomes,
-        month: Tensor,
-        weekend: Tensor,
+        calendar: Calendar,
         generator: torch.Generator,
         clock: Clock,
     ) -> Tensor:
@@ -115,7 +115,8 @@ class MeteredDemand:
         metered; averaged or held over steps of another length. See `DemandSource.draw`.
         """
         like = homes.mean_power
-        alike = (homes.month == month[:, None]) & (homes.weekend == weekend[:, None])
+        month, weekend = calendar.month[:, None], calendar.weekend[:, None]
+        alike = (homes.month == month) & (homes.weekend == weekend)
         lot = torch.rand(alike.shape, generator=generator, device=like.device, dtype=like.dtype)
         day = ((1.0 + lot) * alike).argmax(dim=1)
         return _in_steps(homes.load[day].index_select(-1, homes.meter), clock.steps)

@@ -11,7 +11,7 @@ import gzip
 import math
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,21 @@ SPLIT_SITES = {"train": "Aachen", "validation": "Aachen", "test": "Düsseldorf"}
 # Steps of the record in an hour.
 _PER_HOUR = 2
 _TABLE = Path(__file__).parent / "data" / "exogenous_halfhourly.csv.gz"
+
+
+@dataclass(frozen=True, eq=False)
+class Calendar(Record):
+    """Which days there are, all (batch,).
+
+    Attributes:
+        row: of each day in its split.
+        month: int64, 0 = January.
+        weekend: bool.
+    """
+
+    row: Tensor = field(metadata=batch())
+    month: Tensor = field(metadata=batch())
+    weekend: Tensor = field(metadata=batch())
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +71,12 @@ class DayTable(Record):
         """The calendar years that the days are of: "2024", or "2023 to 2024"."""
         first, last = min(self.dates).year, max(self.dates).year
         return f"{first}" if first == last else f"{first} to {last}"
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        """All days of the table."""
+        row = torch.arange(len(self.month), dtype=torch.long, device=self.month.device)
+        return Calendar(row, self.month, self.weekend)
 
     def select(self, row: Tensor) -> DayTable:
         """The days at `row` (batch,), without their dates: no device is waited for."""

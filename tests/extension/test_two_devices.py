@@ -24,6 +24,7 @@ from gridedge_env import Case, Limits, default_case, make_simulator, parallel_en
 from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_env.evaluation import evaluate, evaluation_days
 from gridedge_env.reference import PriceFollowing, VoltVar, play
+from gridedge_env.scenarios import GeneratedDemand
 from tests.extension.whole_run import (
     WholeRun,
     assert_complete,
@@ -44,7 +45,7 @@ def case_of(reactive_power: bool) -> Case:
         for kind, owners in OWNERS.items()
     }
     case = default_case("ieee13", num_agents=3, reactive_power=reactive_power)
-    return replace(case, fleet=make_fleet(PLACES, tables, 20.0))
+    return replace(case, fleet=make_fleet(PLACES, tables), demand=GeneratedDemand(20.0))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["active", "reactive"])

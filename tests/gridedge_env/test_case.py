@@ -74,7 +74,7 @@ def test_the_default_case_is_what_it_was() -> None:
         fleet=sample_fleet(feeder, default_counts(12), 0, scale),
         clock=Clock(48, 0.5),
         days=ObservedDays(),
-        demand=GeneratedDemand(),
+        demand=GeneratedDemand(scale),
         tariff=Tariff(1.21, 0.15),
         limits=Limits(0.95, 1.05, 1.0, 0.02),
         penalty=100.0,
@@ -146,6 +146,10 @@ def test_metered_demand_by_its_file(tmp_path: Path) -> None:
     assert torch.equal(demands[0], demands[2])
     with pytest.raises(ValueError, match="^demand_unit: got 'MW'"):
         replace(settings, demand_unit="MW").make()
+    # Sites of ten homes have larger devices; what was metered stays what it was.
+    large = make_simulator(case=replace(settings, home_scale=10.0).make())
+    assert large.fleet.group("battery").parameters.maximum_power.item() > 100.0
+    assert torch.equal(large.reset(days=[3]).day.demand, demands[0])
 
 
 # One way in at a time -----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from baselines.rllib.learner import clipped_surrogate, generalised_advantages, s
 from baselines.rllib.module import JointActorCritic, log_probability
 from gridedge_env.case import Case, CaseSettings, default_case
 from gridedge_env.devices import KINDS, Devices, make_fleet
+from gridedge_env.scenarios import GeneratedDemand
 
 AGENTS, SAMPLES = 6, 5
 
@@ -147,7 +148,7 @@ def houses(step_minutes: int = 30) -> Case:
         for kind, owners in OWNERS.items()
     }
     case = default_case("ieee13", num_agents=3, step_minutes=step_minutes)
-    return replace(case, fleet=make_fleet(PLACES, devices, 20.0))
+    return replace(case, fleet=make_fleet(PLACES, devices), demand=GeneratedDemand(20.0))
 
 
 def test_the_critic_sees_kinds_of_homes():

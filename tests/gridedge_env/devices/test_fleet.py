@@ -200,7 +200,7 @@ def test_a_sampled_fleet_is_one_of_tables(feeder: Feeder) -> None:
         )
         for group in fleet.groups
     }
-    assert make_fleet(places, tables, 2.0, fleet.connection_names) == fleet
+    assert make_fleet(places, tables, fleet.connection_names) == fleet
 
 
 def test_agents_own_what_the_tables_say() -> None:
@@ -285,7 +285,7 @@ def test_a_fleet_does_not_share_the_callers_columns() -> None:
             r"battery.capacity: got \['large', 'small'\], expected 2 finite numbers",
         ),
         (
-            (HOMES, batteries(["ash", "birch"]), 1.0, ["671.1"]),
+            (HOMES, batteries(["ash", "birch"]), ["671.1"]),
             "places: got '675.2' for 'birch', expected one of connections",
         ),
     ],

@@ -62,7 +62,7 @@ def fleet_of(places: dict[str, str], owners: dict[str, list[str]]) -> Fleet:
         kind: Devices(agents, KINDS[kind].sample(len(agents), 20.0, np.random.default_rng(1)))
         for kind, agents in owners.items()
     }
-    return make_fleet(places, tables, 20.0, list(PLACES.values()))
+    return make_fleet(places, tables, list(PLACES.values()))
 
 
 @dataclass

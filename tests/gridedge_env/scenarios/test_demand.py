@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gridedge_env import scenarios
 from gridedge_env.clock import Clock
-from gridedge_env.scenarios import GeneratedDemand
+from gridedge_env.scenarios import Calendar, GeneratedDemand
 
 MOMENTS = json.loads(
     (Path(scenarios.__file__).parent / "data" / "load_moments.json").read_text(encoding="utf-8")
@@ -25,6 +25,11 @@ HOMES = 500
 # Homes are independent, so an average over them has the standard error std / √homes. Every sampled
 # quantity below must lie within four of its own standard errors (chance of a miss 6e-5 each).
 STANDARD_ERRORS = 4.0
+
+
+def on(month: Tensor, weekend: Tensor) -> Calendar:
+    """Days of which these sources know the month and the kind alone."""
+    return Calendar(torch.zeros_like(month), month, weekend)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,7 @@ def relative(homes, calendar) -> Tensor:
     small = replace(homes, scale=torch.full_like(homes.scale, 0.5))
     month, weekend = calendar
     demand = GeneratedDemand().draw(
-        small, month, weekend, torch.Generator().manual_seed(0), Clock()
+        small, on(month, weekend), torch.Generator().manual_seed(0), Clock()
     )
     return demand[:, ::2] / (0.5 * SHAPE[month, weekend.long()][:, :, None])
 
@@ -116,7 +121,7 @@ def test_a_year_of_each_home_has_the_mean_power_that_the_home_says(homes, calend
     (500 homes are compared, so five standard errors instead of four.) Half a per cent is for the
     connection limit and for a year that is not exactly 5 : 2 in every month.
     """
-    demand = GeneratedDemand().draw(homes, *calendar, torch.Generator().manual_seed(1), Clock())
+    demand = GeneratedDemand().draw(homes, on(*calendar), torch.Generator().manual_seed(1), Clock())
     by_day = demand.mean(dim=1) / homes.mean_power
     error = by_day.std(dim=0) / math.sqrt(365)
     assert ((by_day.mean(dim=0) - 1).abs() < 5 * error + 0.005).all()
@@ -126,7 +131,7 @@ def test_mean_demand_follows_the_month_and_the_kind_of_each_day():
     homes = GeneratedDemand().assign_homes("validation", 4000, 0, "cpu")
     month, weekend = torch.tensor([0, 6]), torch.tensor([False, True])
     demand = GeneratedDemand().draw(
-        homes, month, weekend, torch.Generator().manual_seed(2), Clock()
+        homes, on(month, weekend), torch.Generator().manual_seed(2), Clock()
     )
     relative = demand[:, ::2] / homes.mean_power
     error = relative.std(dim=-1) / math.sqrt(4000)
@@ -142,7 +147,7 @@ def test_only_the_shape_differs_between_kinds_of_day(homes):
     def draw(month: int) -> Tensor:
         generator = torch.Generator().manual_seed(5)
         return GeneratedDemand().draw(
-            small, torch.tensor([month]), torch.tensor([False]), generator, Clock()
+            small, on(torch.tensor([month]), torch.tensor([False])), generator, Clock()
         )
 
     ratio = (SHAPE[0, 0] / SHAPE[6, 0]).repeat_interleave(2)[None, :, None]
@@ -153,7 +158,7 @@ def test_draw_has_the_promised_shape_dtype_and_bounds():
     homes = GeneratedDemand().assign_homes("train", 1000, 0, "cpu")
     month, weekend = torch.arange(12), torch.arange(12) % 2 == 0
     demand = GeneratedDemand().draw(
-        homes, month, weekend, torch.Generator().manual_seed(0), Clock()
+        homes, on(month, weekend), torch.Generator().manual_seed(0), Clock()
     )
     assert demand.shape == (12, 48, 1000)
     assert demand.dtype == torch.float32
@@ -161,7 +166,7 @@ def test_draw_has_the_promised_shape_dtype_and_bounds():
     for minutes in (15, 60):
         clock = Clock.of_minutes(minutes)
         again = GeneratedDemand().draw(
-            homes, month, weekend, torch.Generator().manual_seed(0), clock
+            homes, on(month, weekend), torch.Generator().manual_seed(0), clock
         )
         assert torch.equal(again, demand[:, ::2].repeat_interleave(60 // minutes, dim=1))
     assert demand.min() > 0
@@ -181,8 +186,8 @@ def test_the_callers_random_state_is_left_alone():
     before = torch.get_rng_state()
     homes = GeneratedDemand().assign_homes("train", 5, 0, "cpu")
     day = torch.tensor([0]), torch.tensor([False])
-    first = GeneratedDemand().draw(homes, *day, torch.Generator().manual_seed(7), Clock())
-    second = GeneratedDemand().draw(homes, *day, torch.Generator().manual_seed(7), Clock())
+    first = GeneratedDemand().draw(homes, on(*day), torch.Generator().manual_seed(7), Clock())
+    second = GeneratedDemand().draw(homes, on(*day), torch.Generator().manual_seed(7), Clock())
     assert torch.equal(first, second)
     assert torch.equal(before, torch.get_rng_state())
 

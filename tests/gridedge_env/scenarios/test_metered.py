@@ -6,14 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 
 from gridedge_env.clock import Clock
-from gridedge_env.scenarios import SPLITS, MeteredDemand, load_metered_demand
+from gridedge_env.scenarios import SPLITS, Calendar, MeteredDemand, load_metered_demand
 from gridedge_env.scenarios.metered import _in_steps
 
 NAMES = ["ash", "birch", "cedar", "elm"]
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 RESSTOCK = SHARED / "household_base_load_2018_hourly.npz"
+
+
+def on(month: Tensor, weekend: Tensor) -> Calendar:
+    """Days of which these sources know the month and the kind alone."""
+    return Calendar(torch.zeros_like(month), month, weekend)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +199,7 @@ def test_splits_share_no_home_and_leave_none_out():
 def test_draw_gives_all_homes_the_same_metered_day_of_the_right_kind(reference):
     homes = reference.assign_homes("train", 7, 0, "cpu")
     month, weekend = torch.arange(12), torch.arange(12) % 3 == 0
-    demand = reference.draw(homes, month, weekend, torch.Generator().manual_seed(0), Clock())
+    demand = reference.draw(homes, on(month, weekend), torch.Generator().manual_seed(0), Clock())
     assert demand.shape == (12, 48, 7)
     metered = reference.load[:, :, reference.homes_of("train")][:, :, homes.meter]
     for sample, m, w in zip(demand, month.tolist(), weekend.tolist(), strict=True):
@@ -206,7 +212,7 @@ def test_draw_reaches_every_day_of_its_kind(reference):
     """January 2018 has 8 weekend days; 400 draws miss a given one with chance (7/8)^400 = 6e-24."""
     homes = reference.assign_homes("train", 1, 0, "cpu")
     month, weekend = torch.zeros(400, dtype=torch.int64), torch.ones(400, dtype=torch.bool)
-    demand = reference.draw(homes, month, weekend, torch.Generator().manual_seed(0), Clock())
+    demand = reference.draw(homes, on(month, weekend), torch.Generator().manual_seed(0), Clock())
     assert len(demand[:, :, 0].unique(dim=0)) == 8
 
 
@@ -230,7 +236,7 @@ def test_a_real_sized_set_loads(tmp_path):
     assert demand.load.shape == (363, 24, 247)
     homes = demand.assign_homes("test", 100, 0, "cpu")
     month, weekend = torch.tensor([0, 6]), torch.tensor([False, True])
-    drawn = demand.draw(homes, month, weekend, torch.Generator().manual_seed(0), Clock())
+    drawn = demand.draw(homes, on(month, weekend), torch.Generator().manual_seed(0), Clock())
     assert drawn.shape == (2, 48, 100)
     # Two of 365 days are left out: the mean of the file is met within 0.5 %.
     assert demand.load.mean().item() == pytest.approx(data["watts"].mean() / 1000, rel=0.005)
