@@ -119,10 +119,10 @@ class MeteredDemand:
         alike = (homes.month == month) & (homes.weekend == weekend)
         lot = torch.rand(alike.shape, generator=generator, device=like.device, dtype=like.dtype)
         day = ((1.0 + lot) * alike).argmax(dim=1)
-        return _in_steps(homes.load[day].index_select(-1, homes.meter), clock.steps)
+        return in_steps(homes.load[day].index_select(-1, homes.meter), clock.steps)
 
 
-def _in_steps(load: Tensor, steps: int) -> Tensor:
+def in_steps(load: Tensor, steps: int) -> Tensor:
     """(days, metered steps, homes) kW, averaged or held over so many steps a day."""
     metered = load.shape[1]
     if metered <= steps:

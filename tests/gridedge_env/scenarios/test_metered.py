@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.scenarios import SPLITS, Calendar, MeteredDemand, load_metered_demand
-from gridedge_env.scenarios.metered import _in_steps
+from gridedge_env.scenarios.metered import in_steps
 
 NAMES = ["ash", "birch", "cedar", "elm"]
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -59,7 +59,7 @@ def test_local_days_are_complete_and_hours_are_held(hourly, reference):
 
 def steps_of(load: torch.Tensor, minutes: int) -> torch.Tensor:
     """A metered day (metered steps, homes) in steps of so many minutes."""
-    return _in_steps(load[None], Clock.of_minutes(minutes).steps)[0]
+    return in_steps(load[None], Clock.of_minutes(minutes).steps)[0]
 
 
 @pytest.mark.parametrize("form", ["utc", "long", "parquet", "watts", "no daylight saving"])

@@ -1,0 +1,98 @@
+"""`case.toml`: what a case is, apart from its tables and series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import ParseError
+
+from gridedge_env.checks import (
+    check_flag,
+    check_known,
+    check_not_negative,
+    check_positive,
+    check_whole_number,
+)
+from gridedge_env.clock import Clock
+from gridedge_env.scenarios.series.faults import Findings
+
+CASE_FILE = "case.toml"
+HEADER = """\
+What is simulated. Beside this file: feeder/, agents.csv and a table for each kind of device;
+prices.csv, weather.csv and meters.csv where these are the customers' own.
+"""
+TAPS = ("as modelled", "neutral", "controlled")
+SECTIONS = ("feeder", "limits", "tariff", "days", "demand")
+
+# Keys outside of sections: their check, and the value where the file does not say.
+_PLAIN: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
+    "step_minutes": (lambda value, name: Clock.of_minutes(value), 30),
+    "penalty": (check_not_negative, 100.0),
+    "reactive_power": (check_flag, False),
+    "seed": (lambda value, name: check_whole_number(value, 0, name), 0),
+}
+
+
+def write_description(description: Mapping[str, Any], folder: Path) -> None:
+    """Write the file; sections come last."""
+    document = tomlkit.document()
+    for line in HEADER.splitlines():
+        document.add(tomlkit.comment(line))
+    for name in _PLAIN:
+        document.add(name, description[name])
+    for name in SECTIONS:
+        if description.get(name):
+            document.add(tomlkit.nl())
+            document.add(name, tomlkit.item(dict(description[name])))
+    (folder / CASE_FILE).write_text(tomlkit.dumps(document), encoding="utf-8", newline="\n")
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What the file says, with defaults; sections as they are.
+
+    Raises:
+        FileNotFoundError: no such file.
+        Faults: no TOML, or what is no description of a case.
+    """
+    path, findings = folder / CASE_FILE, Findings(CASE_FILE)
+    if not path.is_file():
+        raise FileNotFoundError(f"case: {path} not found, expected the folder of a case")
+    try:
+        record = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+    except ParseError as error:
+        findings.stop(f"got no TOML ({error}), expected some", error.line)
+    except UnicodeDecodeError as error:
+        findings.stop(f"got text that is not UTF-8 ({error.reason}), expected TOML")
+    description: dict[str, Any] = {}
+    with collected(findings):
+        check_known(record, [*_PLAIN, *SECTIONS], "case")
+    for name, (check, default) in _PLAIN.items():
+        description[name] = record.get(name, default)
+        with collected(findings):
+            check(description[name], name)
+    for name in SECTIONS:
+        description[name] = record.get(name, {})
+        if not isinstance(description[name], dict):
+            findings.fault(f"got {description[name]!r:.80}, expected a table", None, name)
+    findings.check()
+    return description
+
+
+class collected:
+    """A context in which a `ValueError` becomes a fault of the file."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, ValueError):
+            return False
+        field, colon, what = str(error).partition(": ")
+        self._findings.fault(what if colon else str(error), None, field if colon else None)
+        return True
