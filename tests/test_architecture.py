@@ -68,6 +68,15 @@ FILES: dict[str, list[set[str]]] = {
         {"power_flow"},
         {"regulator_control"},
     ],
+    "gridedge_env/scenarios/series": [
+        {"faults"},
+        {"reading"},
+        {"numbers", "stamps"},
+        {"local_time"},
+        {"steps"},
+        {"meters"},
+        {"prices", "weather"},
+    ],
     "gridedge_env/devices": [
         {"recurrence", "linear_program"},
         {"kind", "storage", "heated_building"},
