@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +14,148 @@ from gridedge_env.case_files.customers import (
     write_customers,
 )
 from gridedge_env.case_files.description import (
+    CASE_FILE,
     TAPS,
     collected,
     read_description,
     write_description,
 )
-from gridedge_env.case_files.series import read_series, write_series
+from gridedge_env.case_files.series import read_days, read_demand, write_days, write_demand
 from gridedge_env.checks import check_known, check_positive
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
-from gridedge_env.devices import Fleet
-from gridedge_env.feeder import Feeder, build_network, load_feeder
-from gridedge_env.scenarios import (
-    SPLITS,
-    CustomerMeters,
-    GeneratedDemand,
-    ObservedDays,
-    SeriesDays,
-    tariff_from_record,
-)
+from gridedge_env.feeder import Feeder, load_feeder
+from gridedge_env.feeder.admittance import build_network
+from gridedge_env.scenarios import Tariff
 from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings
+
+FEEDER_FOLDER = "feeder"
+
+
+def write_case(case: Mapping[str, Any], folder: Path) -> None:
+    """Write the fields of a `Case`.
+
+    Raises:
+        ValueError: the folder holds something, or the case has a source that no folder can hold.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"folder: {folder} is not empty, expected a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    days = write_days(case["days"], folder)
+    demand, meters = write_demand(case["demand"], folder)
+    case["feeder"].save(folder / FEEDER_FOLDER)
+    write_customers(case["fleet"], meters, folder)
+    taps = "controlled" if case["regulator_control"] else "as modelled"
+    zone = getattr(case["demand"], "time_zone", getattr(case["days"], "time_zone", None))
+    write_description(
+        {
+            "time_zone": zone,
+            "step_minutes": case["clock"].minutes,
+            "penalty": case["penalty"],
+            "reactive_power": case["reactive_power"],
+            "seed": case["seed"],
+            "feeder": {"taps": taps},
+            "limits": case["limits"].thresholds,
+            "tariff": case["tariff"].record(),
+            "days": days,
+            "demand": demand,
+        },
+        folder,
+    )
+
+
+def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The fields of a `Case`, and what was repaired, left out or assumed.
+
+    Raises:
+        FileNotFoundError: no folder, or no `case.toml` or `agents.csv` in it.
+        Faults: all that is wrong in its files.
+    """
+    description = read_description(folder)
+    findings = Findings(CASE_FILE)
+    faults: list[Fault] = []
+    feeder = _feeder(folder, description["feeder"], findings, faults)
+    customers = _customers(folder, feeder, faults)
+    with collected(findings):
+        limits = Limits(**_numbers(description["limits"], "limits"))
+    with collected(findings):
+        tariff = tariff_from_record(description["tariff"])
+        tariff.check_clock(Clock.of_minutes(description["step_minutes"]))
+    zone, notes = description["time_zone"], []
+    days = demand = None
+    try:
+        days, found = read_days(folder, description["days"], zone, findings)
+        notes += found
+        if customers is not None:
+            meters = customers.meters
+            demand, found = read_demand(
+                folder, description["demand"], zone, days, meters, findings
+            )
+            notes += [*customers.notes, *found]
+    except Faults as error:
+        faults += [fault for fault in error.faults if fault not in findings.faults]
+    if faults or findings.faults:
+        raise Faults([*findings.faults, *faults])
+    assert customers is not None
+    return {
+        "feeder": feeder,
+        "fleet": customers.fleet,
+        "clock": Clock.of_minutes(description["step_minutes"]),
+        "days": days,
+        "demand": demand,
+        "tariff": tariff,
+        "limits": limits,
+        "penalty": description["penalty"],
+        "reactive_power": description["reactive_power"],
+        "regulator_control": description["feeder"].get("taps") == "controlled",
+        "seed": description["seed"],
+    }, tuple(notes)
+
+
+def _feeder(
+    folder: Path, section: Mapping[str, Any], findings: Findings, faults: list[Fault]
+) -> Feeder | None:
+    """The feeder, its source voltage and taps as the description says."""
+    with collected(findings):
+        check_known(section, ["source_voltage", "taps"], "feeder")
+    taps = section.get("taps", TAPS[0])
+    if taps not in TAPS:
+        findings.fault(f"got {taps!r}, expected one of {', '.join(TAPS)}", None, "feeder.taps")
+    source_voltage = section.get("source_voltage")
+    if source_voltage is not None:
+        with collected(findings):
+            check_positive(source_voltage, "feeder.source_voltage")
+    try:
+        feeder = load_feeder(folder / FEEDER_FOLDER)
+        if taps == "neutral":
+            feeder = feeder.with_neutral_taps()
+        return feeder if source_voltage is None else feeder.with_source_voltage(source_voltage)
+    except (ValueError, FileNotFoundError) as error:
+        faults.append(Fault(FEEDER_FOLDER, None, None, str(error)))
+        return None
+
+
+def _customers(folder: Path, feeder: Feeder | None, faults: list[Fault]) -> Customers | None:
+    """The customers, if their tables are right and they stand on the feeder."""
+    try:
+        customers = read_customers(folder)
+    except Faults as error:
+        faults += error.faults
+        return None
+    if feeder is None:
+        return customers
+    nodes = set(build_network(feeder).node_names)
+    fleet = customers.fleet
+    for row, connection in enumerate(fleet.connection.tolist(), start=2):
+        place = fleet.connection_names[connection]
+        bus, _, phases = place.partition(".")
+        ends = [f"{bus}.{phase}" for phase in phases.split(".")]
+        if not set(ends) <= nodes or len(set(ends)) < len(ends) or len(ends) > 2:
+            what = f"got {place!r}, expected bus.phase or bus.phase.phase of the feeder"
+            faults.append(Fault(AGENTS_FILE, row, "place", what))
+    return customers
+
+
+def _numbers(section: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {str(key): value for key, value in section.items()}

@@ -1,0 +1,242 @@
+"""The series of a case: `prices.csv`, `weather.csv` and `meters.csv`, or what stands for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gridedge_env.case_files.description import collected
+from gridedge_env.checks import check_known, check_positive
+from gridedge_env.scenarios import (
+    SPLITS,
+    CustomerMeters,
+    DaySource,
+    DemandSource,
+    GeneratedDemand,
+    ObservedDays,
+    SeriesDays,
+)
+from gridedge_env.scenarios.own_series import DateRange
+from gridedge_env.scenarios.series import (
+    Faults,
+    Series,
+    notes_of_days,
+    read_meters,
+    read_prices,
+    read_weather,
+)
+from gridedge_env.scenarios.series.faults import Findings
+
+OBSERVED, GENERATED = "observed", "generated"
+SUFFIXES = (".csv", ".csv.gz", ".parquet", ".epw")
+
+
+def find_series(folder: Path, name: str) -> Path | None:
+    """The file of a series, whatever its format."""
+    found = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+    return next((path for path in found if path.is_file()), None)
+
+
+def read_days(
+    folder: Path, section: Mapping[str, Any], time_zone: str, findings: Findings
+) -> tuple[DaySource, tuple[str, ...]]:
+    """The source of days, and notes.
+
+    Args:
+        folder: of the case.
+        section: `[days]` of its description.
+        time_zone: of the days.
+        findings: takes what is wrong in the section.
+
+    Raises:
+        Faults: what is wrong in the section, or in the files.
+    """
+    prices, weather = find_series(folder, "prices"), find_series(folder, "weather")
+    if section.get("source", OBSERVED if prices is None and weather is None else "") == OBSERVED:
+        with collected(findings):
+            check_known(section, ["source"], "days")
+        findings.check()
+        return ObservedDays(), ("Prices and weather are the built-in ones.",)
+    known = ["price_unit", "price_stamps", "weather_stamps", "weather_year", *SPLITS]
+    with collected(findings):
+        check_known(section, known, "days")
+    for path, name in ((prices, "prices"), (weather, "weather")):
+        if path is None:
+            findings.fault(f"got no {name}.csv, expected one beside it", None, "days")
+    splits = {split: _ranges(section.get(split), split, findings) for split in SPLITS}
+    findings.check()
+    assert prices is not None and weather is not None
+    price = _read(
+        read_prices,
+        prices,
+        findings,
+        unit=section.get("price_unit", "currency/MWh"),
+        time_zone=time_zone,
+        stamps=section.get("price_stamps", "begin"),
+    )
+    seen = _read(
+        read_weather,
+        weather,
+        findings,
+        time_zone=time_zone,
+        stamps=section.get("weather_stamps", "begin"),
+        year=section.get("weather_year"),
+    )
+    days = SeriesDays(_bare(price), _bare(seen), time_zone, splits)
+    for split in SPLITS:
+        if not days.dates(split):
+            findings.fault(
+                "got no day on which prices and weather are complete, expected some", None, split
+            )
+    findings.check()
+    notes = (*price.notes, *seen.notes, *notes_of_days(price, time_zone))
+    return days, (*notes, "Forecasts of the weather are perfect.")
+
+
+def read_demand(
+    folder: Path,
+    section: Mapping[str, Any],
+    time_zone: str,
+    days: DaySource,
+    meters: Sequence[str],
+    findings: Findings,
+) -> tuple[DemandSource[Any], tuple[str, ...]]:
+    """The source of demand, and notes; `meters` are the customers' in the order of the fleet.
+
+    Raises:
+        Faults: what is wrong in the section `[demand]`, in the file, or with the customers' meters.
+    """
+    path = find_series(folder, "meters")
+    if section.get("source", GENERATED if path is None else "") == GENERATED:
+        scale = section.get("scale", 1.0)
+        with collected(findings):
+            check_known(section, ["source", "scale"], "demand")
+            check_positive(scale, "demand.scale")
+        findings.check()
+        return GeneratedDemand(scale), ("Demand is generated.",)
+    with collected(findings):
+        check_known(section, ["unit", "stamps", "largest_gap_share", "leave_out"], "demand")
+    if path is None:
+        findings.fault("got no meters.csv, expected one beside it", None, "demand")
+    findings.check()
+    assert path is not None
+    series = _read(
+        read_meters,
+        path,
+        findings,
+        unit=section.get("unit", "kW"),
+        time_zone=time_zone,
+        largest_gap_share=section.get("largest_gap_share", 0.01),
+        stamps=section.get("stamps", "begin"),
+        leave_out=section.get("leave_out", ()),
+    )
+    used = list(dict.fromkeys(filter(None, meters)))
+    for name in used:
+        if name not in series.names:
+            findings.fault(f"got no meter {name!r}, expected it in {path.name}", None, "meter")
+    if not used:
+        findings.fault("got no meter of any agent, expected a column of agents.csv", None, "meter")
+    findings.check()
+    source = CustomerMeters(_bare(series.of(used)), tuple(meters), time_zone, days)
+    with collected(findings):
+        source.assign_homes("train", len(meters), 0, "cpu")
+    findings.check()
+    unused = [name for name in series.names if name not in used]
+    notes = [*series.notes]
+    if unused:
+        notes.append(f"{path.name}: {len(unused)} meters that no agent has are left out.")
+    if len(meters) > len([name for name in meters if name]):
+        notes.append("Agents without a meter have no other demand than their devices'.")
+    return source, tuple(notes)
+
+
+def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
+    """Write the files of a source of days, and return its section.
+
+    Raises:
+        ValueError: a source that no folder can hold.
+    """
+    if isinstance(days, ObservedDays):
+        return {"source": OBSERVED}
+    if not isinstance(days, SeriesDays):
+        raise ValueError(
+            f"days: got {type(days).__name__}, expected ObservedDays or SeriesDays, which a folder "
+            "can hold"
+        )
+    _write(days.prices, folder / "prices.csv")
+    _write(days.weather, folder / "weather.csv")
+    splits = {split: [list(each) for each in days.splits.get(split, ())] for split in SPLITS}
+    return {"price_unit": "currency/kWh", **splits}
+
+
+def write_demand(
+    demand: DemandSource[Any], folder: Path
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Write the file of a source of demand, and return its section and the agents' meters.
+
+    Raises:
+        ValueError: a source that no folder can hold.
+    """
+    if isinstance(demand, GeneratedDemand):
+        return {"source": GENERATED, "scale": demand.scale}, ()
+    if not isinstance(demand, CustomerMeters):
+        raise ValueError(
+            f"demand: got {type(demand).__name__}, expected GeneratedDemand or CustomerMeters, "
+            "which a folder can hold"
+        )
+    _write(demand.meters, folder / "meters.csv")
+    return {"unit": "kW"}, demand.meter
+
+
+def _read(
+    reader: Callable[..., Series], path: Path, findings: Findings, **options: Any
+) -> Series:
+    """A series; faults name its file, wrong options are faults of the description."""
+    with collected(findings):
+        try:
+            return reader(path, **options)
+        except Faults as found:
+            raise Faults(replace(fault, file=path.name) for fault in found.faults) from found
+    findings.check()
+    raise AssertionError
+
+
+def _bare(series: Series) -> Series:
+    """Without notes: what was repaired is repaired."""
+    return replace(series, notes=())
+
+
+def _ranges(value: Any, split: str, findings: Findings) -> tuple[DateRange, ...]:
+    """`[first, last]`, or several such."""
+    listed = value if isinstance(value, list) and value and isinstance(value[0], list) else [value]
+    ranges = []
+    for entry in listed:
+        dates = entry if isinstance(entry, list) else []
+        if [type(day) for day in dates] != [date, date] or dates[0] > dates[1]:
+            findings.fault(
+                f"got {entry!r:.80}, expected the first and last day, such as "
+                "[2024-01-01, 2024-12-31], or several such",
+                None,
+                f"days.{split}",
+            )
+            return ()
+        ranges.append((dates[0], dates[1]))
+    return tuple(ranges)
+
+
+def _write(series: Series, path: Path) -> None:
+    begin, step = pd.Timestamp(series.begin), timedelta(minutes=series.minutes)
+    stamps = pd.date_range(begin, periods=len(series.values), freq=step)
+    table = pd.DataFrame(series.values, columns=list(series.names))
+    table.insert(0, "timestamp", stamps.strftime("%Y-%m-%dT%H:%MZ"))
+    table.to_csv(path, index=False, lineterminator="\n", float_format=_exact)
+
+
+def _exact(value: float) -> str:
+    return "" if np.isnan(value) else repr(float(value))
