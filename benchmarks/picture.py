@@ -27,11 +27,12 @@ def main(
     """
     simulator = load_config(run).make_simulator()
     limits, evaluation = simulator.case.limits, load_evaluation(run)
+    (band,) = (kind for kind in limits if kind.name == "voltage")
     figure = Figure((12.0, 4.6), layout="constrained")
     methods = {"price_following": "Every home follows the price", "gradmap": "GradMAP"}
     for axes, (method, title) in zip(figure.subplots(1, 2), methods.items(), strict=True):
         episode = evaluation.episodes[method]
-        day, step = worst_moment(episode, limits)
+        day, step = worst_moment(episode, band)
         row = summarise(episode, limits)
         voltage, loading = (episode.quantities[kind][day, step] for kind in ("voltage", "loading"))
         draw_feeder(simulator.feeder, voltage, loading, limits, axes)

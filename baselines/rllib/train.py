@@ -20,6 +20,7 @@ from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
 from gradmap_trainer.run_folder import holds_run
+from gridedge_env.checks import renamed
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
 
@@ -32,7 +33,9 @@ def main() -> None:
     with exit_codes(COMMAND):
         config, resume = _parse(sys.argv[1:])
         simulator = config.make_simulator()
-        days = config.evaluation_days and evaluation_days(simulator, "test", config.evaluation_days)
+        with renamed(days="evaluation_days"):
+            count = config.evaluation_days
+            days = count and evaluation_days(simulator, "test", count)
         open_folder(config, simulator, resume)
         with ray_session(config.env_runners), running(config, simulator) as run:
             for row in run.rows():

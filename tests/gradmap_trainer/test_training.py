@@ -349,10 +349,11 @@ def test_another_file_is_no_configuration(tmp_path, text, told):
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("case", {"num_agents": "ten"}, "num_agents: got 'ten'"),
+        ("case", {"num_agents": "ten"}, ": case.num_agents: got 'ten'"),
         ("case", {"depth": 3}, "case: unknown 'depth'"),
         ("case", {"tariff": {"depth": 3}}, "case.tariff: unknown 'depth'"),
-        ("case", {"limits": {"depth": 3}}, "limits: unknown threshold 'depth'"),
+        ("case", {"tariff": {"adder": "low"}}, ": case.tariff.adder: got 'low'"),
+        ("case", {"limits": {"depth": 3}}, ": case.limits: unknown threshold 'depth'"),
         ("hidden_sizes", 6, "not iterable"),
         ("iterations", 0, "iterations: got 0, expected a whole number of at least 1"),
         ("depth", 3, "field: unknown 'depth'"),

@@ -77,6 +77,15 @@ def test_flags_are_the_configuration(command, monkeypatch, capsys):
     assert {"--" + name.replace("_", "-") for name in names} <= flags
 
 
+@pytest.mark.parametrize("flag", ["penalty", "reward-penalty"])
+def test_mistakes_are_told_by_their_flags(flag, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["train", f"--{flag}", "-1"])
+    with pytest.raises(SystemExit, match="2"):
+        train.main()
+    told = f"error: {flag.replace('-', '_')}: got -1.0, expected a number of at least 0"
+    assert told in capsys.readouterr().err
+
+
 def test_flags_and_back():
     config = RLConfig(case=CaseSettings(num_agents=7, penalty=30.0), training_penalty=3.0)
     assert RLFlags.of(config).config == config

@@ -26,7 +26,7 @@ from ray.rllib.core.columns import Columns
 from baselines.rllib.config import RLConfig, config_from_record, load_config
 from baselines.rllib.environment import JointDays
 from baselines.rllib.evaluate import main as evaluate
-from baselines.rllib.run import newest_checkpoint, open_folder, running
+from baselines.rllib.run import load_policy, newest_checkpoint, open_folder, running
 from baselines.rllib.session import caller_random_state
 from baselines.rllib.train import main as train_command
 from baselines.rllib.training import Training, training
@@ -125,6 +125,23 @@ def test_another_case_is_not_gone_on_with(ray_running, tmp_path):
     ):
         open_folder(other, other.make_simulator(), resume=True)
     assert load_config(Path(config.run)) == replace(config, iterations=2)
+
+
+def test_a_fleet_that_the_configuration_does_not_tell_is_refused(ray_running, tmp_path):
+    """As many homes, elsewhere on the feeder; the commands would rebuild those of the settings."""
+    config = replace(SMALL, run=str(tmp_path / "run"), iterations=1, seconds=None)
+    case, elsewhere = config.case.make(), replace(config.case, seed=1).make().fleet
+    simulator = make_simulator(case=replace(case, fleet=elsewhere))
+    open_folder(config, simulator)
+    with running(config, simulator) as run:
+        run.save()
+    open_folder(config, simulator, resume=True)
+    for use in (
+        lambda: open_folder(config, config.make_simulator(), resume=True),
+        lambda: load_policy(Path(config.run)),
+    ):
+        with pytest.raises(ValueError, match="match this run: fleet_fingerprint is '[0-9a-f]{64}'"):
+            use()
 
 
 def test_resumes_with_the_same_policies(ray_running, tmp_path):
