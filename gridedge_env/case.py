@@ -32,6 +32,7 @@ from gridedge_env.scenarios import (
     ObservedDays,
     Tariff,
     load_metered_demand,
+    tariff_from_record,
 )
 
 GENERATED = "generated"
@@ -74,6 +75,7 @@ class Case(Record):
         check_not_negative(self.penalty, "penalty")
         for name in ("reactive_power", "regulator_control"):
             check_flag(getattr(self, name), name)
+        self.tariff.check_clock(self.clock)
 
     @property
     def action_size(self) -> int:
@@ -126,7 +128,7 @@ class CaseSettings:
     def __post_init__(self) -> None:
         check_whole_number(self.num_agents, 1, "num_agents")
         check_whole_number(self.seed, 0, "seed")
-        Clock.of_minutes(self.step_minutes)
+        clock = Clock.of_minutes(self.step_minutes)
         check_positive(self.source_voltage, "source_voltage")
         if self.home_scale is not None:
             check_positive(self.home_scale, "home_scale")
@@ -138,6 +140,7 @@ class CaseSettings:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a name or a path")
         if not isinstance(self.tariff, Tariff):
             raise ValueError(f"tariff: got {self.tariff!r}, expected a Tariff")
+        self.tariff.check_clock(clock)
         if not isinstance(self.limits, dict):
             raise ValueError(f"limits: got {self.limits!r}, expected thresholds by name")
         Limits(**self.limits)
@@ -161,12 +164,9 @@ def settings_from_record(record: Any) -> CaseSettings:
     if not isinstance(record, dict):
         raise ValueError(f"case: got {record!r:.80}, expected an object")
     check_known(record, [entry.name for entry in fields(CaseSettings)], "case")
-    tariff = record.get("tariff", {})
-    if not isinstance(tariff, dict):
-        raise ValueError(f"case.tariff: got {tariff!r:.80}, expected an object")
-    check_known(tariff, [entry.name for entry in fields(Tariff)], "case.tariff")
     try:
-        return CaseSettings(**{**record, "tariff": Tariff(**tariff)})
+        tariff = tariff_from_record(record.get("tariff", {}))
+        return CaseSettings(**{**record, "tariff": tariff})
     except ValueError as error:
         raise ValueError(f"case.{error}") from error
 

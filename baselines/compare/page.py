@@ -126,7 +126,7 @@ def _options(comparison: Comparison) -> str:
     return ", ".join(
         f"{name.removeprefix('case.')} = {value}"
         for name, value in comparison.bearing.items()
-        if name not in told and value != usual[name]
+        if name not in told and value != usual.get(name)
     )
 
 

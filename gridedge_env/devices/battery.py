@@ -104,10 +104,16 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         return torch.zeros_like(seen.own_state)
 
     def follow_price(self, parameters: Batteries, seen: Seen) -> Tensor:
-        """Charge in the day's cheapest three hours and discharge in its dearest three."""
-        cheaper, edge = seen.shared("price_rank"), TRADING_HOURS / HOURS_PER_DAY
-        action = (cheaper < edge).to(cheaper) - (cheaper >= 1.0 - edge).to(cheaper)
-        return action.expand_as(seen.own_state)
+        """Charge in the day's cheapest three hours and discharge in its dearest three.
+
+        At a price that holds longer, in all of its hours; at one for the whole day there is nothing
+        to trade.
+        """
+        share = TRADING_HOURS / HOURS_PER_DAY
+        cheap, dear = (
+            hours.to(seen.own_state) for hours in (seen.is_cheap(share), seen.is_dear(share))
+        )
+        return (cheap - dear).expand_as(seen.own_state)
 
     def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
         """The action is the share that it draws."""

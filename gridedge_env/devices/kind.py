@@ -27,6 +27,8 @@ POWER_FACTOR = 0.95
 REACTIVE_SHARE = math.tan(math.acos(POWER_FACTOR))
 # Apparent-power rating of an inverter over its active-power rating.
 INVERTER_OVERSIZE = 1.1
+# €/kWh: observed prices that differ by less are one; far below a tick of the market, 1e-5.
+SAME_PRICE = 1e-6
 
 ParametersT = TypeVar("ParametersT", bound=Record)
 StateT = TypeVar("StateT", bound=Record)
@@ -53,6 +55,24 @@ class Seen:
         steps = self.clock.steps
         step = (angle / (2.0 * torch.pi) * steps).round() % steps
         return self.clock.hours * (steps - step - 1.0)
+
+    def is_cheap(self, share: float) -> Tensor:
+        """(batch, 1) bool: whether less than a share of the day is cheaper, and some of it dearer.
+
+        Where a price holds for hours on end, the share may be exceeded.
+        """
+        below_highest = self.shared("price") < self.shared("price_maximum") - SAME_PRICE
+        return (self.shared("price_rank") < share) & below_highest
+
+    def is_dear(self, share: float) -> Tensor:
+        """(batch, 1) bool: whether at most a share is dearer or as dear, and some of it cheaper.
+
+        The day's highest price always counts, however long it holds.
+        """
+        price, rank = self.shared("price"), self.shared("price_rank")
+        highest = price >= self.shared("price_maximum") - SAME_PRICE
+        above_lowest = price > self.shared("price_minimum") + SAME_PRICE
+        return ((rank >= 1.0 - share) | highest) & above_lowest
 
 
 @dataclass(frozen=True)
