@@ -41,7 +41,8 @@ class Seen:
     Attributes:
         clock: of the day.
         own_state: (batch, devices) of `DeviceKind.observed_state`.
-        shared: from the name of a shared field to its value, (batch, 1).
+        shared: from the name of a shared field to its value, (batch, 1); under net metering, of
+            which agents are told nothing else, "export_price" is the price.
     """
 
     clock: Clock
@@ -211,7 +212,13 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     # --- Perfect foresight and its certificate --------------------------------------------------
 
     def lone_plan(self, parameters: ParametersT, state: StateT, day: Day) -> Tensor:
-        """(steps, batch, devices) good actions for a known day without a network."""
+        """(steps, batch, devices) good actions for a known day without a network.
+
+        Args:
+            parameters: of the devices.
+            state: at midnight.
+            day: whose demand is that behind each device's meter, (batch, steps, devices).
+        """
         like = _any_parameter(parameters)
         return like.new_zeros(day.clock.steps, len(day.table_row), len(like))
 

@@ -81,7 +81,7 @@ class DayAheadFeedIn(ExportPrice):
         """See `PriceKind`."""
         factor = "" if self.factor == 1.0 else f"{self.factor:g} × "
         return (
-            f"{factor}day-ahead price less a fee of {self.fee:g} €/kWh, but at least "
+            f"{factor}the day-ahead price less a fee of {self.fee:g} €/kWh, but at least "
             f"{self.floor:g} €/kWh"
         )
 
