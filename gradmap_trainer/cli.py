@@ -181,7 +181,7 @@ def report() -> None:
 
     with _mistakes("gradmap-report"):
         run = tyro.cli(parse)
-        simulator = replace(load_config(run), device="cpu").make_simulator()
+        simulator = replace(load_config(run, TrainConfig), device="cpu").make_simulator()
         _report(Console(), run, simulator)
 
 
@@ -205,7 +205,7 @@ def _parse_train(arguments: list[str]) -> tuple[TrainConfig, bool]:
 
     config, resume = parse(TrainConfig())
     if resume and holds_run(Path(config.run)):
-        config, resume = parse(replace(load_config(Path(config.run)), run=config.run))
+        config, resume = parse(replace(load_config(Path(config.run), TrainConfig), run=config.run))
     return config, resume
 
 

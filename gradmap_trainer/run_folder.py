@@ -91,7 +91,7 @@ def load_policies(folder: Path, device: str = "cpu") -> tuple[TrainConfig, Simul
         FileNotFoundError: no run in the folder.
         ValueError: what is there is not a run, or damaged.
     """
-    config = replace(load_config(folder), device=device)
+    config = replace(load_config(folder, TrainConfig), device=device)
     simulator = config.make_simulator()
     return config, simulator, load_learner(config, simulator, folder, exact=False)
 

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.constraints import Limit, Limits
+from gridedge_env.constraints import Limits
+from gridedge_env.limit import Limit
 from gridedge_env.record import Record, batch
 from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, perfect_foresight, play
 from gridedge_env.simulator import Simulator

@@ -23,7 +23,7 @@ class Limit(ABC):
 
     Attributes:
         name: of its multipliers, columns and arrays: "voltage".
-        heading: of its column in tables, after "half-hours": "out of voltage band".
+        heading: of its column in tables, after the steps' length: "out of voltage band".
         event: in sentences: "a voltage out of band".
         colour: of its curves, one that no method has.
         scale: what counts as one unit of violation when kinds of violation are added up.

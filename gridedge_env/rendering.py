@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from gridedge_env.constraints import Limit, Limits
+from gridedge_env.constraints import Limits
 from gridedge_env.feeder import Feeder, Network, build_network
+from gridedge_env.limit import Limit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,11 +13,11 @@ import ray
 import torch
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
-from baselines.rllib.config import RLConfig, load_config, save_config
+from baselines.rllib.config import RUN_KIND, RLConfig
 from baselines.rllib.policy import fleet_policy
 from baselines.rllib.training import Training, training
 from gradmap_trainer.checkpoint import check_matches
-from gradmap_trainer.config import write_whole
+from gradmap_trainer.config import load_config, save_config, write_whole
 from gradmap_trainer.identity import identity
 from gradmap_trainer.run_folder import append_metrics, holds_run, truncate_metrics
 from gridedge_env.evaluation import TOLERANCE, evaluation_days
@@ -119,7 +119,7 @@ def load_policy(folder: Path) -> tuple[RLConfig, Simulator, Policy]:
         FileNotFoundError: no run in the folder, or none with a checkpoint.
         ValueError: what is there is no RLlib run, or has changed since.
     """
-    config = load_config(folder)
+    config = load_config(folder, RLConfig, RUN_KIND)
     checkpoint = newest_checkpoint(folder)
     if checkpoint is None:
         raise FileNotFoundError(f"run: {folder} holds no checkpoint, expected a run that has begun")

@@ -14,11 +14,12 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from baselines.rllib.config import RLConfig, load_config
+from baselines.rllib.config import RUN_KIND, RLConfig
 from baselines.rllib.evaluate import evaluate_policy
 from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
+from gradmap_trainer.config import load_config
 from gradmap_trainer.flags import read_flags
 from gradmap_trainer.run_folder import holds_run
 from gridedge_env.checks import renamed
@@ -67,7 +68,8 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, bool]:
 
     config, resume = parse(RLConfig())
     if resume and holds_run(Path(config.run)):
-        config, resume = parse(replace(load_config(Path(config.run)), run=config.run))
+        kept = load_config(Path(config.run), RLConfig, RUN_KIND)
+        config, resume = parse(replace(kept, run=config.run))
     return config, resume
 
 

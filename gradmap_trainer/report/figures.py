@@ -21,8 +21,9 @@ from matplotlib.ticker import FuncFormatter, LogFormatter
 
 from gradmap_trainer.report.appearance import appearance
 from gridedge_env.clock import HOURS_PER_DAY
-from gridedge_env.constraints import Limit, Limits
+from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Episode, Evaluation, outside_any
+from gridedge_env.limit import Limit
 from gridedge_env.rendering import draw_feeder, draw_limit
 from gridedge_env.simulator import Simulator
 

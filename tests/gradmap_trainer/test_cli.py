@@ -21,7 +21,7 @@ from gradmap_trainer.checkpoint import LATEST
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, save_config
 from gradmap_trainer.run_folder import METRICS_FILE, load_policies
 from gridedge_env import CaseSettings
-from gridedge_env.scenarios import DayAhead, Fixed, Tariff
+from gridedge_env.scenarios import Flat, Tariff
 
 COMMANDS = {
     "gradmap-train": cli.train,
@@ -95,11 +95,7 @@ OPTIONS = [
     ("--home-scale 2.5", "home_scale", 2.5),
     ("--reactive-power", "reactive_power", True),
     ("--penalty 10", "penalty", 10.0),
-    (
-        "--tariff.imports day_ahead adder=0.2 --tariff.exports fixed price=0.08",
-        "tariff",
-        Tariff(DayAhead(adder=0.2), Fixed(0.08)),
-    ),
+    ("--tariff.imports flat price=0.3", "tariff", Tariff(Flat(0.3))),
     ("--limits minimum_voltage 0.9 maximum_loading 1.2", "limits", LIMITS),
     ("--demand meters.csv", "demand", "meters.csv"),
     ("--demand-unit W", "demand_unit", "W"),
@@ -113,7 +109,7 @@ def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path)
     config, _ = cli._parse_train(arguments.split())
     assert getattr(config.case, name) == value != getattr(CaseSettings(), name)
     save_config(config, tmp_path)
-    assert load_config(tmp_path) == config
+    assert load_config(tmp_path, TrainConfig) == config
 
 
 def test_no_option_of_the_case_is_forgotten():
@@ -335,7 +331,7 @@ def test_a_folder_without_a_run_is_told_in_a_line(tmp_path, capsys, command, kin
 def test_a_foreign_folder_is_told_in_a_line(tmp_path, capsys, arguments, text):
     (tmp_path / CONFIG_FILE).write_text(text)
     assert call(*arguments, tmp_path) == 2
-    assert_one_line(capsys.readouterr().err, "config.json is not a run's configuration")
+    assert_one_line(capsys.readouterr().err, "is not the configuration of a GridEdge run")
     assert (tmp_path / CONFIG_FILE).read_text() == text
 
 
