@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from gradmap_trainer.config import TrainConfig, load_config
-from gradmap_trainer.flags import TrainFlags
+from gradmap_trainer.flags import TrainFlags, read_flags
 from gradmap_trainer.gradmap import Learner, progress
 from gradmap_trainer.run_folder import holds_run, load_policies
 from gradmap_trainer.training import open_run
@@ -201,7 +201,7 @@ def _parse_train(arguments: list[str]) -> tuple[TrainConfig, bool]:
             """
             return config.config, resume
 
-        return tyro.cli(command, prog="gradmap-train", args=arguments)
+        return read_flags(command, "gradmap-train", arguments)
 
     config, resume = parse(TrainConfig())
     if resume and holds_run(Path(config.run)):
@@ -230,7 +230,8 @@ def _evaluate(
     limits = simulator.case.limits
     summary = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
     when = f"{simulator.days(split).years}, {SPLITS_IN_WORDS[split]}"
-    console.print(_table(summary, limits, f"{len(days)} days of {when}"))
+    title, tariff = f"{len(days)} days of {when}", simulator.case.tariff.describe()
+    console.print(_table(summary, limits, title, tariff))
     return evaluation
 
 
@@ -240,9 +241,9 @@ def _report(console: Console, folder: Path, simulator: Simulator) -> None:
     console.print(f"Report: {write_report(folder, simulator)}")
 
 
-def _table(summary: dict[str, dict[str, float]], limits: Limits, title: str) -> Table:
+def _table(summary: dict[str, dict[str, float]], limits: Limits, title: str, caption: str) -> Table:
     """The out-of-sample table for a terminal."""
-    table = Table(title=title)
+    table = Table(title=title, caption=caption)
     table.add_column("method", no_wrap=True)
     kinds = [kind.name for kind in limits]
     for column in ("€/day", "above optimum", *kinds, "not converged"):

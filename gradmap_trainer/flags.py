@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from gradmap_trainer.config import TrainConfig
 from gridedge_env.case import CaseSettings
+from gridedge_env.scenarios import (
+    EXPORT_KINDS,
+    IMPORT_KINDS,
+    ExportPrice,
+    ImportPrice,
+    tariff_from_record,
+)
+
+ParsedT = TypeVar("ParsedT")
+# The kinds of price that a field of a tariff may have, by its type.
+PRICES: dict[Any, tuple[str, Mapping[str, Any]]] = {
+    ImportPrice: ("imports", IMPORT_KINDS),
+    ExportPrice: ("exports", EXPORT_KINDS),
+}
+_RULES = ConstructorRegistry()
 
 
 @dataclass(frozen=True)
@@ -26,6 +43,58 @@ class TrainFlags(TrainConfig):
     def config(self) -> TrainConfig:
         """The configuration."""
         return TrainConfig(**vars(self))
+
+
+def read_flags(
+    command: Callable[..., ParsedT], name: str, arguments: Sequence[str] | None = None
+) -> ParsedT:
+    """What `tyro.cli` makes of a command whose flags include those of a case."""
+    with _RULES:
+        return tyro.cli(command, prog=name, args=arguments)
+
+
+def price_record(words: Sequence[str]) -> dict[str, Any]:
+    """The record of a price from its words; a name that comes several times is a list.
+
+    Raises:
+        ValueError: a word after the first is not NAME=VALUE.
+    """
+    values: dict[str, list[float | str]] = {}
+    for word in words[1:]:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"tariff: got {word!r}, expected NAME=VALUE after {words[0]!r}")
+        values.setdefault(name, []).append(_number(text))
+    kind = {"kind": words[0]} if words else {}
+    return kind | {name: v[0] if len(v) == 1 else v for name, v in values.items()}
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+@_RULES.primitive_rule
+def _price(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """A price is its kind and the fields of that."""
+    if info.type not in PRICES:
+        return None
+    side, kinds = PRICES[info.type]
+
+    def read(words: list[str]) -> ImportPrice | ExportPrice:
+        price = getattr(tariff_from_record({side: price_record(words)}), side)
+        assert isinstance(price, ImportPrice | ExportPrice)
+        return price
+
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=f"{{{','.join(kinds)}}} [NAME=VALUE ...]",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, info.type),
+        str_from_instance=lambda price: price.words(),
+    )
 
 
 TrainFlags.__doc__ = TrainConfig.__doc__

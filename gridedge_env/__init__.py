@@ -1,6 +1,6 @@
 """GridEdge: fleets of grid-edge devices on a differentiable three-phase AC feeder."""
 
-from gridedge_env.case import Case, CaseSettings, default_case
+from gridedge_env.case import Case, CaseSettings, default_case, load_case
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.feeder import Feeder, load_feeder
@@ -20,6 +20,7 @@ __all__ = [
     "PowerFlow",
     "Simulator",
     "default_case",
+    "load_case",
     "load_feeder",
     "make_simulator",
     "parallel_env",

@@ -10,8 +10,10 @@ command lines and files.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
+from gridedge_env.case_files import read_case, write_case
 from gridedge_env.checks import (
     check_flag,
     check_known,
@@ -32,6 +34,7 @@ from gridedge_env.scenarios import (
     ObservedDays,
     Tariff,
     load_metered_demand,
+    tariff_from_record,
 )
 
 GENERATED = "generated"
@@ -74,11 +77,31 @@ class Case(Record):
         check_not_negative(self.penalty, "penalty")
         for name in ("reactive_power", "regulator_control"):
             check_flag(getattr(self, name), name)
+        self.tariff.check_clock(self.clock)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the case as a folder of readable files, which `load_case` reads back exactly.
+
+        Raises:
+            ValueError: the folder holds something, or days or demand come from a source of your own
+                in Python, which no file can hold.
+        """
+        write_case(vars(self), Path(folder))
 
     @property
     def action_size(self) -> int:
         """Numbers per action: one for each device of the agent that has most, or two."""
         return self.fleet.slots * (2 if self.reactive_power else 1)
+
+
+def load_case(folder: str | Path) -> Case:
+    """A case from its folder; `docs/your_case.md` describes what is in it.
+
+    Raises:
+        FileNotFoundError: no such folder, or no `case.toml` in it.
+        ValueError: what is wrong in its files, all of it, with file, row and column.
+    """
+    return Case(**read_case(Path(folder))[0])
 
 
 @dataclass(frozen=True)
@@ -126,7 +149,7 @@ class CaseSettings:
     def __post_init__(self) -> None:
         check_whole_number(self.num_agents, 1, "num_agents")
         check_whole_number(self.seed, 0, "seed")
-        Clock.of_minutes(self.step_minutes)
+        clock = Clock.of_minutes(self.step_minutes)
         check_positive(self.source_voltage, "source_voltage")
         if self.home_scale is not None:
             check_positive(self.home_scale, "home_scale")
@@ -138,6 +161,7 @@ class CaseSettings:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a name or a path")
         if not isinstance(self.tariff, Tariff):
             raise ValueError(f"tariff: got {self.tariff!r}, expected a Tariff")
+        self.tariff.check_clock(clock)
         if not isinstance(self.limits, dict):
             raise ValueError(f"limits: got {self.limits!r}, expected thresholds by name")
         Limits(**self.limits)
@@ -161,12 +185,9 @@ def settings_from_record(record: Any) -> CaseSettings:
     if not isinstance(record, dict):
         raise ValueError(f"case: got {record!r:.80}, expected an object")
     check_known(record, [entry.name for entry in fields(CaseSettings)], "case")
-    tariff = record.get("tariff", {})
-    if not isinstance(tariff, dict):
-        raise ValueError(f"case.tariff: got {tariff!r:.80}, expected an object")
-    check_known(tariff, [entry.name for entry in fields(Tariff)], "case.tariff")
     try:
-        return CaseSettings(**{**record, "tariff": Tariff(**tariff)})
+        tariff = tariff_from_record(record.get("tariff", {}))
+        return CaseSettings(**{**record, "tariff": tariff})
     except ValueError as error:
         raise ValueError(f"case.{error}") from error
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 HOURS_PER_DAY = 24
 # Step lengths that meters, markets and the built-in data know.
 STEP_MINUTES = (15, 30, 60)
+
+
+def minutes_of_day(time: str) -> int | None:
+    """At a time from "00:00" to "24:00"; None if that is none."""
+    found = re.fullmatch(r"(\d\d):([0-5]\d)", time)
+    minutes = 60 * int(found[1]) + int(found[2]) if found else -1
+    return minutes if 0 <= minutes <= 60 * HOURS_PER_DAY else None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ Private fields come from the agent's own home. Shared fields are the clock, the 
 published for the whole day before it begins, what a lone battery would make of these, and
 the weather with its forecast (the observed temperature stands in for the forecast). Nothing of
 another agent is in them, and nothing that is not yet known: past midnight, where tomorrow's prices
-start, the blocks ahead are cut short.
+start, the blocks ahead are cut short. Where what is fed in earns another price than the retail
+one, agents are told that, too.
 
 Each field carries the function of its value. To add one, add an entry to `PRIVATE_FIELDS` or to
 `SHARED_FIELDS`.
@@ -13,7 +14,7 @@ Each field carries the function of its value. To add one, add an entry to `PRIVA
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from operator import attrgetter
 from typing import Any
@@ -44,6 +45,9 @@ OBSERVATION_BOUND = 10.0
 PRICE_TICK = 1e-5
 # €/kWh: typical retail price with its tax, and typical spread within a day.
 PRICE_CENTRE, PRICE_SCALE = 0.25, 0.10
+# €/kWh: a typical price of what is fed in, where that is not the retail price.
+EXPORT_PRICE_CENTRE = 0.10
+NET_METERING = Tariff()
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,14 @@ class News:
         temperature: °C outdoors.
         published_price: €/kWh as the price, in double precision whatever the simulator's, and from
             day-ahead prices in whole ticks: the same numbers for everybody who reads them.
+        export_price: €/kWh that a kilowatt-hour earns that is fed in.
     """
 
     clock: Clock
     price: Tensor
     temperature: Tensor
     published_price: Tensor
+    export_price: Tensor
 
     @property
     def angle(self) -> Tensor:
@@ -144,6 +150,7 @@ class ObservationField:
         private: known to this agent alone; otherwise all agents see the same number.
         value: of a private field from a `Moment` to (batch, agents); of a shared one from `News` to
             (days, steps), or what broadcasts to that.
+        told_under: whether agents are told it under a tariff; by default under any.
     """
 
     name: str
@@ -152,6 +159,9 @@ class ObservationField:
     scale: float
     private: bool = False
     value: Callable[[Any], Tensor] = field(repr=False, compare=False, kw_only=True)
+    told_under: Callable[[Tariff], bool] = field(
+        default=lambda tariff: True, repr=False, compare=False, kw_only=True
+    )
 
 
 def _own_load(moment: Moment) -> Tensor:
@@ -194,6 +204,23 @@ def _price_minimum_ahead(news: News) -> Tensor:
 
 def _price_maximum_ahead(news: News) -> Tensor:
     return news.difference.where(news.to_come, -torch.inf).amax(dim=2)
+
+
+def _export_price_minimum_ahead(news: News) -> Tensor:
+    return _later_minimum(news.export_price) - news.export_price
+
+
+def _export_price_maximum_ahead(news: News) -> Tensor:
+    return -_later_minimum(-news.export_price) - news.export_price
+
+
+def _later_minimum(values: Tensor) -> Tensor:
+    """(days, steps) the least from each step to the end of its day."""
+    return values.flip(1).cummin(dim=1).values.flip(1)
+
+
+def _feed_in_has_a_price_of_its_own(tariff: Tariff) -> bool:
+    return not tariff.net_metering
 
 
 def _ahead(news: News, series: str, begin: float, end: float) -> Tensor:
@@ -290,6 +317,16 @@ SHARED_FIELDS: tuple[ObservationField, ...] = (
         )
         for begin, end in TEMPERATURE_BLOCKS
     ),
+    *(
+        ObservationField(
+            name, unit, offset, PRICE_SCALE, value=value, told_under=_feed_in_has_a_price_of_its_own
+        )
+        for name, unit, offset, value in (
+            ("export_price", "€/kWh", EXPORT_PRICE_CENTRE, attrgetter("export_price")),
+            ("export_price_minimum_ahead", "€/kWh above now", 0.0, _export_price_minimum_ahead),
+            ("export_price_maximum_ahead", "€/kWh above now", 0.0, _export_price_maximum_ahead),
+        )
+    ),
 )
 
 
@@ -298,14 +335,18 @@ def own_state_names(slots: int) -> list[str]:
     return ["own_state"] if slots == 1 else [f"own_state_{slot + 1}" for slot in range(slots)]
 
 
-def observation_fields(slots: int = 1) -> tuple[ObservationField, ...]:
+def observation_fields(
+    slots: int = 1, tariff: Tariff = NET_METERING
+) -> tuple[ObservationField, ...]:
     """The entries in order; private ones first.
 
     Args:
         slots: largest number of devices of an agent.
+        tariff: of the case.
     """
     states = (_own_state(slot, slots) for slot in range(slots))
-    return (*states, *PRIVATE_FIELDS, *SHARED_FIELDS)
+    known = (*states, *PRIVATE_FIELDS, *SHARED_FIELDS)
+    return tuple(entry for entry in known if entry.told_under(tariff))
 
 
 def shared_observations(
@@ -316,15 +357,16 @@ def shared_observations(
     Args:
         fields: the shared ones.
         days: observed weather and prices.
-        tariff: turns day-ahead prices into the retail prices that agents see.
+        tariff: the retail prices that agents see.
         clock: of the days.
     """
     published = (days.day_ahead_price.double() / PRICE_TICK).round() * PRICE_TICK
     news = News(
         clock,
-        tariff.import_price(days.day_ahead_price),
+        tariff.import_price(days, clock),
         days.outdoor_temperature,
-        tariff.import_price(published),
+        tariff.import_price(replace(days, day_ahead_price=published), clock),
+        tariff.export_price(days, clock),
     )
     values = [entry.value(news).expand_as(news.price) for entry in fields]
     return _entries(fields, torch.stack(values)).permute(1, 2, 0).contiguous()

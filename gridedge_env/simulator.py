@@ -127,7 +127,7 @@ class Simulator:
         check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
         self.num_agents = len(self.fleet.names)
         self.action_size = case.action_size
-        self.observation_fields = observation_fields(self.fleet.slots)
+        self.observation_fields = observation_fields(self.fleet.slots, case.tariff)
         self.private_size = sum(f.private for f in self.observation_fields)
         self._private_fields = self.observation_fields[: self.private_size]
         self._shared_fields = self.observation_fields[self.private_size :]
@@ -182,8 +182,8 @@ class Simulator:
             row,
             chosen.outdoor_temperature,
             chosen.irradiance,
-            case.tariff.import_price(chosen.day_ahead_price),
-            case.tariff.export_price(chosen.day_ahead_price),
+            case.tariff.import_price(chosen, self.clock),
+            case.tariff.export_price(chosen, self.clock),
             variation.of_demand(demand.to(self.dtype)).mul_(scale),
             homes.mean_power.to(self.dtype) * scale,
             shared_observations(self._shared_fields, chosen, case.tariff, self.clock),

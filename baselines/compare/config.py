@@ -214,6 +214,7 @@ class Comparison:
         """As `comparison_from` reads it."""
         record = asdict(self)
         del record["case"]["seed"]
+        record["case"]["tariff"] = self.case.tariff.record()
         record["robustness"] = {name: trial.record for name, trial in self.robustness.items()}
         return record
 

@@ -100,6 +100,7 @@ def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobRe
         f"{case.num_agents:,} agents on {case.feeder}, on {running.device}"
         + (f", with {options}" if options else "")
         + f". Seeds {listed(comparison.seeds)}: each one a fleet of its own, and a training.",
+        case.tariff.describe(),
         f"{len(days)} test days of 2024, a year and site never seen in training, {negative} of "
         "them with negative prices (some day-ahead price is below zero).",
         "Seconds are of training by the wall clock, without start, validation and test. "
@@ -126,7 +127,7 @@ def _options(comparison: Comparison) -> str:
     return ", ".join(
         f"{name.removeprefix('case.')} = {value}"
         for name, value in comparison.bearing.items()
-        if name not in told and value != usual[name]
+        if name not in told and value != usual.get(name)
     )
 
 

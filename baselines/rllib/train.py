@@ -20,6 +20,7 @@ from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
 from gradmap_trainer.config import load_config
+from gradmap_trainer.flags import read_flags
 from gradmap_trainer.run_folder import holds_run
 from gridedge_env.checks import renamed
 from gridedge_env.constraints import Limits
@@ -63,7 +64,7 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, bool]:
             """
             return config.config, resume
 
-        return tyro.cli(command, prog=COMMAND, args=arguments)
+        return read_flags(command, COMMAND, arguments)
 
     config, resume = parse(RLConfig())
     if resume and holds_run(Path(config.run)):

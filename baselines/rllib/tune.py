@@ -21,6 +21,7 @@ from baselines.rllib.config import RLConfig
 from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
+from gradmap_trainer.flags import read_flags
 from gridedge_env.case import CaseSettings
 from gridedge_env.checks import check_whole_number
 
@@ -140,7 +141,7 @@ def main() -> None:
         return config.config, trials, at_once
 
     with exit_codes(command):
-        config, trials, at_once = tyro.cli(parse, prog=command)
+        config, trials, at_once = read_flags(parse, command)
         check_whole_number(trials, 1, "trials")
         check_whole_number(at_once, 1, "at_once")
         open_folder(config, config.make_simulator())

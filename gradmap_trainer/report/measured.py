@@ -89,6 +89,8 @@ VARIED = {
 def _days(run: EvaluatedRun) -> str:
     dates, table, clock = run.evaluation.dates, run.simulator.days(run.split), run.simulator.clock
     drawn = [words for field, words in VARIED.items() if run.config.get(field)]
+    if "prices" in drawn and not run.simulator.case.tariff.follows_market:
+        drawn.remove("prices")
     varied = (
         f", with the {', '.join(drawn)} of each day varied at random, so that the costs of the "
         "learning curves cannot be held against those of the table"
@@ -121,12 +123,10 @@ def _homes(run: EvaluatedRun) -> str:
 
 
 def _cost(run: EvaluatedRun) -> str:
-    tariff = run.simulator.case.tariff
-    export = "the same price" if tariff.net_metering else "the day-ahead price less a fee"
     return (
         "energy at every meter, fuel, battery wear and discomfort of rooms colder than agreed. "
-        f"Consumption costs {tariff.tax_factor:g} × day-ahead price + {tariff.adder:g} €/kWh, "
-        f"what is fed in earns {export}. Penalties that only training has are not in it."
+        f"{run.simulator.case.tariff.describe()} The bill is that of the meter: of a home's demand "
+        "and its devices together. Penalties that only training has are not in it."
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,8 @@ def read_customers(folder: Path) -> Customers:
     for kind in KINDS.values():
         if (folder / table_of(kind)).is_file():
             found = Findings(table_of(kind))
-            try:
+            with suppress(Faults):  # they are among those found
                 devices[kind.name] = _read_devices(folder / found.file, kind, rows, found)
-            except Faults:
-                pass  # they are among those found
             faults += found.faults
             notes += found.notes
     owners = {agent for table in devices.values() for agent in table.agent}

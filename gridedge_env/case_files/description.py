@@ -13,11 +13,11 @@ from gridedge_env.checks import (
     check_flag,
     check_known,
     check_not_negative,
-    check_positive,
     check_whole_number,
 )
 from gridedge_env.clock import Clock
 from gridedge_env.scenarios.series.faults import Findings
+from gridedge_env.scenarios.series.local_time import zone_of
 
 CASE_FILE = "case.toml"
 HEADER = """\
@@ -29,6 +29,7 @@ SECTIONS = ("feeder", "limits", "tariff", "days", "demand")
 
 # Keys outside of sections: their check, and the value where the file does not say.
 _PLAIN: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
+    "time_zone": (lambda value, name: zone_of(value), "Europe/Amsterdam"),
     "step_minutes": (lambda value, name: Clock.of_minutes(value), 30),
     "penalty": (check_not_negative, 100.0),
     "reactive_power": (check_flag, False),
@@ -42,7 +43,8 @@ def write_description(description: Mapping[str, Any], folder: Path) -> None:
     for line in HEADER.splitlines():
         document.add(tomlkit.comment(line))
     for name in _PLAIN:
-        document.add(name, description[name])
+        if description[name] is not None:
+            document.add(name, description[name])
     for name in SECTIONS:
         if description.get(name):
             document.add(tomlkit.nl())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,10 @@ from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.feeder.admittance import build_network
-from gridedge_env.scenarios import Tariff
+from gridedge_env.powerflow.injections import device_branches
 from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings
+from gridedge_env.scenarios.tariff import tariff_from_record
 
 FEEDER_FOLDER = "feeder"
 
@@ -78,20 +78,18 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     feeder = _feeder(folder, description["feeder"], findings, faults)
     customers = _customers(folder, feeder, faults)
     with collected(findings):
-        limits = Limits(**_numbers(description["limits"], "limits"))
+        limits = Limits(**description["limits"])
     with collected(findings):
         tariff = tariff_from_record(description["tariff"])
         tariff.check_clock(Clock.of_minutes(description["step_minutes"]))
-    zone, notes = description["time_zone"], []
+    zone, notes = description["time_zone"], list[str]()
     days = demand = None
     try:
         days, found = read_days(folder, description["days"], zone, findings)
         notes += found
         if customers is not None:
             meters = customers.meters
-            demand, found = read_demand(
-                folder, description["demand"], zone, days, meters, findings
-            )
+            demand, found = read_demand(folder, description["demand"], zone, days, meters, findings)
             notes += [*customers.notes, *found]
     except Faults as error:
         faults += [fault for fault in error.faults if fault not in findings.faults]
@@ -145,17 +143,12 @@ def _customers(folder: Path, feeder: Feeder | None, faults: list[Fault]) -> Cust
         return None
     if feeder is None:
         return customers
-    nodes = set(build_network(feeder).node_names)
-    fleet = customers.fleet
+    network, fleet = build_network(feeder), customers.fleet
     for row, connection in enumerate(fleet.connection.tolist(), start=2):
         place = fleet.connection_names[connection]
-        bus, _, phases = place.partition(".")
-        ends = [f"{bus}.{phase}" for phase in phases.split(".")]
-        if not set(ends) <= nodes or len(set(ends)) < len(ends) or len(ends) > 2:
+        try:
+            device_branches(network, [place], 0)
+        except ValueError:
             what = f"got {place!r}, expected bus.phase or bus.phase.phase of the feeder"
             faults.append(Fault(AGENTS_FILE, row, "place", what))
     return customers
-
-
-def _numbers(section: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {str(key): value for key, value in section.items()}

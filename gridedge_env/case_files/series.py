@@ -37,10 +37,10 @@ OBSERVED, GENERATED = "observed", "generated"
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".epw")
 
 
-def find_series(folder: Path, name: str) -> Path | None:
-    """The file of a series, whatever its format."""
+def find_series(folder: Path, name: str) -> Path:
+    """The file of a series, whatever its format; the usual one where there is none."""
     found = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
-    return next((path for path in found if path.is_file()), None)
+    return next((path for path in found if path.is_file()), found[0])
 
 
 def read_days(
@@ -58,7 +58,8 @@ def read_days(
         Faults: what is wrong in the section, or in the files.
     """
     prices, weather = find_series(folder, "prices"), find_series(folder, "weather")
-    if section.get("source", OBSERVED if prices is None and weather is None else "") == OBSERVED:
+    alone = not (prices.is_file() or weather.is_file())
+    if section.get("source", OBSERVED if alone else "") == OBSERVED:
         with collected(findings):
             check_known(section, ["source"], "days")
         findings.check()
@@ -66,12 +67,11 @@ def read_days(
     known = ["price_unit", "price_stamps", "weather_stamps", "weather_year", *SPLITS]
     with collected(findings):
         check_known(section, known, "days")
-    for path, name in ((prices, "prices"), (weather, "weather")):
-        if path is None:
-            findings.fault(f"got no {name}.csv, expected one beside it", None, "days")
+    for path in (prices, weather):
+        if not path.is_file():
+            findings.fault(f"got no {path.name}, expected one beside it", None, "days")
     splits = {split: _ranges(section.get(split), split, findings) for split in SPLITS}
     findings.check()
-    assert prices is not None and weather is not None
     price = _read(
         read_prices,
         prices,
@@ -113,7 +113,7 @@ def read_demand(
         Faults: what is wrong in the section `[demand]`, in the file, or with the customers' meters.
     """
     path = find_series(folder, "meters")
-    if section.get("source", GENERATED if path is None else "") == GENERATED:
+    if section.get("source", "" if path.is_file() else GENERATED) == GENERATED:
         scale = section.get("scale", 1.0)
         with collected(findings):
             check_known(section, ["source", "scale"], "demand")
@@ -122,10 +122,9 @@ def read_demand(
         return GeneratedDemand(scale), ("Demand is generated.",)
     with collected(findings):
         check_known(section, ["unit", "stamps", "largest_gap_share", "leave_out"], "demand")
-    if path is None:
-        findings.fault("got no meters.csv, expected one beside it", None, "demand")
+    if not path.is_file():
+        findings.fault(f"got no {path.name}, expected one beside it", None, "demand")
     findings.check()
-    assert path is not None
     series = _read(
         read_meters,
         path,
@@ -175,9 +174,7 @@ def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
     return {"price_unit": "currency/kWh", **splits}
 
 
-def write_demand(
-    demand: DemandSource[Any], folder: Path
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Write the file of a source of demand, and return its section and the agents' meters.
 
     Raises:
@@ -194,9 +191,7 @@ def write_demand(
     return {"unit": "kW"}, demand.meter
 
 
-def _read(
-    reader: Callable[..., Series], path: Path, findings: Findings, **options: Any
-) -> Series:
+def _read(reader: Callable[..., Series], path: Path, findings: Findings, **options: Any) -> Series:
     """A series; faults name its file, wrong options are faults of the description."""
     with collected(findings):
         try:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.battery_schedule import Levels, battery_schedule
+from gridedge_env.devices.battery_schedule import Levels, Meter, battery_schedule
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import (
     LinearProgram,
@@ -104,10 +104,16 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         return torch.zeros_like(seen.own_state)
 
     def follow_price(self, parameters: Batteries, seen: Seen) -> Tensor:
-        """Charge in the day's cheapest three hours and discharge in its dearest three."""
-        cheaper, edge = seen.shared("price_rank"), TRADING_HOURS / HOURS_PER_DAY
-        action = (cheaper < edge).to(cheaper) - (cheaper >= 1.0 - edge).to(cheaper)
-        return action.expand_as(seen.own_state)
+        """Charge in the day's cheapest three hours and discharge in its dearest three.
+
+        At a price that holds longer, in all of its hours; at one for the whole day there is nothing
+        to trade.
+        """
+        share = TRADING_HOURS / HOURS_PER_DAY
+        cheap, dear = (
+            hours.to(seen.own_state) for hours in (seen.is_cheap(share), seen.is_dear(share))
+        )
+        return (cheap - dear).expand_as(seen.own_state)
 
     def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
         """The action is the share that it draws."""
@@ -120,10 +126,13 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         return power
 
     def lone_plan(self, parameters: Batteries, state: BatteryState, day: Day) -> Tensor:
-        """Each battery's own best schedule."""
+        """Each battery's own best schedule, at its home's meter."""
         hours, energy = day.clock.hours, state.energy
         levels = Levels.of(parameters, hours)
-        path = battery_schedule(parameters, levels, energy, day.import_price, hours)
+        price, meter = day.import_price, None
+        if not torch.equal(price, day.export_price):
+            meter = Meter(day.demand, day.export_price)
+        path = battery_schedule(parameters, levels, energy, price, hours, meter=meter)
         plan = []
         for target, left in zip(path, day.hours_left, strict=True):
             plan.append(action_for_change(parameters, energy, target - energy, hours, left))

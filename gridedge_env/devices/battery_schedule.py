@@ -55,6 +55,19 @@ class Levels(Record):
         return Levels(spacing, int((middle / spacing).max().ceil()), int(fall.min()))
 
 
+@dataclass(frozen=True)
+class Meter:
+    """What else a battery's meter bills.
+
+    Attributes:
+        demand: (batch, steps, batteries) kW drawn by all else.
+        export_price: (batch, steps) €/kWh that is earned by what the meter feeds in.
+    """
+
+    demand: Tensor
+    export_price: Tensor
+
+
 @torch.no_grad()
 def battery_schedule(
     batteries: Batteries,
@@ -63,6 +76,7 @@ def battery_schedule(
     price: Tensor,
     hours: float,
     delay_cost: float = 0.0,
+    meter: Meter | None = None,
 ) -> Tensor:
     """Energy stored after every step under the cheapest schedule of each battery alone.
 
@@ -70,9 +84,10 @@ def battery_schedule(
         batteries: parameters.
         levels: theirs.
         energy: (batch, batteries) kWh at the start.
-        price: (batch, steps) €/kWh paid and earned until midnight.
+        price: (batch, steps) €/kWh paid until midnight, and earned.
         hours: length of a step.
         delay_cost: € per kWh moved and step since midnight: of equals, the earlier is chosen.
+        meter: what else is behind it, where what is fed in earns another price.
 
     Returns:
         (steps, batch, batteries) kWh; half full at midnight.
@@ -89,6 +104,10 @@ def battery_schedule(
     delivered = -change.clamp(max=0.0) * batteries.discharge_efficiency
     bought, wear = (drawn - delivered)[:, None], (batteries.wear_cost * delivered)[:, None]
     cost = bought * price.T[:, None, :, None] + wear  # (steps, moves, batch, batteries)
+    if meter:
+        demand = hours * meter.demand.transpose(0, 1)[:, None]
+        fed_in = (demand + bought).clamp(max=0.0) - demand.clamp(max=0.0)
+        cost = cost + (meter.export_price - price).T[:, None, :, None] * fed_in
     if delay_cost:
         late = delay_cost * torch.arange(steps, **where)
         cost = cost + late[:, None, None, None] * change.abs()[:, None]

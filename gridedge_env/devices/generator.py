@@ -138,8 +138,8 @@ class Generator(DeviceKind[Generators, GeneratorState]):
         return torch.full_like(seen.own_state, -1.0)
 
     def follow_price(self, parameters: Generators, seen: Seen) -> Tensor:
-        """Run up to the point where the next kilowatt-hour costs what it earns."""
-        margin = seen.shared("price") - parameters.linear_cost
+        """Run up to the point where the next kilowatt-hour costs what it earns if fed in."""
+        margin = seen.shared("export_price") - parameters.linear_cost
         loading = (margin / (2.0 * parameters.quadratic_cost)).clamp(0.0, 1.0)
         return 2.0 * loading - 1.0
 

@@ -134,9 +134,9 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
         return -2.0 * (2.0 * seen.own_state - 1.0)
 
     def follow_price(self, parameters: HeatPumps, seen: Seen) -> Tensor:
-        """Heat ahead in the cheaper half of the day."""
-        cheaper = seen.shared("price_rank")
-        return (1.0 - 2.0 * (cheaper >= 0.5).to(cheaper)).expand_as(seen.own_state)
+        """Heat ahead in the cheaper half of the day; at one price, keep the room just warm."""
+        ahead = seen.is_cheap(0.5).to(seen.own_state)
+        return (2.0 * ahead - 1.0).expand_as(seen.own_state)
 
     def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
         """It draws (1 + action) / 2 of what it can."""

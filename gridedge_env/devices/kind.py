@@ -27,6 +27,8 @@ POWER_FACTOR = 0.95
 REACTIVE_SHARE = math.tan(math.acos(POWER_FACTOR))
 # Apparent-power rating of an inverter over its active-power rating.
 INVERTER_OVERSIZE = 1.1
+# €/kWh: observed prices that differ by less are one; far below a tick of the market, 1e-5.
+SAME_PRICE = 1e-6
 
 ParametersT = TypeVar("ParametersT", bound=Record)
 StateT = TypeVar("StateT", bound=Record)
@@ -39,7 +41,8 @@ class Seen:
     Attributes:
         clock: of the day.
         own_state: (batch, devices) of `DeviceKind.observed_state`.
-        shared: from the name of a shared field to its value, (batch, 1).
+        shared: from the name of a shared field to its value, (batch, 1); under net metering, of
+            which agents are told nothing else, "export_price" is the price.
     """
 
     clock: Clock
@@ -53,6 +56,24 @@ class Seen:
         steps = self.clock.steps
         step = (angle / (2.0 * torch.pi) * steps).round() % steps
         return self.clock.hours * (steps - step - 1.0)
+
+    def is_cheap(self, share: float) -> Tensor:
+        """(batch, 1) bool: whether less than a share of the day is cheaper, and some of it dearer.
+
+        Where a price holds for hours on end, the share may be exceeded.
+        """
+        below_highest = self.shared("price") < self.shared("price_maximum") - SAME_PRICE
+        return (self.shared("price_rank") < share) & below_highest
+
+    def is_dear(self, share: float) -> Tensor:
+        """(batch, 1) bool: whether at most a share is dearer or as dear, and some of it cheaper.
+
+        The day's highest price always counts, however long it holds.
+        """
+        price, rank = self.shared("price"), self.shared("price_rank")
+        highest = price >= self.shared("price_maximum") - SAME_PRICE
+        above_lowest = price > self.shared("price_minimum") + SAME_PRICE
+        return ((rank >= 1.0 - share) | highest) & above_lowest
 
 
 @dataclass(frozen=True)
@@ -191,7 +212,13 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     # --- Perfect foresight and its certificate --------------------------------------------------
 
     def lone_plan(self, parameters: ParametersT, state: StateT, day: Day) -> Tensor:
-        """(steps, batch, devices) good actions for a known day without a network."""
+        """(steps, batch, devices) good actions for a known day without a network.
+
+        Args:
+            parameters: of the devices.
+            state: at midnight.
+            day: whose demand is that behind each device's meter, (batch, steps, devices).
+        """
         like = _any_parameter(parameters)
         return like.new_zeros(day.clock.steps, len(day.table_row), len(like))
 

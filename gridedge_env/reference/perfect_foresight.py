@@ -10,6 +10,7 @@ kept its energy), which is why the start matters. How far it is from the best, `
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -93,7 +94,12 @@ def _lone_plans(simulator: Simulator, state: SimulatorState) -> tuple[Tensor, Te
     """
     fleet, day, plans, strides = simulator.fleet, state.day, [], []
     for group, own in zip(fleet.groups, state.devices, strict=True):
-        plans.append(group.kind.lone_plan(group.parameters, own, day))
+        behind = replace(
+            day,
+            demand=day.demand[..., group.agent],
+            mean_demand=day.mean_demand[group.agent],
+        )
+        plans.append(group.kind.lone_plan(group.parameters, own, behind))
         strides.append(group.kind.plan_stride(plans[-1], STRIDE))
     plan, stride = fleet.actions(plans), fleet.actions(strides)
     reactive = simulator.action_size - plan.shape[-1]

@@ -48,7 +48,8 @@ class PriceFollowing:
 
     Batteries charge in the day's cheapest three hours and discharge in its dearest three, heat
     pumps heat ahead in the cheaper half of the day, generators run up to the point where the next
-    kilowatt-hour costs what it earns.
+    kilowatt-hour costs what it earns. At one price all day there is nothing to trade. Batteries
+    count on the retail price for what they feed in: where it earns far less, they lose money.
     """
 
     simulator: Simulator
@@ -86,6 +87,8 @@ def seen_by_kind(
     """The devices of each kind, and what their agents observe."""
 
     def news(name: str) -> Tensor:
+        if name == "export_price" and simulator.case.tariff.net_metering:
+            name = "price"
         return observed(simulator, shared, name)[:, None]
 
     fleet = simulator.fleet

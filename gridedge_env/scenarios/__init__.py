@@ -1,6 +1,20 @@
 """Scenarios: observed weather and prices, generated or metered household demand, tariffs."""
 
 from gridedge_env.scenarios.demand import DemandSource, GeneratedDemand, Homes
+from gridedge_env.scenarios.export_prices import (
+    EXPORT_KINDS,
+    DayAheadFeedIn,
+    Fixed,
+    NetMetering,
+    Nothing,
+)
+from gridedge_env.scenarios.import_prices import (
+    IMPORT_KINDS,
+    DayAhead,
+    Flat,
+    Period,
+    TimeOfUse,
+)
 from gridedge_env.scenarios.metered import MeteredDemand, load_metered_demand
 from gridedge_env.scenarios.observed import (
     SPLITS,
@@ -10,19 +24,36 @@ from gridedge_env.scenarios.observed import (
     ObservedDays,
     Variation,
 )
-from gridedge_env.scenarios.tariff import Tariff
+from gridedge_env.scenarios.own_series import CustomerMeters, SeriesDays
+from gridedge_env.scenarios.price_kind import ExportPrice, ImportPrice
+from gridedge_env.scenarios.tariff import Tariff, tariff_from_record
 
 __all__ = [
+    "EXPORT_KINDS",
+    "IMPORT_KINDS",
     "SPLITS",
     "Calendar",
+    "CustomerMeters",
+    "DayAhead",
+    "DayAheadFeedIn",
     "DaySource",
     "DayTable",
     "DemandSource",
+    "ExportPrice",
+    "Fixed",
+    "Flat",
     "GeneratedDemand",
     "Homes",
+    "ImportPrice",
     "MeteredDemand",
+    "NetMetering",
+    "Nothing",
     "ObservedDays",
+    "Period",
+    "SeriesDays",
     "Tariff",
+    "TimeOfUse",
     "Variation",
     "load_metered_demand",
+    "tariff_from_record",
 ]

@@ -60,9 +60,7 @@ class SeriesDays(Record):
         """The days of a split."""
         ranges = self.splits.get(split, ())
         return tuple(
-            day
-            for day in self._days[0]
-            if any(first <= day <= last for first, last in ranges)
+            day for day in self._days[0] if any(first <= day <= last for first, last in ranges)
         )
 
     @cached_property
@@ -74,9 +72,7 @@ class SeriesDays(Record):
     def _days(self) -> tuple[tuple[date, ...], np.ndarray, np.ndarray]:
         """Days that both series have: their dates and values, (days, steps, columns) each."""
         priced, price = by_local_day(self.prices.of(["price"]), self.time_zone)
-        seen, weather = by_local_day(
-            self.weather.of(["temperature", "irradiance"]), self.time_zone
-        )
+        seen, weather = by_local_day(self.weather.of(["temperature", "irradiance"]), self.time_zone)
         common = sorted(set(priced) & set(seen))
         at = [{day: row for row, day in enumerate(days)} for days in (priced, seen)]
         rows = [[place[day] for day in common] for place in at]

@@ -74,7 +74,14 @@ def test_every_option_of_the_case_is_reached():
         "home_scale": 2.0,
         "reactive_power": True,
         "penalty": 3.0,
-        "tariff": {"adder": 0.2, "net_metering": False},
+        "tariff": {
+            "imports": {
+                "kind": "time_of_use",
+                "otherwise": 0.2,
+                "periods": [{"price": 0.3, "begin": "07:00", "end": "21:00", "days": "working"}],
+            },
+            "exports": {"kind": "fixed", "price": 0.08},
+        },
         "limits": {"maximum_loading": 0.9},
         "demand": "meters.csv",
         "demand_unit": "W",
@@ -87,7 +94,7 @@ def test_every_option_of_the_case_is_reached():
         found = getattr(comparison.case, name)
         assert found != getattr(usual.case, name), name
         if name == "tariff":
-            assert (found.adder, found.net_metering) == (0.2, False)
+            assert found.record() == value
         else:
             assert found == value, name
     assert comparison.clock.steps == 96
@@ -95,7 +102,8 @@ def test_every_option_of_the_case_is_reached():
     told = comparison.bearing
     assert told["case.limits.maximum_loading"] == 0.9
     assert told["case.limits.maximum_unbalance"] == Limits().maximum_unbalance
-    assert told["case.tariff.adder"] == 0.2
+    assert told["case.tariff.exports.price"] == 0.08
+    assert json.loads(json.dumps(told)) == told
     assert told["case.regulator_control"] is True
     assert "case.seed" not in told
 
@@ -129,8 +137,8 @@ def test_jobs():
         ({"case": {"seed": 3}}, "case.seed: got one, expected seeds for the whole comparison"),
         ({"case": {"feeder": 123}}, "case.feeder: got 123, expected a name or a path"),
         ({"case": {"limits": {"x": 1.0}}}, "case.limits: unknown threshold 'x', expected one of"),
-        ({"case": {"tariff": {"x": 1.0}}}, "case.tariff: unknown 'x', expected one of tax_factor"),
-        ({"case": {"tariff": {"adder": "low"}}}, "case.tariff.adder: got 'low', expected a finite"),
+        ({"case": {"tariff": {"x": 1.0}}}, "case.tariff: unknown 'x', expected one of imports"),
+        ({"case": {"tariff": {"exports": {}}}}, "case.tariff.exports.kind: got none, expected one"),
         ({"case": {"step_minutes": 20}}, "case.step_minutes: got 20, expected one of 15, 30, 60"),
         ({"days": {"test": 0}}, "days.test: got 0, expected a whole number of at least 1"),
         ({"days": {"tests": 1}}, "days: unknown 'tests', expected one of test, validation"),

@@ -69,6 +69,23 @@ ADDITIONS = {
             "Unbalance)\n": "NetworkLosses, ",
         },
     ),
+    "a kind of retail price": Addition(
+        "from gridedge_env.scenarios import Tariff, tariff_from_record\n"
+        "tariff = tariff_from_record({'imports': {'kind': 'capped', 'cap': 0.3}})\n"
+        "assert tariff.imports.words() == ['capped', 'cap=0.3']\n"
+        "case = replace(case, tariff=tariff)",
+        registry="gridedge_env/scenarios/import_prices.py",
+        inserted={
+            "IMPORT_KINDS: dict": (
+                "@dataclass(frozen=True)\nclass Capped(DayAhead):\n"
+                "    kind: str = field(default='capped', init=False, repr=False)\n"
+                "    cap: float = 0.5\n\n"
+                "    def of_days(self, days: DayTable, clock: Clock) -> Tensor:\n"
+                "        return super().of_days(days, clock).clamp(max=self.cap)\n\n\n"
+            ),
+            "TimeOfUse, Flat)\n": "Capped, ",
+        },
+    ),
     "a field of the observations": Addition(
         "fields = make_simulator(case=case).observation_fields\n"
         "assert 'twice' in [field.name for field in fields]",

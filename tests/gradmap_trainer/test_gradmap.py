@@ -167,12 +167,13 @@ def test_training_days_depart_from_the_observed_ones_as_configured(simulator):
     table, tariff = simulator.days("train"), simulator.case.tariff
     assert torch.equal(plain.table_row, drawn.table_row)
     assert torch.equal(plain.outdoor_temperature, table.outdoor_temperature[plain.table_row])
-    traded = table.day_ahead_price[plain.table_row]
-    assert torch.equal(plain.import_price, tariff.import_price(traded))
+    traded = table.select(plain.table_row)
+    assert torch.equal(plain.import_price, tariff.import_price(traded, simulator.clock))
 
     shift = drawn.outdoor_temperature - plain.outdoor_temperature
     demand = (drawn.demand / plain.demand).flatten(1).log()
-    surcharge = tariff.import_price(torch.zeros(1))
+    free = replace(traded, day_ahead_price=torch.zeros_like(traded.day_ahead_price))
+    surcharge = tariff.import_price(free, simulator.clock)
     ratio = (drawn.import_price - surcharge) / (plain.import_price - surcharge)
     price = ratio.nanmedian(dim=1, keepdim=True).values.log()  # some traded prices are 0
     for drawn_values, deviation in ((shift, 4.0), (demand, 0.2), (price, 0.5)):

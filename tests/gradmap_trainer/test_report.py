@@ -29,6 +29,7 @@ from gridedge_env.evaluation import (
     save_evaluation,
 )
 from gridedge_env.reference import Thermostat
+from gridedge_env.scenarios import Fixed, Flat, Tariff
 
 CONFIG = {"run": "runs/small", "num_agents": 6, "device": "cpu", "hidden_sizes": [8], "home": None}
 COLUMNS = ("voltage_steps", "loading_steps", "unbalance_steps")
@@ -283,6 +284,18 @@ def test_varied_training_days_are_told(run, simulator, fields, told):
     section = "".join(how_this_was_measured(read_run(run, simulator)))
     assert ("varied at random" in section) == bool(told)
     assert (told or "") in section
+
+
+def test_the_tariff_is_told_in_its_own_words(run, simulator):
+    """And prices that do not follow the market are none that training varies."""
+    section = "".join(how_this_was_measured(read_run(run, simulator)))
+    assert "Consumption costs 1.21 × day-ahead price + 0.15 €/kWh; what is fed in" in section
+    case = replace(simulator.case, tariff=Tariff(Flat(0.3), Fixed(0.08)))
+    varied = {**CONFIG, "price_variation": 0.5, "temperature_variation": 0.5}
+    other = read_run(run, gridedge_env.make_simulator(case=case))
+    section = "".join(how_this_was_measured(replace(other, config=varied)))
+    assert "costs 0.3 €/kWh at all times; what is fed in earns 0.08 €/kWh at all times" in section
+    assert "with the temperatures of each day varied at random" in section
 
 
 def test_power_flows_without_solution_are_shown(run, simulator):

@@ -13,7 +13,7 @@ from gradmap_trainer.run_folder import load_policies
 from gradmap_trainer.training import open_run, train
 from gridedge_env import CaseSettings, Limits, Simulator, make_simulator
 from gridedge_env.clock import Clock
-from gridedge_env.scenarios import DayTable, ObservedDays, Tariff
+from gridedge_env.scenarios import DayAhead, DayTable, ObservedDays, Tariff
 
 CONFIG = TrainConfig(
     case=CaseSettings(feeder="ieee13", num_agents=3),
@@ -57,7 +57,11 @@ class OtherDays:
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("tariff", Tariff(adder=0.3), "tariff.adder is 0.3 in the checkpoint, expected 0.15"),
+        (
+            "tariff",
+            Tariff(DayAhead(adder=0.3)),
+            "tariff.imports.adder is 0.3 in the checkpoint, expected 0.15",
+        ),
         ("limits", Limits(0.9), "limits.minimum_voltage is 0.9 in the checkpoint, expected 0.95"),
         (
             "days",

@@ -21,7 +21,7 @@ from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.run_folder import METRICS_FILE, load_policies
 from gradmap_trainer.training import open_run, train
 from gridedge_env.case import CaseSettings
-from gridedge_env.scenarios import Tariff
+from gridedge_env.scenarios import DayAhead, Tariff
 
 ROOT = Path(__file__).parents[2]
 # Checkpoints after every iteration, unless a test says otherwise.
@@ -189,8 +189,8 @@ def test_a_folder_is_never_trained_into_by_mistake(whole_run, simulator):
         ("reactive_power", True, "config.case.reactive_power is False "),
         (
             "tariff",
-            Tariff(adder=0.3),
-            "config.case.tariff.adder is 0.15 in the checkpoint, expected",
+            Tariff(DayAhead(adder=0.3)),
+            "config.case.tariff.imports.adder is 0.15 in the checkpoint, expected",
         ),
         ("limits", {"maximum_voltage": 1.04}, r"case.limits.maximum_voltage is 1.05 .*ed 1.04"),
     ],
@@ -352,7 +352,11 @@ def test_another_file_is_no_configuration(tmp_path, text, told):
         ("case", {"num_agents": "ten"}, ": case.num_agents: got 'ten'"),
         ("case", {"depth": 3}, "case: unknown 'depth'"),
         ("case", {"tariff": {"depth": 3}}, "case.tariff: unknown 'depth'"),
-        ("case", {"tariff": {"adder": "low"}}, ": case.tariff.adder: got 'low'"),
+        (
+            "case",
+            {"tariff": {"imports": {"kind": "flat", "price": "low"}}},
+            ": case.tariff.imports.price: got",
+        ),
         ("case", {"limits": {"depth": 3}}, ": case.limits: unknown threshold 'depth'"),
         ("hidden_sizes", 6, "not iterable"),
         ("iterations", 0, "iterations: got 0, expected a whole number of at least 1"),

@@ -27,7 +27,18 @@ from gridedge_env import (
 from gridedge_env.case import settings_from_record
 from gridedge_env.clock import Clock
 from gridedge_env.devices import default_counts, default_home_scale, sample_fleet
-from gridedge_env.scenarios import GeneratedDemand, ObservedDays, Tariff, load_metered_demand
+from gridedge_env.scenarios import (
+    DayAhead,
+    DayAheadFeedIn,
+    Flat,
+    GeneratedDemand,
+    NetMetering,
+    ObservedDays,
+    Period,
+    Tariff,
+    TimeOfUse,
+    load_metered_demand,
+)
 
 # Each departs from the default in everything that needs no file.
 OPTIONS: dict[str, Any] = {
@@ -39,7 +50,7 @@ OPTIONS: dict[str, Any] = {
     "home_scale": 4.0,
     "reactive_power": True,
     "penalty": 7.0,
-    "tariff": Tariff(net_metering=False),
+    "tariff": Tariff(exports=DayAheadFeedIn()),
 }
 THRESHOLDS = {"minimum_voltage": 0.94, "maximum_loading": 0.8}
 
@@ -75,7 +86,7 @@ def test_the_default_case_is_what_it_was() -> None:
         clock=Clock(48, 0.5),
         days=ObservedDays(),
         demand=GeneratedDemand(scale),
-        tariff=Tariff(1.21, 0.15),
+        tariff=Tariff(DayAhead(1.21, 0.15), NetMetering()),
         limits=Limits(0.95, 1.05, 1.0, 0.02),
         penalty=100.0,
         reactive_power=False,
@@ -105,7 +116,7 @@ def test_options_go_where_they_belong(case: Case) -> None:
     assert case.fleet == sample_fleet(feeder, default_counts(7), 3, 4.0)
     assert case.clock == Clock(24, 1.0)
     assert case.limits == Limits(**THRESHOLDS)
-    assert (case.seed, case.penalty, case.tariff) == (3, 7.0, Tariff(net_metering=False))
+    assert (case.seed, case.penalty, case.tariff) == (3, 7.0, Tariff(exports=DayAheadFeedIn()))
     assert case.reactive_power is case.regulator_control is True
     assert case.action_size == 2
 
@@ -243,6 +254,11 @@ def test_an_option_that_is_wrong_is_named(options: dict[str, Any], message: str)
         ({"penalty": -2.0}, "penalty: got -2.0"),
         ({"reactive_power": 1}, "reactive_power: got 1, expected True or False"),
         ({"regulator_control": 0}, "regulator_control: got 0, expected True or False"),
+        (
+            {"tariff": Tariff(TimeOfUse(0.2, (Period(0.3, "07:30"),)))},
+            "tariff.imports: got a price that changes at '07:30', expected times at which a step "
+            "of 60 minutes begins",
+        ),
     ],
 )
 def test_a_case_put_together_by_hand_is_checked(
@@ -270,7 +286,10 @@ def test_settings_come_back_from_json(settings: CaseSettings) -> None:
 
 def test_what_a_record_leaves_out_is_the_default() -> None:
     assert settings_from_record({}) == CaseSettings()
-    assert settings_from_record({"tariff": {"adder": 0.2}}).tariff == Tariff(adder=0.2)
+    flat = {"imports": {"kind": "flat", "price": 0.2}}
+    assert settings_from_record({"tariff": flat}).tariff == Tariff(imports=Flat(0.2))
+    same = {"imports": {"kind": "day_ahead", "adder": 0.2}}
+    assert settings_from_record({"tariff": same}).tariff == Tariff(DayAhead(1.21, 0.2))
 
 
 @pytest.mark.parametrize(
@@ -280,7 +299,12 @@ def test_what_a_record_leaves_out_is_the_default() -> None:
         ([1], r"case: got \[1\], expected an object"),
         ({"agents": 3}, "case: unknown 'agents', expected one of feeder, num_agents, seed"),
         ({"tariff": 3}, "case.tariff: got 3, expected an object"),
-        ({"tariff": {"tax": 2}}, "case.tariff: unknown 'tax', expected one of tax_factor"),
+        ({"tariff": {"tax": 2}}, "case.tariff: unknown 'tax', expected one of imports, exports"),
+        ({"tariff": {"exports": "no"}}, "case.tariff.exports: got 'no', expected an object with"),
+        (
+            {"tariff": {"imports": {"kind": "flat", "price": -1}}},
+            "case.tariff.imports.price: got -1, expected a number of at least 0",
+        ),
         ({"num_agents": "many"}, "case.num_agents: got 'many'"),
     ],
 )

@@ -21,12 +21,11 @@ from gridedge_env.observation import (
     observation_fields,
     shared_observations,
 )
-from gridedge_env.scenarios import DayTable, Tariff
+from gridedge_env.scenarios import DayAhead, DayAheadFeedIn, DayTable, Tariff
 from gridedge_env.state import SimulatorState
 
 FIELDS = {field.name: field for field in observation_fields()}
-SHARED = [name for name, field in FIELDS.items() if not field.private]
-AS_TRADED = Tariff(tax_factor=1.0, adder=0.0)
+AS_TRADED = Tariff(DayAhead(factor=1.0, adder=0.0))
 HALF_HOURS = Clock()
 
 
@@ -44,14 +43,21 @@ def day_table(price: Tensor, temperature: Tensor) -> DayTable:
 
 def entries_of(days: DayTable, clock: Clock = HALF_HOURS) -> Tensor:
     """(days, steps, shared fields) as agents see them, at the prices of the auction."""
-    return shared_observations(SHARED_FIELDS, days, AS_TRADED, clock)
+    return entries_under(AS_TRADED, days, clock)
 
 
-def values(entries: Tensor) -> dict[str, Tensor]:
+def entries_under(tariff: Tariff, days: DayTable, clock: Clock = HALF_HOURS) -> Tensor:
+    """The same under a tariff, of which agents are told more fields than under net metering."""
+    fields = tuple(field for field in observation_fields(tariff=tariff) if not field.private)
+    return shared_observations(fields, days, tariff, clock)
+
+
+def values(entries: Tensor, tariff: Tariff = AS_TRADED) -> dict[str, Tensor]:
     """Shared entries (..., shared fields) by name, in their units."""
+    fields = [field for field in observation_fields(tariff=tariff) if not field.private]
+    assert entries.shape[-1] == len(fields)
     return {
-        name: FIELDS[name].offset + FIELDS[name].scale * entries[..., k]
-        for k, name in enumerate(SHARED)
+        field.name: field.offset + field.scale * entries[..., k] for k, field in enumerate(fields)
     }
 
 
@@ -287,13 +293,15 @@ def test_nobody_sees_what_is_not_yet_known(simulator: Simulator) -> None:
     assert torch.equal(simulator.observe(later), simulator.observe(state))
 
 
-def test_prices_are_those_that_agents_pay() -> None:
-    """Whatever the tariff; export prices that differ are not observed."""
-    tariff = Tariff(tax_factor=1.0, adder=0.2, net_metering=False)
+def test_prices_are_those_that_agents_pay_and_earn() -> None:
+    """Of the first half-hour: 0.2 €/kWh more than the auction's, and 0.01 €/kWh less."""
+    tariff = Tariff(DayAhead(factor=1.0, adder=0.2), DayAheadFeedIn(fee=0.01, floor=-1.0))
     simulator = make_simulator(num_agents=3, dtype=torch.float64, tariff=tariff)
     state = simulator.reset(days=[100])
-    price = simulator.days("train").day_ahead_price[100, 0] + 0.2
-    torch.testing.assert_close(values(simulator.observe_parts(state)[1])["price"][0], price)
+    traded = simulator.days("train").day_ahead_price[100, 0]
+    seen = values(simulator.observe_parts(state)[1], tariff)
+    torch.testing.assert_close(seen["price"][0], traded + 0.2)
+    torch.testing.assert_close(seen["export_price"][0], traded - 0.01)
     assert (state.day.export_price < state.day.import_price).all()
 
 
@@ -333,7 +341,8 @@ def test_both_precisions_see_the_same_days_and_plans(split: str) -> None:
         days.append(simulator.reset(split=split, days=rows).day)
     single, double = days
     seen, exact = (values(day.shared_observation) for day in days)
-    for name in SHARED:
+    assert len(seen) == 32
+    for name in seen:
         tolerance = 1e-6 if name.startswith("planned") else 1e-4
         torch.testing.assert_close(seen[name].double(), exact[name], rtol=0.0, atol=tolerance)
     torch.testing.assert_close(single.demand.double(), double.demand, rtol=1e-6, atol=0.0)

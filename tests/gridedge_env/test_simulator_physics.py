@@ -16,7 +16,7 @@ from gridedge_env.devices.heat_pump import HeatPumpState
 from gridedge_env.devices.heated_building import stored_heat_value
 from gridedge_env.powerflow import FixedPoint, PowerFlowSolution, reduction
 from gridedge_env.powerflow.linear_maps import FactoredResponse
-from gridedge_env.scenarios import Tariff
+from gridedge_env.scenarios import DayAheadFeedIn, Tariff
 from gridedge_env.state import SimulatorState
 
 HOURS = 0.5
@@ -92,12 +92,10 @@ def test_money_by_hand(simulator: Simulator) -> None:
 
 
 def test_net_metering_buys_and_sells_at_one_price() -> None:
-    for net_metering in (True, False):
-        simulator = make_simulator(
-            num_agents=3, dtype=torch.float64, tariff=Tariff(net_metering=net_metering)
-        )
+    for tariff in (Tariff(), Tariff(exports=DayAheadFeedIn())):
+        simulator = make_simulator(num_agents=3, dtype=torch.float64, tariff=tariff)
         day = simulator.reset(days=[40]).day
-        assert torch.equal(day.import_price, day.export_price) == net_metering
+        assert torch.equal(day.import_price, day.export_price) == tariff.net_metering
 
 
 def test_a_day_at_the_meter(simulator: Simulator) -> None:

@@ -11,7 +11,7 @@ from scipy import optimize, sparse
 
 from gridedge_env.clock import Clock
 from gridedge_env.devices.battery import BATTERY
-from gridedge_env.devices.battery_schedule import Levels, battery_schedule
+from gridedge_env.devices.battery_schedule import Levels, Meter, battery_schedule
 from gridedge_env.devices.storage import (
     MIDNIGHT_STATE_OF_CHARGE,
     Batteries,
@@ -40,7 +40,7 @@ def prices() -> torch.Tensor:
     """(13, steps) €/kWh: a day of each month of 2023, and the one of the lowest price: negative."""
     table = ObservedDays().load("train", Clock()).to("cpu", torch.float64)
     lowest = int(table.day_ahead_price.amin(dim=1).argmin())
-    retail = Tariff().import_price(table.day_ahead_price[[*range(10, 362, 30), lowest]])
+    retail = Tariff().import_price(table, Clock())[[*range(10, 362, 30), lowest]]
     assert retail[-1].min() < 0.0
     return retail
 
@@ -109,3 +109,51 @@ def test_nearly_as_good_as_the_optimum(batteries: Batteries, prices: torch.Tenso
     assert (best <= 0.0).all()
     assert (cost >= best - 1e-9).all()
     assert (cost.sum(dim=0) <= (1.0 - SHORTFALL) * best.sum(dim=0)).all()
+
+
+def at_the_meter(
+    batteries: Batteries, path: torch.Tensor, price: torch.Tensor, meter: Meter
+) -> torch.Tensor:
+    """(days, batteries) € of a schedule beyond what demand alone costs, wear included."""
+    before = torch.cat((MIDNIGHT_STATE_OF_CHARGE * batteries.capacity.expand(path[:1].shape), path))
+    change = before.diff(dim=0).transpose(0, 1) / HOURS  # (days, steps, batteries) kW stored
+    delivered = -change.clamp(max=0.0) * batteries.discharge_efficiency
+    power = change.clamp(min=0.0) / batteries.charge_efficiency - delivered
+
+    def bill(drawn: torch.Tensor) -> torch.Tensor:
+        paid, earned = price[..., None], meter.export_price[..., None]
+        return torch.where(drawn > 0.0, paid, earned) * drawn
+
+    cost = bill(meter.demand + power) - bill(meter.demand) + batteries.wear_cost * delivered
+    return HOURS * cost.sum(dim=1)
+
+
+def test_at_a_meter_that_earns_as_much_nothing_changes(
+    batteries: Batteries, prices: torch.Tensor
+) -> None:
+    energy = (MIDNIGHT_STATE_OF_CHARGE * batteries.capacity).expand(len(prices), -1)
+    told = batteries, Levels.of(batteries, HOURS), energy, prices, HOURS
+    meter = Meter(torch.ones(len(prices), STEPS, BATTERIES, dtype=torch.float64), prices)
+    assert torch.equal(battery_schedule(*told, meter=meter), battery_schedule(*told))
+
+
+def test_where_feed_in_earns_nothing_only_the_home_is_served(
+    batteries: Batteries, prices: torch.Tensor
+) -> None:
+    """Without demand a battery rests; with 1 kW, it saves what neither rest nor trade would.
+
+    Days of negative prices, on which feeding in would still be worth while, are left out.
+    """
+    prices = prices[:-1].clamp(min=0.05)
+    energy = (MIDNIGHT_STATE_OF_CHARGE * batteries.capacity).expand(len(prices), -1)
+    told = batteries, Levels.of(batteries, HOURS), energy, prices, HOURS
+    none = torch.zeros(len(prices), STEPS, BATTERIES, dtype=torch.float64)
+    alone = Meter(none, torch.zeros_like(prices))
+    assert torch.equal(battery_schedule(*told, meter=alone), energy.expand(STEPS, -1, -1))
+
+    home = Meter(none + 1.0, torch.zeros_like(prices))
+    served, traded = (battery_schedule(*told, meter=meter) for meter in (home, None))
+    saved = -at_the_meter(batteries, served, prices, home)
+    assert (saved >= -1e-9).all()
+    assert (saved > 0.1).any()
+    assert (saved >= -at_the_meter(batteries, traded, prices, home) - 1e-9).all()

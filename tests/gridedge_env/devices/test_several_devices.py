@@ -32,7 +32,7 @@ from gridedge_env.reference import (
     play,
 )
 from gridedge_env.reference.fleet_program import fleet_programs
-from gridedge_env.scenarios import Tariff
+from gridedge_env.scenarios import DayAheadFeedIn, Fixed, Flat, Tariff
 from gridedge_env.state import SimulatorState
 
 PLACES = {"farm": "634.3", "flat": "671.1", "house": "675.2"}
@@ -77,7 +77,7 @@ class Two:
         case = default_case(
             "ieee13",
             reactive_power=self.reactive_power,
-            tariff=Tariff(net_metering=self.net_metering),
+            tariff=Tariff() if self.net_metering else Tariff(exports=DayAheadFeedIn()),
         )
         return replace(case, fleet=fleet)
 
@@ -131,6 +131,41 @@ def actions_for(two: Two, *shape: int) -> Tensor:
     size = (*shape, len(HOME), two.homes.action_size)
     random = torch.Generator().manual_seed(2)
     return 2.2 * torch.rand(size, generator=random, dtype=torch.float64) - 1.1
+
+
+# A home that pays and earns by hand ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("charging", "earned", "expected"),
+    [(1.0, 0.05, 0.60), (0.0, 0.05, 0.125), (0.0, 0.40, -0.05), (0.0, 0.0, 0.15)],
+)
+def test_one_meter_by_hand(charging: float, earned: float, expected: float) -> None:
+    """Demand of 2 kW, a generator at 3 kW and 0.10 €/kWh, a battery of 4 kW; 0.30 €/kWh to buy.
+
+    Charging: 2 + 4 - 3 = 3 kW are bought, 0.45 € in half an hour, and fuel costs 0.15 €; apart, 6
+    kW would be bought and 3 kW fed in. At rest 2 - 3 = -1 kW are fed in and earn half an hour's
+    price: 0.15 - 0.025, and at prices above the retail one 0.15 - 0.20.
+    """
+    battery = {
+        "capacity": [20.0],
+        "maximum_power": [4.0],
+        "charge_efficiency": [0.95],
+        "discharge_efficiency": [0.95],
+        "minimum_energy": [1.0],
+        "wear_cost": [0.04],
+    }
+    generator = {"maximum_power": [3.0], "linear_cost": [0.1], "quadratic_cost": [0.0]}
+    tables = {"battery": Devices(["a"], battery), "generator": Devices(["a"], generator)}
+    case = default_case("ieee13", tariff=Tariff(Flat(0.3), Fixed(earned)))
+    case = replace(case, fleet=make_fleet({"a": "671.1"}, tables, 1.0, ["671.1"]))
+    simulator = make_simulator(case=case, dtype=torch.float64)
+    state = simulator.reset(days=[10])
+    state = replace(state, day=replace(state.day, demand=torch.full_like(state.day.demand, 2.0)))
+    action = torch.tensor([[[charging, 1.0]]], dtype=torch.float64)
+    _, result = simulator.step(state, action)
+    assert result.power.item() == pytest.approx(4.0 * charging - 1.0)
+    assert result.cost.item() == pytest.approx(expected)
 
 
 # Physics and money --------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from gridedge_env.reference import (
 )
 from gridedge_env.reference.fleet_program import actions_for, fleet_programs
 from gridedge_env.reference.network_tangents import FleetNetwork
-from gridedge_env.scenarios import Tariff
+from gridedge_env.scenarios import DayAheadFeedIn, Tariff
 from gridedge_env.state import SimulatorState
 
 HOURS = 0.5
@@ -92,7 +92,7 @@ def test_the_network_only_raises_the_bound(
 
 
 @pytest.mark.parametrize("day", [40, 200])
-@pytest.mark.parametrize("tariff", [Tariff(), Tariff(net_metering=False)])
+@pytest.mark.parametrize("tariff", [Tariff(), Tariff(exports=DayAheadFeedIn())])
 def test_whatever_the_fleet_does_is_in_the_programs_at_the_same_cost_or_less(
     day: int, tariff: Tariff
 ) -> None:

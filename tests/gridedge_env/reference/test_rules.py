@@ -10,9 +10,20 @@ import torch
 from torch import Tensor
 
 from gridedge_env import Simulator, make_simulator
-from gridedge_env.observation import SHARED_FIELDS, shared_observations
+from gridedge_env.observation import shared_observations
 from gridedge_env.powerflow import FixedPoint
 from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, play
+from gridedge_env.scenarios import (
+    DayAheadFeedIn,
+    ExportPrice,
+    Fixed,
+    Flat,
+    NetMetering,
+    Nothing,
+    Period,
+    Tariff,
+    TimeOfUse,
+)
 from gridedge_env.state import SimulatorState
 
 RULES: list[Callable[[Simulator], Policy]] = [Idle, Thermostat, PriceFollowing]
@@ -122,9 +133,10 @@ def test_price_following_by_hand(simulator: Simulator) -> None:
     table = simulator.days("train").select(torch.tensor([0]))
     retail = 0.10 + 0.01 * torch.arange(48, dtype=torch.float64)[None]
     tariff = simulator.case.tariff
-    traded = (retail - tariff.adder) / tariff.tax_factor
+    traded = (retail - 0.15) / 1.21
     table = replace(table, day_ahead_price=traded)
-    shared = shared_observations(SHARED_FIELDS, table, tariff, simulator.clock)
+    fields = simulator.observation_fields[simulator.private_size :]
+    shared = shared_observations(fields, table, tariff, simulator.clock)
     state = replace(state, day=replace(state.day, shared_observation=shared))
     policy = PriceFollowing(simulator)
     actions = torch.stack(
@@ -144,6 +156,37 @@ def test_price_following_by_hand(simulator: Simulator) -> None:
     assert (marginal[~running] >= price[~running] - 1e-12).all()
     assert (marginal[~spare] <= price[~spare] + 1e-12).all()
     assert (running & spare).any()
+
+
+TIMES = TimeOfUse(0.25, (Period(0.1, "00:00", "06:00"), Period(0.4, "17:00", "22:00")))
+
+
+@pytest.mark.parametrize("exports", [NetMetering(), Fixed(0.08), DayAheadFeedIn(), Nothing()])
+def test_price_following_by_time_of_use(exports: ExportPrice) -> None:
+    """All of the cheapest hours and all of the dearest, though they are more than three.
+
+    Rooms are heated ahead in the six cheap hours and in the thirteen between, of which a quarter of
+    the day is cheaper. A generator minds what feeding in earns.
+    """
+    simulator = make_simulator(num_agents=3, dtype=torch.float64, tariff=Tariff(TIMES, exports))
+    state = simulator.reset(days=[10])
+    _, actions = whole_day(simulator, PriceFollowing(simulator), state)
+    assert actions.isfinite().all()
+    assert actions[:, 0, 0, 0].tolist() == [1.0] * 12 + [0.0] * 22 + [-1.0] * 10 + [0.0] * 4
+    assert actions[:, 0, 1, 0].tolist() == [1.0] * 34 + [-1.0] * 10 + [1.0] * 4
+    generator = simulator.fleet.group("generator").parameters
+    margin = state.day.export_price[0] - generator.linear_cost
+    loading = (margin / (2.0 * generator.quadratic_cost)).clamp(0.0, 1.0)
+    torch.testing.assert_close(actions[:, 0, 2, 0], 2.0 * loading - 1.0)
+
+
+def test_at_one_price_there_is_nothing_to_follow() -> None:
+    """Batteries rest and rooms are kept just warm: as idle does."""
+    simulator = make_simulator(num_agents=6, dtype=torch.float64, tariff=Tariff(Flat(0.3)))
+    state = simulator.reset(days=[10, 200])
+    _, actions = whole_day(simulator, PriceFollowing(simulator), state)
+    assert not actions[:, :, :2].any()
+    assert (actions[:, :, 2:4] == -1.0).all()
 
 
 def test_price_following_pays_less_and_breaks_limits() -> None:
