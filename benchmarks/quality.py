@@ -43,7 +43,7 @@ def measure(settings: Settings) -> Measurement:
     return Measurement(
         "quality",
         f"`gradmap-train` with its defaults ({config.iterations} iterations, seed "
-        f"{config.case.seed}) on {settings.where}, once: seconds of training, without start, "
+        f"{CaseSettings().seed}) on {settings.where}, once: seconds of training, without start, "
         f"checkpoints and evaluation. Then {config.evaluation_days} days of the test "
         "year, a year, a site and homes never seen: cost above perfect foresight's, and the "
         "share of half-hours with any violation.",

@@ -25,15 +25,16 @@ from rich.table import Table
 from gradmap_trainer.config import TrainConfig, load_config
 from gradmap_trainer.flags import TrainFlags, read_flags
 from gradmap_trainer.gradmap import Learner, progress
-from gradmap_trainer.run_folder import holds_run, load_policies
+from gradmap_trainer.run_folder import case_of_run, holds_run, load_policies
 from gradmap_trainer.training import open_run
 from gradmap_trainer.training import train as train_learner
+from gridedge_env.case import Case, CaseSettings, load_case
 from gridedge_env.checks import check_whole_number, renamed
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
 from gridedge_env.scenarios.observed import check_split
-from gridedge_env.simulator import Simulator
+from gridedge_env.simulator import Simulator, make_simulator
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
 
@@ -66,8 +67,8 @@ def train() -> None:
     """gradmap-train: train, evaluate and report a run."""
     command = "gradmap-train"
     with _mistakes(command):
-        config, resume = _parse_train(sys.argv[1:])
-        simulator = config.make_simulator()
+        config, case, resume = _parse_train(sys.argv[1:])
+        simulator = make_simulator(case=case, device=config.device)
         with renamed(days="evaluation_days"):
             count = config.evaluation_days
             days = count and evaluation_days(simulator, "test", count)
@@ -181,32 +182,59 @@ def report() -> None:
 
     with _mistakes("gradmap-report"):
         run = tyro.cli(parse)
-        simulator = replace(load_config(run, TrainConfig), device="cpu").make_simulator()
+        simulator = make_simulator(case=case_of_run(load_config(run, TrainConfig), run))
         _report(Console(), run, simulator)
 
 
-def _parse_train(arguments: list[str]) -> tuple[TrainConfig, bool]:
-    """The configuration, and whether to resume; a resumed run's own values are the defaults."""
+def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Case, bool]:
+    """The configuration, the case, and whether to resume.
 
-    def parse(default: TrainConfig) -> tuple[TrainConfig, bool]:
+    A resumed run's own values are the defaults.
+    """
+
+    def parse(default: TrainConfig) -> tuple[TrainConfig, Path | None, bool]:
         flags = TrainFlags.of(default)
 
         def command(
-            config: Annotated[TrainFlags, tyro.conf.arg(name="")] = flags, resume: bool = False
-        ) -> tuple[TrainConfig, bool]:
+            config: Annotated[TrainFlags, tyro.conf.arg(name="")] = flags,
+            case: Path | None = None,
+            resume: bool = False,
+        ) -> tuple[TrainConfig, Path | None, bool]:
             """Train GradMAP: unshared policies for every agent, by the power flow's own gradient.
 
             Args:
+                case: folder of a case of your own, in place of the default case and its options.
                 resume: go on with the run in the folder if there is one; its configuration holds.
             """
-            return config.config, resume
+            return config.config, case, resume
 
         return read_flags(command, "gradmap-train", arguments)
 
-    config, resume = parse(TrainConfig())
-    if resume and holds_run(Path(config.run)):
-        config, resume = parse(replace(load_config(Path(config.run), TrainConfig), run=config.run))
-    return config, resume
+    config, brought, resume = parse(TrainConfig())
+    folder = Path(config.run)
+    if resume and holds_run(folder):
+        kept = load_config(folder, TrainConfig)
+        config, brought, resume = parse(replace(kept, run=config.run))
+        case = case_of_run(kept, folder)
+        if brought is not None and load_case(brought) != case:
+            raise ValueError(f"case: {brought} is not the case of {folder}, expected that or none")
+        return (config if kept.case else _with_own_case(config)), case, resume
+    if brought is not None:
+        return _with_own_case(config), load_case(brought), resume
+    return config, (config.case or CaseSettings()).make(), resume
+
+
+def _with_own_case(config: TrainConfig) -> TrainConfig:
+    """The configuration of a run on a case that was brought.
+
+    Raises:
+        ValueError: options of the default case were given, too.
+    """
+    if config.case != CaseSettings():
+        raise ValueError(
+            "case: got a case of your own and options of the default case, expected one of them"
+        )
+    return replace(config, case=None)
 
 
 def _evaluate(

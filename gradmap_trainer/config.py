@@ -63,7 +63,8 @@ class TrainConfig:
 
     Attributes:
         run: folder of the run.
-        case: what is trained on; its seed also chooses initial weights and training days.
+        case: what is trained on; its seed also chooses initial weights and training days. None: a
+            case that was brought, of which the run's folder holds all.
         device: "cpu", "cuda", ...
         iterations: outer iterations, over which trust region and learning rate are annealed.
         seconds: stop after so much training; the annealing then follows the clock instead.
@@ -95,7 +96,7 @@ class TrainConfig:
     """
 
     run: str = "runs/default"
-    case: CaseSettings = CaseSettings()
+    case: CaseSettings | None = CaseSettings()
     device: str = "cpu"
     iterations: int = 200
     seconds: float | None = None
@@ -138,8 +139,9 @@ class TrainConfig:
             raise ValueError("hidden_sizes: got none, expected one or more layers")
         for units in self.hidden_sizes:
             check_whole_number(units, 1, "hidden_sizes")
-        steps = Clock.of_minutes(self.case.step_minutes).steps
-        check_minibatches(self.minibatches, self.batch_days, steps)
+        if self.case is not None:
+            steps = Clock.of_minutes(self.case.step_minutes).steps
+            check_minibatches(self.minibatches, self.batch_days, steps)
 
     @property
     def margins(self) -> dict[str, float]:
@@ -147,7 +149,13 @@ class TrainConfig:
         return {"voltage": self.voltage_margin, "loading": self.loading_margin}
 
     def make_simulator(self) -> Simulator:
-        """The case that this configuration trains on."""
+        """The case that this configuration trains on.
+
+        Raises:
+            ValueError: a case that was brought, which the configuration does not hold.
+        """
+        if self.case is None:
+            raise ValueError("case: got none, expected settings, or the folder of a run")
         return make_simulator(case=self.case.make(), device=self.device)
 
 
@@ -203,8 +211,9 @@ def config_from_record(record: Any, kind: type[ConfigT]) -> ConfigT:
     for name in known:
         if name not in record:
             raise ValueError(f"field {name!r} is missing")
-    case, sizes = settings_from_record(record["case"]), tuple(record["hidden_sizes"])
-    return kind(**{**record, "case": case, "hidden_sizes": sizes})
+    case, sizes = record["case"], tuple(record["hidden_sizes"])
+    settings = None if case is None else settings_from_record(case)
+    return kind(**{**record, "case": settings, "hidden_sizes": sizes})
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -37,7 +37,7 @@ class TrainFlags(TrainConfig):
     @staticmethod
     def of(config: TrainConfig) -> TrainFlags:
         """Flags whose defaults are a configuration."""
-        return TrainFlags(**vars(config))
+        return TrainFlags(**{**vars(config), "case": config.case or CaseSettings()})
 
     @property
     def config(self) -> TrainConfig:

@@ -43,14 +43,15 @@ def identity(config: DataclassInstance, simulator: Simulator) -> dict[str, Any]:
     """What a run is known by, for `checkpoint.check_matches`.
 
     Args:
-        config: of the run; its field `case` is a `CaseSettings`.
+        config: of the run; its field `case` is a `CaseSettings` or None.
         simulator: of the case that it is really about.
 
     Raises:
         ValueError: a source of days or demand that cannot be known again.
     """
     fixed = {name: value for name, value in asdict(config).items() if name not in FREE_FIELDS}
-    del fixed["case"]["limits"]  # only those that are not the usual ones: all are in the case
+    if fixed["case"] is not None:
+        del fixed["case"]["limits"]  # only those that are not the usual ones: all are in the case
     return {
         "gridedge": gridedge_env.__version__,
         "feeder_fingerprint": simulator.feeder.fingerprint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,45 @@ from gradmap_trainer.checkpoint import check_matches, load_checkpoint, save_chec
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, write_whole
 from gradmap_trainer.gradmap import Learner, make_learner
 from gradmap_trainer.identity import identity
-from gridedge_env.simulator import Simulator
+from gridedge_env.case import Case, load_case
+from gridedge_env.simulator import Simulator, make_simulator
 
 METRICS_FILE = "metrics.csv"
+CASE_FOLDER = "case"
 CHECKPOINT_FORMAT = 1
+
+
+def case_of_run(config: TrainConfig, folder: Path) -> Case:
+    """The case that a run is about, as its folder holds it.
+
+    Raises:
+        FileNotFoundError: part of it is not there.
+        ValueError: what is there is no case, or there is none.
+    """
+    if (folder / CASE_FOLDER).is_dir():
+        return load_case(folder / CASE_FOLDER)
+    if config.case is None:
+        raise ValueError(f"run: {folder} holds no {CASE_FOLDER}/, expected the case of the run")
+    return config.case.make()
+
+
+def keep_case(case: Case, folder: Path) -> None:
+    """Put the whole case into a run's folder, unless it has a source that no file can hold.
+
+    Raises:
+        ValueError: there is another one already.
+    """
+    kept = folder / CASE_FOLDER
+    if not case.can_be_saved:
+        return
+    if kept.is_dir():
+        if load_case(kept) != case:
+            raise ValueError(f"run: {kept} is another case, expected none or a run to resume")
+        return
+    temporary = folder / f"{CASE_FOLDER}.temporary"
+    shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed meanwhile
+    case.save(temporary)
+    temporary.rename(kept)
 
 
 def holds_run(folder: Path) -> bool:
@@ -92,7 +128,7 @@ def load_policies(folder: Path, device: str = "cpu") -> tuple[TrainConfig, Simul
         ValueError: what is there is not a run, or damaged.
     """
     config = replace(load_config(folder, TrainConfig), device=device)
-    simulator = config.make_simulator()
+    simulator = make_simulator(case=case_of_run(config, folder), device=device)
     return config, simulator, load_learner(config, simulator, folder, exact=False)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gradmap_trainer.config import TrainConfig, save_config
+from gradmap_trainer.config import TrainConfig, check_minibatches, save_config
 from gradmap_trainer.gradmap import (
     Learner,
     Update,
@@ -19,6 +19,7 @@ from gradmap_trainer.identity import identity
 from gradmap_trainer.run_folder import (
     append_metrics,
     holds_run,
+    keep_case,
     load_learner,
     save_learner,
     truncate_metrics,
@@ -53,6 +54,8 @@ def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) ->
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"run: {folder} cannot be a folder: {error.strerror}") from error
+        check_minibatches(config.minibatches, config.batch_days, simulator.clock.steps)
+        keep_case(simulator.case, folder)
         learner = make_learner(config, simulator)
     save_config(config, folder)
     return learner

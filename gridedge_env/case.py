@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from gridedge_env.case_files import read_case, write_case
+from gridedge_env.case_files import can_be_saved, read_case, write_case
 from gridedge_env.checks import (
     check_flag,
     check_known,
@@ -78,6 +78,11 @@ class Case(Record):
         for name in ("reactive_power", "regulator_control"):
             check_flag(getattr(self, name), name)
         self.tariff.check_clock(self.clock)
+
+    @property
+    def can_be_saved(self) -> bool:
+        """Whether a folder can hold it: no source of days or demand is your own in Python."""
+        return can_be_saved(self.days, self.demand)
 
     def save(self, folder: str | Path) -> None:
         """Write the case as a folder of readable files, which `load_case` reads back exactly.

@@ -155,6 +155,13 @@ def read_demand(
     return source, tuple(notes)
 
 
+def can_be_saved(days: DaySource, demand: DemandSource[Any]) -> bool:
+    """Whether a folder can hold these sources."""
+    return isinstance(days, ObservedDays | SeriesDays) and isinstance(
+        demand, GeneratedDemand | CustomerMeters
+    )
+
+
 def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
     """Write the files of a source of days, and return its section.
 

@@ -37,6 +37,8 @@ def settle_taps(
         (batch, regulators) positions; those of scenarios without an operating point do not move.
     """
     regulators = power_flow.feeder.regulators
+    if not regulators:
+        return tap_position
     target = _column(regulators, "target_voltage", tap_position)
     half_band = _column(regulators, "bandwidth", tap_position) / 2.0
     delay = _column(regulators, "delay", tap_position).clamp(min=SHORTEST_DELAY)
