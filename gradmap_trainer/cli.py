@@ -34,6 +34,7 @@ from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
 from gridedge_env.scenarios.observed import check_split
+from gridedge_env.scenarios.series import Faults
 from gridedge_env.simulator import Simulator, make_simulator
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
@@ -298,7 +299,10 @@ def _bar(console: Console, what: str) -> Progress:
 
 @contextmanager
 def _mistakes(command: str) -> Iterator[None]:
-    """Say a user's mistake in one line and exit with 2; warnings in one line, too."""
+    """Say a user's mistake in one line, those of a case in one each, and exit with 2.
+
+    Warnings are said in one line, too.
+    """
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(
             f"{command}: warning: {message}", file=sys.stderr
@@ -306,7 +310,9 @@ def _mistakes(command: str) -> Iterator[None]:
         try:
             yield
         except (ValueError, OSError, ImportError) as error:
-            print(f"{command}: error: {str(error).splitlines()[0]}", file=sys.stderr)
+            lines = str(error).splitlines()
+            told = lines if isinstance(error, Faults) else lines[:1]
+            print("\n".join([f"{command}: error: {told[0]}", *told[1:]]), file=sys.stderr)
             sys.exit(EXIT_MISTAKE)
 
 

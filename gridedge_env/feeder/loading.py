@@ -9,6 +9,7 @@ from gridedge_env.feeder.tables import TABLES, read_tables
 from gridedge_env.feeder.validation import InvalidFeeder
 
 DATA = Path(__file__).parent / "data"
+BUILT_IN = tuple(sorted(folder.name for folder in DATA.iterdir() if folder.is_dir()))
 
 
 def load_feeder(name_or_path: str | Path) -> Feeder:
@@ -21,8 +22,7 @@ def load_feeder(name_or_path: str | Path) -> Feeder:
         FileNotFoundError: when the folder lacks a table, or there is no such script.
         ImportError: for a script, when dss_python is not installed.
     """
-    built_in = sorted(folder.name for folder in DATA.iterdir() if folder.is_dir())
-    if name_or_path in built_in:
+    if name_or_path in BUILT_IN:
         return load_tables(DATA / str(name_or_path))
     path = Path(name_or_path)
     if path.suffix.lower() == ".dss":
@@ -31,7 +31,7 @@ def load_feeder(name_or_path: str | Path) -> Feeder:
         return load_opendss(path)
     if not path.is_dir():
         raise ValueError(
-            f"feeder: unknown {str(name_or_path)!r}, expected one of {', '.join(built_in)}, "
+            f"feeder: unknown {str(name_or_path)!r}, expected one of {', '.join(BUILT_IN)}, "
             "a folder of tables or an OpenDSS script (.dss)"
         )
     return load_tables(path)

@@ -1,0 +1,153 @@
+"""The command gridedge-case: write the folder of a case, or check one.
+
+Exit codes: 0 done; 2 what the user gave is wrong, with file, row and column.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from gridedge_env.case import Case, default_case
+from gridedge_env.case_files import read_case
+from gridedge_env.evaluation import evaluate, evaluation_days, summarise
+from gridedge_env.feeder import load_feeder
+from gridedge_env.feeder.loading import BUILT_IN
+from gridedge_env.rendering import draw_feeder
+from gridedge_env.scenarios import SPLITS
+from gridedge_env.simulator import Simulator, make_simulator
+
+EXIT_MISTAKE = 2
+PICTURE = "case.svg"
+# Days on which homes are tried that do least, and that follow the price.
+DAYS_TRIED = 10
+
+Folder = Annotated[Path, tyro.conf.Positional]
+
+
+def case(arguments: Sequence[str] | None = None) -> None:
+    """gridedge-case: cases as folders."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            {"new": new, "check": check}, prog="gridedge-case", args=arguments
+        )
+    except (ValueError, OSError, ImportError) as error:
+        print(f"gridedge-case: error: {error}", file=sys.stderr)
+        sys.exit(EXIT_MISTAKE)
+
+
+def new(folder: Folder, feeder: str = "ieee123", num_agents: int = 1000, seed: int = 0) -> None:
+    """Write the default case as a folder to edit.
+
+    Args:
+        folder: a new one.
+        feeder: a built-in feeder's name, a folder of tables, or an OpenDSS script. Source voltage
+            and taps of one that is not built in stay as modelled.
+        num_agents: number of homes, a third with each kind of device, in the place of its loads.
+        seed: chooses homes and devices.
+    """
+    network = load_feeder(feeder)
+    own = feeder not in BUILT_IN
+    default_case(
+        network,
+        num_agents,
+        seed,
+        source_voltage=network.source.per_unit if own else 1.0,
+        neutral_taps=not own,
+    ).save(folder)
+    print(f"Wrote {folder}. Edit its tables, then: gridedge-case check {folder}")
+
+
+def check(folder: Folder) -> None:
+    """Read a case, say what was found and assumed, and try it.
+
+    Args:
+        folder: of the case. Its feeder with its customers is drawn to case.svg there.
+    """
+    fields, notes = read_case(folder)
+    simulator, console = make_simulator(case=Case(**fields)), Console()
+    for table in (_customers(simulator), _days(simulator)):
+        console.print(table)
+    case = simulator.case
+    console.print(case.tariff.describe())
+    console.print(f"Limits: {', '.join(kind.rule for kind in case.limits)}.")
+    for note in notes:
+        console.print(f"- {note}", highlight=False)
+    console.print(_tried(simulator))
+    if any(bus.x is not None for bus in case.feeder.buses):
+        _draw(case).savefig(folder / PICTURE)
+        console.print(f"Picture: {folder / PICTURE}")
+    run = f"runs/{folder.resolve().name}"
+    console.print(f"Nothing is wrong. Train: gradmap-train --case {folder} --run {run}")
+
+
+def _customers(simulator: Simulator) -> Table:
+    fleet = simulator.fleet
+    table = Table(title=f"{len(fleet.names):,} customers on {simulator.feeder.name}")
+    table.add_column("devices")
+    table.add_column("customers", justify="right")
+    table.add_column("mean demand, kW", justify="right")
+    mean = simulator.reset(days=[0]).day.mean_demand
+    for kind in dict.fromkeys(fleet.agent_kinds):
+        own = [agent for agent, kinds in enumerate(fleet.agent_kinds) if kinds == kind]
+        table.add_row(kind.replace("_", " "), f"{len(own):,}", f"{mean[own].mean():.2f}")
+    return table
+
+
+def _days(simulator: Simulator) -> Table:
+    splits = {split: simulator.days(split) for split in SPLITS}
+    table = Table("", *splits, title=f"Days in steps of {simulator.clock.minutes} minutes")
+    table.add_row("days", *(f"{len(days.dates)}" for days in splits.values()))
+    table.add_row("first", *(f"{days.dates[0]}" for days in splits.values()))
+    table.add_row("last", *(f"{days.dates[-1]}" for days in splits.values()))
+    for title, name, form in (
+        ("day-ahead price, €/kWh", "day_ahead_price", ".3f"),
+        ("outdoors, °C", "outdoor_temperature", ".0f"),
+        ("irradiance, W/m²", "irradiance", ".0f"),
+    ):
+        values = [getattr(days, name) for days in splits.values()]
+        table.add_row(title, *(f"{each.min():{form}} to {each.max():{form}}" for each in values))
+    return table
+
+
+def _draw(case: Case) -> Figure:
+    """The feeder, with a dot at each bus that is the larger the more customers stand there."""
+    figure = draw_feeder(case.feeder)
+    names, fleet = case.fleet.connection_names, case.fleet
+    customers = Counter(names[place].partition(".")[0] for place in fleet.connection.tolist())
+    at = [(bus.x, bus.y, customers[bus.name]) for bus in case.feeder.buses if bus.x is not None]
+    x, y, count = np.array(at, dtype=float).T
+    figure.axes[0].scatter(
+        x, y, 60.0 * (count > 0) + 300.0 * count / count.max(), color="tab:orange", alpha=0.6
+    )
+    figure.axes[0].set_title(
+        f"{len(fleet.names):,} customers; the largest dot is {count.max():.0f}"
+    )
+    return figure
+
+
+def _tried(simulator: Simulator) -> Table:
+    """Homes that need no training, on days of the first split."""
+    count = min(DAYS_TRIED, len(simulator.days("train").dates))
+    days = evaluation_days(simulator, "train", count)
+    limits = simulator.case.limits
+    played = evaluate(simulator, {}, days, "train", foresight_iterations=0).episodes
+    table = Table(title=f"{count} days of training, steps outside limits")
+    table.add_column("all homes")
+    for column in ("€/day", *(kind.name for kind in limits), "not converged"):
+        table.add_column(column, justify="right")
+    for name, episode in played.items():
+        row = summarise(episode, limits)
+        shares = (f"{row[f'{kind.name}_steps']:.1%}" for kind in limits)
+        words = name.replace("_", " ")
+        table.add_row(words, f"{row['cost']:,.0f}", *shares, f"{row['nonconverged']}")
+    return table
