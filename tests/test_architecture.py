@@ -24,11 +24,13 @@ FLOORS: dict[str, list[set[str]]] = {
         {"scenarios", "limit"},
         {"constraints"},
         {"devices"},
+        {"case_files"},
         {"case", "state"},
         {"observation"},
         {"simulator"},
         {"reference", "rendering"},
         {"evaluation", "parallel"},
+        {"cli"},
     ],
     "gradmap_trainer": [
         {"kernels", "config", "checkpoint", "identity"},
@@ -55,6 +57,11 @@ FILES: dict[str, list[set[str]]] = {
         {"admittance"},
         {"opendss"},
         {"loading"},
+    ],
+    "gridedge_env/case_files": [
+        {"description", "customers"},
+        {"series"},
+        {"folder"},
     ],
     "gridedge_env/powerflow": [
         {"kernels", "elimination", "factor", "iteration", "load_models"},

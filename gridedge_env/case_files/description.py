@@ -52,14 +52,18 @@ def write_description(description: Mapping[str, Any], folder: Path) -> None:
     (folder / CASE_FILE).write_text(tomlkit.dumps(document), encoding="utf-8", newline="\n")
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """What the file says, with defaults; sections as they are.
+def read_description(folder: Path, findings: Findings) -> dict[str, Any]:
+    """What the file says, with defaults where it says nothing or is wrong; sections as they are.
+
+    Args:
+        folder: of the case.
+        findings: takes what is wrong.
 
     Raises:
         FileNotFoundError: no such file.
-        Faults: no TOML, or what is no description of a case.
+        Faults: no TOML.
     """
-    path, findings = folder / CASE_FILE, Findings(CASE_FILE)
+    path = folder / CASE_FILE
     if not path.is_file():
         raise FileNotFoundError(f"case: {path} not found, expected the folder of a case")
     try:
@@ -72,14 +76,15 @@ def read_description(folder: Path) -> dict[str, Any]:
     with collected(findings):
         check_known(record, [*_PLAIN, *SECTIONS], "case")
     for name, (check, default) in _PLAIN.items():
-        description[name] = record.get(name, default)
+        description[name] = default
         with collected(findings):
-            check(description[name], name)
+            check(record.get(name, default), name)
+            description[name] = record.get(name, default)
     for name in SECTIONS:
-        description[name] = record.get(name, {})
-        if not isinstance(description[name], dict):
-            findings.fault(f"got {description[name]!r:.80}, expected a table", None, name)
-    findings.check()
+        section = record.get(name, {})
+        if not isinstance(section, dict):
+            findings.fault(f"got {section!r:.80}, expected a table", None, name)
+        description[name] = section if isinstance(section, dict) else {}
     return description
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from gridedge_env.constraints import Limits
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.feeder.admittance import build_network
 from gridedge_env.powerflow.injections import device_branches
+from gridedge_env.scenarios import DaySource, DemandSource, GeneratedDemand, ObservedDays
 from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.tariff import tariff_from_record
@@ -72,8 +74,8 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         FileNotFoundError: no folder, or no `case.toml` or `agents.csv` in it.
         Faults: all that is wrong in its files.
     """
-    description = read_description(folder)
     findings = Findings(CASE_FILE)
+    description = read_description(folder, findings)
     faults: list[Fault] = []
     feeder = _feeder(folder, description["feeder"], findings, faults)
     customers = _customers(folder, feeder, faults)
@@ -83,16 +85,15 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         tariff = tariff_from_record(description["tariff"])
         tariff.check_clock(Clock.of_minutes(description["step_minutes"]))
     zone, notes = description["time_zone"], list[str]()
-    days = demand = None
-    try:
-        days, found = read_days(folder, description["days"], zone, findings)
+    days: DaySource = ObservedDays()
+    demand: DemandSource[Any] = GeneratedDemand()
+    with listed(faults):
+        days, found = read_days(folder, description["days"], zone)
         notes += found
-        if customers is not None:
-            meters = customers.meters
-            demand, found = read_demand(folder, description["demand"], zone, days, meters, findings)
-            notes += [*customers.notes, *found]
-    except Faults as error:
-        faults += [fault for fault in error.faults if fault not in findings.faults]
+    with listed(faults):
+        meters = customers.meters if customers else ()
+        demand, found = read_demand(folder, description["demand"], zone, days, meters)
+        notes += [*found, *(customers.notes if customers else ())]
     if faults or findings.faults:
         raise Faults([*findings.faults, *faults])
     assert customers is not None
@@ -109,6 +110,15 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         "regulator_control": description["feeder"].get("taps") == "controlled",
         "seed": description["seed"],
     }, tuple(notes)
+
+
+@contextmanager
+def listed(faults: list[Fault]) -> Iterator[None]:
+    """Add what is found wrong to a list."""
+    try:
+        yield
+    except Faults as error:
+        faults += error.faults
 
 
 def _feeder(
@@ -136,12 +146,10 @@ def _feeder(
 
 def _customers(folder: Path, feeder: Feeder | None, faults: list[Fault]) -> Customers | None:
     """The customers, if their tables are right and they stand on the feeder."""
-    try:
+    customers = None
+    with listed(faults):
         customers = read_customers(folder)
-    except Faults as error:
-        faults += error.faults
-        return None
-    if feeder is None:
+    if feeder is None or customers is None:
         return customers
     network, fleet = build_network(feeder), customers.fleet
     for row, connection in enumerate(fleet.connection.tolist(), start=2):

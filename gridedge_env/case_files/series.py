@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gridedge_env.case_files.description import collected
+from gridedge_env.case_files.description import CASE_FILE, collected
 from gridedge_env.checks import check_known, check_positive
 from gridedge_env.scenarios import (
     SPLITS,
@@ -44,7 +44,7 @@ def find_series(folder: Path, name: str) -> Path:
 
 
 def read_days(
-    folder: Path, section: Mapping[str, Any], time_zone: str, findings: Findings
+    folder: Path, section: Mapping[str, Any], time_zone: str
 ) -> tuple[DaySource, tuple[str, ...]]:
     """The source of days, and notes.
 
@@ -52,11 +52,11 @@ def read_days(
         folder: of the case.
         section: `[days]` of its description.
         time_zone: of the days.
-        findings: takes what is wrong in the section.
 
     Raises:
         Faults: what is wrong in the section, or in the files.
     """
+    findings = Findings(CASE_FILE)
     prices, weather = find_series(folder, "prices"), find_series(folder, "weather")
     alone = not (prices.is_file() or weather.is_file())
     if section.get("source", OBSERVED if alone else "") == OBSERVED:
@@ -105,13 +105,13 @@ def read_demand(
     time_zone: str,
     days: DaySource,
     meters: Sequence[str],
-    findings: Findings,
 ) -> tuple[DemandSource[Any], tuple[str, ...]]:
     """The source of demand, and notes; `meters` are the customers' in the order of the fleet.
 
     Raises:
         Faults: what is wrong in the section `[demand]`, in the file, or with the customers' meters.
     """
+    findings = Findings(CASE_FILE)
     path = find_series(folder, "meters")
     if section.get("source", "" if path.is_file() else GENERATED) == GENERATED:
         scale = section.get("scale", 1.0)
@@ -139,7 +139,7 @@ def read_demand(
     for name in used:
         if name not in series.names:
             findings.fault(f"got no meter {name!r}, expected it in {path.name}", None, "meter")
-    if not used:
+    if meters and not used:
         findings.fault("got no meter of any agent, expected a column of agents.csv", None, "meter")
     findings.check()
     source = CustomerMeters(_bare(series.of(used)), tuple(meters), time_zone, days)

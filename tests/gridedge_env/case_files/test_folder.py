@@ -1,0 +1,239 @@
+"""A case in a folder is the case, and whatever is wrong in its files is named with its place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gridedge_env import Limits, default_case, load_case, make_simulator
+from gridedge_env.case_files import read_case
+from gridedge_env.scenarios import CustomerMeters, ObservedDays, SeriesDays
+from gridedge_env.scenarios.series import Faults
+from tests.gridedge_env.case_files.street import NAMES, write_street
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cases") / "street"
+    write_street(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"feeder": "ieee13", "num_agents": 7, "step_minutes": 15, "reactive_power": True},
+        {"feeder": "european_lv", "num_agents": 55, "neutral_taps": False, "seed": 5},
+        {"num_agents": 12, "regulator_control": True, "limits": Limits(0.9, 1.1), "penalty": 3.0},
+    ],
+)
+def test_saved_and_loaded_is_the_same_to_the_bit(options: dict[str, Any], tmp_path: Path) -> None:
+    case = default_case(**options)
+    case.save(tmp_path / "case")
+    again = load_case(tmp_path / "case")
+    assert again == case
+    rewards = []
+    for each in (case, again):
+        simulator = make_simulator(case=each)
+        action = torch.full((2, simulator.num_agents, simulator.action_size), 0.3)
+        rewards.append(simulator.step(simulator.reset(batch_size=2), action)[1].reward)
+    assert torch.equal(*rewards)
+
+
+def test_a_street_of_ones_own(street: Path, tmp_path: Path) -> None:
+    """Names, meters, prices and tariff are the street's; what was assumed is said."""
+    case = load_case(street)
+    assert case.fleet.names == NAMES
+    assert isinstance(case.days, SeriesDays)
+    assert isinstance(case.demand, CustomerMeters)
+    simulator = make_simulator(case=case)
+    dates = simulator.days("train").dates
+    assert (dates[0], dates[-1]) == (date(2024, 3, 2), date(2024, 4, 10))
+    assert date(2024, 3, 31) not in dates  # clocks change
+    day = simulator.reset(days=[2], split="test").day
+    # 23 April 2024 is a Tuesday: 28 quarters at night, 64 by day, 4 before midnight.
+    assert day.import_price[0].tolist() == pytest.approx([0.22] * 28 + [0.32] * 64 + [0.22] * 4)
+    meters = pd.read_csv(street / "meters.csv")
+    own = meters[meters.timestamp.str.startswith("2024-04-23")]
+    np.testing.assert_allclose(day.demand[0, :, 1], own["meter 1"], atol=1e-6)
+    assert not day.demand[0, :, 5].any()
+    notes = " ".join(read_case(street)[1])
+    assert "clocks change: 2024-03-31" in notes
+    assert "Agents without a meter" in notes
+    case.save(tmp_path / "copy")
+    assert load_case(tmp_path / "copy") == case
+
+
+def test_meters_stand_in_for_their_own_missing_days(street: Path, tmp_path: Path) -> None:
+    """Meter 2 begins on 15 March, a Friday: the Saturday 2 March is as its Saturday 16 March."""
+    folder = tmp_path / "street"
+    shutil.copytree(street, folder)
+    meters = pd.read_csv(folder / "meters.csv")
+    late = meters.timestamp < "2024-03-15"
+    meters.loc[late, "meter 2"] = np.nan
+    meters.to_csv(folder / "meters.csv", index=False)
+    day = make_simulator(case=load_case(folder)).reset(days=[0], split="train").day
+    like = meters[meters.timestamp.str.startswith("2024-03-16")]
+    np.testing.assert_allclose(day.demand[0, :, 2], like["meter 2"], atol=1e-6)
+
+
+def test_sources_of_ones_own_are_refused_by_name(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Mine(ObservedDays):
+        pass
+
+    @dataclass(frozen=True)
+    class Other:
+        pass
+
+    case = default_case("ieee13", num_agents=3)
+    assert replace(case, days=Mine()).can_be_saved  # what it is but for a name
+    with pytest.raises(ValueError, match="^days: got Other, expected ObservedDays or SeriesDays"):
+        replace(case, days=Other()).save(tmp_path / "case")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter").write_text("")
+    with pytest.raises(ValueError, match="^folder: .*full is not empty"):
+        case.save(tmp_path / "full")
+
+
+def text(name: str, old: str, new: str) -> Callable[[Path], None]:
+    """An edit: the first `old` in a file becomes `new`."""
+
+    def edit(folder: Path) -> None:
+        content = (folder / name).read_text(encoding="utf-8")
+        assert old in content
+        (folder / name).write_text(content.replace(old, new, 1), encoding="utf-8")
+
+    return edit
+
+
+def gone(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a key": (text("case.toml", "seed", "sede"), "case.toml, column 'case': unknown 'sede', expec"),
+    "a step": (text("case.toml", "= 15", "= 20"), "'step_minutes': got 20, expected one of 15, 30"),
+    "a zone": (text("case.toml", "Berlin", "Bärlin"), "'time_zone': got 'Europe/Bärlin', expected"),
+    "no toml": (text("case.toml", "seed = 4", "seed ="), "case.toml, row 3: got no TOML"),
+    "a limit": (text("case.toml", "= 0.9", "= 2.0"), "'limits': got voltages 2.0 to 1.1"),
+    "a tariff": (text("case.toml", '"fixed"', '"fix"'), "tariff.exports"),
+    "a period": (text("case.toml", "07:00", "07:10"), "07:10"),
+    "a split": (
+        text("case.toml", "2024-04-10", "2024-02-10"),
+        "'days.train': got .*expected the f",
+    ),
+    "no split": (text("case.toml", "test = ", "text = "), "unknown 'text', expected one of"),
+    "no days": (
+        text("case.toml", "2024-04-21, 2024-04-30", "2025-01-01, 2025-02-01"),
+        "'test': got",
+    ),
+    "a twin": (
+        text("agents.csv", "bob", "ann"),
+        "agents.csv, row 3, column 'agent': got 'ann', as",
+    ),
+    "a place": (text("agents.csv", "ann,", "ann,x"), "agents.csv, row 2, column 'place': got 'x"),
+    "a meter": (text("agents.csv", "meter 1", "meter 9"), "'meter': got no meter 'meter 9'"),
+    "a column": (
+        text("agents.csv", "meter\n", "metre\n"),
+        "row 1, column 'metre': got this column",
+    ),
+    "an owner": (
+        text("batteries.csv", "ann", "zoe"),
+        "batteries.csv, row 2, column 'agent': got 'z",
+    ),
+    "a cell": (
+        text("generators.csv", "\neve,", "\neve,x"),
+        "generators.csv, row 2, column 'maximum",
+    ),
+    "no table": (gone("heat_pumps.csv"), "'cleo' with no device, expected one in batteries.csv"),
+    "no prices": (gone("prices.csv"), "got no prices.csv, expected one beside it"),
+    "a price": (
+        text("prices.csv", "\n2024-03-01T00:15+0100,", "\n2024-03-01T00:15+0100,x"),
+        "row 3",
+    ),
+    "a reading": (
+        text("meters.csv", "+0100,", "+0100,True"),
+        "meters.csv, row 2, column 'meter 0'",
+    ),
+    "a feeder": (gone("feeder/lines.csv"), "feeder: .*lines.csv"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_are_named_with_their_place(name: str, street: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "street"
+    shutil.copytree(street, folder)
+    edit, message = FAULTS[name]
+    edit(folder)
+    with pytest.raises(Faults, match=message):
+        load_case(folder)
+
+
+def test_all_faults_are_listed(street: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "street"
+    shutil.copytree(street, folder)
+    names = ("a step", "a twin", "a cell", "a reading", "a feeder")
+    for name in names:
+        FAULTS[name][0](folder)
+    with pytest.raises(Faults) as caught:
+        load_case(folder)
+    files = {fault.file for fault in caught.value.faults}
+    assert {"case.toml", "agents.csv", "generators.csv", "feeder"} <= files
+
+
+def test_what_is_missing_altogether(street: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="case.toml not found, expected the folder of a"):
+        load_case(tmp_path)
+    folder = tmp_path / "street"
+    shutil.copytree(street, folder)
+    gone("agents.csv")(folder)
+    with pytest.raises(FileNotFoundError, match="agents.csv"):
+        load_case(folder)
+
+
+SMALL_FILES = (
+    *("case.toml", "agents.csv", "batteries.csv", "heat_pumps.csv", "generators.csv"),
+    *("connections.csv", "prices.csv", "weather.csv", "meters.csv"),
+)
+
+
+@pytest.fixture(scope="module")
+def worn(street: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("worn") / "street"
+    shutil.copytree(street, folder)
+    return folder
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_folder_is_a_case_or_names_its_faults(street: Path, worn: Path, data: Any) -> None:
+    """One or two files with characters put in, taken out or changed."""
+    present = [name for name in SMALL_FILES if (street / name).is_file()]
+    changed = data.draw(st.lists(st.sampled_from(present), min_size=1, max_size=2, unique=True))
+    for name in changed:
+        content = (street / name).read_text(encoding="utf-8")
+        begin = data.draw(st.integers(0, min(len(content), 2000)))
+        length = data.draw(st.integers(0, 12))
+        put = data.draw(st.text("0123456789.,;-+eE\"'\n=[]{}truefalsNaT: \u00e4\x00", max_size=6))
+        (worn / name).write_text(content[:begin] + put + content[begin + length :], "utf-8")
+    try:
+        days = make_simulator(case=load_case(worn)).days("train")
+        assert len(days.dates) > 0
+    except Faults:
+        pass  # named with their places, as other tests look at
+    finally:
+        for name in changed:
+            shutil.copy(street / name, worn / name)
