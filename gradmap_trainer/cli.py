@@ -68,8 +68,8 @@ def train() -> None:
     """gradmap-train: train, evaluate and report a run."""
     command = "gradmap-train"
     with _mistakes(command):
-        config, case, resume = _parse_train(sys.argv[1:])
-        simulator = make_simulator(case=case, device=config.device)
+        config, brought, resume = _parse_train(sys.argv[1:])
+        simulator = make_simulator(case=_case(config, brought, resume), device=config.device)
         with renamed(days="evaluation_days"):
             count = config.evaluation_days
             days = count and evaluation_days(simulator, "test", count)
@@ -187,8 +187,8 @@ def report() -> None:
         _report(Console(), run, simulator)
 
 
-def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Case, bool]:
-    """The configuration, the case, and whether to resume.
+def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool]:
+    """The configuration, the folder of a case that was brought, and whether to resume.
 
     A resumed run's own values are the defaults.
     """
@@ -212,17 +212,12 @@ def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Case, bool]:
         return read_flags(command, "gradmap-train", arguments)
 
     config, brought, resume = parse(TrainConfig())
-    folder = Path(config.run)
-    if resume and holds_run(folder):
-        kept = load_config(folder, TrainConfig)
+    own_case = brought is not None
+    if resume and holds_run(Path(config.run)):
+        kept = load_config(Path(config.run), TrainConfig)
         config, brought, resume = parse(replace(kept, run=config.run))
-        case = case_of_run(kept, folder)
-        if brought is not None and load_case(brought) != case:
-            raise ValueError(f"case: {brought} is not the case of {folder}, expected that or none")
-        return (config if kept.case else _with_own_case(config)), case, resume
-    if brought is not None:
-        return _with_own_case(config), load_case(brought), resume
-    return config, (config.case or CaseSettings()).make(), resume
+        own_case = kept.case is None
+    return _with_own_case(config) if own_case else config, brought, resume
 
 
 def _with_own_case(config: TrainConfig) -> TrainConfig:
@@ -236,6 +231,21 @@ def _with_own_case(config: TrainConfig) -> TrainConfig:
             "case: got a case of your own and options of the default case, expected one of them"
         )
     return replace(config, case=None)
+
+
+def _case(config: TrainConfig, brought: Path | None, resume: bool) -> Case:
+    """What is to be trained on.
+
+    Raises:
+        ValueError: a case was brought to a run that is about another.
+    """
+    folder = Path(config.run)
+    if not (resume and holds_run(folder)):
+        return (config.case or CaseSettings()).make() if brought is None else load_case(brought)
+    case = case_of_run(config, folder)
+    if brought is not None and load_case(brought) != case:
+        raise ValueError(f"case: {brought} is not the case of {folder}, expected that or none")
+    return case
 
 
 def _evaluate(
