@@ -11,14 +11,14 @@ of the batch alike:
     first = states.take(slice(1))
     both = State.cat([first, second])
 
-Fields may also be records, tuples of records, mappings of tensors, NumPy arrays, or anything that
+Fields may also be records, NumPy arrays, tuples, lists and mappings of all these, or anything that
 just stays as it is. `eq=False` leaves `==` to `Record`, which compares tensors by their numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import Field, fields, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
@@ -43,10 +43,20 @@ class Record:
     __hash__ = None  # type: ignore[assignment]
 
     def take(self: RecordT, index: Index) -> RecordT:
-        """Some items of the batch, in this order; a slice gives views."""
+        """Some items of the batch, in this order; a slice gives views.
+
+        Raises:
+            ValueError: an index that is no slice, sequence or tensor of one dimension.
+        """
+        place = _placed(index)
 
         def cut(values: Any, axis: int | None) -> Any:
-            return values if axis is None else values[(*axis * [slice(None)], _placed(index))]
+            if axis is None:
+                return values
+            # NumPy would take a tensor of one number for that number, and lose the axis.
+            of_array = isinstance(values, np.ndarray) and isinstance(place, Tensor)
+            own = place.cpu().numpy() if of_array else place  # type: ignore[union-attr]
+            return values[(*axis * [slice(None)], own)]
 
         return self._each(cut, lambda record: record.take(index))
 
@@ -107,8 +117,8 @@ class Record:
         def changed(value: Any, axis: int | None) -> Any:
             if isinstance(value, Record):
                 return of_record(value)
-            if isinstance(value, tuple) and value and isinstance(value[0], Record):
-                return tuple(map(of_record, value))
+            if isinstance(value, tuple | list) and any(map(_is_changed, value)):
+                return type(value)(changed(entry, axis) for entry in value)
             if isinstance(value, Mapping):
                 return {name: changed(entry, axis) for name, entry in value.items()}
             return None if value is None else of_values(value, axis)
@@ -123,20 +133,38 @@ class Record:
 
 def _placed(index: Index) -> slice | list[int] | Tensor:
     """An index that cuts one axis and keeps it."""
-    return index if isinstance(index, slice | Tensor) else list(index)
+    if isinstance(index, slice) or (isinstance(index, Tensor) and index.dim() == 1):
+        return index
+    if isinstance(index, Tensor) or not isinstance(index, Iterable):
+        raise ValueError(f"index: got {index!r:.80}, expected a slice, numbers or a row of them")
+    return list(index)
+
+
+def _is_changed(value: Any) -> bool:
+    """Whether there is something in it to cut, move or copy."""
+    return isinstance(value, Record | Tensor | np.ndarray)
 
 
 def _joined(values: list[Any], entry: Field[Any]) -> Any:
     first, axis = values[0], entry.metadata.get(_AXIS)
     if isinstance(first, Record):
         return type(first).cat(values)
-    if isinstance(first, tuple) and first and isinstance(first[0], Record):
-        return tuple(type(parts[0]).cat(parts) for parts in zip(*values, strict=True))
+    if isinstance(first, tuple | list) and any(map(_is_changed, first)):
+        if len({len(value) for value in values}) > 1:
+            raise ValueError(f"{entry.name}: got different numbers of entries, expected as many")
+        parts = zip(*values, strict=True)
+        return type(first)(_joined(list(part), entry) for part in parts)
     if isinstance(first, Mapping):
+        for value in values[1:]:
+            if value.keys() != first.keys():
+                raise ValueError(
+                    f"{entry.name}: got {', '.join(map(str, value))} and "
+                    f"{', '.join(map(str, first))}, expected the same names in all"
+                )
         return {name: _joined([value[name] for value in values], entry) for name in first}
-    if axis is not None and isinstance(first, Tensor):
+    if axis is not None and all(isinstance(value, Tensor) for value in values):
         return torch.cat(values, dim=axis)
-    if axis is not None and isinstance(first, np.ndarray):
+    if axis is not None and all(isinstance(value, np.ndarray) for value in values):
         return np.concatenate(values, axis=axis)
     for value in values[1:]:
         if not _same(first, value):
@@ -152,8 +180,15 @@ def _same(one: Any, other: Any) -> bool:
         return alike and torch.equal(one, other)
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return one.dtype == other.dtype and np.array_equal(one, other)
-    if isinstance(one, tuple) and isinstance(other, tuple):
+    if isinstance(one, tuple | list) and type(one) is type(other):
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    return type(one) is type(other) and bool(one == other)
+    if type(one) is not type(other):
+        return False
+    if is_dataclass(one) and not isinstance(one, Record):
+        return all(_same(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
+    try:
+        return bool(one == other)
+    except (RuntimeError, ValueError) as error:
+        raise TypeError(f"got {type(one).__name__}, which cannot be compared") from error

@@ -82,6 +82,16 @@ class VoltageOperator(Record):
     space: DeviceSpace
     tap_change: Tensor | None = field(default=None, metadata=batch())
 
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> VoltageOperator:
+        """Not to be had.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("operator: a feeder's maps stay where and what they are")
+
     def __call__(self, current: Tensor) -> Tensor:
         """(batch, 2 branches) currents -> (batch, 2 branches) voltages."""
         return self.space.device_voltage(self._with_taps(self.space.response(current)))

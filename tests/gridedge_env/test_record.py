@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -132,3 +134,56 @@ def test_gradients_flow_through_cuts_and_copies() -> None:
     )
     (gradient,) = torch.autograd.grad(total, leaf)
     assert gradient.tolist() == [10.0, 100.0, 1.0]
+
+
+@pytest.mark.parametrize("index", [[1], torch.tensor([1]), torch.tensor([False, True, False])])
+def test_one_item_keeps_its_axis_in_every_sort_of_field(index: object) -> None:
+    one = whole().take(index)  # type: ignore[arg-type]
+    assert one.part.energy.tolist() == [8.0]
+    assert one.named["cost"].tolist() == [11.0]
+    assert one.later.tolist() == [[2.0], [5.0]]
+
+
+@pytest.mark.parametrize("index", [1, torch.tensor(1), torch.tensor([[0, 1]]), None])
+def test_an_index_of_another_shape_is_refused(index: object) -> None:
+    with pytest.raises(ValueError, match="^index: got .*, expected a slice, numbers or a row"):
+        whole().take(index)  # type: ignore[arg-type]
+
+
+def test_mappings_that_differ_in_their_names_are_refused() -> None:
+    other = replace(whole(), named={"cost": np.zeros(3), "tax": np.zeros(3)})
+    for pair in ([whole(), other], [other, whole()]):
+        with pytest.raises(ValueError, match="^named: got .*tax.*expected the same names in all"):
+            Whole.cat(pair)
+
+
+@dataclass(frozen=True, eq=False)
+class Several(Record):
+    """Tensors in a tuple, in a list, and in something that is no record."""
+
+    tensors: tuple[Tensor, ...] = field(metadata=batch())
+    arrays: list[np.ndarray] = field(metadata=batch())
+    other: object
+
+
+@dataclass(frozen=True)
+class Plain:
+    """No record."""
+
+    numbers: Tensor
+
+
+def test_tensors_in_tuples_and_lists_are_cut_joined_copied_and_compared() -> None:
+    several = Several((torch.arange(3.0),), [np.arange(3)], Plain(torch.arange(2.0)))
+    assert Several.cat([several.take([0]), several.take([1, 2])]) == several
+    assert several.clone() == several
+    assert several.clone().tensors[0] is not several.tensors[0]
+    assert several.to(dtype=torch.float64).tensors[0].dtype == torch.float64
+    assert pickle.loads(pickle.dumps(several)) == several
+    assert replace(several, other=Plain(torch.zeros(2))) != several
+
+
+def test_what_cannot_be_compared_says_so() -> None:
+    several = Several((), [], pd.Series([1, 2]))
+    with pytest.raises(TypeError, match="got Series, which cannot be compared"):
+        _ = several == replace(several, other=pd.Series([1, 2]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cmath
 import csv
 import math
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -326,3 +327,13 @@ def test_real_power_is_power_without_kvar(small_feeder: Feeder) -> None:
     assert torch.equal(
         flow.solve(torch.tensor([[20.0]])).voltage, flow.solve(torch.tensor([[20.0 + 0j]])).voltage
     )
+
+
+def test_solutions_are_copied_and_compared(power_flow: PowerFlow, powers: Tensor) -> None:
+    """Of the same power flow, or of one that went through another process."""
+    solution = power_flow.solve(powers)
+    assert pickle.loads(pickle.dumps(solution)) == solution
+    assert solution != power_flow.solve(1.1 * powers)
+    assert solution.take([1]).voltage.equal(solution.voltage[1:2])
+    with pytest.raises(ValueError, match="operator: a feeder's maps stay where and what they are"):
+        solution.to(dtype=torch.float32)
