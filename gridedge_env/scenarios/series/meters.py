@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,9 @@ from gridedge_env.scenarios.series.numbers import read_numbers
 from gridedge_env.scenarios.series.reading import Table, read_table
 from gridedge_env.scenarios.series.stamps import find_stamps, read_stamps
 from gridedge_env.scenarios.series.steps import (
+    Gaps,
     Rows,
     Series,
-    fill_gaps,
     note_ends,
     on_grid,
     series_of,
@@ -88,15 +89,17 @@ def read_meters(
     written = read_stamps(table, at, findings)
     named = _long_columns(table, times)
     expected = f"{'an energy' if UNITS[unit][1] else 'a power'} in {unit}"
+    _check_unit_of_names(table, named, unit, findings)
     if named:
         group, names = _meters_of(table, named[0], findings)
+        known = names
         values = read_numbers(table.of([named[1]]), findings, expected)
     else:
         meters = [number for number in range(len(table.names)) if number not in times]
+        known = tuple(table.names[number] for number in meters)
         meters = [number for number in meters if table.names[number] not in leave_out]
         group, names = None, tuple(table.names[number] for number in meters)
         values = read_numbers(table.of(meters), findings, expected)
-    known = {*table.names, *names}
     for name in leave_out:
         if name not in known:
             raise ValueError(f"leave_out: got {name!r}, expected a meter of {path}")
@@ -116,8 +119,8 @@ def read_meters(
         _check_steps(rows, step, findings)
     _check_values(rows, grid, begin, step, unit, findings)
     note_ends(grid, begin, step, names, findings)
-    fill_gaps(grid, step, names, largest_gap_share, findings)
-    return series_of(grid, begin, step, names, instants.dropped, time_zone, findings)
+    gaps = Gaps(largest_gap_share)
+    return series_of(grid, begin, step, names, instants.dropped, time_zone, gaps, findings)
 
 
 def is_at_end(stamps: str) -> bool:
@@ -138,6 +141,22 @@ def _long_columns(table: Table, times: Sequence[int]) -> tuple[int, int] | None:
     meter = [lower[name] for name in METER_COLUMNS if name in lower]
     value = [lower[name.lower()] for name in VALUE_COLUMNS if name.lower() in lower]
     return (meter[0], value[0]) if meter and value else None
+
+
+def _check_unit_of_names(
+    table: Table, named: tuple[int, int] | None, unit: str, findings: Findings
+) -> None:
+    """Columns that name a unit in brackets, or are named by one in a long table, name the unit."""
+    for number, name in enumerate(table.names):
+        form = (
+            r"^(k?wh?)$|_(k?wh?)$" if named and number == named[1] else r"[(\[]\s*(k?wh?)\s*[)\]]"
+        )
+        said = re.search(form, name, re.IGNORECASE)
+        if said and said[said.lastindex or 0].lower() != unit.lower():
+            what = (
+                f"got a name that says {said[said.lastindex or 0]}, expected the unit given, {unit}"
+            )
+            findings.fault(what, 1, name)
 
 
 def _meters_of(table: Table, column: int, findings: Findings) -> tuple[np.ndarray, tuple[str, ...]]:

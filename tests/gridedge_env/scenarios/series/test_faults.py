@@ -67,6 +67,8 @@ def test_what_is_no_power(cell, tmp_path):
         (5, "2024-05-01 00:45,99999,1", ", row 5, column 'kitchen': got 99999 kW, expected less"),
         (5, "2024-05-01 00:45,-150,1", ", row 5, column 'kitchen': got -150 kW, expected less "
          "than 100 kW"),
+        (1, "timestamp,kitchen [kWh],barn", ", row 1, column 'kitchen [kWh]': got a name that says "
+         "kWh, expected the unit given, kW"),
         (1, "timestamp,kitchen,kitchen", ", row 1, column 'kitchen': got this name twice"),
         (1, "timestamp,kitchen,", ", row 1, column 'number 3': got no name, expected one"),
         (1, "2024-05-01 00:00,1,2", ", row 1, column '2024-05-01 00:00': got data, expected the"),

@@ -112,6 +112,7 @@ def test_standard_time_all_year_is_noted_and_its_zone_asked_for(tmp_path):
     begin = datetime(2024, 3, 30)
     rows = [f"{begin + timedelta(hours=n)},{n / 10 + 0.5}" for n in range(72)]
     series = read(tmp_path, rows, "Europe/Amsterdam")
+    assert len(series.notes) == 1
     assert "2024-03-31 is left out: clocks skip an hour in it" in series.notes[0]
     assert "Etc/GMT-1" in series.notes[0]
     assert by_local_day(series, "Europe/Amsterdam")[0] == (date(2024, 3, 30), date(2024, 4, 1))

@@ -152,7 +152,7 @@ def test_a_long_gap_stays_and_drops_its_days(tmp_path):
     values[200:210] = [""] * 10
     series = read(tmp_path, quarters(values))
     assert np.flatnonzero(np.isnan(series.values[:, 0])).tolist() == list(range(200, 210))
-    assert "10 values in 1 gaps of up to 2.5 hours are missing; too long" in series.notes[0]
+    assert "10 values in 1 gaps of up to 2.5 hours are missing; not interpolated" in series.notes[0]
     days, _ = by_local_day(series, "UTC")
     assert len(days) == 9
     assert date(2024, 1, 3) not in days
