@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from gridedge_env.checks import check_share
+from gridedge_env.scenarios.metered import PLAUSIBLE_MEAN
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.local_time import begin_of_steps, usual_step, zone_of
 from gridedge_env.scenarios.series.numbers import read_numbers
 from gridedge_env.scenarios.series.reading import Table, read_table
 from gridedge_env.scenarios.series.stamps import find_stamps, read_stamps
 from gridedge_env.scenarios.series.steps import (
+    Gaps,
     Rows,
     Series,
-    fill_gaps,
     note_ends,
     on_grid,
     series_of,
@@ -40,9 +42,6 @@ SPIKE_RATIO = 50.0
 SPIKE_QUANTILE = 0.999
 """A value is a spike beyond 100 kW and 50 times the meter's own 99.9 % quantile: a home's largest
 quarter of an hour in a year is a few times its 99.9 %, a register that overflows thousands."""
-
-PLAUSIBLE_MEAN = (0.001, 300.0)
-"""kW, of magnitudes: outside it for half of the meters, the unit must be wrong."""
 
 
 def read_meters(
@@ -90,15 +89,17 @@ def read_meters(
     written = read_stamps(table, at, findings)
     named = _long_columns(table, times)
     expected = f"{'an energy' if UNITS[unit][1] else 'a power'} in {unit}"
+    _check_unit_of_names(table, named, unit, findings)
     if named:
         group, names = _meters_of(table, named[0], findings)
+        known = names
         values = read_numbers(table.of([named[1]]), findings, expected)
     else:
         meters = [number for number in range(len(table.names)) if number not in times]
+        known = tuple(table.names[number] for number in meters)
         meters = [number for number in meters if table.names[number] not in leave_out]
         group, names = None, tuple(table.names[number] for number in meters)
         values = read_numbers(table.of(meters), findings, expected)
-    known = {*table.names, *names}
     for name in leave_out:
         if name not in known:
             raise ValueError(f"leave_out: got {name!r}, expected a meter of {path}")
@@ -118,8 +119,8 @@ def read_meters(
         _check_steps(rows, step, findings)
     _check_values(rows, grid, begin, step, unit, findings)
     note_ends(grid, begin, step, names, findings)
-    fill_gaps(grid, step, names, largest_gap_share, findings)
-    return series_of(grid, begin, step, names, instants.dropped, time_zone, findings)
+    gaps = Gaps(largest_gap_share)
+    return series_of(grid, begin, step, names, instants.dropped, time_zone, gaps, findings)
 
 
 def is_at_end(stamps: str) -> bool:
@@ -140,6 +141,22 @@ def _long_columns(table: Table, times: Sequence[int]) -> tuple[int, int] | None:
     meter = [lower[name] for name in METER_COLUMNS if name in lower]
     value = [lower[name.lower()] for name in VALUE_COLUMNS if name.lower() in lower]
     return (meter[0], value[0]) if meter and value else None
+
+
+def _check_unit_of_names(
+    table: Table, named: tuple[int, int] | None, unit: str, findings: Findings
+) -> None:
+    """Columns that name a unit in brackets, or are named by one in a long table, name the unit."""
+    for number, name in enumerate(table.names):
+        form = (
+            r"^(k?wh?)$|_(k?wh?)$" if named and number == named[1] else r"[(\[]\s*(k?wh?)\s*[)\]]"
+        )
+        said = re.search(form, name, re.IGNORECASE)
+        if said and said[said.lastindex or 0].lower() != unit.lower():
+            what = (
+                f"got a name that says {said[said.lastindex or 0]}, expected the unit given, {unit}"
+            )
+            findings.fault(what, 1, name)
 
 
 def _meters_of(table: Table, column: int, findings: Findings) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -196,7 +213,10 @@ def _check_values(
     """Meters that never measure, a unit that cannot be, spikes."""
     size = np.abs(grid)
     largest = np.fmax.reduce(size, axis=0, initial=0.0)
+    faulty = {fault.column for fault in findings.faults}
     for number in np.flatnonzero(largest == 0.0):
+        if rows.names[number] in faulty:
+            continue
         silent = np.isnan(grid[:, number]).all()
         got = "no value in any row" if silent else "0 in every row"
         findings.fault(f"got {got}, expected a meter that measures", column=rows.names[number])

@@ -160,9 +160,9 @@ def _read_slowly(
 
 def _hint(cell: str, commas: bool) -> str:
     """What may be meant by a cell that is refused for its sign."""
-    digits = set(cell) <= set("+-0123456789.,'  ")
-    if not (digits and any(sign in cell for sign in ".,'  ")):
-        return ""
-    if commas:
+    signs = set(cell) - set("+-0123456789")
+    if commas and signs and signs <= set(".,"):
         return " with a decimal comma as elsewhere in the file, and without thousands separators"
-    return " with a decimal point; a comma here may be decimal or separate thousands"
+    if signs and signs <= set(".,' \u00a0\u202f") and signs != {"."}:
+        return " with a decimal point; a comma here may be decimal or separate thousands"
+    return ""

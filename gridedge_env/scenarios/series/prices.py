@@ -14,7 +14,7 @@ from gridedge_env.scenarios.series.meters import is_at_end
 from gridedge_env.scenarios.series.numbers import read_numbers
 from gridedge_env.scenarios.series.reading import Table, read_table
 from gridedge_env.scenarios.series.stamps import find_stamps, read_stamps
-from gridedge_env.scenarios.series.steps import Rows, Series, fill_gaps, on_grid, series_of
+from gridedge_env.scenarios.series.steps import Gaps, Rows, Series, on_grid, series_of
 
 UNITS = {"currency/MWh": 1e-3, "currency/kWh": 1.0, "ct/kWh": 1e-2}
 """What a unit is in currency per kWh."""
@@ -84,8 +84,8 @@ def read_prices(
     begin, step, grid = on_grid(rows, findings, step)
     _hold_hours(grid, step, findings)
     _check_magnitude(grid[:, 0], unit, largest_mean, table.names[columns[0]], findings)
-    fill_gaps(grid, step, names, 0.0, findings)
-    return series_of(grid, begin, step, names, instants.dropped, time_zone, findings)
+    gaps = Gaps(share=0.0)
+    return series_of(grid, begin, step, names, instants.dropped, time_zone, gaps, findings)
 
 
 def _columns(table: Table, times: tuple[int, ...], findings: Findings) -> list[int]:

@@ -142,10 +142,10 @@ def table_of_text(
         findings.stop("got a header alone, expected rows below it")
     body = _without_open_quotes(body, header + 1, findings)
     rows, columns = _split(body, separator, len(names), header + 1, findings)
-    if not len(rows):
+    table = _without_empty_rows(Table(tuple(names), columns, rows))
+    if not len(table.rows):
         findings.stop("got no row like the header, expected some")
-    table = Table(tuple(names), columns, rows)
-    return _named(_without_empty_rows(table), findings)
+    return _named(table, findings)
 
 
 def _says_nothing(line: str) -> bool:
@@ -252,7 +252,10 @@ def table_of_parquet(content: bytes, findings: Findings) -> Table:
     try:
         read = pyarrow.parquet.read_table(pa.BufferReader(content), use_threads=False)
         columns = [column.combine_chunks() for column in read.columns]
-    except (pa.ArrowException, OSError) as damage:
+        for column in columns:
+            column.validate(full=True)
+        names = [name.strip() for name in read.column_names]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as damage:
         findings.stop(f"got a damaged Parquet file ({damage}), expected a whole one")
     if read.num_rows == 0 or len(columns) < 2:
         findings.stop(
@@ -264,8 +267,8 @@ def table_of_parquet(content: bytes, findings: Findings) -> Table:
             column = column.dictionary_decode()
         is_text = pa.types.is_large_string(column.type) or pa.types.is_null(column.type)
         plain.append(column.cast(pa.string()) if is_text else column)
-    names = tuple("" if n.startswith("__index_level_") else n.strip() for n in read.column_names)
-    return _named(Table(names, tuple(plain), np.arange(2, read.num_rows + 2)), findings)
+    names = ["" if name.startswith("__index_level_") else name for name in names]
+    return _named(Table(tuple(names), tuple(plain), np.arange(2, read.num_rows + 2)), findings)
 
 
 def _named(table: Table, findings: Findings) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -85,6 +85,8 @@ def find_stamps(table: Table, findings: Findings) -> tuple[int, tuple[int, ...]]
         listed = ", ".join(map(repr, table.names[:8]))
         findings.stop(f"got no column of timestamps among {listed}, expected one", 1)
     best = max(ranks, key=lambda number: (ranks[number], -number))
+    if _FORM.fullmatch(table.names[best]):
+        findings.fault("got data, expected the names of columns", 1, table.names[best])
     others = tuple(number for number in ranks if number != best and ranks[number] >= 2)
     for number in others:
         findings.note(
@@ -116,7 +118,12 @@ def read_stamps(table: Table, column: int, findings: Findings) -> Written:
         findings.cells(table.rows[at].tolist(), name, whats)
     if utc_by_name and not written.absolute:
         findings.note(f"column {name!r} says that its times are UTC.")
-    return replace(written, good=written.good & ~outside, absolute=written.absolute or utc_by_name)
+    return Written(
+        clock=np.where(outside, 0, written.clock),
+        offset=written.offset,
+        absolute=written.absolute or utc_by_name,
+        good=written.good & ~outside,
+    )
 
 
 def _of_a_plausible_year(clock: np.ndarray) -> np.ndarray:
@@ -151,9 +158,11 @@ def _of_text(cells: Any, table: Table, name: str, findings: Findings) -> Written
     month_first = _month_comes_first(forms, findings)
     read = [None if form is None else _seconds(form, month_first) for form in forms]
     where = encoded.indices.to_numpy()
-    good = np.array([each is not None for each in read])[where]
+    good = np.array([each is not None for each in read], dtype=bool)[where]
     clock = np.array([each[0] if each else 0 for each in read], dtype=np.int64)[where]
-    has_offset = np.array([bool(each and each[1] is not None) for each in read])[where]
+    has_offset = np.array([each is not None and each[1] is not None for each in read], dtype=bool)[
+        where
+    ]
     offset = np.array([each[1] or 0 if each else 0 for each in read], dtype=np.int64)[where]
 
     bad = np.flatnonzero(~good)

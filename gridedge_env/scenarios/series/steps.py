@@ -288,49 +288,6 @@ def _report_repeats(rows: Rows, starts: np.ndarray, differ: np.ndarray, findings
         findings.note(f"{repeated} rows repeat another one of the same time; merged.")
 
 
-def fill_gaps(
-    grid: np.ndarray,
-    step: int,
-    names: Sequence[str],
-    share: float,
-    findings: Findings,
-    hours: int = LONGEST_FILLED,
-) -> None:
-    """Interpolate short gaps of each column in place, and say what is missing.
-
-    Short is at most `share` of the steps between a column's first and last value, and the hours.
-    """
-    for number, name in enumerate(names):
-        column = grid[:, number]
-        known = np.flatnonzero(~np.isnan(column))
-        if len(known) == 0 or len(known) == len(column):
-            continue
-        first, last = int(known[0]), int(known[-1])
-        most = min(int(share * (last - first + 1) + 1e-9), hours * 3600 // step)
-        lengths = np.diff(known) - 1
-        short = (lengths > 0) & (lengths <= most)
-        if short.any():
-            inside = np.arange(first, last + 1)
-            line = np.interp(inside, known, column[known])
-            fill = np.repeat(short, lengths + 1)
-            at = inside[:-1][fill]
-            missing = at[np.isnan(column[at])]
-            column[missing] = line[missing - first]
-            findings.note(
-                f"{name!r}: {len(missing)} missing values in {int(short.sum())} gaps interpolated."
-            )
-        _note_what_is_missing(name, lengths[lengths > most], step, findings)
-
-
-def _note_what_is_missing(name: str, lengths: np.ndarray, step: int, findings: Findings) -> None:
-    if len(lengths):
-        findings.note(
-            f"{name!r}: {int(lengths.sum())} values in {len(lengths)} gaps of up to "
-            f"{lengths.max() * step / 3600:g} hours are missing; too long to interpolate, so these "
-            "days are left out for everybody."
-        )
-
-
 def note_ends(
     grid: np.ndarray, begin: int, step: int, names: Sequence[str], findings: Findings
 ) -> None:
@@ -343,6 +300,19 @@ def note_ends(
             findings.note(f"{name!r} ends early, at {_shown(begin + (known[-1] + 1) * step)}.")
 
 
+@dataclass(frozen=True)
+class Gaps:
+    """Which gaps of a column are interpolated.
+
+    Attributes:
+        share: at most, of the steps between the column's first and last value.
+        hours: at most.
+    """
+
+    share: float
+    hours: int = LONGEST_FILLED
+
+
 def series_of(
     grid: np.ndarray,
     begin: int,
@@ -350,22 +320,66 @@ def series_of(
     names: Sequence[str],
     dropped: Collection[date],
     time_zone: str,
+    gaps: Gaps,
     findings: Findings,
 ) -> Series:
-    """The series, without values on days that are dropped; the end of the way.
+    """The series: gaps filled, no values on days that are dropped; the end of the way.
 
     Raises:
         Faults: any were found.
     """
     findings.check()
+    blank = np.zeros(len(grid), dtype=bool)
+    zone = zone_of(time_zone)
+    for day in dropped:
+        bounds = [
+            int(datetime.combine(each, time(), zone).timestamp())
+            for each in (day, day + timedelta(days=1))
+        ]
+        low, high = (max(0, -((begin - bound) // step)) for bound in bounds)
+        blank[low:high] = True
+    _fill_gaps(grid, step, names, gaps, blank, findings)
+    grid[blank] = np.nan
     start = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=begin)
-    if dropped:
-        zone = zone_of(time_zone)
-        for day in dropped:
-            bounds = [
-                int(datetime.combine(each, time(), zone).timestamp())
-                for each in (day, day + timedelta(days=1))
-            ]
-            low, high = (max(0, -((begin - bound) // step)) for bound in bounds)
-            grid[low:high] = np.nan
     return Series(start, step // 60, tuple(names), grid, tuple(findings.notes))
+
+
+def _fill_gaps(
+    grid: np.ndarray,
+    step: int,
+    names: Sequence[str],
+    gaps: Gaps,
+    blank: np.ndarray,
+    findings: Findings,
+) -> None:
+    """Interpolate short gaps of each column in place, and say what is missing.
+
+    Gaps that begin in `blank` steps, which will be empty whatever they hold, are passed over.
+    """
+    for number, name in enumerate(names):
+        column = grid[:, number]
+        known = np.flatnonzero(~np.isnan(column))
+        if len(known) == 0 or len(known) == len(column):
+            continue
+        first, last = int(known[0]), int(known[-1])
+        most = min(int(gaps.share * (last - first + 1) + 1e-9), gaps.hours * 3600 // step)
+        lengths = np.diff(known) - 1
+        gap = (lengths > 0) & ~blank[known[:-1] + 1]
+        short = gap & (lengths <= most)
+        if short.any():
+            inside = np.arange(first, last + 1)
+            line = np.interp(inside, known, column[known])
+            fill = np.repeat(short, lengths + 1)
+            at = inside[:-1][fill]
+            missing = at[np.isnan(column[at])]
+            column[missing] = line[missing - first]
+            findings.note(
+                f"{name!r}: {len(missing)} missing values in {int(short.sum())} gaps interpolated."
+            )
+        long = lengths[gap & ~short]
+        if len(long):
+            findings.note(
+                f"{name!r}: {int(long.sum())} values in {len(long)} gaps of up to "
+                f"{long.max() * step / 3600:g} hours are missing; not interpolated, so these days "
+                "are left out for everybody."
+            )

@@ -33,7 +33,7 @@ from gridedge_env.scenarios.series.stamps import (
     find_stamps,
     read_stamps,
 )
-from gridedge_env.scenarios.series.steps import Rows, Series, fill_gaps, on_grid, series_of
+from gridedge_env.scenarios.series.steps import Gaps, Rows, Series, on_grid, series_of
 
 NAMES = {
     "temperature": (
@@ -162,8 +162,8 @@ def read_weather(
     for number, name in enumerate(read.names):
         if np.isnan(grid[:, number]).all():
             findings.fault(f"got no {name} in any row, expected some", column=rows.names[number])
-    fill_gaps(grid, step, read.names, 1.0, findings, LARGEST_GAP)
-    return series_of(grid, begin, step, read.names, instants.dropped, time_zone, findings)
+    gaps = Gaps(share=1.0, hours=LARGEST_GAP)
+    return series_of(grid, begin, step, read.names, instants.dropped, time_zone, gaps, findings)
 
 
 def _one_step_earlier(grid: np.ndarray, shifted: Sequence[bool]) -> np.ndarray:
