@@ -39,7 +39,8 @@ WITH_PYTHON = {
 }
 WITH_SHELL = {
     *("README.md", "CONTRIBUTING.md", "docs/baselines.md", "docs/benchmarks.md"),
-    *("docs/comparison.md", "docs/gradmap.md", "docs/results.md", "docs/validation.md"),
+    *("docs/comparison.md", "docs/environment.md", "docs/gradmap.md", "docs/results.md"),
+    "docs/validation.md",
 }
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", flags=re.MULTILINE | re.DOTALL)

@@ -72,7 +72,7 @@ ADDITIONS = {
     "a kind of retail price": Addition(
         "from gridedge_env.scenarios import Tariff, tariff_from_record\n"
         "tariff = tariff_from_record({'imports': {'kind': 'capped', 'cap': 0.3}})\n"
-        "assert tariff.imports.words() == ['capped', 'cap=0.3']\n"
+        "assert tariff.imports.words()[-1] == 'cap=0.3'\n"
         "case = replace(case, tariff=tariff)",
         registry="gridedge_env/scenarios/import_prices.py",
         inserted={
