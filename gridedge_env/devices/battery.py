@@ -99,7 +99,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         """State of charge."""
         return StoreAxis("State of charge", percent=True)
 
-    def idle(self, seen: Seen) -> Tensor:
+    def idle(self, parameters: Batteries, seen: Seen) -> Tensor:
         """Rest, or as little as is allowed."""
         return torch.zeros_like(seen.own_state)
 
@@ -109,7 +109,9 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         action = (cheaper < edge).to(cheaper) - (cheaper >= 1.0 - edge).to(cheaper)
         return action.expand_as(seen.own_state)
 
-    def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    def droop_range(
+        self, parameters: Batteries, feed: Tensor, draw: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The action is the share that it draws."""
         return -feed, draw
 

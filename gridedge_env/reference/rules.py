@@ -26,7 +26,12 @@ class Idle:
 
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""
-        return _by_kind(self.simulator, private, shared, lambda group, seen: group.kind.idle(seen))
+        return _by_kind(
+            self.simulator,
+            private,
+            shared,
+            lambda group, seen: group.kind.idle(group.parameters, seen),
+        )
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,10 @@ class Thermostat:
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""
         return _by_kind(
-            self.simulator, private, shared, lambda group, seen: group.kind.thermostat(seen)
+            self.simulator,
+            private,
+            shared,
+            lambda group, seen: group.kind.thermostat(group.parameters, seen),
         )
 
 

@@ -20,7 +20,7 @@ from gridedge_env.devices import (
     make_fleet,
     sample_fleet,
 )
-from gridedge_env.devices.sampling import LARGEST_HOME_SCALE
+from gridedge_env.devices.sampling import DEFAULT_KINDS, LARGEST_HOME_SCALE
 from gridedge_env.feeder import Feeder, load_feeder
 
 
@@ -116,7 +116,7 @@ def test_the_scale_conserves_totals(feeder: Feeder) -> None:
     assert default_home_scale(feeder, 200) == pytest.approx(5.0)
     assert default_home_scale(feeder, 3) == LARGEST_HOME_SCALE
     few, many = (build(feeder, n, 0, default_home_scale(feeder, n)) for n in (1000, 3000))
-    for kind in KINDS:
+    for kind in DEFAULT_KINDS:
         mine, yours = (fleet.group(kind).parameters.maximum_power.sum() for fleet in (few, many))
         assert mine.item() == pytest.approx(yours.item(), rel=0.08)
     mine, yours = (fleet.group("battery").parameters.capacity.sum() for fleet in (few, many))
