@@ -107,7 +107,7 @@ def cheapest_levels(cost: Tensor, barrier: Tensor, first: Tensor, last: int, fal
 
     Args:
         cost: (steps, moves, batch, stores) of descending by `fall` levels, ..., of climbing most.
-        barrier: (steps, batch or 1, stores, levels) 0 where a level may be after a step, else inf.
+        barrier: (steps, batch or 1, stores, levels) 0 where a level may be before a step, else inf.
         first: (batch, stores) integer, the level before the first step.
         last: the only level that will do at midnight.
         fall: levels that the first move descends.

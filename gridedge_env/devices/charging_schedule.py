@@ -14,8 +14,8 @@ from torch import Tensor
 from gridedge_env.devices.battery_schedule import cheapest_levels
 from gridedge_env.devices.charging import EvChargers, Room
 
-# Levels that a charger climbs in one step at full power.
-LEVELS_PER_STEP = 10
+# Levels that a charger climbs in an hour at full power.
+LEVELS_PER_HOUR = 40
 
 
 @torch.no_grad()
@@ -37,7 +37,8 @@ def charging_schedule(
         (steps, batch, chargers) kWh; half full at midnight, and within half a level of the room.
     """
     limits = chargers.limits
-    spacing = hours * limits.charge / LEVELS_PER_STEP
+    climb = round(LEVELS_PER_HOUR * hours)
+    spacing = hours * limits.charge / climb
     lowest = torch.minimum(room.lowest.amin(dim=0), energy).amin(dim=0)
     highest = torch.maximum(room.highest.amax(dim=0), energy).amax(dim=0)
     below, above = (
@@ -46,7 +47,7 @@ def charging_schedule(
     )
     fall = int((hours * limits.discharge / spacing).max().ceil())
     where: dict[str, Any] = {"device": energy.device, "dtype": energy.dtype}
-    moves = torch.arange(-fall, LEVELS_PER_STEP + 1, **where)[:, None, None]
+    moves = torch.arange(-fall, climb + 1, **where)[:, None, None]
     change = moves * spacing  # (moves, 1, chargers)
     drawn = change.clamp(min=0.0) / chargers.charge_efficiency
     delivered = -change.clamp(max=0.0) * chargers.discharge_efficiency
@@ -61,6 +62,7 @@ def charging_schedule(
         )
         slack = 0.5 * spacing[:, None]
         outside = (levels < least[..., None] - slack) | (levels > most[..., None] + slack)
+        outside = torch.cat((torch.zeros_like(outside[:1]), outside[:-1]))  # before each step
         barrier = torch.zeros(outside.shape, **where).masked_fill(outside, torch.inf)
         first = ((energy[k] - limits.middle) / spacing).round().long()[None] + below
         paths.append(cheapest_levels(cost.masked_fill(far, torch.inf), barrier, first, below, fall))

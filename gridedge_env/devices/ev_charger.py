@@ -39,7 +39,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
 
         Batteries of 40 to 80 kWh; 7.4 kW (one phase, 32 A) or 11 kW (three phases, 16 A), the usual
         wall boxes; a fifth can feed back. 15 to 21 kWh per 100 km over distances whose median is
-        30 km a day and whose mean is 36 km: German cars drove 13,602 km in 2019, 37 km a day
+        32 km a day and whose mean is 38 km: German cars drove 13,602 km in 2019, 37 km a day
         (Kraftfahrt-Bundesamt, Verkehr in Kilometern, 2020). They leave around 8:00 and are back
         around 17:30, the peaks of the way to work and of the way home (Mobilität in Deutschland
         2017), give or take 1 and 1.5 h from car to car. Assumed, for want of a survey: half an hour
@@ -48,7 +48,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         """
         capacity = random.uniform(40.0, 80.0, count) * scale
         power = random.choice([7.4, 11.0], count) * scale
-        distance = 30.0 * np.exp(0.6 * _normal(count, random))
+        distance = 32.0 * np.exp(0.6 * _normal(count, random))
         one_way = random.uniform(0.88, 0.94, count)
         return {
             "maximum_power": power,
