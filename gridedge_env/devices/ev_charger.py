@@ -20,8 +20,8 @@ FIRST_DEPARTURE, LAST_ARRIVAL, SHORTEST_ABSENCE = 1.0, 23.0, 1.0
 WIDEST_DRAW = 2.0
 # Of the chargers that are sampled, how many can feed back.
 TWO_WAY_SHARE = 0.2
-# Hours of the day in which a car that follows the price charges, and feeds back if it can.
-CHARGING_HOURS, FEEDING_HOURS = 6.0, 3.0
+# Hours of the day in which a car that follows the price charges what it needs, and trades.
+CHARGING_HOURS, TRADING_HOURS = 6.0, 2.0
 
 
 class EvCharger(DeviceKind[EvChargers, EvChargerState]):
@@ -141,10 +141,19 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         return torch.where(seen.own_state > 1e-3, 1.0, _rest(parameters, seen))
 
     def follow_price(self, parameters: EvChargers, seen: Seen) -> Tensor:
-        """Charge in the day's cheapest six hours; feed back, if it can, in its dearest three."""
-        cheaper, rest = seen.shared("price_rank"), _rest(parameters, seen)
-        charge = cheaper < CHARGING_HOURS / HOURS_PER_DAY
-        feed = cheaper >= 1.0 - FEEDING_HOURS / HOURS_PER_DAY
+        """Charge what is needed in the day's cheapest six hours.
+
+        A two-way charger also trades, as a battery does: it charges in the cheapest two hours and
+        feeds back in the dearest two, where that earns more than losses and wear cost.
+        """
+        cheaper, price = seen.shared("price_rank"), seen.shared("price")
+        kept = parameters.charge_efficiency * parameters.discharge_efficiency
+        worth = seen.shared("price_minimum") / kept + parameters.wear_cost
+        two_way, rest = parameters.limits.two_way, _rest(parameters, seen)
+        needed = (cheaper < CHARGING_HOURS / HOURS_PER_DAY) & (seen.own_state > 1e-3)
+        trade = two_way & (seen.shared("price_maximum") > worth)
+        charge = needed | (trade & (cheaper < TRADING_HOURS / HOURS_PER_DAY))
+        feed = two_way & (cheaper >= 1.0 - TRADING_HOURS / HOURS_PER_DAY) & (price > worth)
         return torch.where(charge, 1.0, torch.where(feed, -1.0, rest))
 
     def droop_range(

@@ -182,15 +182,38 @@ def test_what_it_observes_by_hand() -> None:
 
 
 def test_rules_by_hand() -> None:
-    """The cheapest quarter of the day, the dearest eighth, between them; one-way and two-way."""
+    """A one-way charger and a two-way one, in the day's cheapest and dearest hours and between.
+
+    A kWh fed back costs 0.1 / (0.9 · 0.8) + 0.05 = 0.19 €: it is worth 0.2 and not 0.18.
+    """
     one, two = charger(), charger(10.0)
     both = EvChargers(*(torch.cat(pair) for pair in zip(*map(values_of, (one, two)), strict=True)))
-    state = tensor(0.4, -0.1)[None]
-    for rank, actions in ((0.1, [1.0, 1.0]), (0.5, [-1.0, 0.0]), (0.9, [-1.0, -1.0])):
-        seen = Seen(Clock(), state, lambda name, rank=rank: tensor(rank)[None])
-        assert EV_CHARGER.follow_price(both, seen)[0].tolist() == actions
-        assert EV_CHARGER.idle(both, seen)[0].tolist() == [-1.0, 0.0]
-        assert EV_CHARGER.thermostat(both, seen)[0].tolist() == [1.0, 0.0]
+
+    def seen(rank: float, price: float, dearest: float, pressing: float = 0.4) -> Seen:
+        told = {
+            "price_rank": rank,
+            "price": price,
+            "price_minimum": 0.1,
+            "price_maximum": dearest,
+        }
+        return Seen(
+            Clock(), tensor(pressing, pressing)[None], lambda name: tensor(told[name])[None]
+        )
+
+    for rank, price, dearest, pressing, actions in (
+        (0.2, 0.15, 0.2, 0.4, [1.0, 1.0]),
+        (0.2, 0.15, 0.2, 0.0, [-1.0, 0.0]),
+        (0.05, 0.15, 0.2, 0.0, [-1.0, 1.0]),
+        (0.05, 0.15, 0.18, 0.0, [-1.0, 0.0]),
+        (0.5, 0.16, 0.2, 0.4, [-1.0, 0.0]),
+        (0.95, 0.2, 0.2, 0.4, [-1.0, -1.0]),
+        (0.95, 0.18, 0.18, 0.4, [-1.0, 0.0]),
+    ):
+        found = EV_CHARGER.follow_price(both, seen(rank, price, dearest, pressing))
+        assert found[0].tolist() == actions
+    assert EV_CHARGER.idle(both, seen(0.5, 0.2, 0.2))[0].tolist() == [-1.0, 0.0]
+    assert EV_CHARGER.thermostat(both, seen(0.5, 0.2, 0.2, 0.1))[0].tolist() == [1.0, 1.0]
+    assert EV_CHARGER.thermostat(both, seen(0.5, 0.2, 0.2, 0.0))[0].tolist() == [-1.0, 0.0]
     least, most = EV_CHARGER.droop_range(both, tensor(0.5, 0.5)[None], tensor(0.2, 0.2)[None])
     assert least[0].tolist() == pytest.approx([-2.0, -0.5])
     assert most[0].tolist() == pytest.approx([-0.6, 0.2])
