@@ -20,7 +20,11 @@ from gridedge_env.simulator import Simulator
 
 @dataclass(frozen=True)
 class Idle:
-    """Do least: batteries rest, generators are off, heat pumps keep the room just warm enough."""
+    """Do least.
+
+    Batteries rest, generators are off, heat pumps keep the room just warm enough, cars charge as
+    late as they may, roofs feed in what there is.
+    """
 
     simulator: Simulator
 
@@ -36,7 +40,7 @@ class Idle:
 
 @dataclass(frozen=True)
 class Thermostat:
-    """As `Idle`, but each heat pump steers its room to the middle of the comfort band."""
+    """As `Idle`, but rooms are kept mid-way in their comfort band, and cars charge at once."""
 
     simulator: Simulator
 
@@ -56,7 +60,8 @@ class PriceFollowing:
 
     Batteries charge in the day's cheapest three hours and discharge in its dearest three, heat
     pumps heat ahead in the cheaper half of the day, generators run up to the point where the next
-    kilowatt-hour costs what it earns.
+    kilowatt-hour costs what it earns, cars charge in the cheapest six hours, roofs feed in what
+    there is unless the price is negative.
     """
 
     simulator: Simulator

@@ -101,6 +101,7 @@ OPTIONS = [
         Tariff(net_metering=False, adder=0.2),
     ),
     ("--limits minimum_voltage 0.9 maximum_loading 1.2", "limits", LIMITS),
+    ("--mix heat_pump 0.5 pv_inverter 0.5", "mix", {"heat_pump": 0.5, "pv_inverter": 0.5}),
     ("--demand meters.csv", "demand", "meters.csv"),
     ("--demand-unit W", "demand_unit", "W"),
     ("--time-zone Europe/Berlin", "time_zone", "Europe/Berlin"),
@@ -121,9 +122,10 @@ def test_no_option_of_the_case_is_forgotten():
 
 
 def test_a_run_of_many_options(tmp_path, capsys):
-    """Regulators that follow their controls, hours, other limits and prices: from start to end."""
+    """Controlled regulators, hours, other limits, prices and devices: from start to end."""
     options = "--regulator-control --reactive-power --step-minutes 60 --tariff.adder 0.2"
     options += " --limits maximum_voltage 1.06 --evaluation-days 1 --iterations 2"
+    options += " --mix ev_charger 0.5 pv_inverter 0.5"
     assert call("gradmap-train", "--run", tmp_path / "run", *SMALL, *options.split()) == 0
     assert call("gradmap-evaluate", tmp_path / "run", "--days", 1) == 0
     assert call("gradmap-report", tmp_path / "run") == 0

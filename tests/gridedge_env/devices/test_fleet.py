@@ -18,6 +18,7 @@ from gridedge_env.devices import (
     default_counts,
     default_home_scale,
     make_fleet,
+    mixed_counts,
     sample_fleet,
 )
 from gridedge_env.devices.sampling import DEFAULT_KINDS, LARGEST_HOME_SCALE
@@ -49,6 +50,41 @@ def test_a_third_of_each_kind(feeder: Feeder, agents: int, counts: tuple[int, ..
         f"{kind}_{k}" for kind, count in zip(KINDS, counts, strict=False) for k in range(count)
     )
     assert len(fleet.connection) == len(fleet.inverter_rating) == agents
+
+
+@pytest.mark.parametrize(
+    ("mix", "agents", "counts"),
+    [
+        ({}, 7, {"battery": 3, "heat_pump": 2, "generator": 2}),
+        # 0.3 of 10 is 2.9999999999999996 agents and 3.
+        ({"generator": 0.7, "battery": 0.3}, 10, {"battery": 3, "generator": 7}),
+        # 3.5 and 3.5: the first of the registry gets the seventh.
+        ({"pv_inverter": 0.5, "ev_charger": 0.5}, 7, {"ev_charger": 4, "pv_inverter": 3}),
+        # 1.2, 1.2 and 3.6.
+        (
+            {"battery": 0.2, "heat_pump": 0.2, "generator": 0.6},
+            6,
+            {"battery": 1, "heat_pump": 1, "generator": 4},
+        ),
+        (
+            {"battery": 1 / 3, "heat_pump": 1 / 3, "generator": 1 / 3},
+            1000,
+            {"battery": 334, "heat_pump": 333, "generator": 333},
+        ),
+        ({"battery": 1.0, "generator": 0.0}, 4, {"battery": 4, "generator": 0}),
+    ],
+)
+def test_a_mix_by_hand(mix: dict[str, float], agents: int, counts: dict[str, int]) -> None:
+    assert mixed_counts(mix, agents) == counts
+
+
+def test_a_mix_changes_nothing_of_a_kind(feeder: Feeder) -> None:
+    """As many batteries are the same batteries, whatever the others have."""
+    usual, other = (
+        sample_fleet(feeder, mixed_counts(mix, agents), 0, 1.0).group("battery").parameters
+        for mix, agents in (({}, 30), ({"battery": 0.5, "ev_charger": 0.5}, 20))
+    )
+    assert usual == other
 
 
 def test_homes_are_spread_like_the_spot_loads(feeder: Feeder) -> None:
