@@ -24,7 +24,7 @@ from gridedge_env.checks import (
 )
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
-from gridedge_env.devices import Fleet, default_counts, default_home_scale, sample_fleet
+from gridedge_env.devices import Fleet, default_home_scale, mixed_counts, sample_fleet
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.record import Record
 from gridedge_env.scenarios import (
@@ -115,7 +115,7 @@ class CaseSettings:
 
     Attributes:
         feeder: a built-in feeder's name, a folder of tables, or an OpenDSS script.
-        num_agents: number of homes, a third with each kind of device.
+        num_agents: number of homes, a third with each kind of device if `mix` says nothing else.
         seed: chooses homes, devices and where they stand, and begins all other randomness.
         step_minutes: length of a step: 15, 30 or 60.
         source_voltage: pu behind the feeder's source.
@@ -130,6 +130,8 @@ class CaseSettings:
         penalty: € in the reward per unit of network violation.
         tariff: retail prices.
         limits: of the network: thresholds by name that are not the default ones.
+        mix: share of the homes with each kind of device by its name, 1 in all; none: thirds of
+            batteries, heat pumps and generators.
         demand: "generated", or a file of metered demand.
         demand_unit: of power in that file: "kW" or "W".
         time_zone: of that file, an IANA name.
@@ -147,6 +149,7 @@ class CaseSettings:
     penalty: float = 100.0
     tariff: Tariff = Tariff()
     limits: dict[str, float] = field(default_factory=dict)
+    mix: dict[str, float] = field(default_factory=dict)
     demand: str = GENERATED
     demand_unit: str = "kW"
     time_zone: str = "Europe/Amsterdam"
@@ -170,6 +173,9 @@ class CaseSettings:
         if not isinstance(self.limits, dict):
             raise ValueError(f"limits: got {self.limits!r}, expected thresholds by name")
         Limits(**self.limits)
+        if not isinstance(self.mix, dict):
+            raise ValueError(f"mix: got {self.mix!r}, expected shares by kind of device")
+        mixed_counts(self.mix, self.num_agents)
 
     def make(self) -> Case:
         """The case.
@@ -209,7 +215,7 @@ def default_case(
 
     Args:
         feeder: name of a built-in feeder, a folder of tables, an OpenDSS script, or a `Feeder`.
-        num_agents: number of homes, a third with each kind of device.
+        num_agents: number of homes, a third with each kind of device if `mix` says nothing else.
         seed: chooses homes, devices and where they stand.
         limits: of the network.
         demand: "generated", a file of metered demand, or any other source.
@@ -256,7 +262,7 @@ def _make_case(
     network = feeder.with_neutral_taps() if settings.neutral_taps else feeder
     return Case(
         feeder=network.without_loads().with_source_voltage(settings.source_voltage),
-        fleet=sample_fleet(feeder, default_counts(count), settings.seed, scale),
+        fleet=sample_fleet(feeder, mixed_counts(settings.mix, count), settings.seed, scale),
         clock=Clock.of_minutes(settings.step_minutes),
         demand=demand or _demand_source(settings, scale),
         tariff=settings.tariff,

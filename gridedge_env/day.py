@@ -26,6 +26,8 @@ class Day(Record):
         demand: (batch, steps, agents) kW, uncontrollable.
         mean_demand: (agents,) kW, annual mean.
         shared_observation: (batch, steps, shared fields).
+        direct_irradiance: (batch, steps, 3) W/m² from the east, the north and above, of
+            `scenarios.sun`; None: the days' source does not say.
     """
 
     clock: Clock
@@ -37,6 +39,7 @@ class Day(Record):
     demand: Tensor = field(metadata=batch())
     mean_demand: Tensor
     shared_observation: Tensor = field(metadata=batch())
+    direct_irradiance: Tensor | None = field(default=None, metadata=batch())
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too
@@ -50,6 +53,19 @@ class Day(Record):
         above = self.import_price - self.export_price
         series = (self.outdoor_temperature, self.irradiance, self.export_price, above)
         return torch.stack(series).transpose(1, 2).unsqueeze(-1).contiguous()
+
+    @cached_property
+    @torch.inference_mode(False)
+    @torch.enable_grad()
+    def sunlight(self) -> Tensor:
+        """(steps, batch, 3) W/m² that come straight from the sun: from the east, north, above.
+
+        Raises:
+            ValueError: the days' source does not say.
+        """
+        if self.direct_irradiance is None:
+            raise ValueError("days: got none with direct_irradiance, expected where the sun stands")
+        return self.direct_irradiance.transpose(0, 1).contiguous()
 
     @cached_property
     @torch.inference_mode(False)
@@ -103,6 +119,15 @@ class Window:
     def irradiance(self) -> Tensor:
         """(steps, batch, 1) W/m²."""
         return self._condition(1)
+
+    @property
+    def direct_irradiance(self) -> Tensor:
+        """(steps, batch, 3) W/m² that come straight from the sun: from the east, north, above.
+
+        Raises:
+            ValueError: the days' source does not say.
+        """
+        return self.day.sunlight[self.first : self.end]
 
     @property
     def export_price(self) -> Tensor:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.clock import HOURS_PER_DAY, Clock
+from gridedge_env.day import Window
 from gridedge_env.devices import Fleet
 from gridedge_env.devices.battery_schedule import lone_plans
 from gridedge_env.powerflow.solution import magnitude
@@ -67,10 +68,10 @@ class Moment:
     @cached_property
     def own_states(self) -> Tensor:
         """(batch, agents, slots) what agents observe of their devices; 0 where there is none."""
-        price = self.state.day.import_price[:, self.step, None]
+        window = Window(self.state.day, self.step, 1)
         groups = zip(self.fleet.groups, self.state.devices, strict=True)
         return self.fleet.actions(
-            [group.kind.observed_state(group.parameters, own, price) for group, own in groups]
+            [group.kind.observed_state(group.parameters, own, window) for group, own in groups]
         )
 
 

@@ -187,6 +187,7 @@ class Simulator:
             variation.of_demand(demand.to(self.dtype)).mul_(scale),
             homes.mean_power.to(self.dtype) * scale,
             shared_observations(self._shared_fields, chosen, case.tariff, self.clock),
+            chosen.direct_irradiance,
         )
         return self._midnight(day, generator)
 
@@ -375,6 +376,8 @@ class Simulator:
         """Days and homes of a split, made on first use."""
         if split not in self._tables:
             days = self.case.days.load(split, self.clock).to(self.device, self.dtype)
+            for group in self.fleet.groups:
+                group.kind.check_days(days)
             homes = self.case.demand.assign_homes(
                 split, self.num_agents, self.case.seed, self.device
             )

@@ -87,8 +87,9 @@ FILES: dict[str, list[set[str]]] = {
     "gridedge_env/devices": [
         {"recurrence", "linear_program"},
         {"kind", "storage", "heated_building"},
-        {"battery_schedule"},
-        {"battery", "heat_pump", "generator"},
+        {"battery_schedule", "charging"},
+        {"charging_schedule"},
+        {"battery", "heat_pump", "generator", "ev_charger", "pv_inverter"},
         {"kinds"},
         {"fleet"},
         {"sampling"},

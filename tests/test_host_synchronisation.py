@@ -14,6 +14,7 @@ import unittest
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,13 +41,14 @@ CONFIG = TrainConfig(
 
 
 class TestHostSynchronisation(unittest.TestCase):
+    config = CONFIG
     simulator: Simulator
     state: SimulatorState
 
     @classmethod
     def setUpClass(cls) -> None:
         with stand_ins():
-            cls.simulator = CONFIG.make_simulator()
+            cls.simulator = cls.config.make_simulator()
             cls.state = cls.simulator.reset(CONFIG.batch_days)
         # Constants go to the device when they are first used.
         cls.simulator.observe(cls.state)
@@ -110,9 +112,9 @@ class TestHostSynchronisation(unittest.TestCase):
 
     def test_an_iteration_of_gradmap_fetches_its_log_at_once_and_nothing_else(self) -> None:
         with stand_ins():
-            learner = gradmap.make_learner(CONFIG, self.simulator)
+            learner = gradmap.make_learner(self.config, self.simulator)
         with stand_ins(), waits_in("transfer.py") as waits:
-            _, row = gradmap.iterate(CONFIG, self.simulator, learner)
+            _, row = gradmap.iterate(self.config, self.simulator, learner)
         assert waits == ["transfer.py"]  # `to_host`, and it fetches all numbers with one wait
         measured = [row[name] for name in ("cost", "dual_norm", "clip_fraction", "gradient_norm")]
         assert all(isinstance(value, float) for value in measured)
@@ -126,6 +128,12 @@ class TestHostSynchronisation(unittest.TestCase):
         assert list(fetched) == ["a", "b", "c"]
         if DEVICE == "meta":
             assert list(fetched.values()) == [1.0, 2.0, 3.0]  # what the stand-in hands out
+
+
+class TestOtherKinds(TestHostSynchronisation):
+    """The same of devices that the default case has none of."""
+
+    config = replace(CONFIG, case=replace(CONFIG.case, mix={"ev_charger": 0.5, "pv_inverter": 0.5}))
 
 
 def differentiate(result: Result) -> None:

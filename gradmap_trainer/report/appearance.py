@@ -38,12 +38,14 @@ APPEARANCES = {
     "thermostat": Appearance(
         "Thermostat",
         "#cc79a7",
-        "batteries rest, generators stay off, heat pumps hold rooms mid-way in their comfort band.",
+        "as doing nothing, but heat pumps hold rooms mid-way in their comfort band and cars charge "
+        "at once.",
     ),
     "idle": Appearance(
         "Doing nothing",
         "#8a8a8a",
-        "batteries rest, generators stay off, heat pumps keep rooms just warm enough.",
+        "batteries rest, generators stay off, heat pumps keep rooms just warm enough, cars charge "
+        "as late as they may and roofs feed in all that they have.",
     ),
 }
 

@@ -3,7 +3,12 @@
 from gridedge_env.devices.fleet import DeviceGroup, Devices, Fleet, make_fleet
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
-from gridedge_env.devices.sampling import default_counts, default_home_scale, sample_fleet
+from gridedge_env.devices.sampling import (
+    default_counts,
+    default_home_scale,
+    mixed_counts,
+    sample_fleet,
+)
 
 __all__ = [
     "KINDS",
@@ -14,5 +19,6 @@ __all__ = [
     "default_counts",
     "default_home_scale",
     "make_fleet",
+    "mixed_counts",
     "sample_fleet",
 ]

@@ -6,20 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.battery_schedule import Levels, Meter, battery_schedule
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
-from gridedge_env.devices.linear_program import (
-    LinearProgram,
-    Meters,
-    diagonal,
-    flat,
-    step_before,
-)
+from gridedge_env.devices.linear_program import LinearProgram, Meters, store_program
 from gridedge_env.devices.storage import (
     MIDNIGHT_STATE_OF_CHARGE,
     MINIMUM_STATE_OF_CHARGE,
@@ -99,7 +92,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         """State of charge."""
         return StoreAxis("State of charge", percent=True)
 
-    def idle(self, seen: Seen) -> Tensor:
+    def idle(self, parameters: Batteries, seen: Seen) -> Tensor:
         """Rest, or as little as is allowed."""
         return torch.zeros_like(seen.own_state)
 
@@ -115,7 +108,9 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         )
         return (cheap - dear).expand_as(seen.own_state)
 
-    def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    def droop_range(
+        self, parameters: Batteries, feed: Tensor, draw: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The action is the share that it draws."""
         return -feed, draw
 
@@ -153,36 +148,16 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         meters: Meters,
         around: np.ndarray | None,
     ) -> LinearProgram:
-        """Variables: kW drawn, kW delivered at the import and at the export price, kWh stored.
-
-        It may charge and discharge in the same step. That pays only where drawing a kilowatt-hour
-        earns more than the wear of what comes back over what is lost on the way, 0.15 to 0.6 €.
-        """
-        hours, shape, size = meters.hours, meters.demand.shape, meters.demand.size
-        full = np.broadcast_to(parameters.maximum_power.numpy(), shape)
-        none = np.zeros(shape)
-        one_price = (meters.imported == meters.exported).all()
-        home = full if one_price else np.minimum(full, meters.demand)
-        least, most = (bound[:, 0].numpy() for bound in energy_bounds(parameters, day.hours_left))
-        wear = parameters.wear_cost.numpy()
-        charged = diagonal(hours * parameters.charge_efficiency, shape)
-        discharged = diagonal(hours / parameters.discharge_efficiency, shape)
-        midnight = none.copy()
-        midnight[0] = state.energy.numpy()[0]
-        one = sparse.eye_array(size)
-        return LinearProgram(
-            flat(
-                hours * meters.imported + none,
-                hours * (wear - meters.imported),
-                hours * (wear - meters.exported),
-                none,
-            ),
-            meters.bill,
-            flat(none, none, none, least),
-            flat(full, home, none if one_price else full, most),
-            sparse.hstack((-charged, discharged, discharged, one - step_before(shape)), "csr"),
-            midnight.ravel(),
-            sparse.hstack((one, -one, -one, sparse.csr_array((size, size))), "csr"),
+        """See `store_program`."""
+        least, most = (bound[:, 0] for bound in energy_bounds(parameters, day.hours_left))
+        return store_program(
+            meters,
+            parameters.maximum_power,
+            parameters.maximum_power,
+            (parameters.charge_efficiency, parameters.discharge_efficiency),
+            parameters.wear_cost,
+            (least, most),
+            state.energy[0],
         )
 
     def action_for_power(

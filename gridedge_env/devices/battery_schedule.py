@@ -117,24 +117,42 @@ def battery_schedule(
     barrier = torch.zeros(inside.shape, **where).masked_fill(~inside, torch.inf)
     barrier = barrier.mT[:, None]  # (steps, 1, batteries, levels)
 
-    # Costs to come, (batch, batteries, levels); only half full will do at midnight.
-    to_come = torch.full((*energy.shape, len(stored)), torch.inf, **where)
-    to_come[..., half] = 0.0
+    first = ((energy - middle) / spacing).round().long() + half
+    return middle + (cheapest_levels(cost, barrier, first, half, fall) - half) * spacing
+
+
+def cheapest_levels(cost: Tensor, barrier: Tensor, first: Tensor, last: int, fall: int) -> Tensor:
+    """The cheapest way over levels of stores: values backwards from midnight, the way forwards.
+
+    Args:
+        cost: (steps, moves, batch, stores) of descending by `fall` levels, ..., of climbing most.
+        barrier: (steps, batch or 1, stores, levels) 0 where a level may be before a step, else inf.
+        first: (batch, stores) integer, the level before the first step.
+        last: the only level that will do at midnight.
+        fall: levels that the first move descends.
+
+    Returns:
+        (steps, batch, stores) integer, the level after each step.
+    """
+    steps, moves = cost.shape[:2]
+    # Costs to come, (batch, stores, levels).
+    to_come = cost.new_full((*first.shape, barrier.shape[-1]), torch.inf)
+    to_come[..., last] = 0.0
     # Moves come first in memory: minima are then taken of whole rows of levels, vector by vector.
-    choices, after = to_come.new_empty((len(moves), *to_come.shape)), []
+    choices, after = to_come.new_empty((moves, *to_come.shape)), []
     for t in reversed(range(steps)):
-        beyond = functional.pad(to_come, (fall, LEVELS_PER_STEP), value=torch.inf)
-        moved = beyond.unfold(-1, len(moves), 1).permute(3, 0, 1, 2)
+        beyond = functional.pad(to_come, (fall, moves - 1 - fall), value=torch.inf)
+        moved = beyond.unfold(-1, moves, 1).permute(3, 0, 1, 2)
         to_come = torch.add(moved, cost[t, ..., None], out=choices).amin(dim=0) + barrier[t]
         after.append(beyond)
 
-    level = ((energy - middle) / spacing).round().long() + half
-    places, path = torch.arange(len(moves), device=price.device, dtype=torch.long), []
+    level, path = first, []
+    places = torch.arange(moves, device=cost.device, dtype=torch.long)
     for beyond, paid in zip(reversed(after), cost.permute(0, 2, 3, 1), strict=True):
         reached = beyond.gather(-1, level[..., None] + places) + paid
         level = level + reached.argmin(dim=-1) - fall
         path.append(level)
-    return middle + (torch.stack(path) - half) * spacing
+    return torch.stack(path)
 
 
 def lone_plans(

@@ -118,10 +118,10 @@ class Generator(DeviceKind[Generators, GeneratorState]):
         return state.loading
 
     def observed_state(
-        self, parameters: Generators, state: GeneratorState, import_price: Tensor
+        self, parameters: Generators, state: GeneratorState, window: Window
     ) -> Tensor:
         """The loading that pays now; the last one has no bearing on the next."""
-        return paying_loading(parameters, import_price)
+        return paying_loading(parameters, window.day.import_price[:, window.first, None])
 
     def store_axis(self, parameters: Generators, device: int) -> StoreAxis:
         """Its output."""
@@ -133,7 +133,7 @@ class Generator(DeviceKind[Generators, GeneratorState]):
             price_title="Price (solid) and cost of fuel (dotted), €/kWh",
         )
 
-    def idle(self, seen: Seen) -> Tensor:
+    def idle(self, parameters: Generators, seen: Seen) -> Tensor:
         """Off."""
         return torch.full_like(seen.own_state, -1.0)
 
@@ -143,7 +143,9 @@ class Generator(DeviceKind[Generators, GeneratorState]):
         loading = (margin / (2.0 * parameters.quadratic_cost)).clamp(0.0, 1.0)
         return 2.0 * loading - 1.0
 
-    def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    def droop_range(
+        self, parameters: Generators, feed: Tensor, draw: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """It feeds in (1 + action) / 2."""
         return -2.0 * draw - 1.0, 2.0 * feed - 1.0
 

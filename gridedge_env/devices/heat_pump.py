@@ -122,11 +122,11 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
         band = float(parameters.highest_temperature[device]) - lowest
         return StoreAxis("Room temperature, °C; grey: comfort band", lowest, band, band=True)
 
-    def idle(self, seen: Seen) -> Tensor:
+    def idle(self, parameters: HeatPumps, seen: Seen) -> Tensor:
         """Keep the room just warm enough."""
         return torch.full_like(seen.own_state, -1.0)
 
-    def thermostat(self, seen: Seen) -> Tensor:
+    def thermostat(self, parameters: HeatPumps, seen: Seen) -> Tensor:
         """Steer the room to the middle of its comfort band.
 
         Proportional to the distance from the middle; full power half-way to the lower edge.
@@ -138,7 +138,9 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
         ahead = seen.is_cheap(0.5).to(seen.own_state)
         return (2.0 * ahead - 1.0).expand_as(seen.own_state)
 
-    def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    def droop_range(
+        self, parameters: HeatPumps, feed: Tensor, draw: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """It draws (1 + action) / 2 of what it can."""
         return -2.0 * feed - 1.0, 2.0 * draw - 1.0
 

@@ -20,6 +20,7 @@ from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.linear_program import LinearProgram, Meters
 from gridedge_env.record import Record
+from gridedge_env.scenarios import DayTable
 
 # Of household demand and of devices without an inverter, lagging: that of the IEEE European LV test
 # feeder's loads; and kvar per kW under it.
@@ -138,6 +139,13 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     def begin(self, parameters: ParametersT, batch: int, generator: torch.Generator) -> StateT:
         """The state at midnight; what is random in it is drawn in single precision."""
 
+    def check_days(self, days: DayTable) -> None:
+        """Refuse days that lack what the devices live by.
+
+        Raises:
+            ValueError: names it.
+        """
+
     # --- Physics --------------------------------------------------------------------------------
 
     @abstractmethod
@@ -166,15 +174,13 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     def stored(self, parameters: ParametersT, state: StateT) -> Tensor:
         """(batch, devices) the state, from 0 to 1 of its range."""
 
-    def observed_state(
-        self, parameters: ParametersT, state: StateT, import_price: Tensor
-    ) -> Tensor:
+    def observed_state(self, parameters: ParametersT, state: StateT, window: Window) -> Tensor:
         """(batch, devices) what the agent observes of it, about 0 to 1; by default what is stored.
 
         Args:
             parameters: of the devices.
             state: before the step.
-            import_price: (batch, 1) €/kWh of the step.
+            window: the step that begins. Its clock and its prices are known, its weather is not.
         """
         return self.stored(parameters, state)
 
@@ -185,21 +191,24 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     # --- Actions that need no learning ----------------------------------------------------------
 
     @abstractmethod
-    def idle(self, seen: Seen) -> Tensor:
+    def idle(self, parameters: ParametersT, seen: Seen) -> Tensor:
         """(batch, devices) actions of a device that does least."""
 
-    def thermostat(self, seen: Seen) -> Tensor:
+    def thermostat(self, parameters: ParametersT, seen: Seen) -> Tensor:
         """(batch, devices) actions that keep comfort and nothing else."""
-        return self.idle(seen)
+        return self.idle(parameters, seen)
 
     @abstractmethod
     def follow_price(self, parameters: ParametersT, seen: Seen) -> Tensor:
         """(batch, devices) actions that follow the price and know nothing of the network."""
 
-    def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    def droop_range(
+        self, parameters: ParametersT, feed: Tensor, draw: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Least and greatest action under volt-watt droop, (batch, devices) each.
 
         Args:
+            parameters: of the devices.
             feed: (batch, devices) largest share of what it can feed in now.
             draw: likewise, of what it can draw.
         """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gridedge_env.checks import check_known
+from gridedge_env.checks import check_known, check_not_negative
 from gridedge_env.devices.fleet import Devices, Fleet, make_fleet
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.feeder import Feeder
@@ -27,6 +27,32 @@ def default_counts(num_agents: int) -> dict[str, int]:
     return {
         kind: num_agents // kinds + (k < num_agents % kinds) for k, kind in enumerate(DEFAULT_KINDS)
     }
+
+
+def mixed_counts(mix: Mapping[str, float], num_agents: int) -> dict[str, int]:
+    """Agents with each kind of device where each kind has a share of them; without any, by default.
+
+    Shares that are no whole number of agents are rounded down, and the agents that are left go to
+    those that lost most: of equals, to the first of the registry.
+
+    Raises:
+        ValueError: a kind that is not known, a share below 0, or shares that are not 1 in all.
+    """
+    check_known(mix, KINDS, "mix")
+    for kind, share in mix.items():
+        check_not_negative(share, f"mix.{kind}")
+    if not mix:
+        return default_counts(num_agents)
+    total = sum(mix.values())
+    if abs(total - 1.0) > 1e-6:
+        raise ValueError(f"mix: got shares that add up to {total:g}, expected 1")
+    wanted = {kind: mix[kind] / total * num_agents for kind in KINDS if kind in mix}
+    # A share such as 0.3 is not exact: what is a whole number but for rounding is one.
+    counts = {kind: int(count + 1e-6) for kind, count in wanted.items()}
+    lost = sorted(counts, key=lambda kind: counts[kind] - wanted[kind])
+    for kind in lost[: num_agents - sum(counts.values())]:
+        counts[kind] += 1
+    return counts
 
 
 def default_home_scale(feeder: Feeder, num_agents: int) -> float:

@@ -81,7 +81,7 @@ class VoltWatt:
         voltage = observed(self.simulator, private, "own_voltage")[..., None]
         voltages = fleet.split(voltage.expand(-1, -1, fleet.slots))
         ranges = [
-            group.kind.droop_range(self.curve(own), self.curve(2.0 - own))
+            group.kind.droop_range(group.parameters, self.curve(own), self.curve(2.0 - own))
             for group, own in zip(fleet.groups, voltages, strict=True)
         ]
         least, most = (fleet.actions(ends) for ends in zip(*ranges, strict=True))

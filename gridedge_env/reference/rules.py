@@ -20,25 +20,37 @@ from gridedge_env.simulator import Simulator
 
 @dataclass(frozen=True)
 class Idle:
-    """Do least: batteries rest, generators are off, heat pumps keep the room just warm enough."""
+    """Do least.
 
-    simulator: Simulator
-
-    def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
-        """See `Policy`."""
-        return _by_kind(self.simulator, private, shared, lambda group, seen: group.kind.idle(seen))
-
-
-@dataclass(frozen=True)
-class Thermostat:
-    """As `Idle`, but each heat pump steers its room to the middle of the comfort band."""
+    Batteries rest, generators are off, heat pumps keep the room just warm enough, cars charge as
+    late as they may, roofs feed in what there is.
+    """
 
     simulator: Simulator
 
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""
         return _by_kind(
-            self.simulator, private, shared, lambda group, seen: group.kind.thermostat(seen)
+            self.simulator,
+            private,
+            shared,
+            lambda group, seen: group.kind.idle(group.parameters, seen),
+        )
+
+
+@dataclass(frozen=True)
+class Thermostat:
+    """As `Idle`, but rooms are kept mid-way in their comfort band, and cars charge at once."""
+
+    simulator: Simulator
+
+    def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
+        """See `Policy`."""
+        return _by_kind(
+            self.simulator,
+            private,
+            shared,
+            lambda group, seen: group.kind.thermostat(group.parameters, seen),
         )
 
 
@@ -48,7 +60,8 @@ class PriceFollowing:
 
     Batteries charge in the day's cheapest three hours and discharge in its dearest three, heat
     pumps heat ahead in the cheaper half of the day, generators run up to the point where the next
-    kilowatt-hour costs what it earns. At one price all day there is nothing to trade. Batteries
+    kilowatt-hour costs what it earns, cars charge in the cheapest six hours, roofs feed in what
+    there is unless the price is negative. At one price all day there is nothing to trade. Batteries
     count on the retail price for what they feed in: where it earns far less, they lose money.
     """
 

@@ -21,10 +21,13 @@ from torch import Tensor
 
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.record import Record, batch
+from gridedge_env.scenarios.sun import direct_irradiance
 
 SPLIT_YEARS = {"train": 2023, "validation": 2021, "test": 2024}
 SPLITS = tuple(SPLIT_YEARS)
 SPLIT_SITES = {"train": "Aachen", "validation": "Aachen", "test": "Düsseldorf"}
+# ° north, ° east.
+SITES = {"Aachen": (50.78, 6.09), "Düsseldorf": (51.30, 6.77)}
 
 # Steps of the record in an hour.
 _PER_HOUR = 2
@@ -57,6 +60,8 @@ class DayTable(Record):
         outdoor_temperature: (days, steps) °C.
         irradiance: (days, steps) W/m², global on the horizontal.
         day_ahead_price: (days, steps) €/kWh, before tax and the supplier's charges.
+        direct_irradiance: (days, steps, 3) W/m² from the east, the north and above, by
+            `sun.direct_irradiance` for a place; None: not known, no device may ask for it.
     """
 
     dates: tuple[date, ...]
@@ -65,6 +70,7 @@ class DayTable(Record):
     outdoor_temperature: Tensor = field(metadata=batch())
     irradiance: Tensor = field(metadata=batch())
     day_ahead_price: Tensor = field(metadata=batch())
+    direct_irradiance: Tensor | None = field(default=None, metadata=batch())
 
     @property
     def years(self) -> str:
@@ -104,6 +110,9 @@ class ObservedDays:
     The splits are years apart: "train" is 2023 and "validation" 2021, both Aachen; "test" is 2024,
     Düsseldorf. Left out are the two days on which clocks change and 1 January, whose first hour
     lies in the previous year of the UTC record: 362 days remain, 363 in 2024.
+
+    The record has the irradiance of the horizontal; what of it is direct follows from Erbs's
+    correlation and from where the sun stands.
 
     The record is half-hourly. Hours are means of two half-hours. In quarter-hours a price stays
     what it is, temperature and irradiance follow their slope and keep the half-hour's mean.
@@ -185,13 +194,16 @@ def _observed_days(split: str, clock: Clock) -> DayTable:
     def by_day(values: np.ndarray, slope: np.ndarray | float = 0.0) -> Tensor:
         return torch.from_numpy(_in_steps(values[rows], np.broadcast_to(slope, rows.shape), clock))
 
+    sun = by_day(irradiance, _slope(irradiance, least=0.0)[rows])
+    begin = np.datetime64(f"{year}-01-01", "s") + first_row * np.timedelta64(60 // _PER_HOUR, "m")
     return DayTable(
         dates=tuple(days),
         month=torch.tensor([day.month - 1 for day in days], dtype=torch.long, device="cpu"),
         weekend=torch.tensor([day.weekday() >= 5 for day in days], dtype=torch.bool, device="cpu"),
         outdoor_temperature=by_day(temperature, _slope(temperature)[rows]),
-        irradiance=by_day(irradiance, _slope(irradiance, least=0.0)[rows]),
+        irradiance=sun,
         day_ahead_price=by_day(price / 1000.0),
+        direct_irradiance=direct_irradiance(sun, begin, clock, *SITES[SPLIT_SITES[split]]),
     )
 
 

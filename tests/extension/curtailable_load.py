@@ -99,7 +99,7 @@ class CurtailableLoad(DeviceKind[CurtailableLoads, CurtailableLoadState]):
         price = float(parameters.inconvenience[device])
         return StoreAxis("Left to curtail, share of the day's", percent=True, price=price)
 
-    def idle(self, seen: Seen) -> Tensor:
+    def idle(self, parameters: CurtailableLoads, seen: Seen) -> Tensor:
         """Curtail nothing."""
         return torch.ones_like(seen.own_state)
 
@@ -108,7 +108,9 @@ class CurtailableLoad(DeviceKind[CurtailableLoads, CurtailableLoadState]):
         missed = seen.shared("price") < parameters.inconvenience
         return 2.0 * missed.to(seen.own_state) - 1.0
 
-    def droop_range(self, feed: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    def droop_range(
+        self, parameters: CurtailableLoads, feed: Tensor, draw: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """It draws (1 + action) / 2 of what can be curtailed."""
         return -2.0 * feed - 1.0, 2.0 * draw - 1.0
 

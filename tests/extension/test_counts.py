@@ -54,7 +54,7 @@ ADDITIONS = {
             "from gridedge_env.devices.generator import": (
                 "from gridedge_env.devices.curtailable_load import CURTAILABLE_LOAD\n"
             ),
-            "GENERATOR)": "CURTAILABLE_LOAD, ",
+            "PV_INVERTER)": "CURTAILABLE_LOAD, ",
         },
     ),
     "a kind of limit": Addition(

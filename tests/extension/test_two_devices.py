@@ -22,6 +22,7 @@ from gradmap_trainer.run_folder import load_policies
 from gradmap_trainer.training import open_run, train
 from gridedge_env import Case, Limits, default_case, make_simulator, parallel_env
 from gridedge_env.devices import KINDS, Devices, make_fleet
+from gridedge_env.devices.sampling import DEFAULT_KINDS
 from gridedge_env.evaluation import evaluate, evaluation_days
 from gridedge_env.reference import PriceFollowing, VoltVar, play
 from gridedge_env.scenarios import GeneratedDemand
@@ -166,7 +167,7 @@ def test_commands_refuse_a_run_whose_homes_are_not_those_of_its_configuration(
     config = small_config(folder, iterations=1)
     case = config.case.make()
     other = {f"home_{k}": "671.1" for k in range(3)}
-    owners = dict(zip(KINDS, [[name] for name in other], strict=True))
+    owners = dict(zip(DEFAULT_KINDS, [[name] for name in other], strict=True))
     tables = {
         kind: Devices(names, KINDS[kind].sample(1, 1.0, np.random.default_rng(0)))
         for kind, names in owners.items()

@@ -96,6 +96,7 @@ OPTIONS = [
     ("--penalty 10", "penalty", 10.0),
     ("--tariff.imports flat price=0.3", "tariff", Tariff(Flat(0.3))),
     ("--limits minimum_voltage 0.9 maximum_loading 1.2", "limits", LIMITS),
+    ("--mix heat_pump 0.5 pv_inverter 0.5", "mix", {"heat_pump": 0.5, "pv_inverter": 0.5}),
     ("--demand meters.csv", "demand", "meters.csv"),
     ("--demand-unit W", "demand_unit", "W"),
     ("--time-zone Europe/Berlin", "time_zone", "Europe/Berlin"),
@@ -116,10 +117,10 @@ def test_no_option_of_the_case_is_forgotten():
 
 
 def test_a_run_of_many_options(tmp_path, capsys):
-    """Regulators that follow their controls, hours, other limits and prices: from start to end."""
+    """Controlled regulators, hours, other limits, prices and devices: from start to end."""
     options = "--regulator-control --reactive-power --step-minutes 60 --tariff.exports nothing"
     options += " --tariff.imports day_ahead adder=0.2 --limits maximum_voltage 1.06"
-    options += " --evaluation-days 1 --iterations 2"
+    options += " --evaluation-days 1 --iterations 2 --mix ev_charger 0.5 pv_inverter 0.5"
     assert call("gradmap-train", "--run", tmp_path / "run", *SMALL, *options.split()) == 0
     assert call("gradmap-evaluate", tmp_path / "run", "--days", 1) == 0
     assert call("gradmap-report", tmp_path / "run") == 0

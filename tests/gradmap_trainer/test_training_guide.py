@@ -32,7 +32,7 @@ def as_written(value: object) -> str:
 
 
 def test_every_option_is_explained_with_its_default():
-    """Those of the case are flags like all others, but for those of its tariff and limits."""
+    """Those of the case are flags like all others, but for those of its tariff, limits and mix."""
     expected = []
     for option in fields(TrainConfig):
         if option.name != "case":
@@ -42,8 +42,8 @@ def test_every_option_is_explained_with_its_default():
             if of_case.name == "tariff":
                 for f in fields(Tariff):
                     expected.append((f"tariff.{f.name}", " ".join(f.default.words())))
-            elif of_case.name == "limits":
-                expected.append(("limits", ""))
+            elif of_case.name in ("limits", "mix"):
+                expected.append((of_case.name, ""))
             else:
                 expected.append((of_case.name, as_written(of_case.default)))
     assert [(name, default) for name, default, _ in table("option")] == expected

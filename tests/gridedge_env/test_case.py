@@ -51,6 +51,7 @@ OPTIONS: dict[str, Any] = {
     "reactive_power": True,
     "penalty": 7.0,
     "tariff": Tariff(exports=DayAheadFeedIn()),
+    "mix": {"battery": 0.3, "pv_inverter": 0.7},
 }
 THRESHOLDS = {"minimum_voltage": 0.94, "maximum_loading": 0.8}
 
@@ -113,7 +114,7 @@ def test_options_go_where_they_belong(case: Case) -> None:
     feeder = load_feeder("ieee13")
     assert case.feeder == feeder.without_loads().with_source_voltage(1.02)
     assert any(regulator.tap_position for regulator in case.feeder.regulators)
-    assert case.fleet == sample_fleet(feeder, default_counts(7), 3, 4.0)
+    assert case.fleet == sample_fleet(feeder, {"battery": 2, "pv_inverter": 5}, 3, 4.0)
     assert case.clock == Clock(24, 1.0)
     assert case.limits == Limits(**THRESHOLDS)
     assert (case.seed, case.penalty, case.tariff) == (3, 7.0, Tariff(exports=DayAheadFeedIn()))
@@ -221,6 +222,10 @@ def test_what_is_no_case_is_refused(given: Any) -> None:
         ("limits", 0.95, "limits: got 0.95, expected thresholds by name"),
         ("limits", {"maximum_losses": 3.0}, "limits: unknown threshold 'maximum_losses'"),
         ("limits", {"minimum_voltage": 2.0}, "limits: got voltages 2.0 to 1.05"),
+        ("mix", 0.5, "mix: got 0.5, expected shares by kind of device"),
+        ("mix", {"windmill": 1.0}, "mix: unknown 'windmill', expected one of battery, heat_pump"),
+        ("mix", {"battery": 1.5}, "mix: got shares that add up to 1.5, expected 1"),
+        ("mix", {"battery": -1.0}, "mix.battery: got -1.0, expected a number of at least 0"),
     ],
 )
 def test_a_setting_that_is_wrong_is_named(option: str, value: Any, message: str) -> None:

@@ -18,9 +18,10 @@ from gridedge_env.devices import (
     default_counts,
     default_home_scale,
     make_fleet,
+    mixed_counts,
     sample_fleet,
 )
-from gridedge_env.devices.sampling import LARGEST_HOME_SCALE
+from gridedge_env.devices.sampling import DEFAULT_KINDS, LARGEST_HOME_SCALE
 from gridedge_env.feeder import Feeder, load_feeder
 
 
@@ -49,6 +50,41 @@ def test_a_third_of_each_kind(feeder: Feeder, agents: int, counts: tuple[int, ..
         f"{kind}_{k}" for kind, count in zip(KINDS, counts, strict=False) for k in range(count)
     )
     assert len(fleet.connection) == len(fleet.inverter_rating) == agents
+
+
+@pytest.mark.parametrize(
+    ("mix", "agents", "counts"),
+    [
+        ({}, 7, {"battery": 3, "heat_pump": 2, "generator": 2}),
+        # 0.3 of 10 is 2.9999999999999996 agents and 3.
+        ({"generator": 0.7, "battery": 0.3}, 10, {"battery": 3, "generator": 7}),
+        # 3.5 and 3.5: the first of the registry gets the seventh.
+        ({"pv_inverter": 0.5, "ev_charger": 0.5}, 7, {"ev_charger": 4, "pv_inverter": 3}),
+        # 1.2, 1.2 and 3.6.
+        (
+            {"battery": 0.2, "heat_pump": 0.2, "generator": 0.6},
+            6,
+            {"battery": 1, "heat_pump": 1, "generator": 4},
+        ),
+        (
+            {"battery": 1 / 3, "heat_pump": 1 / 3, "generator": 1 / 3},
+            1000,
+            {"battery": 334, "heat_pump": 333, "generator": 333},
+        ),
+        ({"battery": 1.0, "generator": 0.0}, 4, {"battery": 4, "generator": 0}),
+    ],
+)
+def test_a_mix_by_hand(mix: dict[str, float], agents: int, counts: dict[str, int]) -> None:
+    assert mixed_counts(mix, agents) == counts
+
+
+def test_a_mix_changes_nothing_of_a_kind(feeder: Feeder) -> None:
+    """As many batteries are the same batteries, whatever the others have."""
+    usual, other = (
+        sample_fleet(feeder, mixed_counts(mix, agents), 0, 1.0).group("battery").parameters
+        for mix, agents in (({}, 30), ({"battery": 0.5, "ev_charger": 0.5}, 20))
+    )
+    assert usual == other
 
 
 def test_homes_are_spread_like_the_spot_loads(feeder: Feeder) -> None:
@@ -116,7 +152,7 @@ def test_the_scale_conserves_totals(feeder: Feeder) -> None:
     assert default_home_scale(feeder, 200) == pytest.approx(5.0)
     assert default_home_scale(feeder, 3) == LARGEST_HOME_SCALE
     few, many = (build(feeder, n, 0, default_home_scale(feeder, n)) for n in (1000, 3000))
-    for kind in KINDS:
+    for kind in DEFAULT_KINDS:
         mine, yours = (fleet.group(kind).parameters.maximum_power.sum() for fleet in (few, many))
         assert mine.item() == pytest.approx(yours.item(), rel=0.08)
     mine, yours = (fleet.group("battery").parameters.capacity.sum() for fleet in (few, many))

@@ -1,0 +1,224 @@
+"""A car that comes and goes, and what its charger may do: it leaves with what it needs.
+
+All bounds follow from how much of the day's trip lies ahead and from how long the car is plugged in
+until it leaves and until midnight, so that a step costs the same whatever the clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gridedge_env.clock import HOURS_PER_DAY
+from gridedge_env.day import Window
+from gridedge_env.devices.recurrence import states_before
+from gridedge_env.devices.storage import MIDNIGHT_STATE_OF_CHARGE, RETURN_POWER_SHARE
+from gridedge_env.record import Record, batch
+
+
+@dataclass(frozen=True, eq=False)
+class EvChargers(Record):
+    """Parameters of chargers and their cars; all tensors are (chargers,).
+
+    Attributes:
+        maximum_power: kW at the meter, charging.
+        maximum_discharge_power: kW at the meter, feeding back; 0: one-way.
+        capacity: kWh of the car's battery.
+        charge_efficiency: kWh stored per kWh drawn.
+        discharge_efficiency: kWh delivered per kWh taken from the store.
+        minimum_energy: kWh that the driver wants left at any time, so when coming back, too.
+        wear_cost: € per kWh fed back.
+        departure: hour of the day, usually.
+        arrival: hour of the day, usually.
+        trip_energy: kWh used on the way, on average.
+        hours_spread: hours, standard deviation from day to day of departure and arrival.
+        energy_spread: standard deviation from day to day of the logarithm of the trip's energy.
+    """
+
+    maximum_power: Tensor
+    maximum_discharge_power: Tensor
+    capacity: Tensor
+    charge_efficiency: Tensor
+    discharge_efficiency: Tensor
+    minimum_energy: Tensor
+    wear_cost: Tensor
+    departure: Tensor
+    arrival: Tensor
+    trip_energy: Tensor
+    hours_spread: Tensor
+    energy_spread: Tensor
+
+    @cached_property
+    @torch.inference_mode(False)  # kept for calls that differentiate, too
+    def limits(self) -> ChargerLimits:
+        """What follows from the parameters alone."""
+        middle = MIDNIGHT_STATE_OF_CHARGE * self.capacity
+        return ChargerLimits(
+            self.maximum_power * self.charge_efficiency,
+            self.maximum_discharge_power / self.discharge_efficiency,
+            middle,
+            torch.minimum(self.minimum_energy, middle),
+            self.maximum_discharge_power > 0.0,
+        )
+
+
+class ChargerLimits(NamedTuple):
+    """What a charger can do, as tensors of (chargers,).
+
+    Attributes:
+        charge: kW that reach the store at full power.
+        discharge: kW that leave it at full power.
+        middle: kWh at midnight.
+        least: kWh at any time; no more than at midnight.
+        two_way: whether it can feed back.
+    """
+
+    charge: Tensor
+    discharge: Tensor
+    middle: Tensor
+    least: Tensor
+    two_way: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class EvChargerState(Record):
+    """Where cars stand, and what their day is; (batch, chargers) each.
+
+    Attributes:
+        energy: kWh stored.
+        departure: hour of this day.
+        arrival: hour of this day.
+        trip_energy: kWh that this day's trip uses, evenly from departure to arrival.
+    """
+
+    energy: Tensor = field(metadata=batch())
+    departure: Tensor = field(metadata=batch())
+    arrival: Tensor = field(metadata=batch())
+    trip_energy: Tensor = field(metadata=batch())
+
+
+class Ahead(NamedTuple):
+    """What lies ahead of a car, (..., batch, chargers) each.
+
+    Attributes:
+        trip: kWh that the rest of its trip uses.
+        leaving: hours plugged in until it leaves.
+        plugged: hours plugged in until midnight.
+    """
+
+    trip: Tensor
+    leaving: Tensor
+    plugged: Tensor
+
+    @classmethod
+    def of(cls, state: EvChargerState, time: Tensor | float) -> Ahead:
+        """From an hour of the day on, (..., 1, 1)."""
+        away = (state.arrival - time) / (state.arrival - state.departure)
+        leaving = torch.relu(state.departure - time)
+        back = HOURS_PER_DAY - state.arrival
+        evening = back - torch.relu(time - state.arrival)
+        return cls(away.clamp(0.0, 1.0) * state.trip_energy, leaving, leaving + evening)
+
+    @classmethod
+    def of_steps(cls, state: EvChargerState, window: Window) -> Ahead:
+        """When the first step begins and when each ends: (steps + 1, batch, chargers)."""
+        ends = HOURS_PER_DAY - window.hours_left
+        return cls.of(state, torch.cat((ends[:1] - window.hours, ends)))
+
+
+class Room(NamedTuple):
+    """What is possible in a step, (..., batch, chargers) each.
+
+    Energies are less what the rest of the trip will use: only charging changes them.
+
+    Attributes:
+        charge: kWh that can go into the store at most.
+        discharge: kWh that can come out of it at most.
+        lowest: kWh, the least from which the car gets where it must.
+        highest: kWh, the most.
+    """
+
+    charge: Tensor
+    discharge: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+    @classmethod
+    def of(cls, chargers: EvChargers, ahead: Ahead) -> Room:
+        """In steps that begin and end at given times, (steps + 1, batch, chargers)."""
+        after, hours = Ahead(*(x[1:] for x in ahead)), -ahead.plugged.diff(dim=0)
+        limits = chargers.limits
+        up = RETURN_POWER_SHARE * limits.charge
+        down = RETURN_POWER_SHARE * limits.discharge
+        lowest = torch.maximum(
+            limits.least - torch.minimum(after.trip, after.leaving * up),
+            limits.middle - after.plugged * up,
+        )
+        highest = torch.minimum(
+            chargers.capacity - ahead.trip[:-1], limits.middle + after.plugged * down
+        )
+        return cls(hours * limits.charge, hours * limits.discharge, lowest, highest)
+
+    def changes(self, energy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The least change of the stored energy, the one nearest zero, and the most, kWh."""
+        rise, fall = torch.relu(self.lowest - energy), torch.relu(energy - self.highest)
+        forced = torch.minimum(rise, self.charge) - torch.minimum(fall, self.discharge)
+        most = torch.minimum(self.charge, self.highest - energy)
+        least = torch.maximum(-self.discharge, self.lowest - energy)
+        return forced - torch.relu(forced - least), forced, forced + torch.relu(most - forced)
+
+    def change(self, two_way: Tensor, energy: Tensor, action: Tensor) -> Tensor:
+        """By how many kWh an action changes the stored energy."""
+        least, forced, most = self.changes(energy)
+        out = torch.relu(-action)
+        into = torch.where(two_way, action + out, 0.5 * (action + 1.0))
+        return forced + into * (most - forced) + torch.where(two_way, out, 0.0) * (least - forced)
+
+    def action(self, chargers: EvChargers, energy: Tensor, change: Tensor) -> Tensor:
+        """The inverse of `change`: the action that changes it so, or the nearest to it."""
+        least, forced, most = self.changes(energy)
+        wanted = change.clamp(least, most) - forced
+        room = torch.where(wanted >= 0.0, most - forced, forced - least)
+        share = wanted / room.clamp(min=1e-6 * chargers.capacity)
+        two_way = chargers.limits.two_way
+        return torch.where(two_way, share, 2.0 * share - 1.0).clamp(-1.0, 1.0)
+
+
+def run_chargers(
+    chargers: EvChargers, state: EvChargerState, action: Tensor, window: Window
+) -> tuple[EvChargerState, Tensor, Tensor]:
+    """One or more steps.
+
+    An action spans what is feasible now and still gets there: by departure to what the trip and the
+    driver's minimum need, by midnight to half full. The way there may take 0.6 of full power, which
+    leaves slack for feeders that are full. A one-way charger charges the least at -1, the most at
+    +1; a two-way one discharges as far as it can at -1, does as little as it may at 0, and charges
+    as far at +1. A step in which the car leaves or comes back counts for the hours it is there.
+
+    Args:
+        chargers: parameters.
+        state: before the first step.
+        action: (steps, batch, chargers) in [-1, 1].
+        window: the steps.
+
+    Returns:
+        See `DeviceKind.run`; the cost is wear.
+    """
+    hours, two_way = window.hours, chargers.limits.two_way
+    ahead = Ahead.of_steps(state, window)
+    room = Room.of(chargers, ahead)
+
+    def following(energy: Tensor, action: Tensor, *room: Tensor) -> Tensor:
+        return energy + Room(*room).change(two_way, energy, action)
+
+    stored = states_before(following, state.energy - ahead.trip[0], action, *room)
+    change = room.change(two_way, stored, action)
+    delivered = torch.relu(-change) * chargers.discharge_efficiency
+    drawn = torch.relu(change) / chargers.charge_efficiency
+    energy = stored[-1] + change[-1] + ahead.trip[-1]
+    end = EvChargerState(energy, state.departure, state.arrival, state.trip_energy)
+    return end, (drawn - delivered) / hours, chargers.wear_cost * delivered

@@ -1,0 +1,228 @@
+"""Charger of an electric car: it leaves with what it needs, and ends the day where it began."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gridedge_env.clock import HOURS_PER_DAY
+from gridedge_env.day import Day, Window
+from gridedge_env.devices.charging import Ahead, EvChargers, EvChargerState, Room, run_chargers
+from gridedge_env.devices.charging_schedule import charging_schedule
+from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
+from gridedge_env.devices.linear_program import LinearProgram, Meters, store_program
+from gridedge_env.devices.storage import RETURN_POWER_SHARE, WEAR_COST
+
+# No car leaves before the first or comes back after the last of these hours, nor within an hour.
+FIRST_DEPARTURE, LAST_ARRIVAL, SHORTEST_ABSENCE = 1.0, 23.0, 1.0
+# Draws beyond so many standard deviations count as that many.
+WIDEST_DRAW = 2.0
+# Of the chargers that are sampled, how many can feed back.
+TWO_WAY_SHARE = 0.2
+# Hours of the day in which a car that follows the price charges what it needs, and trades.
+CHARGING_HOURS, TRADING_HOURS = 6.0, 2.0
+
+
+class EvCharger(DeviceKind[EvChargers, EvChargerState]):
+    """See `DeviceKind` and `run_chargers`."""
+
+    name = "ev_charger"
+    plural = "EV chargers"
+    random_stream = 5
+    parameters = EvChargers
+
+    def sample(
+        self, count: int, scale: float, random: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Draw parameters: a car that is away by day.
+
+        Batteries of 40 to 80 kWh; 7.4 kW (one phase, 32 A) or 11 kW (three phases, 16 A), the usual
+        wall boxes; a fifth can feed back. 15 to 21 kWh per 100 km over distances whose median is
+        32 km a day and whose mean is 38 km: German cars drove 13,602 km in 2019, 37 km a day
+        (Kraftfahrt-Bundesamt, Verkehr in Kilometern, 2020). They leave around 8:00 and are back
+        around 17:30, the peaks of the way to work and of the way home (Mobilität in Deutschland
+        2017), give or take 1 and 1.5 h from car to car. Assumed, for want of a survey: half an hour
+        from day to day, a trip's energy that varies by 30 %, drivers who want 30 to 45 % left when
+        they come back, and 0.88 to 0.94 of the energy kept on each way. Wear as of a home battery.
+        """
+        capacity = random.uniform(40.0, 80.0, count) * scale
+        power = random.choice([7.4, 11.0], count) * scale
+        distance = 32.0 * np.exp(0.6 * _normal(count, random))
+        one_way = random.uniform(0.88, 0.94, count)
+        return {
+            "maximum_power": power,
+            "maximum_discharge_power": power * (random.uniform(size=count) < TWO_WAY_SHARE),
+            "capacity": capacity,
+            "charge_efficiency": one_way,
+            "discharge_efficiency": one_way,
+            "minimum_energy": random.uniform(0.30, 0.45, count) * capacity,
+            "wear_cost": random.uniform(*WEAR_COST, count),
+            "departure": 8.0 + _normal(count, random),
+            "arrival": 17.5 + 1.5 * _normal(count, random),
+            "trip_energy": random.uniform(0.15, 0.21, count) * distance * scale,
+            "hours_spread": np.full(count, 0.5),
+            "energy_spread": np.full(count, 0.3),
+        }
+
+    def begin(
+        self, parameters: EvChargers, batch: int, generator: torch.Generator
+    ) -> EvChargerState:
+        """Half full, with a day of its own: normal around the car's hours, lognormal in energy.
+
+        A trip that the time plugged in and 0.6 of full power would not suffice for, before it or
+        after it, or that the battery does not hold, is shortened to what they do.
+        """
+        limits, like = parameters.limits, parameters.capacity
+        size = (3, batch, len(like))
+        drawn = torch.randn(size, generator=generator, device=like.device, dtype=torch.float32)
+        leave, back, use = drawn.clamp(-WIDEST_DRAW, WIDEST_DRAW).to(like)
+        spread = parameters.hours_spread
+        departure = (parameters.departure + spread * leave).clamp(
+            FIRST_DEPARTURE, LAST_ARRIVAL - SHORTEST_ABSENCE
+        )
+        arrival = (parameters.arrival + spread * back).clamp(max=LAST_ARRIVAL)
+        arrival = torch.maximum(arrival, departure + SHORTEST_ABSENCE)
+        sigma = parameters.energy_spread
+        trip = parameters.trip_energy * torch.exp(sigma * use - 0.5 * sigma**2)
+        up = RETURN_POWER_SHARE * limits.charge
+        evening = HOURS_PER_DAY - arrival
+        for most in (
+            parameters.capacity - limits.least,
+            limits.middle - limits.least + up * departure,
+            parameters.capacity - limits.middle + up * evening,
+            up * (departure + evening),
+        ):
+            trip = torch.minimum(trip, most)
+        return EvChargerState(limits.middle.expand(batch, -1), departure, arrival, trip)
+
+    def run(
+        self, parameters: EvChargers, state: EvChargerState, action: Tensor, window: Window
+    ) -> tuple[EvChargerState, Tensor, Tensor]:
+        """See `run_chargers`."""
+        return run_chargers(parameters, state, action, window)
+
+    def inverter_rating(self, parameters: EvChargers) -> Tensor:
+        """Of those that can feed back; the others are rectifiers."""
+        largest = torch.maximum(parameters.maximum_power, parameters.maximum_discharge_power)
+        return torch.where(parameters.limits.two_way, INVERTER_OVERSIZE * largest, 0.0)
+
+    def stored(self, parameters: EvChargers, state: EvChargerState) -> Tensor:
+        """State of charge."""
+        return state.energy / parameters.capacity
+
+    def observed_state(
+        self, parameters: EvChargers, state: EvChargerState, window: Window
+    ) -> Tensor:
+        """How pressing it is: share of the time plugged in for which it will have to charge.
+
+        At 0.6 of full power, until it leaves or until midnight, whichever presses more; at 1 it
+        must, from now on. Below 0 a two-way charger has energy to spare; from -1 to 1.
+        """
+        limits = parameters.limits
+        ahead = Ahead.of(state, window.first * window.hours)
+        up, energy = RETURN_POWER_SHARE * limits.charge, state.energy - ahead.trip
+        moment = 1e-3 * window.hours
+        midnight = (limits.middle - energy) / (up * ahead.plugged.clamp(min=moment))
+        leaving = (limits.least - energy) / (up * ahead.leaving.clamp(min=moment))
+        pressing = torch.where(ahead.leaving > 0.0, torch.maximum(midnight, leaving), midnight)
+        return pressing.clamp(-1.0, 1.0)
+
+    def store_axis(self, parameters: EvChargers, device: int) -> StoreAxis:
+        """State of charge."""
+        return StoreAxis("State of charge", percent=True)
+
+    def idle(self, parameters: EvChargers, seen: Seen) -> Tensor:
+        """As little as is allowed, so as late as is allowed."""
+        return _rest(parameters, seen)
+
+    def thermostat(self, parameters: EvChargers, seen: Seen) -> Tensor:
+        """Charge at once."""
+        return torch.where(seen.own_state > 1e-3, 1.0, _rest(parameters, seen))
+
+    def follow_price(self, parameters: EvChargers, seen: Seen) -> Tensor:
+        """Charge what is needed in the day's cheapest six hours.
+
+        A two-way charger also trades, as a battery does: it charges in the cheapest two hours and
+        feeds back in the dearest two, where that earns more than losses and wear cost.
+        """
+        cheaper, price = seen.shared("price_rank"), seen.shared("price")
+        kept = parameters.charge_efficiency * parameters.discharge_efficiency
+        worth = seen.shared("price_minimum") / kept + parameters.wear_cost
+        two_way, rest = parameters.limits.two_way, _rest(parameters, seen)
+        needed = (cheaper < CHARGING_HOURS / HOURS_PER_DAY) & (seen.own_state > 1e-3)
+        trade = two_way & (seen.shared("price_maximum") > worth)
+        charge = needed | (trade & (cheaper < TRADING_HOURS / HOURS_PER_DAY))
+        feed = two_way & (cheaper >= 1.0 - TRADING_HOURS / HOURS_PER_DAY) & (price > worth)
+        return torch.where(charge, 1.0, torch.where(feed, -1.0, rest))
+
+    def droop_range(
+        self, parameters: EvChargers, feed: Tensor, draw: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """A two-way charger draws its action, as a share; a one-way one (1 + action) / 2."""
+        two_way = parameters.limits.two_way
+        least = torch.where(two_way, -feed, -2.0 * feed - 1.0)
+        return least, torch.where(two_way, draw, 2.0 * draw - 1.0)
+
+    def inverter_power(self, parameters: EvChargers, action: Tensor, seen: Seen) -> Tensor:
+        """Its share of full power, as if the car were there and had room."""
+        full = (parameters.maximum_power, parameters.maximum_discharge_power)
+        return action * torch.where(action >= 0.0, *full)
+
+    def lone_plan(self, parameters: EvChargers, state: EvChargerState, day: Day) -> Tensor:
+        """Each charger's own best schedule."""
+        hours, price = day.clock.hours, day.import_price
+        ahead = Ahead.of_steps(state, Window(day, 0, day.clock.steps))
+        room, energy = Room.of(parameters, ahead), state.energy - ahead.trip[0]
+        plan = []
+        for step, target in enumerate(charging_schedule(parameters, room, energy, price, hours)):
+            now = Room(*(values[step] for values in room))
+            plan.append(now.action(parameters, energy, target - energy))
+            energy = energy + now.change(parameters.limits.two_way, energy, plan[-1])
+        return torch.stack(plan)
+
+    def linear_program(
+        self,
+        parameters: EvChargers,
+        state: EvChargerState,
+        day: Day,
+        meters: Meters,
+        around: np.ndarray | None,
+    ) -> LinearProgram:
+        """See `store_program`; energies are less what the rest of the trip uses."""
+        hours = meters.hours
+        ahead = Ahead.of_steps(state, Window(day, 0, day.clock.steps))
+        room = Room.of(parameters, ahead)
+        charge, discharge, lowest, highest = (values[:, 0] for values in room)
+        return store_program(
+            meters,
+            charge / parameters.charge_efficiency / hours,
+            discharge * parameters.discharge_efficiency / hours,
+            (parameters.charge_efficiency, parameters.discharge_efficiency),
+            parameters.wear_cost,
+            (lowest, highest),
+            (state.energy - ahead.trip[0])[0],
+        )
+
+    def action_for_power(
+        self, parameters: EvChargers, state: EvChargerState, power: Tensor, window: Window
+    ) -> Tensor:
+        """See `DeviceKind`."""
+        ahead = Ahead.of_steps(state, window)
+        now = Room(*(values[0] for values in Room.of(parameters, ahead)))
+        into, out_of = parameters.charge_efficiency, 1.0 / parameters.discharge_efficiency
+        change = window.hours * power * torch.where(power >= 0.0, into, out_of)
+        return now.action(parameters, state.energy - ahead.trip[0], change)
+
+
+def _rest(parameters: EvChargers, seen: Seen) -> Tensor:
+    """(batch, chargers) actions that charge, and discharge, no more than is needed."""
+    rest = parameters.limits.two_way.to(seen.own_state) - 1.0
+    return rest.expand_as(seen.own_state)
+
+
+def _normal(count: int, random: np.random.Generator) -> np.ndarray:
+    return np.clip(random.normal(size=count), -WIDEST_DRAW, WIDEST_DRAW)
+
+
+EV_CHARGER = EvCharger()
