@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,14 +41,18 @@ def keep_case(case: Case, folder: Path) -> None:
     """Put the whole case into a run's folder, unless it has a source that no file can hold.
 
     Raises:
-        ValueError: there is another one already.
+        ValueError: there is another one already; names the fields that differ.
     """
     kept = folder / CASE_FOLDER
     if not case.can_be_saved:
         return
     if kept.is_dir():
-        if load_case(kept) != case:
-            raise ValueError(f"run: {kept} is another case, expected none or a run to resume")
+        held = load_case(kept)
+        differ = [f.name for f in fields(case) if getattr(case, f.name) != getattr(held, f.name)]
+        if differ:
+            raise ValueError(
+                f"run: {folder} is about another case, expected the same {', '.join(differ)}"
+            )
         return
     temporary = folder / f"{CASE_FOLDER}.temporary"
     shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed meanwhile

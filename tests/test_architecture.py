@@ -85,7 +85,7 @@ FILES: dict[str, list[set[str]]] = {
         {"prices", "weather"},
     ],
     "gridedge_env/devices": [
-        {"recurrence", "linear_program"},
+        {"ranges", "recurrence", "linear_program"},
         {"kind", "storage", "heated_building"},
         {"battery_schedule", "charging"},
         {"charging_schedule"},

@@ -18,6 +18,7 @@ import numpy as np
 
 from gridedge_env.devices import KINDS, Devices, Fleet, make_fleet
 from gridedge_env.devices.kind import DeviceKind
+from gridedge_env.devices.ranges import out_of_range
 from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.numbers import read_numbers
@@ -124,7 +125,13 @@ def _read_devices(
         lacking = table.rows[missing].tolist()
         findings.cells(lacking, name, ["got nothing, expected a number"] * len(lacking))
     findings.check()
-    return Devices(owners, {name: numbers[:, column] for column, name in enumerate(names)})
+    columns = {name: numbers[:, column] for column, name in enumerate(names)}
+    for name, (outside, expected) in out_of_range(kind.parameters, columns).items():
+        odd = columns[name][outside]
+        whats = [f"got {value:g}, expected {expected}" for value in odd]
+        findings.cells(table.rows[outside].tolist(), name, whats)
+    findings.check()
+    return Devices(owners, columns)
 
 
 def _read_connections(

@@ -9,6 +9,7 @@ from typing import Any
 
 from gridedge_env.case_files.customers import (
     AGENTS_FILE,
+    CONNECTIONS_FILE,
     Customers,
     read_customers,
     write_customers,
@@ -152,11 +153,14 @@ def _customers(folder: Path, feeder: Feeder | None, faults: list[Fault]) -> Cust
     if feeder is None or customers is None:
         return customers
     network, fleet = build_network(feeder), customers.fleet
-    for row, connection in enumerate(fleet.connection.tolist(), start=2):
-        place = fleet.connection_names[connection]
-        try:
-            device_branches(network, [place], 0)
-        except ValueError:
-            what = f"got {place!r}, expected bus.phase or bus.phase.phase of the feeder"
-            faults.append(Fault(AGENTS_FILE, row, "place", what))
+    at_home = [fleet.connection_names[place] for place in fleet.connection.tolist()]
+    unused = [place for place in fleet.connection_names if place not in at_home]
+    table = CONNECTIONS_FILE
+    for file, places in ((AGENTS_FILE, at_home), (table, fleet.connection_names if unused else ())):
+        for row, place in enumerate(places, start=2):
+            try:
+                device_branches(network, [place], 0)
+            except ValueError:
+                what = f"got {place!r}, expected bus.phase or bus.phase.phase of the feeder"
+                faults.append(Fault(file, row, "place", what))
     return customers

@@ -64,12 +64,15 @@ def read_days(
             check_known(section, ["source"], "days")
         findings.check()
         return ObservedDays(), ("Prices and weather are the built-in ones.",)
-    known = ["price_unit", "price_stamps", "weather_stamps", "weather_year", *SPLITS]
+    known = ["price_unit", "price_stamps", "weather_stamps", "weather_year", "site", *SPLITS]
     with collected(findings):
         check_known(section, known, "days")
     for path in (prices, weather):
         if not path.is_file():
             findings.fault(f"got no {path.name}, expected one beside it", None, "days")
+    site = section.get("site")
+    if site is not None:
+        site = _site(site, findings)
     splits = {split: _ranges(section.get(split), split, findings) for split in SPLITS}
     findings.check()
     price = _read(
@@ -88,7 +91,7 @@ def read_days(
         stamps=section.get("weather_stamps", "begin"),
         year=section.get("weather_year"),
     )
-    days = SeriesDays(_bare(price), _bare(seen), time_zone, splits)
+    days = SeriesDays(_bare(price), _bare(seen), time_zone, splits, site)
     for split in SPLITS:
         if not days.dates(split):
             findings.fault(
@@ -178,7 +181,8 @@ def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
     _write(days.prices, folder / "prices.csv")
     _write(days.weather, folder / "weather.csv")
     splits = {split: [list(each) for each in days.splits.get(split, ())] for split in SPLITS}
-    return {"price_unit": "currency/kWh", **splits}
+    site = {} if days.site is None else {"site": list(days.site)}
+    return {"price_unit": "currency/kWh", **site, **splits}
 
 
 def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -212,6 +216,18 @@ def _read(reader: Callable[..., Series], path: Path, findings: Findings, **optio
 def _bare(series: Series) -> Series:
     """Without notes: what was repaired is repaired."""
     return replace(series, notes=())
+
+
+def _site(value: Any, findings: Findings) -> tuple[float, float] | None:
+    """`[latitude, longitude]`."""
+    degrees = value if isinstance(value, list) else []
+    if [type(each) in (int, float) for each in degrees] != [True, True] or not (
+        abs(degrees[0]) <= 90.0 and abs(degrees[1]) <= 180.0
+    ):
+        what = f"got {value!r:.80}, expected degrees north and east, such as [52.5, 13.4]"
+        findings.fault(what, None, "days.site")
+        return None
+    return float(degrees[0]), float(degrees[1])
 
 
 def _ranges(value: Any, split: str, findings: Findings) -> tuple[DateRange, ...]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.day import Window
+from gridedge_env.devices.ranges import positive, within
 from gridedge_env.devices.recurrence import states_before
 from gridedge_env.devices.storage import MIDNIGHT_STATE_OF_CHARGE, RETURN_POWER_SHARE
 from gridedge_env.record import Record, batch
@@ -39,18 +40,18 @@ class EvChargers(Record):
         energy_spread: standard deviation from day to day of the logarithm of the trip's energy.
     """
 
-    maximum_power: Tensor
-    maximum_discharge_power: Tensor
-    capacity: Tensor
-    charge_efficiency: Tensor
-    discharge_efficiency: Tensor
-    minimum_energy: Tensor
-    wear_cost: Tensor
-    departure: Tensor
-    arrival: Tensor
-    trip_energy: Tensor
-    hours_spread: Tensor
-    energy_spread: Tensor
+    maximum_power: Tensor = field(metadata=positive())
+    maximum_discharge_power: Tensor = field(metadata=within())
+    capacity: Tensor = field(metadata=positive())
+    charge_efficiency: Tensor = field(metadata=positive(1.0))
+    discharge_efficiency: Tensor = field(metadata=positive(1.0))
+    minimum_energy: Tensor = field(metadata=within(0.0, 1.0, of="capacity"))
+    wear_cost: Tensor = field(metadata=within())
+    departure: Tensor = field(metadata=within(0.0, 1.0, of="arrival"))
+    arrival: Tensor = field(metadata=within(0.0, 24.0))
+    trip_energy: Tensor = field(metadata=within(0.0, 1.0, of="capacity"))
+    hours_spread: Tensor = field(metadata=within())
+    energy_spread: Tensor = field(metadata=within())
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
+from gridedge_env.devices.ranges import out_of_range
 from gridedge_env.record import Record
 
 
@@ -283,5 +284,8 @@ def _parameters(
             raise ValueError(
                 f"{kind.name}.{name}: got {given!s:.80}, expected {count} finite numbers"
             )
-        found[name] = torch.from_numpy(values)
-    return kind.parameters(**found)
+        found[name] = values
+    for name, (outside, expected) in out_of_range(kind.parameters, found).items():
+        odd = found[name][outside][0]
+        raise ValueError(f"{kind.name}.{name}: got {odd:g}, expected {expected}")
+    return kind.parameters(**{name: torch.from_numpy(values) for name, values in found.items()})

@@ -12,6 +12,7 @@ from torch import Tensor
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters
+from gridedge_env.devices.ranges import positive, within
 from gridedge_env.record import Record, batch
 
 # Beyond these a paying loading says no more: a generator should stand still, or run at full power.
@@ -30,9 +31,9 @@ class Generators(Record):
         quadratic_cost: € per kWh more at full load.
     """
 
-    maximum_power: Tensor
-    linear_cost: Tensor
-    quadratic_cost: Tensor
+    maximum_power: Tensor = field(metadata=positive())
+    linear_cost: Tensor = field(metadata=within())
+    quadratic_cost: Tensor = field(metadata=positive())
 
 
 @dataclass(frozen=True, eq=False)

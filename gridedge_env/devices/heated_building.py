@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from gridedge_env.devices.ranges import positive, within
 from gridedge_env.devices.recurrence import states_before
 from gridedge_env.record import Record
 
@@ -39,15 +40,15 @@ class HeatPumps(Record):
         solar_aperture: m², heat gained per irradiance.
     """
 
-    maximum_power: Tensor
-    supply_temperature: Tensor
-    performance: Tensor
-    resistance: Tensor
-    capacity: Tensor
-    lowest_temperature: Tensor
-    highest_temperature: Tensor
-    internal_gain: Tensor
-    solar_aperture: Tensor
+    maximum_power: Tensor = field(metadata=positive())
+    supply_temperature: Tensor = field(metadata=within(20.0, 80.0))
+    performance: Tensor = field(metadata=positive(3.0))
+    resistance: Tensor = field(metadata=positive())
+    capacity: Tensor = field(metadata=positive())
+    lowest_temperature: Tensor = field(metadata=within(0.0, 1.0, of="highest_temperature"))
+    highest_temperature: Tensor = field(metadata=within(0.0, 40.0))
+    internal_gain: Tensor = field(metadata=within())
+    solar_aperture: Tensor = field(metadata=within())
 
     @cached_property
     def _buildings(self) -> dict[float, _Building]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, flat
+from gridedge_env.devices.ranges import positive, within
 from gridedge_env.record import Record, batch
 from gridedge_env.scenarios import DayTable
 from gridedge_env.scenarios.sun import plane_irradiance, plane_normal
@@ -34,11 +35,11 @@ class PvInverters(Record):
             its panels would.
     """
 
-    maximum_power: Tensor
-    peak_power: Tensor
-    tilt: Tensor
-    azimuth: Tensor
-    performance_ratio: Tensor
+    maximum_power: Tensor = field(metadata=positive())
+    peak_power: Tensor = field(metadata=positive())
+    tilt: Tensor = field(metadata=within(0.0, 90.0))
+    azimuth: Tensor = field(metadata=within(0.0, 360.0))
+    performance_ratio: Tensor = field(metadata=positive(1.0))
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too

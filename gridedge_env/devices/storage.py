@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from gridedge_env.devices.ranges import positive, within
 from gridedge_env.devices.recurrence import states_before
 from gridedge_env.record import Record
 
@@ -37,12 +38,12 @@ class Batteries(Record):
         wear_cost: € per kWh of throughput, which data sheets count as energy delivered.
     """
 
-    capacity: Tensor
-    maximum_power: Tensor
-    charge_efficiency: Tensor
-    discharge_efficiency: Tensor
-    minimum_energy: Tensor
-    wear_cost: Tensor
+    capacity: Tensor = field(metadata=positive())
+    maximum_power: Tensor = field(metadata=positive())
+    charge_efficiency: Tensor = field(metadata=positive(1.0))
+    discharge_efficiency: Tensor = field(metadata=positive(1.0))
+    minimum_energy: Tensor = field(metadata=within(0.0, 0.5, of="capacity"))
+    wear_cost: Tensor = field(metadata=within())
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too

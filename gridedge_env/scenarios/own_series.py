@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timezone
 from functools import cached_property
 from typing import ClassVar
 
@@ -18,6 +18,8 @@ from gridedge_env.scenarios.demand import Homes
 from gridedge_env.scenarios.metered import in_steps
 from gridedge_env.scenarios.observed import Calendar, DaySource, DayTable, check_split
 from gridedge_env.scenarios.series import Series, by_local_day
+from gridedge_env.scenarios.series.local_time import zone_of
+from gridedge_env.scenarios.sun import direct_irradiance
 
 DateRange = tuple[date, date]
 
@@ -38,12 +40,14 @@ class SeriesDays(Record):
         weather: columns "temperature" in °C and "irradiance" in W/m².
         time_zone: of the days, an IANA name.
         splits: first and last day of one or more ranges for "train", "validation" and "test".
+        site: ° north and ° east, by which it is known where the sun stands; None: PV is refused.
     """
 
     prices: Series
     weather: Series
     time_zone: str
     splits: Mapping[str, tuple[DateRange, ...]]
+    site: tuple[float, float] | None = None
 
     def load(self, split: str, clock: Clock) -> DayTable:
         """See `DaySource`.
@@ -91,6 +95,11 @@ class SeriesDays(Record):
         def table(values: np.ndarray) -> Tensor:
             return torch.from_numpy(values.astype(np.float32))
 
+        sun = table(_sloped(weather[rows, :, 1], clock.steps, least=0.0))
+        zone = zone_of(self.time_zone)
+        begin = [datetime.combine(day, time(), zone).astimezone(timezone.utc) for day in dates]
+        midnight = np.array([each.replace(tzinfo=None) for each in begin], dtype="datetime64[s]")
+        direct = None if self.site is None else direct_irradiance(sun, midnight, clock, *self.site)
         return DayTable(
             dates=dates,
             month=torch.tensor([day.month - 1 for day in dates], dtype=torch.long, device="cpu"),
@@ -98,8 +107,9 @@ class SeriesDays(Record):
                 [day.weekday() >= 5 for day in dates], dtype=torch.bool, device="cpu"
             ),
             outdoor_temperature=table(_sloped(weather[rows, :, 0], clock.steps)),
-            irradiance=table(_sloped(weather[rows, :, 1], clock.steps, least=0.0)),
+            irradiance=sun,
             day_ahead_price=table(_held(price[rows, :, 0], clock.steps)),
+            direct_irradiance=direct,
         )
 
 

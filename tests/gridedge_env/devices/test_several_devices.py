@@ -155,10 +155,10 @@ def test_one_meter_by_hand(charging: float, earned: float, expected: float) -> N
         "minimum_energy": [1.0],
         "wear_cost": [0.04],
     }
-    generator = {"maximum_power": [3.0], "linear_cost": [0.1], "quadratic_cost": [0.0]}
+    generator = {"maximum_power": [3.0], "linear_cost": [0.1], "quadratic_cost": [1e-12]}
     tables = {"battery": Devices(["a"], battery), "generator": Devices(["a"], generator)}
     case = default_case("ieee13", tariff=Tariff(Flat(0.3), Fixed(earned)))
-    case = replace(case, fleet=make_fleet({"a": "671.1"}, tables, 1.0, ["671.1"]))
+    case = replace(case, fleet=make_fleet({"a": "671.1"}, tables))
     simulator = make_simulator(case=case, dtype=torch.float64)
     state = simulator.reset(days=[10])
     state = replace(state, day=replace(state.day, demand=torch.full_like(state.day.demand, 2.0)))
