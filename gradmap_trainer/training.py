@@ -44,11 +44,11 @@ def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) ->
                 f"run: {folder} already holds a run, expected --resume to continue it or another "
                 "folder"
             )
-        keep_case(simulator.case, folder)
         try:
             learner = load_learner(config, simulator, folder)
         except FileNotFoundError:  # killed before its first checkpoint
             learner = make_learner(config, simulator)
+        keep_case(simulator.case, folder)
         truncate_metrics(folder, learner.iteration)
     else:
         try:

@@ -54,32 +54,52 @@ class OtherDays:
         return ObservedDays().load(split, clock)
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "told"),
-    [
-        (
-            "tariff",
-            Tariff(DayAhead(adder=0.3)),
-            "tariff.imports.adder is 0.3 in the checkpoint, expected 0.15",
-        ),
-        ("limits", Limits(0.9), "limits.minimum_voltage is 0.9 in the checkpoint, expected 0.95"),
-        (
-            "days",
-            OtherDays(),
-            "days.source is 'OtherDays' in the checkpoint, expected 'ObservedDays'",
-        ),
-        ("clock", Clock.of_minutes(60), "steps is 24 in the checkpoint, expected 48"),
-        ("reactive_power", True, "reactive_power is True in the checkpoint, expected False"),
-        ("regulator_control", True, "regulator_control is True in the checkpoint, expected False"),
-    ],
-)
-def test_a_case_that_the_configuration_does_not_tell_is_refused(
-    tmp_path: Path, field: str, value: object, told: str
-) -> None:
-    """Commands would rebuild another one from it; from Python, with its simulator, it goes on."""
+def changed_case(tmp_path: Path, field: str, value: object) -> tuple[TrainConfig, Simulator]:
+    """A run made from Python, on a case that its configuration does not tell."""
     config = replace(CONFIG, run=str(tmp_path / "run"))
     simulator = make_simulator(case=replace(config.case.make(), **{field: value}))
     run(config, simulator)
+    return config, simulator
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tariff", Tariff(DayAhead(adder=0.3))),
+        ("limits", Limits(0.9)),
+        ("clock", Clock.of_minutes(60)),
+        ("reactive_power", True),
+        ("regulator_control", True),
+    ],
+)
+def test_commands_know_the_case_of_a_run_made_from_python(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    """It is in the folder, whatever the configuration tells."""
+    config, simulator = changed_case(tmp_path, field, value)
+    assert load_policies(Path(config.run))[1].case == simulator.case
+    assert run(replace(config, iterations=2), simulator).iteration == 2
+    with pytest.raises(ValueError, match="case"):
+        open_run(config, config.make_simulator(), resume=True)
+
+
+def test_devices_of_other_sizes_are_another_case(tmp_path: Path) -> None:
+    """With the same names in the same places."""
+    config, simulator = changed_case(tmp_path, "penalty", 3.0)
+    group = simulator.case.fleet.group("battery")
+    larger = replace(
+        group, parameters=replace(group.parameters, wear_cost=group.parameters.wear_cost * 2)
+    )
+    groups = tuple(larger if g is group else g for g in simulator.case.fleet.groups)
+    other = replace(simulator.case, fleet=replace(simulator.case.fleet, groups=groups))
+    with pytest.raises(ValueError, match="about another case, expected the same fleet"):
+        open_run(config, make_simulator(case=other), resume=True)
+
+
+def test_a_source_of_ones_own_is_refused_by_commands(tmp_path: Path) -> None:
+    """No file holds it; from Python, with its simulator, the run goes on."""
+    config, simulator = changed_case(tmp_path, "days", OtherDays())
+    told = "days.source is 'OtherDays' in the checkpoint, expected 'ObservedDays'"
     with pytest.raises(ValueError, match=f"case.{told}"):
         load_policies(Path(config.run))
     assert run(replace(config, iterations=2), simulator).iteration == 2

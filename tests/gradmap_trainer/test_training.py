@@ -18,7 +18,7 @@ import torch
 from gradmap_trainer.checkpoint import LATEST, PREVIOUS, load_checkpoint
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config
 from gradmap_trainer.gradmap import Learner
-from gradmap_trainer.run_folder import METRICS_FILE, load_policies
+from gradmap_trainer.run_folder import CASE_FOLDER, METRICS_FILE, load_policies
 from gradmap_trainer.training import open_run, train
 from gridedge_env.case import CaseSettings
 from gridedge_env.scenarios import DayAhead, Tariff
@@ -304,7 +304,7 @@ def test_a_configuration_comes_back_as_it_was(tmp_path, whole_run):
     folder, _ = whole_run
     assert load_config(folder, TrainConfig) == replace(SMALL, run=str(folder))
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [CONFIG_FILE, METRICS_FILE, LATEST, PREVIOUS]
+        [CONFIG_FILE, METRICS_FILE, LATEST, PREVIOUS, CASE_FOLDER]
     )
 
 
