@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 from matplotlib.figure import Figure
 
-from gradmap_trainer.config import load_config
+from gradmap_trainer.config import TrainConfig, load_config
 from gridedge_env.evaluation import load_evaluation, summarise, worst_moment
 from gridedge_env.rendering import draw_feeder
 
@@ -25,13 +25,14 @@ def main(
         run: folder of an evaluated run.
         picture: file to write.
     """
-    simulator = load_config(run).make_simulator()
+    simulator = load_config(run, TrainConfig).make_simulator()
     limits, evaluation = simulator.case.limits, load_evaluation(run)
+    (band,) = (kind for kind in limits if kind.name == "voltage")
     figure = Figure((12.0, 4.6), layout="constrained")
     methods = {"price_following": "Every home follows the price", "gradmap": "GradMAP"}
     for axes, (method, title) in zip(figure.subplots(1, 2), methods.items(), strict=True):
         episode = evaluation.episodes[method]
-        day, step = worst_moment(episode, limits)
+        day, step = worst_moment(episode, band)
         row = summarise(episode, limits)
         voltage, loading = (episode.quantities[kind][day, step] for kind in ("voltage", "loading"))
         draw_feeder(simulator.feeder, voltage, loading, limits, axes)

@@ -28,7 +28,7 @@ from gradmap_trainer.gradmap import Learner, progress
 from gradmap_trainer.run_folder import holds_run, load_policies
 from gradmap_trainer.training import open_run
 from gradmap_trainer.training import train as train_learner
-from gridedge_env.checks import check_whole_number
+from gridedge_env.checks import check_whole_number, renamed
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
@@ -68,7 +68,9 @@ def train() -> None:
     with _mistakes(command):
         config, resume = _parse_train(sys.argv[1:])
         simulator = config.make_simulator()
-        days = config.evaluation_days and evaluation_days(simulator, "test", config.evaluation_days)
+        with renamed(days="evaluation_days"):
+            count = config.evaluation_days
+            days = count and evaluation_days(simulator, "test", count)
         learner = open_run(config, simulator, resume)
     console = Console()
     kinds = ", ".join(f"{len(group)} {group.kind.plural}" for group in simulator.fleet.groups)
@@ -179,7 +181,7 @@ def report() -> None:
 
     with _mistakes("gradmap-report"):
         run = tyro.cli(parse)
-        simulator = replace(load_config(run), device="cpu").make_simulator()
+        simulator = replace(load_config(run, TrainConfig), device="cpu").make_simulator()
         _report(Console(), run, simulator)
 
 
@@ -203,7 +205,7 @@ def _parse_train(arguments: list[str]) -> tuple[TrainConfig, bool]:
 
     config, resume = parse(TrainConfig())
     if resume and holds_run(Path(config.run)):
-        config, resume = parse(replace(load_config(Path(config.run)), run=config.run))
+        config, resume = parse(replace(load_config(Path(config.run), TrainConfig), run=config.run))
     return config, resume
 
 

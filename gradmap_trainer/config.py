@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gridedge_env.case import CaseSettings, settings_from_record
 from gridedge_env.checks import (
@@ -20,6 +20,11 @@ from gridedge_env.checks import (
 )
 from gridedge_env.clock import Clock
 from gridedge_env.simulator import Simulator, make_simulator
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
 
 CONFIG_FILE = "config.json"
 
@@ -159,34 +164,39 @@ def check_minibatches(minibatches: int, batch_days: int, steps: int) -> None:
         )
 
 
-def save_config(config: TrainConfig, folder: Path) -> None:
+def save_config(config: DataclassInstance, folder: Path) -> None:
     """Write `config.json`."""
     write_whole(folder / CONFIG_FILE, json.dumps(asdict(config), indent=2) + "\n")
 
 
-def load_config(folder: Path) -> TrainConfig:
+def load_config(folder: Path, kind: type[ConfigT], run_kind: str = "a GridEdge run") -> ConfigT:
     """Read `config.json` of a run.
+
+    Args:
+        folder: of the run.
+        kind: of its configuration.
+        run_kind: what it is called in errors.
 
     Raises:
         FileNotFoundError: no such folder, or no run in it.
-        ValueError: the file is not the configuration of a run.
+        ValueError: the file is not the configuration of such a run.
     """
     path = folder / CONFIG_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"run: {path} not found, expected the folder of a GridEdge run")
+        raise FileNotFoundError(f"run: {path} not found, expected the folder of {run_kind}")
     try:
-        return config_from_record(json.loads(path.read_text(encoding="utf-8")))
+        return config_from_record(json.loads(path.read_text(encoding="utf-8")), kind)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"run: {path} is not a run's configuration: {error}") from error
+        raise ValueError(f"run: {path} is not the configuration of {run_kind}: {error}") from error
 
 
-def config_from_record(record: Any) -> TrainConfig:
+def config_from_record(record: Any, kind: type[ConfigT]) -> ConfigT:
     """A configuration from its JSON record.
 
     Raises:
         ValueError: not an object with every field, or a field is unknown or out of range.
     """
-    known = [field.name for field in fields(TrainConfig)]
+    known = [field.name for field in fields(kind)]
     if not isinstance(record, dict):
         raise ValueError(f"got {record!r:.80}, expected an object")
     check_known(record, known, "field")
@@ -194,7 +204,7 @@ def config_from_record(record: Any) -> TrainConfig:
         if name not in record:
             raise ValueError(f"field {name!r} is missing")
     case, sizes = settings_from_record(record["case"]), tuple(record["hidden_sizes"])
-    return TrainConfig(**{**record, "case": case, "hidden_sizes": sizes})
+    return kind(**{**record, "case": case, "hidden_sizes": sizes})
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
-import gridedge_env
 from gradmap_trainer.checkpoint import check_matches, load_checkpoint, save_checkpoint
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, write_whole
 from gradmap_trainer.gradmap import Learner, make_learner
-from gridedge_env.case import Case
+from gradmap_trainer.identity import identity
 from gridedge_env.simulator import Simulator
 
 METRICS_FILE = "metrics.csv"
 CHECKPOINT_FORMAT = 1
-
-# A resumed run may have another budget, and may be evaluated otherwise; all else must agree.
-FREE_FIELDS = {
-    "run",
-    "iterations",
-    "seconds",
-    "checkpoint_seconds",
-    "evaluation_days",
-    "foresight_iterations",
-}
 
 
 def holds_run(folder: Path) -> bool:
@@ -43,7 +32,8 @@ def save_learner(learner: Learner, config: TrainConfig, simulator: Simulator, fo
         tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
     tensors |= {f"duals.{kind}": dual for kind, dual in learner.duals.items()}
     record = {
-        **_identity(config, simulator),
+        "format": CHECKPOINT_FORMAT,
+        **identity(config, simulator),
         "torch": str(torch.__version__),
         "iteration": learner.iteration,
         "seconds": learner.seconds,
@@ -69,7 +59,7 @@ def load_learner(
     """
     tensors, contents = load_checkpoint(folder)
     record = cast(dict[str, Any], contents)
-    expected = _identity(config, simulator)
+    expected = {"format": CHECKPOINT_FORMAT, **identity(config, simulator)}
     if exact:
         expected["torch"] = str(torch.__version__)
     else:
@@ -101,7 +91,7 @@ def load_policies(folder: Path, device: str = "cpu") -> tuple[TrainConfig, Simul
         FileNotFoundError: no run in the folder.
         ValueError: what is there is not a run, or damaged.
     """
-    config = replace(load_config(folder), device=device)
+    config = replace(load_config(folder, TrainConfig), device=device)
     simulator = config.make_simulator()
     return config, simulator, load_learner(config, simulator, folder, exact=False)
 
@@ -136,35 +126,6 @@ def truncate_metrics(folder: Path, iteration: int) -> None:
     except ValueError as error:
         raise ValueError(f"run: {path} is not a run's log: {error}") from error
     write_whole(path, "".join([header, *kept]))
-
-
-def _identity(config: TrainConfig, simulator: Simulator) -> dict[str, Any]:
-    """What a checkpoint and the run that goes on from it must agree on."""
-    fixed = {k: v for k, v in asdict(config).items() if k not in FREE_FIELDS}
-    del fixed["case"]["limits"]  # only those that are not the usual ones: all are in the case
-    return {
-        "format": CHECKPOINT_FORMAT,
-        "gridedge": gridedge_env.__version__,
-        "feeder_fingerprint": simulator.feeder.fingerprint,
-        "fleet_fingerprint": simulator.fleet.fingerprint,
-        "config": {**fixed, "hidden_sizes": list(config.hidden_sizes)},
-        "case": _case(simulator.case),
-    }
-
-
-def _case(case: Case) -> dict[str, Any]:
-    """What a simulator holds besides feeder and fleet, whatever the configuration says of it."""
-    return {
-        "steps": case.clock.steps,
-        "days": type(case.days).__name__,
-        "demand": type(case.demand).__name__,
-        "tariff": asdict(case.tariff),
-        "limits": case.limits.thresholds,
-        "penalty": case.penalty,
-        "reactive_power": case.reactive_power,
-        "regulator_control": case.regulator_control,
-        "seed": case.seed,
-    }
 
 
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

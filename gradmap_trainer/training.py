@@ -15,6 +15,7 @@ from gradmap_trainer.gradmap import (
     progress,
     reuse_gradient,
 )
+from gradmap_trainer.identity import identity
 from gradmap_trainer.run_folder import (
     append_metrics,
     holds_run,
@@ -31,10 +32,11 @@ def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) ->
     """Begin a run in its folder, or take up the one that is there.
 
     Raises:
-        ValueError: the folder holds a run and `resume` is not set, or one that does not match; or
-            there can be no such folder.
+        ValueError: the folder holds a run and `resume` is not set, or one that does not match;
+            there can be no such folder; or the case is one that no checkpoint could know again.
     """
     folder = Path(config.run)
+    identity(config, simulator)  # which refuses now what would end the run at its first checkpoint
     if holds_run(folder):
         if not resume:
             raise ValueError(

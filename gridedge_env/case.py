@@ -18,6 +18,7 @@ from gridedge_env.checks import (
     check_not_negative,
     check_positive,
     check_whole_number,
+    renamed,
 )
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
@@ -160,7 +161,8 @@ def settings_from_record(record: Any) -> CaseSettings:
     """Settings from their record, as `dataclasses.asdict` and TOML files have it.
 
     Raises:
-        ValueError: not an object, or a field is unknown or not what it should be.
+        ValueError: not an object, or a field is unknown or not what it should be; names it as it
+            stands in the record, "case.seed".
     """
     if not isinstance(record, dict):
         raise ValueError(f"case: got {record!r:.80}, expected an object")
@@ -169,7 +171,10 @@ def settings_from_record(record: Any) -> CaseSettings:
     if not isinstance(tariff, dict):
         raise ValueError(f"case.tariff: got {tariff!r:.80}, expected an object")
     check_known(tariff, [entry.name for entry in fields(Tariff)], "case.tariff")
-    return CaseSettings(**{**record, "tariff": Tariff(**tariff)})
+    try:
+        return CaseSettings(**{**record, "tariff": Tariff(**tariff)})
+    except ValueError as error:
+        raise ValueError(f"case.{error}") from error
 
 
 def default_case(
@@ -218,7 +223,8 @@ def default_case(
 def _demand_source(settings: CaseSettings) -> DemandSource[Any]:
     if settings.demand == GENERATED:
         return GeneratedDemand()
-    return load_metered_demand(settings.demand, settings.demand_unit, settings.time_zone)
+    with renamed(unit="demand_unit", timezone="time_zone"):
+        return load_metered_demand(settings.demand, settings.demand_unit, settings.time_zone)
 
 
 def _make_case(settings: CaseSettings, feeder: Feeder, demand: DemandSource[Any]) -> Case:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any, SupportsIndex
 
@@ -63,3 +64,19 @@ def check_known(names: Collection[str], known: Collection[str], what: str) -> No
     for name in names:
         if name not in known:
             raise ValueError(f"{what}: unknown {name!r}, expected one of {', '.join(known)}")
+
+
+@contextmanager
+def renamed(**names: str) -> Iterator[None]:
+    """Let errors name fields as the user wrote them.
+
+    Args:
+        **names: the written name by the one that an error begins with: `unit="demand_unit"`.
+    """
+    try:
+        yield
+    except ValueError as error:
+        field, _, problem = str(error).partition(":")
+        if field not in names:
+            raise
+        raise ValueError(f"{names[field]}:{problem}") from error

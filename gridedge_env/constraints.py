@@ -42,6 +42,7 @@ class VoltageBand(Limit):
     worst_name = "worst_voltage_violation"
     worst_heading = "worst voltage violation, pu"
     in_percent = False
+    axis_title = "node voltage, pu"
 
     def __post_init__(self) -> None:
         if not 0.0 < self.minimum_voltage < self.maximum_voltage:
@@ -104,6 +105,7 @@ class Loading(Limit):
     scale = 1.0
     worst_name = "worst_loading"
     worst_heading = "worst loading, % of rating"
+    axis_title = "highest loading anywhere, % of rating"
 
     def __post_init__(self) -> None:
         _check_threshold(self.maximum_loading, "maximum_loading")

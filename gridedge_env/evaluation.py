@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.constraints import Limits
+from gridedge_env.limit import Limit
 from gridedge_env.record import Record, batch
 from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, perfect_foresight, play
 from gridedge_env.simulator import Simulator
@@ -190,13 +191,12 @@ def summarise(episode: Episode, limits: Limits) -> dict[str, float]:
     }
 
 
-def worst_moment(episode: Episode, limits: Limits) -> tuple[int, int]:
-    """Day and step at which some voltage is furthest outside its band, or closest to leaving it.
+def worst_moment(episode: Episode, kind: Limit) -> tuple[int, int]:
+    """Day and step at which a limit is exceeded furthest somewhere, or most nearly reached.
 
     Power flows that did not converge have no voltages to speak of and are passed over.
     """
-    (band,) = (kind for kind in limits if kind.name == "voltage")
-    excess = band.excess(episode.quantities["voltage"]).max(axis=-1)
+    excess = kind.excess(episode.quantities[kind.name]).max(axis=-1)
     solved = np.where(episode.converged, excess, -np.inf)
     day, step = np.unravel_index(solved.argmax(), solved.shape)
     return int(day), int(step)

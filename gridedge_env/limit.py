@@ -23,7 +23,7 @@ class Limit(ABC):
 
     Attributes:
         name: of its multipliers, columns and arrays: "voltage".
-        heading: of its column in tables, after "half-hours": "out of voltage band".
+        heading: of its column in tables, after the steps' length: "out of voltage band".
         event: in sentences: "a voltage out of band".
         colour: of its curves, one that no method has.
         scale: what counts as one unit of violation when kinds of violation are added up.
@@ -46,6 +46,11 @@ class Limit(ABC):
     def rule(self) -> str:
         """What must hold, in words."""
 
+    @property
+    def axis_title(self) -> str:
+        """Of the quantity, where it is drawn: by default as its worst is called in tables."""
+        return self.worst_heading
+
     @abstractmethod
     def places(self, power_flow: PowerFlow) -> Sequence[str]:
         """Where on a feeder it holds: names of the columns of `quantity`."""
@@ -57,6 +62,17 @@ class Limit(ABC):
     @abstractmethod
     def edges(self, quantity: Array) -> tuple[Array, ...]:
         """By how much each edge of what is allowed is passed, negative inside; same shapes."""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest quantity that is allowed; infinite where there is no such edge."""
+        lowest, highest = -np.inf, np.inf
+        for passed in self.edges(np.array([0.0, 1.0])):  # by a quantity of 0, and by one of 1
+            if passed[1] < passed[0]:
+                lowest = float(passed[0])
+            else:
+                highest = -float(passed[0])
+        return lowest, highest
 
     @abstractmethod
     def tightened(self: LimitT, margin: float) -> LimitT:

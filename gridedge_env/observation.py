@@ -309,10 +309,13 @@ def observation_fields(slots: int = 1) -> tuple[ObservationField, ...]:
     return (*states, *PRIVATE_FIELDS, *SHARED_FIELDS)
 
 
-def shared_observations(days: DayTable, tariff: Tariff, clock: Clock) -> Tensor:
+def shared_observations(
+    fields: tuple[ObservationField, ...], days: DayTable, tariff: Tariff, clock: Clock
+) -> Tensor:
     """The shared entries of every step of every day: (days, steps, shared fields), clipped.
 
     Args:
+        fields: the shared ones.
         days: observed weather and prices.
         tariff: turns day-ahead prices into the retail prices that agents see.
         clock: of the days.
@@ -324,8 +327,8 @@ def shared_observations(days: DayTable, tariff: Tariff, clock: Clock) -> Tensor:
         days.outdoor_temperature,
         tariff.import_price(published),
     )
-    values = [entry.value(news).expand_as(news.price) for entry in SHARED_FIELDS]
-    return _entries(SHARED_FIELDS, torch.stack(values)).permute(1, 2, 0).contiguous()
+    values = [entry.value(news).expand_as(news.price) for entry in fields]
+    return _entries(fields, torch.stack(values)).permute(1, 2, 0).contiguous()
 
 
 def private_observations(fields: tuple[ObservationField, ...], moment: Moment) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gridedge_env.constraints import Limits
 from gridedge_env.feeder import Feeder, Network, build_network
+from gridedge_env.limit import Limit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +34,10 @@ ORDINARY_BUSES = 150
 EMPTY_WIDTH, FULL_WIDTH = 0.8, 5.5
 BUS_AREA, WARNED_BUS_AREA, STATION_AREA = 22.0, 55.0, 130.0
 TEXT: dict[str, Any] = {"fontsize": 8.5, "labelcolor": INK}
+# Examples of lines for the legend, by share of the limit; the last two where there are any.
+LOADED = {0.25: "25 % loaded", 0.5: "50 % loaded", 1.0: "100 % loaded"}
+LOADED |= {1.2: "overloaded", np.nan: "not rated"}
+LIMITED = {0.5: "half the limit", 1.0: "at the limit", 1.2: "beyond it", np.nan: "not limited"}
 
 
 def draw_feeder(
@@ -58,16 +65,88 @@ def draw_feeder(
         ValueError: values of the wrong length, or a feeder without coordinates.
     """
     limits = limits or Limits()
+    (band,) = (kind for kind in limits if kind.name == "voltage")
+    network, positions = build_network(feeder), _positions(feeder)
+    axes = axes or _new_axes(positions)
+    share = None
+    if loading is not None:
+        filled = _values("loading", loading, network.branch_names)
+        rated = np.isfinite(network.branch_rating)
+        share = np.where(rated, filled / limits.maximum_loading, np.nan)
+    _draw_lines(axes, network, positions, share, LOADED)
+    _draw_stations(axes, feeder, positions)
+    if voltage is None:
+        _draw_plain_buses(axes, positions)
+    else:
+        magnitude = _values("voltage", voltage, network.node_names)
+        buses = _bus_of_node(network)
+        _draw_buses(axes, positions, buses, magnitude, band, "voltage of the worst phase, pu")
+    return _finished(axes)
+
+
+def draw_limit(
+    feeder: Feeder,
+    kind: Limit,
+    places: Sequence[str],
+    quantity: ArrayLike | torch.Tensor,
+    axes: Axes | None = None,
+) -> Figure:
+    """Draw a feeder as a map of where one kind of limit is near, and where it is exceeded.
+
+    Args:
+        feeder: the network.
+        kind: of limit.
+        places: where it holds, `kind.places(power_flow)`: buses and nodes, or phases of branches.
+        quantity: (places,) what is limited; a bus has the colour, a line the width of its worst.
+        axes: where to draw; a new figure by default.
+
+    Returns:
+        The figure, for `savefig`.
+
+    Raises:
+        ValueError: places that are not on a map, values of the wrong length, or a feeder without
+            coordinates.
+    """
+    if not is_on_map(feeder, places):
+        raise ValueError(
+            f"places: got {', '.join(places)!s:.80}, expected buses and nodes, or phases of "
+            f"branches, of {feeder.name!r}"
+        )
+    network, positions = build_network(feeder), _positions(feeder)
+    axes = axes or _new_axes(positions)
+    values = _values(kind.name, quantity, places)
+    row = {name: row for row, name in enumerate(network.branch_names)}
+    if places[0] in row:
+        share = np.full(len(row), np.nan)
+        share[[row[place] for place in places]] = 1.0 + kind.excess(values) / kind.scale
+        _draw_lines(axes, network, positions, share.clip(min=0.0), LIMITED)
+        _draw_stations(axes, feeder, positions)
+        _draw_plain_buses(axes, positions)
+    else:
+        bus_of = dict(zip(network.node_names, _bus_of_node(network), strict=True))
+        buses = [bus_of.get(place, place) for place in places]
+        _draw_lines(axes, network, positions, None, LIMITED)
+        _draw_stations(axes, feeder, positions)
+        _draw_buses(axes, positions, buses, values, kind, kind.axis_title)
+    return _finished(axes)
+
+
+def is_on_map(feeder: Feeder, places: Sequence[str]) -> bool:
+    """Whether a limit's places are buses and nodes of a feeder, or phases of its branches."""
     network = build_network(feeder)
+    branches = set(network.branch_names)
+    buses = {*network.node_names, *_bus_of_node(network)}
+    return bool(places) and (branches.issuperset(places) or buses.issuperset(places))
+
+
+def _positions(feeder: Feeder) -> Positions:
     positions = {b.name: (b.x, b.y) for b in feeder.buses if b.x is not None and b.y is not None}
     if not positions:
         raise ValueError(f"feeder: no bus of {feeder.name!r} has coordinates, expected some")
-    axes = axes or _new_axes(positions)
-    filled = _values("loading", loading, network.branch_names)
-    _draw_lines(axes, network, positions, filled, limits)
-    _draw_stations(axes, feeder, positions)
-    magnitude = _values("voltage", voltage, network.node_names)
-    _draw_buses(axes, network, positions, magnitude, limits)
+    return positions
+
+
+def _finished(axes: Axes) -> Figure:
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.margins(0.02)
@@ -86,14 +165,10 @@ def to_rgb(figure: Figure) -> NDArray[np.uint8]:
     return np.array(canvas.buffer_rgba())[..., :3]
 
 
-def _values(
-    name: str, given: ArrayLike | torch.Tensor | None, columns: tuple[str, ...]
-) -> FloatArray | None:
-    """Magnitudes, one for each column."""
-    if given is None:
-        return None
-    numbers = given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given
-    values = np.abs(np.asarray(numbers)).astype(np.float64)
+def _values(name: str, given: ArrayLike | torch.Tensor, columns: Sequence[str]) -> FloatArray:
+    """Numbers, one for each column; the magnitudes of complex ones."""
+    numbers = np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
+    values = (np.abs(numbers) if np.iscomplexobj(numbers) else numbers).astype(np.float64)
     if values.shape != (len(columns),):
         raise ValueError(f"{name}: got shape {values.shape}, expected ({len(columns)},)")
     return values
@@ -112,17 +187,13 @@ def _draw_lines(
     axes: Axes,
     network: Network,
     positions: Positions,
-    loading: FloatArray | None,
-    limits: Limits,
+    given: FloatArray | None,
+    labels: Mapping[float, str],
 ) -> None:
-    """Lines, switches and transformers; the fullest on top."""
+    """Lines, switches and transformers by their share of a limit, if given; the fullest on top."""
     from matplotlib.collections import LineCollection
 
-    if loading is None:
-        share = np.full(len(network.branch_names), 0.2)
-    else:
-        rated = np.isfinite(network.branch_rating)
-        share = np.where(rated, loading / limits.maximum_loading, np.nan)
+    share = np.full(len(network.branch_names), 0.2) if given is None else given
     bus = _bus_of_node(network)
     fullest: dict[tuple[str, str], float] = {}
     between_buses = (network.branch_terminals >= 0).all(axis=1)
@@ -148,14 +219,13 @@ def _draw_lines(
             zorder=1,
         )
     )
-    if loading is None:
+    if given is None:
         return
-    examples = {0.25: "25 % loaded", 0.5: "50 % loaded", 1.0: "100 % loaded"}
-    if max(fullest.values()) > 1.0:
-        examples[1.2] = "overloaded"
-    if np.isnan(list(fullest.values())).any():
-        examples[np.nan] = "not rated"
-    for value, label in examples.items():
+    found = np.array(list(fullest.values()))
+    over, unlimited = (found > 1.0).any(), np.isnan(found).any()
+    for value, label in labels.items():
+        if (value > 1.0 and not over) or (np.isnan(value) and not unlimited):
+            continue
         colour, width, style = _line_style(value, scale)
         axes.plot([], [], color=colour, linewidth=width, linestyle=style, label=label)
 
@@ -190,29 +260,32 @@ def _draw_stations(axes: Axes, feeder: Feeder, positions: Positions) -> None:
             axes.scatter(*np.transpose(places), edgecolors=INK, zorder=2, label=label, **style)
 
 
+def _draw_plain_buses(axes: Axes, positions: Positions) -> None:
+    x, y = np.array(list(positions.values())).T
+    area = BUS_AREA * _mark_scale(positions) ** 2
+    axes.scatter(x, y, s=area, color="white", linewidths=0.9, edgecolors=INK, zorder=3)
+
+
 def _draw_buses(
     axes: Axes,
-    network: Network,
     positions: Positions,
-    voltage: FloatArray | None,
-    limits: Limits,
+    buses: Sequence[str],
+    quantity: FloatArray,
+    kind: Limit,
+    title: str,
 ) -> None:
-    """Buses in the colour of their worst phase; the worst on top, and larger outside the limits."""
+    """Buses in the colour of their worst value; the worst on top, and larger outside the limits."""
     scale = _mark_scale(positions) ** 2
     style: dict[str, Any] = {"edgecolors": INK, "zorder": 3}
     x, y = np.array(list(positions.values())).T
-    if voltage is None:
-        axes.scatter(x, y, s=BUS_AREA * scale, color="white", linewidths=0.9, **style)
-        return
-    middle = 0.5 * (limits.minimum_voltage + limits.maximum_voltage)
-    worst = dict.fromkeys(positions, middle)
-    for bus, value in zip(_bus_of_node(network), voltage, strict=True):
-        if bus in worst and abs(value - middle) >= abs(worst[bus] - middle):
-            worst[bus] = value
+    worst = dict.fromkeys(positions, _middle(kind))
+    for row in np.argsort(kind.excess(quantity), kind="stable"):
+        if buses[row] in worst:
+            worst[buses[row]] = quantity[row]
     values = np.array(list(worst.values()))
-    outside = (values < limits.minimum_voltage) | (values > limits.maximum_voltage)
-    order = np.argsort(np.abs(values - middle))
-    colours = _voltage_colours(limits)
+    excess = kind.excess(values)
+    outside, order = excess > 0.0, np.argsort(excess)
+    colours = _colours(kind)
     axes.scatter(
         x[order],
         y[order],
@@ -224,37 +297,58 @@ def _draw_buses(
     if outside.any():
         area = scale * WARNED_BUS_AREA
         axes.scatter([], [], s=area, color="white", label="bus outside limits", **style)
-    _add_colour_bar(axes, colours, limits)
+    _add_colour_bar(axes, colours, kind, title)
 
 
-def _voltage_colours(limits: Limits) -> ScalarMappable:
-    """Pale in the middle of the band of voltages, with a step at each limit."""
+def _middle(kind: Limit) -> float:
+    """A quantity well within the limits: half-way, or a unit of violation from the only one."""
+    low, high = kind.bounds
+    if math.isfinite(low) and math.isfinite(high):
+        return 0.5 * (low + high)
+    return high - kind.scale if math.isfinite(high) else low + kind.scale
+
+
+def _colours(kind: Limit) -> ScalarMappable:
+    """Pale well within the limits, with a step at each."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    low, high = limits.minimum_voltage, limits.maximum_voltage
-    beyond = 0.5 * BEYOND_LIMIT * (high - low)
-    place = 0.5 * BEYOND_LIMIT / (1.0 + BEYOND_LIMIT)  # of the lower limit, between 0 and 1
-    colour_map = LinearSegmentedColormap.from_list(
-        "voltage",
-        [
-            *zip((0.0, place, place), LOW_COLOURS, strict=True),
-            (0.5, MIDDLE_COLOUR),
-            *zip((1.0 - place, 1.0 - place, 1.0), reversed(HIGH_COLOURS), strict=True),
-        ],
+    middle, (low, high) = _middle(kind), kind.bounds
+    stops = [(middle, MIDDLE_COLOUR)]
+    if math.isfinite(low):
+        end = low - BEYOND_LIMIT * (middle - low)
+        stops = [*zip((end, low, low), LOW_COLOURS, strict=True), *stops]
+    if math.isfinite(high):
+        end = high + BEYOND_LIMIT * (high - middle)
+        stops += zip((high, high, end), reversed(HIGH_COLOURS), strict=True)
+    scale = Normalize(stops[0][0], stops[-1][0])
+    shares = [(float(scale(value)), colour) for value, colour in stops]
+    return ScalarMappable(scale, LinearSegmentedColormap.from_list(kind.name, shares))
+
+
+def _add_colour_bar(axes: Axes, colours: ScalarMappable, kind: Limit, title: str) -> None:
+    limits = [limit for limit in kind.bounds if math.isfinite(limit)]
+    first, last = limits if len(limits) == 2 else sorted((*limits, _middle(kind)))
+    ticks = np.linspace(first, last, 5)
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}
+    bar = axes.figure.colorbar(
+        colours,
+        ax=axes,
+        shrink=0.7,
+        aspect=30,
+        pad=0.01,
+        extend=extend[math.isfinite(kind.bounds[0]), math.isfinite(kind.bounds[1])],
     )
-    return ScalarMappable(Normalize(low - beyond, high + beyond), colour_map)
-
-
-def _add_colour_bar(axes: Axes, colours: ScalarMappable, limits: Limits) -> None:
-    ticks = np.linspace(limits.minimum_voltage, limits.maximum_voltage, 5)
-    bar = axes.figure.colorbar(colours, ax=axes, shrink=0.7, aspect=30, pad=0.01, extend="both")
-    labels = [f"{tick:.3f}" for tick in ticks]
-    bar.set_ticks(list(ticks), labels=[f"{labels[0]} limit", *labels[1:-1], f"{labels[-1]} limit"])
+    labels = [
+        (f"{100.0 * tick:.3g} %" if kind.in_percent else f"{tick:.3f}")
+        + (" limit" if tick in limits else "")
+        for tick in ticks
+    ]
+    bar.set_ticks(list(ticks), labels=labels)
     bar.ax.tick_params(length=0, labelsize=TEXT["fontsize"], labelcolor=INK)
-    bar.ax.hlines(ticks[[0, -1]], 0.0, 1.0, colors=INK, linewidth=1.2)
+    bar.ax.hlines(limits, 0.0, 1.0, colors=INK, linewidth=1.2)
     bar.outline.set_visible(False)
-    bar.set_label("voltage of the worst phase, pu", color=INK, fontsize=TEXT["fontsize"])
+    bar.set_label(title, color=INK, fontsize=TEXT["fontsize"])
 
 
 def _bus_of_node(network: Network) -> list[str]:

@@ -130,12 +130,8 @@ class Simulator:
         self.observation_fields = observation_fields(self.fleet.slots)
         self.private_size = sum(f.private for f in self.observation_fields)
         self._private_fields = self.observation_fields[: self.private_size]
+        self._shared_fields = self.observation_fields[self.private_size :]
         self._tables: dict[str, tuple[DayTable, Homes]] = {}
-
-    @property
-    def steps(self) -> int:
-        """Steps of a day: `clock.steps`."""
-        return self.clock.steps
 
     def days(self, split: str) -> DayTable:
         """The days of "train", "validation" or "test"."""
@@ -189,7 +185,7 @@ class Simulator:
             case.tariff.export_price(chosen.day_ahead_price),
             variation.of_demand(demand.to(self.dtype)).mul_(scale),
             homes.mean_power.to(self.dtype) * scale,
-            shared_observations(chosen, case.tariff, self.clock),
+            shared_observations(self._shared_fields, chosen, case.tariff, self.clock),
             chosen.direct_irradiance,
         )
         return self._midnight(day, generator)

@@ -31,7 +31,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"evaluation", "parallel"},
     ],
     "gradmap_trainer": [
-        {"kernels", "config", "checkpoint"},
+        {"kernels", "config", "checkpoint", "identity"},
         {"policies", "flags"},
         {"surrogate", "export"},
         {"gradmap"},

@@ -20,6 +20,7 @@ from gridedge_env.checks import (
     check_number,
     check_positive,
     check_whole_number,
+    renamed,
 )
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
@@ -276,15 +277,17 @@ def comparison_from(record: Mapping[str, Any]) -> Comparison:
 
 def _check_against_the_world(comparison: Comparison) -> None:
     """Every method is there, every fleet can be built, the years have so many days."""
-    for method in (*comparison.rules, *comparison.learners):
-        find(method)
-    case = comparison.case_of(comparison.seeds[0])
-    simulator = make_simulator(case=case, device=comparison.running.device)
+    for methods in ("rules", "learners"):
+        with renamed(method=methods):
+            for method in getattr(comparison, methods):
+                find(method)
+    in_case = {name: f"case.{name}" for name in _names(CaseSettings)}
+    with renamed(device="running.device", **in_case):
+        case = comparison.case_of(comparison.seeds[0])
+        simulator = make_simulator(case=case, device=comparison.running.device)
     for split in ("test", "validation"):
-        try:
+        with renamed(days=f"days.{split}"):
             evaluation_days(simulator, split, getattr(comparison.days, split))
-        except ValueError as error:
-            raise ValueError(f"days.{split}: {str(error).removeprefix('days: ')}") from error
 
 
 def _read(kind: type, record: Mapping[str, Any], name: str) -> Any:

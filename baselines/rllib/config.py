@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from gradmap_trainer.config import CONFIG_FILE, check_minibatches, write_whole
-from gridedge_env.case import Case, CaseSettings, settings_from_record
+from gradmap_trainer.config import check_minibatches
+from gridedge_env.case import Case, CaseSettings
 from gridedge_env.checks import (
-    check_known,
     check_not_negative,
     check_number,
     check_positive,
@@ -20,6 +17,9 @@ from gridedge_env.checks import (
 )
 from gridedge_env.clock import Clock
 from gridedge_env.simulator import Simulator, make_simulator
+
+# What its runs are called in errors.
+RUN_KIND = "an RLlib run"
 
 # RLlib keeps books for every agent's module at every step; beyond this it crawls.
 MOST_SEPARATE_MODULES = 100
@@ -150,41 +150,3 @@ _NUMBERS: dict[str, Callable[[Any, str], float]] = {
     "loading_margin": check_share,
     "checkpoint_seconds": check_not_negative,
 }
-
-
-def save_config(config: RLConfig, folder: Path) -> None:
-    """Write `config.json`."""
-    write_whole(folder / CONFIG_FILE, json.dumps(asdict(config), indent=2) + "\n")
-
-
-def load_config(folder: Path) -> RLConfig:
-    """Read `config.json` of a run.
-
-    Raises:
-        FileNotFoundError: no run in the folder.
-        ValueError: it is not the configuration of an RLlib run.
-    """
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"run: {path} not found, expected the folder of an RLlib run")
-    try:
-        return config_from_record(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"run: {path} is not an RLlib run's configuration: {error}") from error
-
-
-def config_from_record(record: Any) -> RLConfig:
-    """A configuration from its JSON record.
-
-    Raises:
-        ValueError: not an object with every field, or a field is unknown or out of range.
-    """
-    known = [field.name for field in fields(RLConfig)]
-    if not isinstance(record, dict):
-        raise ValueError(f"got {record!r:.80}, expected an object")
-    check_known(record, known, "field")
-    for name in known:
-        if name not in record:
-            raise ValueError(f"field {name!r} is missing")
-    case, sizes = settings_from_record(record["case"]), tuple(record["hidden_sizes"])
-    return RLConfig(**{**record, "case": case, "hidden_sizes": sizes})

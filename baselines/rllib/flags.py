@@ -9,6 +9,7 @@ import tyro
 
 from baselines.rllib.config import RLConfig
 from gridedge_env.case import CaseSettings
+from gridedge_env.checks import renamed
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,10 @@ class CaseFlags(CaseSettings):
 
     penalty: Annotated[float, tyro.conf.arg(name="reward-penalty")] = CaseSettings.penalty
 
+    def __post_init__(self) -> None:
+        with renamed(penalty="reward_penalty"):
+            super().__post_init__()
+
 
 @dataclass(frozen=True)
 class RLFlags(RLConfig):
@@ -24,6 +29,10 @@ class RLFlags(RLConfig):
 
     case: Annotated[CaseFlags, tyro.conf.arg(name="")] = CaseFlags()
     training_penalty: Annotated[float, tyro.conf.arg(name="penalty")] = RLConfig.training_penalty
+
+    def __post_init__(self) -> None:
+        with renamed(training_penalty="penalty"):
+            super().__post_init__()
 
     @staticmethod
     def of(config: RLConfig) -> RLFlags:

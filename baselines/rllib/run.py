@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,13 @@ import ray
 import torch
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
-import gridedge_env
-from baselines.rllib.config import RLConfig, load_config, save_config
+from baselines.rllib.config import RUN_KIND, RLConfig
 from baselines.rllib.policy import fleet_policy
 from baselines.rllib.training import Training, training
 from gradmap_trainer.checkpoint import check_matches
-from gradmap_trainer.config import write_whole
-from gradmap_trainer.run_folder import FREE_FIELDS, append_metrics, holds_run, truncate_metrics
+from gradmap_trainer.config import load_config, save_config, write_whole
+from gradmap_trainer.identity import identity
+from gradmap_trainer.run_folder import append_metrics, holds_run, truncate_metrics
 from gridedge_env.evaluation import TOLERANCE, evaluation_days
 from gridedge_env.reference import Policy, play
 from gridedge_env.simulator import Simulator
@@ -66,7 +65,7 @@ class FolderTraining:
         shutil.rmtree(temporary, ignore_errors=True)
         training.algorithm.save_to_path(temporary.absolute())
         record = {
-            **_identity(training.config, training.simulator),
+            **identity(training.config, training.simulator),
             "ray": ray.__version__,
             "iteration": training.iteration,
             "seconds": training.seconds,
@@ -87,9 +86,9 @@ def open_folder(config: RLConfig, simulator: Simulator, resume: bool = False) ->
     folder = Path(config.run)
     if holds_run(folder) and not resume:
         raise ValueError(f"run: {folder} already holds a run, expected --resume or another folder")
+    expected = {**identity(config, simulator), "ray": ray.__version__}
     checkpoint = newest_checkpoint(folder)
     if checkpoint:
-        expected = {**_identity(config, simulator), "ray": ray.__version__}
         check_matches(_read_record(checkpoint), expected)
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder)
@@ -120,12 +119,12 @@ def load_policy(folder: Path) -> tuple[RLConfig, Simulator, Policy]:
         FileNotFoundError: no run in the folder, or none with a checkpoint.
         ValueError: what is there is no RLlib run, or has changed since.
     """
-    config = load_config(folder)
+    config = load_config(folder, RLConfig, RUN_KIND)
     checkpoint = newest_checkpoint(folder)
     if checkpoint is None:
         raise FileNotFoundError(f"run: {folder} holds no checkpoint, expected a run that has begun")
     simulator = config.make_simulator()
-    check_matches(_read_record(checkpoint), _identity(config, simulator))
+    check_matches(_read_record(checkpoint), identity(config, simulator))
     modules = MultiRLModule.from_checkpoint((checkpoint / MODULES).absolute())
     return config, simulator, fleet_policy(config, simulator, modules.__getitem__)
 
@@ -147,16 +146,6 @@ def validate(simulator: Simulator, policy: Policy, state: SimulatorState) -> dic
         "cost": float(torch.stack([r.cost.sum(dim=1) for r in results]).sum(dim=0).mean()),
         "violation": float(torch.stack([r.violation for r in results]).sum(dim=0).mean()),
         **{f"{kind}_steps": float(x.any(dim=-1).float().mean()) for kind, x in outside.items()},
-    }
-
-
-def _identity(config: RLConfig, simulator: Simulator) -> dict[str, Any]:
-    """What a checkpoint and whatever goes on from it must agree on."""
-    fixed = {name: value for name, value in asdict(config).items() if name not in FREE_FIELDS}
-    return {
-        "gridedge": gridedge_env.__version__,
-        "feeder_fingerprint": simulator.feeder.fingerprint,
-        "config": fixed,
     }
 
 

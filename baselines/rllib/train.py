@@ -14,12 +14,14 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from baselines.rllib.config import RLConfig, load_config
+from baselines.rllib.config import RUN_KIND, RLConfig
 from baselines.rllib.evaluate import evaluate_policy
 from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
+from gradmap_trainer.config import load_config
 from gradmap_trainer.run_folder import holds_run
+from gridedge_env.checks import renamed
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
 
@@ -32,7 +34,9 @@ def main() -> None:
     with exit_codes(COMMAND):
         config, resume = _parse(sys.argv[1:])
         simulator = config.make_simulator()
-        days = config.evaluation_days and evaluation_days(simulator, "test", config.evaluation_days)
+        with renamed(days="evaluation_days"):
+            count = config.evaluation_days
+            days = count and evaluation_days(simulator, "test", count)
         open_folder(config, simulator, resume)
         with ray_session(config.env_runners), running(config, simulator) as run:
             for row in run.rows():
@@ -63,7 +67,8 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, bool]:
 
     config, resume = parse(RLConfig())
     if resume and holds_run(Path(config.run)):
-        config, resume = parse(replace(load_config(Path(config.run)), run=config.run))
+        kept = load_config(Path(config.run), RLConfig, RUN_KIND)
+        config, resume = parse(replace(kept, run=config.run))
     return config, resume
 
 

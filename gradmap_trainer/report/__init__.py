@@ -27,7 +27,7 @@ REPORT_FILE = "report.html"
 SECTIONS = {
     "Out of sample": out_of_sample,
     "Learning": learning,
-    "Voltages and loadings": distributions,
+    "The network's limits": distributions,
     "One day": one_day,
     "The worst moments": worst_moments,
     "How this was measured": how_this_was_measured,

@@ -6,7 +6,8 @@ Each public function draws one panel. Call them inside `style()`, and `svg` to g
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -22,7 +23,8 @@ from gradmap_trainer.report.appearance import appearance
 from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Episode, Evaluation, outside_any
-from gridedge_env.rendering import draw_feeder
+from gridedge_env.limit import Limit
+from gridedge_env.rendering import draw_feeder, draw_limit
 from gridedge_env.simulator import Simulator
 
 Scale = Literal["linear", "logarithmic", "percent"]
@@ -49,6 +51,7 @@ _STYLE: dict[Any, Any] = {
 }
 # Inches, for panels of which two or three stand side by side.
 _WIDTH, _NARROW = 4.8, 3.6
+_LEGEND_COLUMNS = 3  # for which a narrow panel has room
 _PERCENT = FuncFormatter(lambda share, _: f"{100.0 * share:.6g} %")
 
 
@@ -102,11 +105,12 @@ def training_curves(
         axes.yaxis.set_major_formatter(_PERCENT)
         axes.set_ylim(bottom=0.0)
     if len(columns) > 1:
-        axes.set_title(title, pad=20.0)  # room for the legend
+        rows = math.ceil(len(columns) / _LEGEND_COLUMNS)
+        axes.set_title(title, pad=7.0 + 13.0 * rows)  # room for the legend
         axes.legend(
             loc="lower left",
             bbox_to_anchor=(0.0, 1.0),
-            ncols=len(columns),
+            ncols=min(len(columns), _LEGEND_COLUMNS),
             borderpad=0.1,
             handlelength=1.2,
             columnspacing=1.0,
@@ -158,47 +162,71 @@ def violations_by_day(evaluation: Evaluation, limits: Limits, step: str) -> Figu
 # ---------------------------------------------------------------------------------- distributions
 
 
-def voltage_distribution(evaluation: Evaluation, limits: Limits) -> Figure:
-    """All node voltages of all steps: per method a histogram, and the full range as a line."""
-    solved = {key: e.quantities["voltage"][e.converged] for key, e in evaluation.episodes.items()}
-    lowest = min([limits.minimum_voltage, *(v.min() for v in solved.values() if v.size)])
-    highest = max([limits.maximum_voltage, *(v.max() for v in solved.values() if v.size)])
+def spread(evaluation: Evaluation, kind: Limit, step: str) -> Figure:
+    """What is limited in all steps, which are called `step`, and the limit.
+
+    Within a band all places count, else the worst.
+    """
+    if all(map(math.isfinite, kind.bounds)):
+        return _histograms(evaluation, kind)
+    return _duration_curves(evaluation, kind, step)
+
+
+def _histograms(evaluation: Evaluation, kind: Limit) -> Figure:
+    """All places in all steps: per method a histogram, and the full range as a line."""
+    solved = {key: e.quantities[kind.name][e.converged] for key, e in evaluation.episodes.items()}
+    low, high = kind.bounds
+    lowest = min([low, *(v.min() for v in solved.values() if v.size)])
+    highest = max([high, *(v.max() for v in solved.values() if v.size)])
     margin = 0.05 * (highest - lowest)
     edges = np.linspace(lowest - margin, highest + margin, 161)
-    figure, (axes,) = _panel("Node voltage, pu", height=0.6 + 0.5 * len(solved))
-    for row, (key, voltage) in enumerate(reversed(solved.items())):
-        if not voltage.size:
+    figure, (axes,) = _panel(_sentence(kind.axis_title), height=0.6 + 0.5 * len(solved))
+    for row, (key, values) in enumerate(reversed(solved.items())):
+        if not values.size:
             continue
         colour = appearance(key).colour
-        count, _ = np.histogram(voltage, edges)
+        count, _ = np.histogram(values, edges)
         axes.stairs(row + 0.8 * count / count.max(), edges, baseline=row, fill=True, color=colour)
-        axes.plot([voltage.min(), voltage.max()], [row, row], color=colour, marker="|")
-    for limit in (limits.minimum_voltage, limits.maximum_voltage):
+        axes.plot([values.min(), values.max()], [row, row], color=colour, marker="|")
+    for limit in (low, high):
         axes.axvline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
-    axes.axvspan(edges[0], limits.minimum_voltage, color=LIMIT_COLOUR, alpha=0.06, linewidth=0)
-    axes.axvspan(limits.maximum_voltage, edges[-1], color=LIMIT_COLOUR, alpha=0.06, linewidth=0)
+    axes.axvspan(edges[0], low, color=LIMIT_COLOUR, alpha=0.06, linewidth=0)
+    axes.axvspan(high, edges[-1], color=LIMIT_COLOUR, alpha=0.06, linewidth=0)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(-0.25, len(solved))
     axes.set_yticks(range(len(solved)), [appearance(key).name for key in reversed(solved)])
     axes.grid(visible=False, axis="y")
+    if kind.in_percent:
+        axes.xaxis.set_major_formatter(_PERCENT)
     return figure
 
 
-def loading_duration(evaluation: Evaluation, limits: Limits, step: str) -> Figure:
-    """Loading of the most loaded conductor, steps sorted from worst to best."""
-    figure, (axes,) = _panel("Highest loading anywhere, % of rating", height=3.1)
+def _duration_curves(evaluation: Evaluation, kind: Limit, step: str) -> Figure:
+    """The worst place of each step, steps sorted from worst to best."""
+    figure, (axes,) = _panel(_sentence(kind.axis_title), height=3.1)
+    from_above = math.isfinite(kind.bounds[1])
     for key, episode in _back_to_front(evaluation):
-        worst = np.sort(episode.quantities["loading"].max(axis=-1), axis=None)[::-1]
+        (worst,) = _extremes(kind, episode.quantities[kind.name])
+        worst = np.sort(worst, axis=None)[:: -1 if from_above else 1]
         share = np.arange(1, len(worst) + 1) / len(worst)
         axes.plot(share, worst, color=appearance(key).colour, drawstyle="steps-pre")
-    _limit_line(axes, limits.maximum_loading)
+    _limit_lines(axes, kind)
     axes.set_xscale("log")
     axes.set_xlim(right=1.0)
-    axes.set_ylim(bottom=0.0)
+    if from_above and axes.dataLim.ymin >= 0.0:
+        axes.set_ylim(bottom=0.0)
     axes.xaxis.set_major_formatter(_PERCENT)
-    axes.yaxis.set_major_formatter(_PERCENT)
-    axes.set_xlabel(f"share of {step}s at or above (logarithmic)")
+    if kind.in_percent:
+        axes.yaxis.set_major_formatter(_PERCENT)
+    beyond = "above" if from_above else "below"
+    axes.set_xlabel(f"share of {step}s at or {beyond} (logarithmic)")
     return figure
+
+
+def _extremes(kind: Limit, quantity: np.ndarray) -> list[np.ndarray]:
+    """(...) the lowest and the highest of the quantity (..., places), as far as it is limited."""
+    low, high = map(math.isfinite, kind.bounds)
+    return [quantity.min(axis=-1)] * low + [quantity.max(axis=-1)] * high
 
 
 # ---------------------------------------------------------------------------------------- one day
@@ -240,45 +268,48 @@ def device_day(
     return figure
 
 
-def fleet_day(evaluation: Evaluation, limits: Limits, day: int) -> dict[str, Figure]:
-    """One day of the whole feeder, and what each panel shows."""
-    titles = (
-        "Price, €/kWh",
-        "Power of all homes, kW",
-        "Lowest and highest node voltage, pu",
-        "Highest loading anywhere, % of rating",
-    )
-    panels = {title: _panel(title, height=2.4) for title in titles}
-    price, power, voltage, loading = (axes for _, (axes,) in panels.values())
-    _day_line(price, evaluation.import_price[day], PRICE_COLOUR)
-    for key, episode in _back_to_front(evaluation):
-        colour = appearance(key).colour
-        voltages, loadings = (episode.quantities[kind][day] for kind in ("voltage", "loading"))
-        _day_line(power, episode.fleet_power[day], colour)
-        _day_line(voltage, voltages.min(axis=-1), colour)
-        _day_line(voltage, voltages.max(axis=-1), colour)
-        _day_line(loading, loadings.max(axis=-1), colour)
-    _limit_line(voltage, limits.minimum_voltage)
-    _limit_line(voltage, limits.maximum_voltage)
-    _limit_line(loading, limits.maximum_loading)
-    loading.yaxis.set_major_formatter(_PERCENT)
-    for axes in (price, power, voltage, loading):
+def fleet_day(evaluation: Evaluation, kinds: Iterable[Limit], day: int) -> dict[str, Figure]:
+    """One day of the whole feeder, and what each panel shows: last the limits of these kinds."""
+    panels = {}
+
+    def panel(title: str) -> Axes:
+        panels[title], (axes,) = _panel(title, height=2.4)
         _hour_axis(axes)
-    return {title: figure for title, (figure, _) in panels.items()}
+        return axes
+
+    _day_line(panel("Price, €/kWh"), evaluation.import_price[day], PRICE_COLOUR)
+    power = panel("Power of all homes, kW")
+    for key, episode in _back_to_front(evaluation):
+        _day_line(power, episode.fleet_power[day], appearance(key).colour)
+    for kind in kinds:
+        band = all(map(math.isfinite, kind.bounds))
+        axes = panel(_sentence(f"{'lowest and highest ' if band else ''}{kind.axis_title}"))
+        for key, episode in _back_to_front(evaluation):
+            for values in _extremes(kind, episode.quantities[kind.name][day]):
+                _day_line(axes, values, appearance(key).colour)
+        _limit_lines(axes, kind)
+        if kind.in_percent:
+            axes.yaxis.set_major_formatter(_PERCENT)
+    return panels
 
 
 # ------------------------------------------------------------------------------------- the feeder
 
 
-def feeder_at(simulator: Simulator, episode: Episode, moment: tuple[int, int], key: str) -> Figure:
-    """The feeder's map at a day and step, with its voltages and loadings."""
+def feeder_at(
+    simulator: Simulator, episode: Episode, moment: tuple[int, int], kind: Limit, key: str
+) -> Figure:
+    """The feeder's map at a day and step: one kind of limit, or its voltages and loadings."""
     figure, (axes,) = _panel("", height=4.2, width=6.0)
     axes.set_title(
         appearance(key).name, color=appearance(key).colour, fontsize=12, fontweight="bold"
     )
-    limits = simulator.case.limits
-    voltage, loading = (episode.quantities[kind][moment] for kind in ("voltage", "loading"))
-    draw_feeder(simulator.feeder, voltage, loading, limits, axes)
+    now = {name: values[moment] for name, values in episode.quantities.items()}
+    if kind.name == "voltage":
+        draw_feeder(simulator.feeder, now["voltage"], now["loading"], simulator.case.limits, axes)
+    else:
+        places = kind.places(simulator.power_flow)
+        draw_limit(simulator.feeder, kind, places, now[kind.name], axes)
     if legend := axes.get_legend():  # the caption explains the marks; the map needs the room
         legend.remove()
     return figure
@@ -299,6 +330,10 @@ def _panel(*titles: str, height: float = 2.9, width: float = _WIDTH) -> tuple[Fi
 def _back_to_front(evaluation: Evaluation) -> list[tuple[str, Episode]]:
     """The methods in the order of drawing: the first of the table on top."""
     return list(evaluation.episodes.items())[::-1]
+
+
+def _sentence(title: str) -> str:
+    return title[0].upper() + title[1:]
 
 
 def _hours(steps: int) -> np.ndarray:
@@ -322,8 +357,9 @@ def _day_marks(axes: Axes, evaluation: Evaluation, values: np.ndarray, colour: s
     axes.set_xlim(dates.min() - day, dates.max() + day)
 
 
-def _limit_line(axes: Axes, limit: float) -> None:
-    axes.axhline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
+def _limit_lines(axes: Axes, kind: Limit) -> None:
+    for limit in filter(math.isfinite, kind.bounds):
+        axes.axhline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
 
 
 def _hour_axis(axes: Axes) -> None:

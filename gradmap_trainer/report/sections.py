@@ -26,6 +26,7 @@ from gradmap_trainer.report.words import (
 )
 from gridedge_env.evaluation import worst_moment
 from gridedge_env.limit import Limit
+from gridedge_env.rendering import is_on_map
 
 FEEDERS = {
     "ieee13": "IEEE 13-bus test feeder",
@@ -210,30 +211,35 @@ def learning(run: EvaluatedRun) -> list[str]:
 
 
 def distributions(run: EvaluatedRun) -> list[str]:
-    """All voltages and the highest loadings, by method."""
-    limits, step = run.simulator.case.limits, step_name(run.simulator.clock)
+    """What is limited, by kind of limit and method."""
+    step = step_name(run.simulator.clock)
     return [
         page.figure(
-            "How the voltages and the loadings were spread",
-            f"Node voltage: all nodes in all {step}s; the taller, the more often. The thin line "
-            "under each shape runs from the lowest to the highest voltage that ever occurred. "
-            f"Highest loading: the fullest conductor or transformer in each {step}, sorted from "
-            f"the worst, so that a line shows in what share of {step}s a loading was reached.",
-            f"lines that enter the red areas beyond {limits.minimum_voltage:g} and "
-            f"{limits.maximum_voltage:g} pu; and where a line of loading crosses the dashed one: "
-            "left of the crossing, the network was overloaded.",
+            "How near its limits the network came",
+            f"A band has a shape for each method: all nodes in all {step}s; the taller, the more "
+            "often. The thin line under it runs from the lowest to the highest value that ever "
+            f"occurred. Of a single limit there is a line: the worst place in each {step}, sorted "
+            f"from the worst, so that it shows in what share of {step}s a value was reached.",
+            "thin lines that enter the red areas beyond a band; and where a line crosses the "
+            "dashed one: left of the crossing, the limit was exceeded.",
             [
-                ("voltages by method", svg(figures.voltage_distribution(run.evaluation, limits))),
-                ("loadings by method", svg(figures.loading_duration(run.evaluation, limits, step))),
+                (f"{kind.name} by method", svg(figures.spread(run.evaluation, kind, step)))
+                for kind in _drawn(run)
             ],
             _legend(run.evaluation.episodes),
         )
     ]
 
 
+def _drawn(run: EvaluatedRun) -> list[Limit]:
+    """The kinds of limit that hold somewhere on the feeder."""
+    flow = run.simulator.power_flow
+    return [kind for kind in run.simulator.case.limits if len(kind.places(flow)) > 0]
+
+
 def one_day(run: EvaluatedRun) -> list[str]:
     """Single homes, then the whole feeder, on the day with the widest price spread."""
-    evaluation, limits = run.evaluation, run.simulator.case.limits
+    evaluation = run.evaluation
     day = figures.widest_price_day(evaluation)
     prices = evaluation.import_price[day]
     fleet = run.simulator.fleet
@@ -264,12 +270,12 @@ def one_day(run: EvaluatedRun) -> list[str]:
         page.figure(
             "The whole feeder",
             "The same day, all homes together, and what they do to the network. Dashed: the "
-            "limits. Of the voltages each method has two lines, the lowest and the highest.",
+            "limits. Within a band each method has two lines, the lowest and the highest.",
             "peaks of power in the cheapest and dearest hours, and limits that are crossed at the "
             "same time. A fleet that knows its network spreads its power over the hours around.",
             [
                 (words, svg(panel))
-                for words, panel in figures.fleet_day(evaluation, limits, day).items()
+                for words, panel in figures.fleet_day(evaluation, _drawn(run), day).items()
             ],
             _legend(evaluation.episodes),
         ),
@@ -277,30 +283,45 @@ def one_day(run: EvaluatedRun) -> list[str]:
 
 
 def worst_moments(run: EvaluatedRun) -> list[str]:
-    """The feeder's map when some voltage was furthest out, ours and the rival's."""
-    if all(bus.x is None or bus.y is None for bus in run.simulator.feeder.buses):
+    """The feeder's map when each kind of limit was worst, ours and the rival's."""
+    feeder, flow = run.simulator.feeder, run.simulator.power_flow
+    if all(bus.x is None or bus.y is None for bus in feeder.buses):
         return [page.paragraph("The feeder has no coordinates, so that it cannot be drawn.")]
+    return [
+        _worst_moment(run, kind)
+        for kind in run.simulator.case.limits
+        if kind.name != "loading" and is_on_map(feeder, kind.places(flow))
+    ]
+
+
+def _worst_moment(run: EvaluatedRun, kind: Limit) -> str:
+    """The map of one kind of limit; the loadings are on that of the voltages."""
     panels, moments, length = [], [], step_name(run.simulator.clock)
     for key in (OURS, RIVAL):
         episode, name = run.evaluation.episodes[key], appearance(key).name
-        day, step = moment = worst_moment(episode, run.simulator.case.limits)
+        day, step = moment = worst_moment(episode, kind)
         time = run.simulator.clock.time(step)
         moments.append(f"{name} on {run.evaluation.dates[day]} at {time}")
-        panels.append(
-            (f"map under {name}", svg(figures.feeder_at(run.simulator, episode, moment, key)))
+        picture = svg(figures.feeder_at(run.simulator, episode, moment, kind, key))
+        panels.append((f"map of the {kind.name} under {name}", picture))
+    if kind.name == "voltage":
+        marks = (
+            "A dot is a bus in the colour of its worst phase, on one scale for both, and large "
+            "when it is out of band. A line is as wide as it is loaded, and red when overloaded."
         )
-    return [
-        page.figure(
-            "The feeder when its voltage was worst",
-            f"{'; '.join(moments)}: for each the {length} in which some voltage was furthest "
-            "outside its band or, if none ever was, closest to leaving it. A dot is a bus in the "
-            "colour of its worst phase, on one scale for both, and large when it is out of band. A "
-            "line is as wide as it is loaded, and red when overloaded. The square is the source, "
-            "diamonds are transformers and regulators.",
-            "where the trouble is: everywhere, or in one corner.",
-            panels,
+    else:
+        marks = (
+            "Where it is limited, a bus has its colour, or a line its width, on one scale for "
+            "both; where it is outside, the bus is large, or the line red."
         )
-    ]
+    return page.figure(
+        f"The feeder when its {kind.name} was worst",
+        f"{'; '.join(moments)}: for each the {length} in which the {kind.name} was furthest "
+        f"outside its limits somewhere or, if it never was, closest to leaving them. {marks} The "
+        "square is the source, diamonds are transformers and regulators.",
+        "where the trouble is: everywhere, or in one corner.",
+        panels,
+    )
 
 
 def diagnostics(run: EvaluatedRun) -> list[str]:

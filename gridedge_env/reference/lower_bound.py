@@ -5,7 +5,9 @@ the network. The network's limits enter as tangents. Each limit is a function of
 homes' connections in one step, by how much it is exceeded, whose value and gradient come from the
 AC power flow. The program is solved, its optimum goes through the AC power flow, limits that it
 breaks get tangents, and so on, until the optimum rises no more. A tangent is taken where the way
-from a given plan to the optimum meets the limit: supporting hyperplanes (Veinott, 1967).
+from a given plan to the optimum meets the limit: supporting hyperplanes (Veinott, 1967). The way
+must begin within the limits: one taken beyond a voltage's, which is concave in what is fed in,
+would cut off plans that keep it.
 
 The bound without the network is rigorous up to the solver's tolerance of 1e-7. The bound with it
 would be if every limit were a convex function of the power, which an upper limit on a voltage or
@@ -69,8 +71,8 @@ def lower_bound(
     Args:
         simulator: the case.
         state: midnight, as `reset` returns it.
-        plan: actions of a good plan, within the limits if possible, as `perfect_foresight` returns
-            them: where the network is looked at first.
+        plan: actions of a good plan, as `perfect_foresight` returns them: where the network is
+            looked at first. Steps outside the limits are first moved towards devices at rest.
         rounds: at most so many times are tangents added.
         progress: called with the number of days done.
 
@@ -111,6 +113,7 @@ def _bound_day(simulator: Simulator, state: SimulatorState, plan: Tensor, rounds
     if not bool(given.solution.converged.all()):
         failed = int((~given.solution.converged).sum())
         raise ValueError(f"plan: got {failed} steps without a power flow, expected none")
+    given = network.within_limits(given)
 
     programs = fleet_programs(simulator, state)
     tangents = network.tangents(given, given, np.empty((0, 2), dtype=int))

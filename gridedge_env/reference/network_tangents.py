@@ -41,6 +41,11 @@ class OperatingPoints:
     excess: np.ndarray
     kinds: np.ndarray
 
+    @property
+    def inside(self) -> np.ndarray:
+        """(steps,) bool: whether all limits are kept."""
+        return (self.excess <= 0.0).all(axis=1) & self.solution.converged.cpu().numpy()
+
     def worst(self, threshold: float) -> np.ndarray:
         """(rows, 2): step and limit of the worst few of each kind that exceed by `threshold`."""
         rows = []
@@ -110,6 +115,21 @@ class FleetNetwork:
         excess = np.concatenate([_numpy(kind) for kind in kinds], axis=1)
         ends = np.cumsum([kind.shape[1] for kind in kinds])
         return OperatingPoints(drawn, solution, excess, ends)
+
+    def within_limits(self, point: OperatingPoints) -> OperatingPoints:
+        """The operating points; those outside the limits moved towards rest as far as they must.
+
+        At rest no device draws anything. Where that is outside, too, a point stays where it is.
+        """
+        outside = ~point.inside & self.operate(0.0 * point.drawn).inside
+        if not outside.any():
+            return point
+        low, high = np.zeros((len(outside), 1)), outside[:, None].astype(float)
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            inside = self.operate((1.0 - middle) * point.drawn).inside[:, None]
+            low, high = np.where(inside, low, middle), np.where(inside, middle, high)
+        return self.operate((1.0 - high) * point.drawn)
 
     def approach(self, given: OperatingPoints, output: np.ndarray) -> OperatingPoints:
         """The operating points under `output`; where there is none, on the way there from `given`.

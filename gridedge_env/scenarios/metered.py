@@ -184,7 +184,7 @@ def _read(source: Path) -> pd.DataFrame:
     import pandas as pd
 
     if not source.is_file():
-        raise FileNotFoundError(f"path: no metered demand at {source}")
+        raise FileNotFoundError(f"{source}: not found, expected a file of metered demand")
     if source.name.endswith((".csv", ".csv.gz")):
         table = pd.read_csv(source)
     elif source.suffix == ".parquet":
@@ -192,7 +192,7 @@ def _read(source: Path) -> pd.DataFrame:
         if isinstance(table.index, pd.DatetimeIndex):
             table = table.reset_index(names="timestamp")
     else:
-        raise ValueError(f"path: got {source.name}, expected a .csv, .csv.gz or .parquet file")
+        raise ValueError(f"{source}: expected a .csv, .csv.gz or .parquet file")
     if table.shape[0] == 0 or table.shape[1] < 2:
         raise ValueError(
             f"{source}: {table.shape[0]} rows, {table.shape[1]} columns; expected timestamps in "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor
+
+from gridedge_env.checks import check_flag, check_number
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Tariff:
     net_metering: bool = True
     feed_in_fee: float = 0.01
     feed_in_floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            check = check_flag if entry.name == "net_metering" else check_number
+            check(getattr(self, entry.name), f"tariff.{entry.name}")
 
     def import_price(self, day_ahead: Tensor) -> Tensor:
         """Price of a consumed kilowatt-hour, €/kWh, for day-ahead prices in €/kWh, of any shape."""

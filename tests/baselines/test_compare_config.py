@@ -127,10 +127,11 @@ def test_jobs():
         ({"learners": {"gradmap": ["1"]}}, "learners.gradmap: got '1', expected a positive number"),
         ({"case": {"agents": 3}}, "case: unknown 'agents', expected one of feeder, num_agents, "),
         ({"case": {"seed": 3}}, "case.seed: got one, expected seeds for the whole comparison"),
-        ({"case": {"feeder": 123}}, "feeder: got 123, expected a name or a path"),
-        ({"case": {"limits": {"x": 1.0}}}, "limits: unknown threshold 'x', expected one of min"),
+        ({"case": {"feeder": 123}}, "case.feeder: got 123, expected a name or a path"),
+        ({"case": {"limits": {"x": 1.0}}}, "case.limits: unknown threshold 'x', expected one of"),
         ({"case": {"tariff": {"x": 1.0}}}, "case.tariff: unknown 'x', expected one of tax_factor"),
-        ({"case": {"step_minutes": 20}}, "step_minutes: got 20, expected one of 15, 30, 60"),
+        ({"case": {"tariff": {"adder": "low"}}}, "case.tariff.adder: got 'low', expected a finite"),
+        ({"case": {"step_minutes": 20}}, "case.step_minutes: got 20, expected one of 15, 30, 60"),
         ({"days": {"test": 0}}, "days.test: got 0, expected a whole number of at least 1"),
         ({"days": {"tests": 1}}, "days: unknown 'tests', expected one of test, validation"),
         ({"robustness": {"cold": {"shift": 1}}}, "robustness.cold: unknown 'shift', expected one"),
@@ -154,13 +155,14 @@ def test_mistakes_are_named(change, complaint):
     [
         ("seeds = [0", "config.toml: "),
         ("rules = ['idle']", "config.toml: seeds: got none, expected a list"),
-        ("seeds = [0]\nrules = ['idel']", "config.toml: method: got 'idel' .*, expected one of"),
+        ("seeds = [0]\nrules = ['idel']", "config.toml: rules: got 'idel' .*, expected one of"),
+        ("seeds = [0]\nlearners.ipo = [1.0]", "config.toml: learners: got 'ipo' .*, expected one"),
         ("seeds = [0]\nrules = ['idle']\ndays.test = 400", "days.test: got 400, expected 1 to 363"),
-        ("seeds = [0]\nrules = ['idle']\ncase.num_agents = 0", "num_agents: got 0, expected"),
-        ("seeds = [0]\nrules = ['idle']\ncase.feeder = 'x'", "feeder"),
+        ("seeds = [0]\nrules = ['idle']\ncase.num_agents = 0", "case.num_agents: got 0, expected"),
+        ("seeds = [0]\nrules = ['idle']\ncase.feeder = 'x'", "config.toml: case.feeder: unknown"),
         ("seeds = [0]\nrules = ['idle']\ncase.x = 1", "case: unknown 'x', expected"),
         ("seeds = [0]\nrules = ['idle']\ncase.options.x = 1", "case: unknown 'options', expected"),
-        ("seeds = [0]\nrules = ['idle']\nrunning.device = 'x'", "device: got 'x', expected 'cpu'"),
+        ("seeds = [0]\nrules = ['idle']\nrunning.device = 'x'", "running.device: got 'x'"),
     ],
 )
 def test_mistakes_in_a_file_are_named(text, complaint, tmp_path):
@@ -172,7 +174,7 @@ def test_mistakes_in_a_file_are_named(text, complaint, tmp_path):
 def test_meters_that_are_not_there(tmp_path):
     text = "seeds = [0]\nrules = ['idle']\ncase.demand = 'none.csv'"
     (tmp_path / "config.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(FileNotFoundError, match="no metered demand at none.csv"):
+    with pytest.raises(FileNotFoundError, match="none.csv: not found, expected a file"):
         load_comparison(tmp_path / "config.toml")
 
 

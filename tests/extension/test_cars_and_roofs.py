@@ -75,7 +75,7 @@ def test_what_it_costs_follows_the_gradient(minutes: int) -> None:
     The sum of costs and violations is some 100; its second derivative times 1e-6 squared is noise.
     """
     simulator = make_simulator(case=case_of(step_minutes=minutes), dtype=torch.float64)
-    state, size = simulator.reset(days=[SUMMER]), (simulator.steps, 1, AGENTS, 1)
+    state, size = simulator.reset(days=[SUMMER]), (simulator.clock.steps, 1, AGENTS, 1)
     actions, way = uniform(*size), uniform(*size).flip(0)
 
     def objective(actions: Tensor) -> Tensor:

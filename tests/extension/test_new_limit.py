@@ -217,7 +217,7 @@ def test_it_is_an_option_of_the_command(tmp_path: Path) -> None:
     config, _ = cli._parse_train(["--limits", "maximum_losses", "50"])
     assert config.case.limits == {"maximum_losses": 50.0}
     save_config(config, tmp_path)
-    assert load_config(tmp_path) == config
+    assert load_config(tmp_path, type(config)) == config
     record = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert record["case"]["limits"] == {"maximum_losses": 50.0}
     with pytest.raises(ValueError, match="limits: unknown threshold 'maximum_loss'"):

@@ -84,6 +84,7 @@ def test_the_flags_of_training_are_its_configuration(capsys):
 
 
 LIMITS = {"minimum_voltage": 0.9, "maximum_loading": 1.2}
+TARIFF = Tariff(net_metering=False, adder=0.2)
 OPTIONS = [
     ("--feeder ieee13", "feeder", "ieee13"),
     ("--num-agents 7", "num_agents", 7),
@@ -95,11 +96,7 @@ OPTIONS = [
     ("--home-scale 2.5", "home_scale", 2.5),
     ("--reactive-power", "reactive_power", True),
     ("--penalty 10", "penalty", 10.0),
-    (
-        "--tariff.no-net-metering --tariff.adder 0.2",
-        "tariff",
-        Tariff(net_metering=False, adder=0.2),
-    ),
+    ("--tariff.no-net-metering --tariff.adder 0.2", "tariff", TARIFF),
     ("--limits minimum_voltage 0.9 maximum_loading 1.2", "limits", LIMITS),
     ("--mix heat_pump 0.5 pv_inverter 0.5", "mix", {"heat_pump": 0.5, "pv_inverter": 0.5}),
     ("--demand meters.csv", "demand", "meters.csv"),
@@ -114,7 +111,7 @@ def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path)
     config, _ = cli._parse_train(arguments.split())
     assert getattr(config.case, name) == value != getattr(CaseSettings(), name)
     save_config(config, tmp_path)
-    assert load_config(tmp_path) == config
+    assert load_config(tmp_path, TrainConfig) == config
 
 
 def test_no_option_of_the_case_is_forgotten():
@@ -258,11 +255,13 @@ TRAIN_MISTAKES = [
     (["--num-agents", "0"], "num_agents: got 0, expected a whole number of at least 1"),
     (["--num-agents", "-3"], "num_agents: got -3"),
     (["--seed", "-1"], "seed: got -1"),
+    (["--demand", "no.csv"], "error: no.csv: not found, expected a file of metered demand"),
+    (["--demand", "no.csv", "--demand-unit", "MW"], "demand_unit: got 'MW', expected 'kW' or"),
     (["--seconds", "0"], "seconds: got 0.0, expected a positive number"),
     (["--iterations", "0"], "iterations: got 0"),
     (["--learning-rate", "nan"], "learning_rate: got nan"),
     (["--home-scale", "-1"], "home_scale: got -1.0"),
-    (["--evaluation-days", "5000"], "days: got 5000, expected 1 to "),
+    (["--evaluation-days", "5000"], "error: evaluation_days: got 5000, expected 1 to "),
     (["--evaluation-days", "-1"], "evaluation_days: got -1"),
     (["--device", "nonsense"], "device: got 'nonsense'"),
     (["--device", "mps:7"], "device: got 'mps:7'"),
@@ -329,7 +328,9 @@ def test_a_folder_without_a_run_is_told_in_a_line(tmp_path, capsys, command, kin
 def test_a_foreign_folder_is_told_in_a_line(tmp_path, capsys, arguments, text):
     (tmp_path / CONFIG_FILE).write_text(text)
     assert call(*arguments, tmp_path) == 2
-    assert_one_line(capsys.readouterr().err, "config.json is not a run's configuration")
+    assert_one_line(
+        capsys.readouterr().err, "config.json is not the configuration of a GridEdge run"
+    )
     assert (tmp_path / CONFIG_FILE).read_text() == text
 
 

@@ -149,9 +149,9 @@ def test_all_sections_are_there_and_linked(parsed):
 
 
 def test_every_figure_is_a_picture_with_a_description(parsed):
-    """2 by day, 3 of learning, 2 distributions, 3 homes, 4 of the day, 2 maps, 6 diagnostics."""
+    """2 by day, 3 of learning, 3 distributions, 3 homes, 5 of the day, 4 maps, 6 diagnostics."""
     images = parsed.images()
-    assert len(images) == 22
+    assert len(images) == 26
     for image in images:
         assert ElementTree.fromstring(image).tag == "{http://www.w3.org/2000/svg}svg"
     assert all(attributes["alt"] for tag, attributes in parsed.tags if tag == "img")
@@ -257,13 +257,13 @@ def test_hostile_names_are_text(run, simulator):
 
 
 def test_what_a_run_lacks_is_left_out(run, simulator):
-    """No diagnostics in the log, no perfect foresight: 1 by day, 2 of learning, 11 after them."""
+    """No diagnostics in the log, no perfect foresight: 1 by day, 2 of learning, 15 after them."""
     write_metrics(run, extra=False, rows=1)
     evaluation = load_evaluation(run)
     episodes = {k: v for k, v in evaluation.episodes.items() if k != "perfect_foresight"}
     save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
     page = Page.read(write_report(run, simulator))
-    assert len(page.images()) == 14
+    assert len(page.images()) == 18
     assert "The log holds no diagnostics." in page.text
     assert "costs" in page.headings[0]
     assert "perfect foresight" not in page.headings[0]

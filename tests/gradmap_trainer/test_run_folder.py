@@ -59,7 +59,11 @@ class OtherDays:
     [
         ("tariff", Tariff(adder=0.3), "tariff.adder is 0.3 in the checkpoint, expected 0.15"),
         ("limits", Limits(0.9), "limits.minimum_voltage is 0.9 in the checkpoint, expected 0.95"),
-        ("days", OtherDays(), "days is 'OtherDays' in the checkpoint, expected 'ObservedDays'"),
+        (
+            "days",
+            OtherDays(),
+            "days.source is 'OtherDays' in the checkpoint, expected 'ObservedDays'",
+        ),
         ("clock", Clock.of_minutes(60), "steps is 24 in the checkpoint, expected 48"),
         ("reactive_power", True, "reactive_power is True in the checkpoint, expected False"),
         ("regulator_control", True, "regulator_control is True in the checkpoint, expected False"),

@@ -235,7 +235,7 @@ def test_a_larger_budget_is_taken_up(tmp_path, whole_run, simulator):
     folder, _ = run(config, simulator)
     _, learner = run(replace(config, iterations=3), simulator)
     assert learner.iteration == 3
-    assert load_config(folder).iterations == 3
+    assert load_config(folder, TrainConfig).iterations == 3
 
 
 # --- Real signals ---------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def start_training(folder: Path) -> subprocess.Popen:
 
 
 def resumed(folder: Path, simulator) -> tuple[Path, Learner]:
-    config = load_config(folder)
+    config = load_config(folder, TrainConfig)
     assert config == replace(LONG, run=str(folder))
     return run(config, simulator)
 
@@ -302,7 +302,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, whole_long_run, simulator)
 
 def test_a_configuration_comes_back_as_it_was(tmp_path, whole_run):
     folder, _ = whole_run
-    assert load_config(folder) == replace(SMALL, run=str(folder))
+    assert load_config(folder, TrainConfig) == replace(SMALL, run=str(folder))
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [CONFIG_FILE, METRICS_FILE, LATEST, PREVIOUS]
     )
@@ -342,17 +342,18 @@ def test_more_minibatches_than_samples_are_refused():
 )
 def test_another_file_is_no_configuration(tmp_path, text, told):
     (tmp_path / CONFIG_FILE).write_text(text)
-    with pytest.raises(ValueError, match=f"run: .*config.json is not a run's .*{told}"):
-        load_config(tmp_path)
+    with pytest.raises(ValueError, match=f"run: .*config.json is not the configuration .*{told}"):
+        load_config(tmp_path, TrainConfig)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("case", {"num_agents": "ten"}, "num_agents: got 'ten'"),
+        ("case", {"num_agents": "ten"}, ": case.num_agents: got 'ten'"),
         ("case", {"depth": 3}, "case: unknown 'depth'"),
         ("case", {"tariff": {"depth": 3}}, "case.tariff: unknown 'depth'"),
-        ("case", {"limits": {"depth": 3}}, "limits: unknown threshold 'depth'"),
+        ("case", {"tariff": {"adder": "low"}}, ": case.tariff.adder: got 'low'"),
+        ("case", {"limits": {"depth": 3}}, ": case.limits: unknown threshold 'depth'"),
         ("hidden_sizes", 6, "not iterable"),
         ("iterations", 0, "iterations: got 0, expected a whole number of at least 1"),
         ("depth", 3, "field: unknown 'depth'"),
@@ -362,4 +363,4 @@ def test_a_configuration_edited_badly_is_refused(tmp_path, whole_run, field, val
     record = json.loads((whole_run[0] / CONFIG_FILE).read_text())
     (tmp_path / CONFIG_FILE).write_text(json.dumps({**record, field: value}))
     with pytest.raises(ValueError, match=told):
-        load_config(tmp_path)
+        load_config(tmp_path, TrainConfig)

@@ -145,7 +145,7 @@ def test_metered_demand_by_its_file(tmp_path: Path) -> None:
     assert 0.1 < demands[0].mean() < 1.0  # gamma of 2 x 250 W, in kW
     assert torch.equal(demands[0], demands[1])
     assert torch.equal(demands[0], demands[2])
-    with pytest.raises(ValueError, match="unit: got 'MW'"):
+    with pytest.raises(ValueError, match="^demand_unit: got 'MW'"):
         replace(settings, demand_unit="MW").make()
 
 
@@ -217,7 +217,7 @@ def test_a_setting_that_is_wrong_is_named(option: str, value: Any, message: str)
     with pytest.raises(ValueError, match=f"^{message}"):
         CaseSettings(**{option: value})
     if option != "tariff":  # which a record has as an object
-        with pytest.raises(ValueError, match=f"^{message}"):
+        with pytest.raises(ValueError, match=rf"^case\.{message}"):
             settings_from_record({option: value})
 
 
@@ -282,7 +282,7 @@ def test_what_a_record_leaves_out_is_the_default() -> None:
         ({"agents": 3}, "case: unknown 'agents', expected one of feeder, num_agents, seed"),
         ({"tariff": 3}, "case.tariff: got 3, expected an object"),
         ({"tariff": {"tax": 2}}, "case.tariff: unknown 'tax', expected one of tax_factor"),
-        ({"num_agents": "many"}, "num_agents: got 'many'"),
+        ({"num_agents": "many"}, "case.num_agents: got 'many'"),
     ],
 )
 def test_a_record_that_is_wrong_is_refused(record: Any, message: str) -> None:

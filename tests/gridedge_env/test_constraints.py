@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,6 +87,29 @@ def test_limits_from_above_by_hand(kind: Limit, limit: float) -> None:
     assert found[0].tolist() == pytest.approx([0.25 * limit, 0.0, 0.0, 0.0], abs=ROUNDING)
     assert kind.worst(quantity) == 1.25 * limit
     assert kind.worst(np.zeros((1, 0))) == 0.0
+
+
+@dataclass(frozen=True)
+class LeastLoading(Loading):
+    """A limit from below alone."""
+
+    def edges(self, quantity: Any) -> tuple[Any, ...]:
+        return (self.maximum_loading - quantity,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bounds"),
+    [
+        (VoltageBand(0.94, 1.06), (0.94, 1.06)),
+        (Loading(0.8), (-np.inf, 0.8)),
+        (Unbalance(0.03), (-np.inf, 0.03)),
+        (LeastLoading(0.3), (0.3, np.inf)),
+    ],
+    ids=["voltage", "loading", "unbalance", "least"],
+)
+def test_the_bounds_are_where_the_edges_are(kind: Limit, bounds: tuple[float, float]) -> None:
+    """To the bit: edges at a quantity of 0 are thresholds, up to their sign."""
+    assert kind.bounds == bounds
 
 
 def test_outside_is_beyond_the_limit_by_more_than_the_tolerance() -> None:

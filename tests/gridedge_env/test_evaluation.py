@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gridedge_env
-from gridedge_env.constraints import Limits
+from gridedge_env.constraints import Limits, VoltageBand
 from gridedge_env.evaluation import (
     EPISODES_FILE,
     SUMMARY_FILE,
@@ -107,12 +107,12 @@ def test_a_power_flow_without_solution_is_a_voltage_violation():
 def test_worst_moment_is_the_furthest_outside_among_solved_steps():
     """1.07 is 0.02 out and 0.94 only 0.01; the power flow that says 0.5 pu has no solution."""
     played = episode([[0.94], [1.07], [0.5]], [0.0] * 3, [0.0] * 3, [True, True, False])
-    assert worst_moment(played, Limits()) == (0, 1)
+    assert worst_moment(played, VoltageBand()) == (0, 1)
 
 
 def test_worst_moment_within_limits_is_the_closest_to_leaving_them():
     played = episode([[1.0], [0.96], [1.03]], [0.0] * 3, [0.0] * 3, [True] * 3)
-    assert worst_moment(played, Limits()) == (0, 1)
+    assert worst_moment(played, VoltageBand()) == (0, 1)
 
 
 def test_days_are_spread_evenly(simulator):

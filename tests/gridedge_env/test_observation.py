@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from gridedge_env import Simulator, make_simulator
+from gridedge_env import Simulator, make_simulator, observation
 from gridedge_env.clock import Clock
 from gridedge_env.devices.storage import TYPICAL_EFFICIENCY
 from gridedge_env.observation import (
     OBSERVATION_BOUND,
     PLANNED_HOURS,
     PRICE_BLOCKS,
+    SHARED_FIELDS,
     observation_fields,
     shared_observations,
 )
@@ -26,6 +27,7 @@ from gridedge_env.state import SimulatorState
 FIELDS = {field.name: field for field in observation_fields()}
 SHARED = [name for name, field in FIELDS.items() if not field.private]
 AS_TRADED = Tariff(tax_factor=1.0, adder=0.0)
+HALF_HOURS = Clock()
 
 
 def day_table(price: Tensor, temperature: Tensor) -> DayTable:
@@ -38,6 +40,11 @@ def day_table(price: Tensor, temperature: Tensor) -> DayTable:
         irradiance=torch.zeros_like(price),
         day_ahead_price=price,
     )
+
+
+def entries_of(days: DayTable, clock: Clock = HALF_HOURS) -> Tensor:
+    """(days, steps, shared fields) as agents see them, at the prices of the auction."""
+    return shared_observations(SHARED_FIELDS, days, AS_TRADED, clock)
 
 
 def values(entries: Tensor) -> dict[str, Tensor]:
@@ -57,11 +64,19 @@ def test_fields() -> None:
     assert all(field.scale > 0.0 for field in fields)
 
 
+def test_a_simulator_hands_out_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that there were when it was made, whatever is registered since."""
+    simulator = make_simulator("ieee13", num_agents=3)
+    before = simulator.reset().day.shared_observation
+    monkeypatch.setattr(observation, "SHARED_FIELDS", SHARED_FIELDS[:4])
+    assert torch.equal(simulator.reset().day.shared_observation, before)
+
+
 def test_the_price_against_the_rest_of_the_day() -> None:
     """A day of 0.1 €/kWh but for 0.3 at step 10 and 0.05 at step 20."""
     price = torch.full((1, 48), 0.1, dtype=torch.float64)
     price[0, 10], price[0, 20] = 0.3, 0.05
-    entries = shared_observations(day_table(price, torch.zeros_like(price)), AS_TRADED, Clock())
+    entries = entries_of(day_table(price, torch.zeros_like(price)))
     seen = {name: value[0] for name, value in values(entries).items()}
     # At step 0, one of 48 steps is cheaper; at 10, all 37 that follow are, of 38 with itself.
     for step, cheaper, least, greatest in (
@@ -85,9 +100,7 @@ def test_the_plans_of_lone_batteries() -> None:
     """
     price = torch.full((1, 48), 0.3, dtype=torch.float64)
     price[0, :12], price[0, 36:] = 0.1, 0.6
-    seen = values(
-        shared_observations(day_table(price, torch.zeros_like(price)), AS_TRADED, Clock())
-    )
+    seen = values(entries_of(day_table(price, torch.zeros_like(price))))
     for hours in PLANNED_HOURS:
         energy, power = (seen[f"planned_{what}_{hours}_hours"][0] for what in ("energy", "power"))
         assert energy[[0, -1]].tolist() == pytest.approx([0.5, 0.5])
@@ -107,7 +120,7 @@ def test_the_plans_of_lone_batteries() -> None:
 def ramp() -> dict[str, Tensor]:
     """A price of step / 1000 €/kWh, at most 0.047, and a temperature of step / 10 °C: (1, 48)."""
     step = torch.arange(48, dtype=torch.float64)[None]
-    return values(shared_observations(day_table(step / 1000.0, step / 10.0), AS_TRADED, Clock()))
+    return values(entries_of(day_table(step / 1000.0, step / 10.0)))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +169,7 @@ def test_the_rest_by_hand(ramp: dict[str, Tensor]) -> None:
 
 def test_a_day_of_one_price_has_no_extremes() -> None:
     price = torch.full((1, 48), 0.1, dtype=torch.float64)
-    found = values(shared_observations(day_table(price, 10.0 * price), AS_TRADED, Clock()))
+    found = values(entries_of(day_table(price, 10.0 * price)))
     assert not found["price_rank"].any()
     for name in ("price_z_score", *(f"price_ahead_{a:g}_{b:g}_hours" for a, b in PRICE_BLOCKS)):
         assert (found[name].abs() < 1e-12).all(), name
@@ -165,7 +178,7 @@ def test_a_day_of_one_price_has_no_extremes() -> None:
 def test_entries_are_clipped() -> None:
     price = torch.zeros(1, 48, dtype=torch.float64)
     price[0, 20], price[0, 30] = 10.0, -10.0
-    entries = shared_observations(day_table(price, 1e3 * price), AS_TRADED, Clock())
+    entries = entries_of(day_table(price, 1e3 * price))
     assert entries.abs().max() == OBSERVATION_BOUND
 
 
@@ -174,10 +187,10 @@ def test_other_days_change_nothing() -> None:
     random = torch.Generator().manual_seed(0)
     price, change = torch.rand(2, 3, 48, generator=random, dtype=torch.float64)
     temperature = 20.0 * price
-    before = shared_observations(day_table(price, temperature), AS_TRADED, Clock())[1]
+    before = entries_of(day_table(price, temperature))[1]
     change[1] = 0.0
     changed = day_table(price + change, temperature - 10.0 * change)
-    assert torch.equal(shared_observations(changed, AS_TRADED, Clock())[1], before)
+    assert torch.equal(entries_of(changed)[1], before)
 
 
 def test_entries_invert_to_what_they_stand_for(simulator: Simulator) -> None:
@@ -297,7 +310,7 @@ def test_of_equal_plans_the_earlier_is_taken() -> None:
     """
     price = torch.full((1, 48), 0.3, dtype=torch.float64)
     price[0, 8:14], price[0, 36:42] = 0.1, 0.6
-    seen = values(shared_observations(day_table(price, 0.0 * price), AS_TRADED, Clock()))
+    seen = values(entries_of(day_table(price, 0.0 * price)))
     power = seen["planned_power_2_hours"][0]
     for first, sign in ((8, 1.0), (36, -1.0)):
         used = sign * power[first : first + 6]
@@ -337,7 +350,7 @@ def test_blocks_are_of_hours_whatever_the_step(minutes: int) -> None:
     clock = Clock.of_minutes(minutes)
     price = (torch.arange(24, dtype=torch.float64) / 100.0).repeat_interleave(clock.steps // 24)
     table = day_table(price[None], 0.0 * price[None])
-    seen = values(shared_observations(table, AS_TRADED, clock))
+    seen = values(entries_of(table, clock))
     step = 10 * clock.steps // 24
     expected = {15: (11.25 - 10.0, 0.0), 60: (12.0 - 10.0, 1.0)}[minutes]
     found = [seen[f"price_ahead_{b}_hours"][0, step].item() for b in ("1_2", "0_0.5")]

@@ -11,8 +11,8 @@ from matplotlib.colors import to_rgb as rgb_of
 from matplotlib.figure import Figure
 
 from gridedge_env import PowerFlow, load_feeder
-from gridedge_env.constraints import Limits
-from gridedge_env.rendering import OVERLOAD_COLOUR, draw_feeder, to_rgb
+from gridedge_env.constraints import Limits, Loading, Unbalance
+from gridedge_env.rendering import OVERLOAD_COLOUR, draw_feeder, draw_limit, to_rgb
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,48 @@ def test_lines_are_as_wide_as_they_are_full_and_red_beyond_the_limit(feeder, pow
     full = draw_feeder(feeder, None, loading)
     assert has_colour(to_rgb(full), OVERLOAD_COLOUR)
     assert max(lines(full).get_linewidths()) > 3.0 * ordinary
+
+
+def test_any_limit_at_buses_has_their_colour(feeder, power_flow):
+    """Half of 2 % is paler than 2 %, 3 % darker and a larger dot; it has the worst on top."""
+    places = power_flow.three_phase_buses
+    unbalance = np.zeros(len(places))
+    for bus, value in (("7", 0.01), ("8", 0.02), ("13", 0.03)):
+        unbalance[places.index(bus)] = value
+    figure = draw_limit(feeder, Unbalance(), places, unbalance)
+    fills, areas, found = markers(figure)
+    where = {bus.name: (bus.x, bus.y) for bus in feeder.buses}
+    half, at, beyond = (
+        int(np.flatnonzero((found == where[bus]).all(axis=1))[0]) for bus in ("7", "8", "13")
+    )
+    pale = np.median(fills, axis=0)
+    assert pale.min() > 0.9
+    assert pale.sum() > fills[half].sum() > fills[at].sum() > fills[beyond].sum()
+    assert beyond == len(fills) - 1
+    assert areas[beyond] > 2.0 * areas[at]
+    labels = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert labels == ["0 %", "0.5 %", "1 %", "1.5 %", "2 % limit"]
+    assert figure.axes[1].get_ylabel() == "worst unbalance"
+
+
+def test_any_limit_of_branches_has_their_width(feeder, power_flow):
+    """Of a limit of 2 and a scale of 1: half a unit short of it is half its width's share."""
+    places = [name for name in power_flow.branch_names if name.startswith("line.l1")]
+    quantity = np.full(len(places), 1.5)
+    quantity[places.index("line.l115.1")] = 2.1
+    figure = draw_limit(feeder, Loading(2.0), places, quantity)
+    widths, styles = lines(figure).get_linewidths(), lines(figure).get_linestyles()
+    assert has_colour(to_rgb(figure), OVERLOAD_COLOUR)
+    assert widths[-1] == max(widths)
+    dotted = [pattern is not None for _, pattern in styles]
+    assert 0 < sum(dotted) < len(dotted), "lines without the limit"
+    told = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert told[:4] == ["half the limit", "at the limit", "beyond it", "not limited"]
+
+
+def test_places_that_are_not_on_the_map_are_refused(feeder):
+    with pytest.raises(ValueError, match="places: got network, expected buses and nodes, or phas"):
+        draw_limit(feeder, Unbalance(), ["network"], [1.0])
 
 
 def test_buses_without_coordinates_are_left_out(feeder):

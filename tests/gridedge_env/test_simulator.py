@@ -54,7 +54,7 @@ def test_shapes(simulator: Simulator) -> None:
     state = simulator.reset(batch_size=3)
     nodes, branches = 278, len(simulator.power_flow.branch_names)
     buses = len(simulator.power_flow.three_phase_buses)
-    assert simulator.steps == 48
+    assert simulator.clock.steps == 48
     assert simulator.fleet.counts == (4, 4, 4)
     assert simulator.observe(state).shape == (3, 12, len(simulator.observation_fields))
     private, shared = simulator.observe_parts(state)

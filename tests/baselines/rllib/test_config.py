@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("ray", reason="needs the rllib extra")
 
 from baselines.rllib import train, tune
-from baselines.rllib.config import RLConfig, config_from_record, load_config, save_config
+from baselines.rllib.config import RUN_KIND, RLConfig
 from baselines.rllib.flags import RLFlags
+from gradmap_trainer.config import config_from_record, load_config, save_config
 from gridedge_env.case import CaseSettings, default_case
 from gridedge_env.scenarios import Tariff
 
@@ -43,7 +44,7 @@ def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path)
     assert getattr(config.case, name) == value != getattr(CaseSettings(), name)
     assert config == RLConfig(case=CaseSettings(**{name: value}))
     save_config(config, tmp_path)
-    assert load_config(tmp_path) == config
+    assert load_config(tmp_path, RLConfig, RUN_KIND) == config
     assert json.loads((tmp_path / "config.json").read_text())["case"] == asdict(config.case)
 
 
@@ -77,6 +78,15 @@ def test_flags_are_the_configuration(command, monkeypatch, capsys):
     assert {"--" + name.replace("_", "-") for name in names} <= flags
 
 
+@pytest.mark.parametrize("flag", ["penalty", "reward-penalty"])
+def test_mistakes_are_told_by_their_flags(flag, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["train", f"--{flag}", "-1"])
+    with pytest.raises(SystemExit, match="2"):
+        train.main()
+    told = f"error: {flag.replace('-', '_')}: got -1.0, expected a number of at least 0"
+    assert told in capsys.readouterr().err
+
+
 def test_flags_and_back():
     config = RLConfig(case=CaseSettings(num_agents=7, penalty=30.0), training_penalty=3.0)
     assert RLFlags.of(config).config == config
@@ -94,16 +104,16 @@ def test_flags_and_back():
 def test_other_files_are_refused(change, message, tmp_path):
     record = {**asdict(RLConfig()), **change}
     with pytest.raises(ValueError, match=message):
-        config_from_record(record)
+        config_from_record(record, RLConfig)
     (tmp_path / "config.json").write_text(json.dumps(record))
-    with pytest.raises(ValueError, match=f"not an RLlib run's configuration: {message}"):
-        load_config(tmp_path)
+    with pytest.raises(ValueError, match=f"is not the configuration of an RLlib run: {message}"):
+        load_config(tmp_path, RLConfig, RUN_KIND)
 
 
 def test_a_missing_field_is_named():
     record = asdict(RLConfig())
     del record["clip"]
     with pytest.raises(ValueError, match="field 'clip' is missing"):
-        config_from_record(record)
+        config_from_record(record, RLConfig)
     with pytest.raises(ValueError, match="got 3, expected an object"):
-        config_from_record(3)
+        config_from_record(3, RLConfig)

@@ -23,14 +23,15 @@ pytest.importorskip("ray", reason="needs the rllib extra")
 from ray.exceptions import RayError
 from ray.rllib.core.columns import Columns
 
-from baselines.rllib.config import RLConfig, config_from_record, load_config
+from baselines.rllib.config import RUN_KIND, RLConfig
 from baselines.rllib.environment import JointDays
 from baselines.rllib.evaluate import main as evaluate
-from baselines.rllib.run import newest_checkpoint, open_folder, running
+from baselines.rllib.run import load_policy, newest_checkpoint, open_folder, running
 from baselines.rllib.session import caller_random_state
 from baselines.rllib.train import main as train_command
 from baselines.rllib.training import Training, training
 from baselines.rllib.tune import score, search, search_space
+from gradmap_trainer.config import config_from_record, load_config
 from gradmap_trainer.policies import Policies
 from gridedge_env.case import CaseSettings
 from gridedge_env.evaluation import load_evaluation
@@ -124,7 +125,24 @@ def test_another_case_is_not_gone_on_with(ray_running, tmp_path):
         ValueError, match=r"feeder_fingerprint.*; config\.case\.feeder is 'ieee123'"
     ):
         open_folder(other, other.make_simulator(), resume=True)
-    assert load_config(Path(config.run)) == replace(config, iterations=2)
+    assert load_config(Path(config.run), RLConfig, RUN_KIND) == replace(config, iterations=2)
+
+
+def test_a_fleet_that_the_configuration_does_not_tell_is_refused(ray_running, tmp_path):
+    """As many homes, elsewhere on the feeder; the commands would rebuild those of the settings."""
+    config = replace(SMALL, run=str(tmp_path / "run"), iterations=1, seconds=None)
+    case, elsewhere = config.case.make(), replace(config.case, seed=1).make().fleet
+    simulator = make_simulator(case=replace(case, fleet=elsewhere))
+    open_folder(config, simulator)
+    with running(config, simulator) as run:
+        run.save()
+    open_folder(config, simulator, resume=True)
+    for use in (
+        lambda: open_folder(config, config.make_simulator(), resume=True),
+        lambda: load_policy(Path(config.run)),
+    ):
+        with pytest.raises(ValueError, match="match this run: fleet_fingerprint is '[0-9a-f]{64}'"):
+            use()
 
 
 def test_resumes_with_the_same_policies(ray_running, tmp_path):
@@ -139,7 +157,7 @@ def test_resumes_with_the_same_policies(ray_running, tmp_path):
     assert rows[0]["seconds"] > first[-1]["seconds"]
     assert rows[0]["fleet_return"] != first[0]["fleet_return"], "other days than at the beginning"
     assert not torch.equal(changed, learned)
-    assert load_config(Path(config.run)) == config
+    assert load_config(Path(config.run), RLConfig, RUN_KIND) == config
     assert newest_checkpoint(Path(config.run)).name == "checkpoint_000003"
     assert [p.name for p in Path(config.run).glob("checkpoint*")] == ["checkpoint_000003"]
     log = list(csv.DictReader((Path(config.run) / "metrics.csv").open()))
@@ -277,12 +295,12 @@ def test_the_commands_train_evaluate_and_leave_nothing(tmp_path, home, monkeypat
         with pytest.raises(SystemExit, match="2"):
             train_command()
         assert capsys.readouterr().err.endswith(f"{message}\n")
-    assert load_config(run).case.num_agents == 6
+    assert load_config(run, RLConfig, RUN_KIND).case.num_agents == 6
 
 
 def test_tune_writes_the_best(ray_running, tmp_path):
     config = RLConfig(case=CaseSettings(num_agents=3), seconds=1.0, run=str(tmp_path))
     search(config, trials=2, at_once=2)
     best = json.loads((tmp_path / "best.json").read_text())
-    assert config_from_record(best).case.num_agents == 3
+    assert config_from_record(best, RLConfig).case.num_agents == 3
     assert len((tmp_path / "tune.csv").read_text().splitlines()) == 3

@@ -163,21 +163,21 @@ def test_a_year_of_sun(minutes: int) -> None:
     days = range(0, 363, 8)
     state = simulator.reset(days=days, split="test")
     parameters = simulator.fleet.groups[0].parameters
-    action = torch.ones(simulator.steps, len(days), 30, dtype=torch.float64)
-    window = Window(state.day, 0, simulator.steps)
+    action = torch.ones(simulator.clock.steps, len(days), 30, dtype=torch.float64)
+    window = Window(state.day, 0, simulator.clock.steps)
     _, power, _ = PV_INVERTER.run(parameters, state.devices[0], action, window)
     per_day = -(simulator.clock.hours * power).sum(dim=0).mean(dim=0)
     yields = 365.0 * per_day / parameters.peak_power
     assert 816.0 < yields.mean() < 1049.0
     assert 0.75 * 816.0 < yields.min() < yields.max() < 1.25 * 1049.0
-    night = power[: simulator.steps // 8]
+    night = power[: simulator.clock.steps // 8]
     assert (night == 0.0).all()
 
 
 def test_reactive_power_within_the_rating() -> None:
     """At full share an inverter carries its rating, 1.1 of its power, whatever the sun."""
     simulator = make_simulator(case=roofs_on(reactive_power=True), dtype=torch.float64)
-    state, noon = simulator.reset(days=[170]), simulator.steps // 2
+    state, noon = simulator.reset(days=[170]), simulator.clock.steps // 2
     state = replace(state, step=noon)
     parameters = simulator.fleet.groups[0].parameters
     rating = INVERTER_OVERSIZE * parameters.maximum_power

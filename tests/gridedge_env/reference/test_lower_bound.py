@@ -10,10 +10,20 @@ import torch
 from scipy import optimize, sparse
 from torch import Tensor
 
-from gridedge_env import Simulator, make_simulator
+from gridedge_env import Case, Simulator, make_simulator
 from gridedge_env.constraints import Limits
+from gridedge_env.devices import Devices, make_fleet
 from gridedge_env.devices.heat_pump import HeatPumpState
-from gridedge_env.reference import Idle, LowerBound, lower_bound, perfect_foresight, play
+from gridedge_env.feeder import Feeder
+from gridedge_env.feeder.records import Bus, Line, LineCode, Source
+from gridedge_env.reference import (
+    Idle,
+    LowerBound,
+    PriceFollowing,
+    lower_bound,
+    perfect_foresight,
+    play,
+)
 from gridedge_env.reference.fleet_program import actions_for, fleet_programs
 from gridedge_env.reference.network_tangents import FleetNetwork
 from gridedge_env.scenarios import Tariff
@@ -233,6 +243,64 @@ def test_one_generator_behind_a_limit_against_search() -> None:
     assert bound.cost[0] == pytest.approx(searched, rel=1e-3)
     assert bound.cost[0] - bound.curvature[0] <= searched + SOLVED
     assert total(simulator, state, bound.actions) == pytest.approx(searched, rel=5e-3)
+
+
+@pytest.fixture(scope="module")
+def lone_generator() -> tuple[Simulator, SimulatorState]:
+    """150 kW of fuel at 0.10 €/kWh behind 1 ohm at 1 kV; electricity is worth 0.30 €/kWh."""
+    resistance = LineCode("code", 1, ((0.5,),), ((0.0,),), ((0.0,),), None, "km")
+    feeder = Feeder(
+        name="two buses",
+        frequency=50.0,
+        source=Source("a", (1,), 1.0, 1.0, 0.0, r1=0.5, x1=0.0, r0=0.0, x0=0.0),
+        buses=(Bus("a", (1,), 1.0), Bus("b", (1,), 1.0)),
+        line_codes=(resistance,),
+        lines=(Line("ab", "a", "b", (1,), (1,), "code", 1.0, "km"),),
+    )
+    numbers = {"maximum_power": 150.0, "linear_cost": 0.1, "quadratic_cost": 1e-6}
+    columns = {name: np.array([number]) for name, number in numbers.items()}
+    fleet = make_fleet({"home": "b.1"}, {"generator": Devices(["home"], columns)})
+    simulator = make_simulator(case=Case(feeder, fleet), dtype=torch.float64)
+    state = simulator.reset(days=[0])
+    flat = torch.full_like(state.day.import_price, 0.3)
+    demand = torch.zeros_like(state.day.demand)
+    day = replace(state.day, import_price=flat, export_price=flat, demand=demand)
+    return simulator, replace(state, day=day)
+
+
+@pytest.mark.parametrize("loading", [0.0, 0.3, 0.5, 1.0])
+def test_a_generator_behind_a_resistance_by_hand(
+    lone_generator: tuple[Simulator, SimulatorState], loading: float
+) -> None:
+    """p kW lift the voltage by p / 1000 V: V² - V = p / 1000, so that 1.05 pu are 52.5 kW.
+
+    In 24 hours these earn 24 x 52.5 x (0.30 - 0.10) = 252 €, whether the given plan keeps the limit
+    or breaks it. At full load V is (1 + √1.6) / 2 = 1.1325 and rises by 1 / (1000 √1.6) per kW: the
+    tangent there allows no more than 150 - 0.0825 x 1265 = 45.7 kW. Bisections leave 97.5 / 2^12 =
+    0.02 kW, from which a tangent misses the limit by 1e-6 kW; fuel's quadratic part is 4e-4 €.
+    """
+    simulator, state = lone_generator
+    plan = torch.full((48, 1, 1, 1), 2.0 * loading - 1.0, dtype=torch.float64)
+    bound = lower_bound(simulator, state, plan)
+    assert bound.cost_without_network[0] == pytest.approx(-24.0 * 150.0 * 0.2, abs=0.01)
+    assert bound.cost[0] == pytest.approx(-252.0, abs=1e-3)
+    found = simulator.simulate(state, bound.actions)
+    assert found.violation.sum() == 0.0
+    assert -252.0 < found.cost.sum() < -251.0
+
+
+def test_a_plan_outside_the_limits_gives_a_bound_all_the_same(
+    case: tuple[Simulator, SimulatorState], bound: LowerBound
+) -> None:
+    """That of price-following's, which breaks many, is below a plan that keeps them all."""
+    simulator, state = case
+    broken = torch.stack([a for _, a, _ in play(simulator, PriceFollowing(simulator), state)])
+    assert simulator.simulate(state, broken).violation.sum() > 50.0
+    found = lower_bound(simulator, state, broken)
+    kept = perfect_foresight(simulator, state, 100)
+    assert simulator.simulate(state, kept).violation.sum() == 0.0
+    assert found.cost[0] - found.curvature[0] < total(simulator, state, kept)
+    assert found.cost[0] == pytest.approx(bound.cost[0], rel=1e-3)
 
 
 def test_tangents_touch_their_limits(case: tuple[Simulator, SimulatorState]) -> None:

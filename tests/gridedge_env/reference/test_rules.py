@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env import Simulator, make_simulator
-from gridedge_env.observation import shared_observations
+from gridedge_env.observation import SHARED_FIELDS, shared_observations
 from gridedge_env.powerflow import FixedPoint
 from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, play
 from gridedge_env.state import SimulatorState
@@ -123,7 +123,8 @@ def test_price_following_by_hand(simulator: Simulator) -> None:
     retail = 0.10 + 0.01 * torch.arange(48, dtype=torch.float64)[None]
     tariff = simulator.case.tariff
     traded = (retail - tariff.adder) / tariff.tax_factor
-    shared = shared_observations(replace(table, day_ahead_price=traded), tariff, simulator.clock)
+    table = replace(table, day_ahead_price=traded)
+    shared = shared_observations(SHARED_FIELDS, table, tariff, simulator.clock)
     state = replace(state, day=replace(state.day, shared_observation=shared))
     policy = PriceFollowing(simulator)
     actions = torch.stack(

@@ -22,3 +22,16 @@ def test_feed_in_price_is_the_market_price_less_a_fee_and_never_below_the_floor(
     """max(0.10 − 0.02, 0.01) = 0.08; max(0.005 − 0.02, 0.01) = 0.01; the same floor at −0.20."""
     tariff = Tariff(net_metering=False, feed_in_fee=0.02, feed_in_floor=0.01)
     assert tariff.export_price(DAY_AHEAD).tolist() == pytest.approx([0.08, 0.01, 0.01], abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("adder", "low", "a finite number"),
+        ("tax_factor", float("nan"), "a finite number"),
+        ("net_metering", 1, "True or False"),
+    ],
+)
+def test_what_is_no_price_is_refused(field, value, expected):
+    with pytest.raises(ValueError, match=f"^tariff.{field}: got {value!r}, expected {expected}"):
+        Tariff(**{field: value})

@@ -1,0 +1,122 @@
+"""What a run's results depend on: a checkpoint and whatever goes on from it agree on all of it.
+
+A case can hold more than the configuration tells, when it is put together in Python: another fleet,
+other days. They are known again by what they hold, not by their names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from datetime import date, time, timedelta, tzinfo
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+import gridedge_env
+from gridedge_env.case import Case
+from gridedge_env.simulator import Simulator
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+# A resumed run may have another budget, and may be evaluated otherwise; all else must agree.
+FREE_FIELDS = {
+    "run",
+    "iterations",
+    "seconds",
+    "checkpoint_seconds",
+    "evaluation_days",
+    "foresight_iterations",
+}
+# Types whose values are equal where they read the same, in every process.
+_PLAIN: tuple[type, ...] = (
+    *(type(None), str, bytes, int, float, np.generic),
+    *(date, time, timedelta, tzinfo, PurePath),
+)
+
+
+def identity(config: DataclassInstance, simulator: Simulator) -> dict[str, Any]:
+    """What a run is known by, for `checkpoint.check_matches`.
+
+    Args:
+        config: of the run; its field `case` is a `CaseSettings`.
+        simulator: of the case that it is really about.
+
+    Raises:
+        ValueError: a source of days or demand that cannot be known again.
+    """
+    fixed = {name: value for name, value in asdict(config).items() if name not in FREE_FIELDS}
+    del fixed["case"]["limits"]  # only those that are not the usual ones: all are in the case
+    return {
+        "gridedge": gridedge_env.__version__,
+        "feeder_fingerprint": simulator.feeder.fingerprint,
+        "fleet_fingerprint": simulator.fleet.fingerprint,
+        "observation_fingerprint": _digest(repr(simulator.observation_fields).encode()),
+        "config": fixed,
+        "case": _case(simulator.case),
+    }
+
+
+def _case(case: Case) -> dict[str, Any]:
+    """What a case holds besides feeder and fleet, whatever the configuration says of it."""
+    return {
+        "steps": case.clock.steps,
+        "days": _source(case.days, "case.days"),
+        "demand": _source(case.demand, "case.demand"),
+        "tariff": asdict(case.tariff),
+        "limits": case.limits.thresholds,
+        "penalty": case.penalty,
+        "reactive_power": case.reactive_power,
+        "regulator_control": case.regulator_control,
+        "seed": case.seed,
+    }
+
+
+def _source(source: Any, name: str) -> dict[str, str]:
+    """A source of days or demand: its class, and a digest of what its fields hold."""
+    if not is_dataclass(source):
+        raise ValueError(
+            f"{name}: got {type(source).__name__}, expected a dataclass, by whose fields a "
+            "checkpoint knows its data again"
+        )
+    return {
+        "source": type(source).__name__,
+        "fingerprint": _digest(_in_words(source, name).encode()),
+    }
+
+
+def _in_words(value: Any, name: str) -> str:
+    """A text that equal values have in common, in every process, and no others.
+
+    Of dataclasses those fields count by which they are compared.
+
+    Raises:
+        ValueError: a value, called `name`, of a type of which there is no such text.
+    """
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return f"{value.dtype.str} {value.shape} {_digest(value.tobytes())}"
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if is_dataclass(value):
+        parts = {entry.name: getattr(value, entry.name) for entry in fields(value) if entry.compare}
+        return f"{type(value).__name__} {_in_words(parts, name)}"
+    if isinstance(value, Mapping):
+        words = (f"{key!r}: {_in_words(part, f'{name}.{key}')}" for key, part in value.items())
+        return f"{{{', '.join(words)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_in_words(part, name) for part in value)}]"
+    raise ValueError(
+        f"{name}: got {type(value).__name__}, expected numbers, text, dates, arrays, tensors, or "
+        "lists, mappings and dataclasses of these, by which a checkpoint knows its data again"
+    )
+
+
+def _digest(data: bytes) -> str:
+    """SHA-256, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
