@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timezone
+from datetime import date
 from functools import cached_property
 from typing import ClassVar
 
@@ -18,8 +18,7 @@ from gridedge_env.scenarios.demand import Homes
 from gridedge_env.scenarios.metered import in_steps
 from gridedge_env.scenarios.observed import Calendar, DaySource, DayTable, check_split
 from gridedge_env.scenarios.series import Series, by_local_day
-from gridedge_env.scenarios.series.local_time import zone_of
-from gridedge_env.scenarios.sun import direct_irradiance
+from gridedge_env.scenarios.sun import direct_irradiance, midnights
 
 DateRange = tuple[date, date]
 
@@ -96,9 +95,7 @@ class SeriesDays(Record):
             return torch.from_numpy(values.astype(np.float32))
 
         sun = table(_sloped(weather[rows, :, 1], clock.steps, least=0.0))
-        zone = zone_of(self.time_zone)
-        begin = [datetime.combine(day, time(), zone).astimezone(timezone.utc) for day in dates]
-        midnight = np.array([each.replace(tzinfo=None) for each in begin], dtype="datetime64[s]")
+        midnight = midnights(dates, self.time_zone)
         direct = None if self.site is None else direct_irradiance(sun, midnight, clock, *self.site)
         return DayTable(
             dates=dates,

@@ -100,3 +100,16 @@ def test_conditions_first_asked_for_without_gradients_can_be_differentiated_with
         _ = prices.conditions
     (slope,) = torch.autograd.grad(Window(prices, 3, 1).import_surcharge.sum(), prices.import_price)
     assert slope.sum(dim=0).nonzero().flatten().tolist() == [3]
+
+
+def test_where_the_sun_stands_is_cut_with_the_days(day: Day) -> None:
+    """Steps first; days whose source does not say have none, and say so when they are asked."""
+    sun = torch.stack((series(0.0), series(0.25), series(0.5)), dim=-1)
+    sunny = replace(day, direct_irradiance=sun)
+    found = Window(sunny.take([2, 0]), 5, 2).direct_irradiance
+    assert found.shape == (2, 2, 3)
+    assert found[1, 0].tolist() == [206.0, 206.25, 206.5]
+    assert Day.cat([sunny.take([0]), sunny.take([1, 2])]) == sunny
+    assert day.take([1]).direct_irradiance is None
+    with pytest.raises(ValueError, match="days: got none with direct_irradiance"):
+        _ = Window(day, 0, 1).direct_irradiance
