@@ -21,7 +21,7 @@ from gridedge_env.case import Case, default_case
 from gridedge_env.case_files import read_case
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
-from gridedge_env.feeder.loading import BUILT_IN
+from gridedge_env.feeder.loading import built_in_feeders
 from gridedge_env.rendering import draw_feeder
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.simulator import Simulator, make_simulator
@@ -56,7 +56,7 @@ def new(folder: Folder, feeder: str = "ieee123", num_agents: int = 1000, seed: i
         seed: chooses homes and devices.
     """
     network = load_feeder(feeder)
-    own = feeder not in BUILT_IN
+    own = feeder not in built_in_feeders()
     default_case(
         network,
         num_agents,

@@ -9,7 +9,11 @@ from gridedge_env.feeder.tables import TABLES, read_tables
 from gridedge_env.feeder.validation import InvalidFeeder
 
 DATA = Path(__file__).parent / "data"
-BUILT_IN = tuple(sorted(folder.name for folder in DATA.iterdir() if folder.is_dir()))
+
+
+def built_in_feeders() -> tuple[str, ...]:
+    """The names of the feeders that come with the package."""
+    return tuple(sorted(folder.name for folder in DATA.iterdir() if folder.is_dir()))
 
 
 def load_feeder(name_or_path: str | Path) -> Feeder:
@@ -22,7 +26,8 @@ def load_feeder(name_or_path: str | Path) -> Feeder:
         FileNotFoundError: when the folder lacks a table, or there is no such script.
         ImportError: for a script, when dss_python is not installed.
     """
-    if name_or_path in BUILT_IN:
+    built_in = built_in_feeders()
+    if name_or_path in built_in:
         return load_tables(DATA / str(name_or_path))
     path = Path(name_or_path)
     if path.suffix.lower() == ".dss":
@@ -31,7 +36,7 @@ def load_feeder(name_or_path: str | Path) -> Feeder:
         return load_opendss(path)
     if not path.is_dir():
         raise ValueError(
-            f"feeder: unknown {str(name_or_path)!r}, expected one of {', '.join(BUILT_IN)}, "
+            f"feeder: unknown {str(name_or_path)!r}, expected one of {', '.join(built_in)}, "
             "a folder of tables or an OpenDSS script (.dss)"
         )
     return load_tables(path)

@@ -26,7 +26,7 @@ from gridedge_env.reference import (
 )
 from gridedge_env.reference.fleet_program import actions_for, fleet_programs
 from gridedge_env.reference.policies import Policy
-from gridedge_env.scenarios import Tariff
+from gridedge_env.scenarios import DayAheadFeedIn, Tariff
 from tests.extension.whole_run import WholeRun, assert_complete, assert_exported, whole_run
 
 MIX = {"battery": 0.2, "ev_charger": 0.4, "pv_inverter": 0.4}
@@ -154,7 +154,7 @@ def test_what_devices_do_is_in_their_programs_at_the_same_cost() -> None:
 
     HiGHS keeps to 1e-7 of numbers up to 1000.
     """
-    case = case_of(step_minutes=60, tariff=Tariff(net_metering=False))
+    case = case_of(step_minutes=60, tariff=Tariff(exports=DayAheadFeedIn()))
     simulator = make_simulator(case=case, dtype=torch.float64)
     state = simulator.reset(days=[SUMMER])
     actions = uniform(24, 1, AGENTS, 1)
@@ -221,7 +221,7 @@ def test_customers_with_a_roof_and_a_car(case: Case) -> None:
         kind: Devices(names, KINDS[kind].sample(2, SCALE, np.random.default_rng(3)))
         for kind, names in owners.items()
     }
-    fleet = make_fleet({"north": "671.1", "south": "675.2"}, tables, SCALE)
+    fleet = make_fleet({"north": "671.1", "south": "675.2"}, tables)
     simulator = make_simulator(case=replace(case, fleet=fleet), dtype=torch.float64)
     state = simulator.reset(days=[SUMMER])
     result = simulator.simulate(state, torch.ones(48, 1, 2, 2, dtype=torch.float64))
