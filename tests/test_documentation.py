@@ -35,13 +35,15 @@ SOURCES = ("gridedge_env", "gradmap_trainer", "baselines", "benchmarks")
 # A document that loses its code would pass unseen.
 WITH_PYTHON = {
     *("README.md", "docs/baselines.md", "docs/data.md", "docs/environment.md", "docs/feeders.md"),
-    *("docs/gradmap.md", "docs/power_flow.md"),
+    *("docs/gradmap.md", "docs/power_flow.md", "docs/your_case.md"),
 }
 WITH_SHELL = {
     *("README.md", "CONTRIBUTING.md", "docs/baselines.md", "docs/benchmarks.md"),
     *("docs/comparison.md", "docs/environment.md", "docs/gradmap.md", "docs/results.md"),
-    "docs/validation.md",
+    *("docs/validation.md", "docs/your_case.md"),
 }
+# Commands of several parts: "gridedge-case new".
+WITH_PARTS = {"gridedge-case"}
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", flags=re.MULTILINE | re.DOTALL)
 # In backticks: "devices/fleet.py", "feeder/opendss/", "clock.py"; not "runs/*.json", "policies/".
@@ -156,7 +158,9 @@ def complaints(words: list[str]) -> Iterator[str]:
                 yield f"no such make target: {target}"
     elif command in COMMANDS:
         options = {word.split("=")[0] for word in arguments if word.startswith("--")}
-        yield from (f"unknown option: {o}" for o in sorted(options) if o not in help_of(command))
+        part = () if arguments[0].startswith("-") or command not in WITH_PARTS else arguments[:1]
+        told = help_of(command, *part)
+        yield from (f"unknown option: {o}" for o in sorted(options) if o not in told)
     elif command == "python" and arguments[0] == "-m":
         try:
             known = importlib.util.find_spec(arguments[1])
@@ -172,11 +176,11 @@ def complaints(words: list[str]) -> Iterator[str]:
 
 
 @functools.cache
-def help_of(command: str) -> str:
+def help_of(command: str, *part: str) -> str:
     module, function = COMMANDS[command]
     program = f"from {module} import {function}; {function}()"
     process = subprocess.run(
-        [sys.executable, "-c", program, "--help"],
+        [sys.executable, "-c", program, *part, "--help"],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "200"},
         capture_output=True,
