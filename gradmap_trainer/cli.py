@@ -33,7 +33,7 @@ from gridedge_env.checks import check_whole_number, renamed
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
-from gridedge_env.scenarios.observed import check_split
+from gridedge_env.scenarios.observed import ObservedDays, check_split
 from gridedge_env.scenarios.series import Faults
 from gridedge_env.simulator import Simulator, make_simulator
 
@@ -42,7 +42,7 @@ RunFolder = Annotated[Path, tyro.conf.Positional]
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
-# What the days of each split are to the policies, after their year.
+# What the days of each split are to the policies, after their year: of the built-in days.
 SPLITS_IN_WORDS = {
     "train": "the year of training",
     "validation": "a year to choose settings by, and homes never seen in training",
@@ -268,7 +268,9 @@ def _evaluate(
         )
     limits = simulator.case.limits
     summary = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
-    when = f"{simulator.days(split).years}, {SPLITS_IN_WORDS[split]}"
+    built_in = isinstance(simulator.case.days, ObservedDays)
+    words = SPLITS_IN_WORDS[split] if built_in else f"days of {split}"
+    when = f"{simulator.days(split).years}, {words}"
     title, tariff = f"{len(days)} days of {when}", simulator.case.tariff.describe()
     console.print(_table(summary, limits, title, tariff))
     return evaluation

@@ -49,7 +49,7 @@ FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", flags=re.MULTILINE | re.DO
 # In backticks: "devices/fleet.py", "feeder/opendss/", "clock.py"; not "runs/*.json", "policies/".
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]+/?|[\w-]+\.py)`")
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)")
-COMMAND = re.compile(r'^(gradmap-[\w-]+) = "([\w.]+):(\w+)"$', flags=re.MULTILINE)
+COMMAND = re.compile(r'^((?:gradmap|gridedge)-[\w-]+) = "([\w.]+):(\w+)"$', flags=re.MULTILINE)
 COMMANDS = {
     name: (module, function)
     for name, module, function in COMMAND.findall(

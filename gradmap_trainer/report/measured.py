@@ -15,7 +15,7 @@ from gradmap_trainer.report import page
 from gradmap_trainer.report.run import FLOOR, EvaluatedRun
 from gradmap_trainer.report.words import SPACE, percent, step_name
 from gridedge_env.evaluation import TOLERANCE
-from gridedge_env.scenarios import GeneratedDemand, ObservedDays
+from gridedge_env.scenarios import CustomerMeters, GeneratedDemand, ObservedDays
 from gridedge_env.scenarios.observed import SPLIT_SITES
 
 
@@ -30,10 +30,13 @@ def tested_on(run: EvaluatedRun) -> str:
             f"The fleet was evaluated on {days}, from which training drew its own: it may do worse "
             "elsewhere."
         )
-    return (
-        f"The fleet was tested on {days} and demand of other homes; it had learned on "
-        f"{_learned_on(run)}."
-    )
+    others = "" if _has_own_meters(run) else " and demand of other homes"
+    return f"The fleet was tested on {days}{others}; it had learned on {_learned_on(run)}."
+
+
+def _has_own_meters(run: EvaluatedRun) -> bool:
+    """Whether demand is the customers' own, in every split."""
+    return isinstance(run.simulator.case.demand, CustomerMeters)
 
 
 def _site(run: EvaluatedRun, split: str) -> str:
@@ -112,6 +115,8 @@ def _days(run: EvaluatedRun) -> str:
 
 
 def _homes(run: EvaluatedRun) -> str:
+    if _has_own_meters(run):
+        return "household demand is what each customer's own meter showed on the very day."
     generated = isinstance(run.simulator.case.demand, GeneratedDemand)
     source = "generated from published statistics" if generated else "metered"
     unseen = run.split != "train"
@@ -138,10 +143,11 @@ def _network(run: EvaluatedRun) -> str:
         taps = "at neutral"
     scale = f"{run.simulator.case.demand.scale:.3g}"
     size = "" if scale == "1" else f", each {scale} times as large as an ordinary one"
+    share = "" if _has_own_meters(run) else f", in proportion{size}"
     return (
         f"{feeder.name}, three-phase and unbalanced: {len(run.simulator.power_flow.node_names)} "
         f"nodes at {len(feeder.buses)} buses. Its loads are replaced by the "
-        f"{run.simulator.num_agents:,} homes, in proportion{size}. Source at "
+        f"{run.simulator.num_agents:,} homes{share}. Source at "
         f"{feeder.source.per_unit:g} pu, regulator taps {taps}."
     )
 

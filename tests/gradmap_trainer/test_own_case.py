@@ -72,6 +72,11 @@ def test_a_moved_run_evaluates_to_the_same_numbers(
     assert call("gradmap-export", moved) == 0
     assert {path.stem for path in (moved / "policies").glob("*.onnx")} == set(NAMES)
     assert call("gradmap-report", moved) == 0
+    report = (moved / "report.html").read_text(encoding="utf-8")
+    assert "own meter showed on the very day" in report
+    assert "0.32 €/kWh" in report
+    for words in ("Dutch", "Aachen", "homes that training has not seen"):
+        assert words not in report
     for path in moved.rglob("*"):
         if path.suffix in {".json", ".toml", ".csv"}:
             assert str(street.parent) not in path.read_text(encoding="utf-8")
