@@ -59,6 +59,19 @@ def check_flag(value: Any, name: str) -> bool:
     return value
 
 
+def check_text(value: Any, name: str, expected: str) -> str:
+    """Text that is not blank; `expected` says of what."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name}: got {value!r:.80}, expected {expected}")
+    return value
+
+
+def check_type(value: Any, kind: type | tuple[type, ...], name: str, expected: str) -> None:
+    """Something of a type; `expected` says it in words."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name}: got {value!r:.80}, expected {expected}")
+
+
 def check_known(names: Collection[str], known: Collection[str], what: str) -> None:
     """Only names that are known."""
     for name in names:
