@@ -52,8 +52,7 @@ class PowerFlow:
         settings: FixedPoint | None = None,
         backend: str | None = None,
     ) -> None:
-        if dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"dtype: got {dtype}, expected torch.float32 or torch.float64")
+        check_dtype(dtype)
         extra = list(injections or ())
         network = build_network(feeder)
         branches = load_branches(feeder) + device_branches(network, extra, len(feeder.loads))
@@ -219,6 +218,17 @@ class PowerFlow:
         parts = torch.view_as_real(power.to(self.dtype.to_complex())).movedim(-1, 1)
         drawn = parts.index_select(-1, self.space.injection) * self.space.share.to(self.dtype)
         return drawn.flatten(1)
+
+
+def check_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Single or double precision.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype: got {dtype!r}, expected torch.float32 or torch.float64")
+    return dtype
 
 
 def check_matmul_precision(precision: str) -> None:

@@ -189,8 +189,10 @@ def test_an_environment_of_a_case(case: Case) -> None:
         assert all(np.array_equal(one[agent], other[agent]) for agent in env.agents)
     with pytest.raises(ValueError, match="seed: got 4 and a case, expected the seed in the case"):
         parallel_env(case=case, seed=4)
-    with pytest.raises(ValueError, match="case: got one and .*'num_agents': 3.* beside it"):
+    with pytest.raises(ValueError, match="case: got one and num_agents=3 beside it, expected"):
         parallel_env(case=case, num_agents=3)
+    with pytest.raises(ValueError, match=r"case: got one and penalty=3\.0 beside it, expected"):
+        parallel_env(case=case, penalty=3.0)
 
 
 @pytest.mark.parametrize("given", [CaseSettings(num_agents=3), "my_case", 5])
