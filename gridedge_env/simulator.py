@@ -34,6 +34,7 @@ from gridedge_env.observation import (
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, check_dtype, settle_taps
 from gridedge_env.record import Record
 from gridedge_env.scenarios import SPLITS, Calendar, DayTable, Homes, Variation
+from gridedge_env.scenarios.observed import check_table
 from gridedge_env.state import Result, SimulatorState, check_action
 from gridedge_env.transfer import to_device
 
@@ -378,7 +379,9 @@ class Simulator:
     def _table(self, split: str) -> tuple[DayTable, Homes]:
         """Days and homes of a split, made on first use."""
         if split not in self._tables:
-            days = self.case.days.load(split, self.clock).to(self.device, self.dtype)
+            loaded = self.case.days.load(split, self.clock)
+            check_table(loaded, split, self.clock)
+            days = loaded.to(self.device, self.dtype)
             homes = self.case.demand.assign_homes(
                 split, self.num_agents, self.case.seed, self.device
             )
