@@ -52,6 +52,13 @@ def check_share(value: Any, name: str) -> float:
     )
 
 
+def check_source_voltage(value: Any, name: str) -> float:
+    """The voltage behind a feeder's source, pu: beyond 0.5 to 1.5 it is another unit or a slip."""
+    return check_number(
+        value, name, "a number from 0.5 to 1.5 (pu)", lambda number: 0.5 <= number <= 1.5
+    )
+
+
 def check_flag(value: Any, name: str) -> bool:
     """True or False, and nothing that counts as one of them."""
     if not isinstance(value, bool):
