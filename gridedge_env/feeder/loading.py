@@ -45,7 +45,7 @@ def load_tables(folder: Path) -> Feeder:
         return Feeder(**read_tables(folder))
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"feeder: {error.filename} not found, expected a folder of a feeder's tables"
+            f"feeder: '{error.filename}' not found, expected a folder of a feeder's tables"
         ) from error
     except InvalidFeeder as error:
         raise ValueError(f"{_place(error)}: {error.problem}") from error

@@ -267,7 +267,7 @@ def test_a_path_that_leads_nowhere_is_named(tmp_path: Path) -> None:
     ):
         default_case(num_agents=3, demand=str(tmp_path / "nope.csv"))
     with pytest.raises(
-        FileNotFoundError, match=r"^feeder: .*feeder\.json not found, expected a fo"
+        FileNotFoundError, match=r"^feeder: .*feeder\.json' not found, expected a f"
     ):
         default_case(tmp_path, num_agents=3)
 
