@@ -211,13 +211,23 @@ def learn(
     return learner.policies
 
 
-def _rule(make: Callable[[Simulator], Policy]) -> LearningMethod:
-    """A method that has nothing to learn."""
-    return lambda case, device, budget, observe: make(make_simulator(case=case, device=device))
+@dataclass(frozen=True)
+class Rule:
+    """A `LearningMethod` that has nothing to learn.
+
+    Attributes:
+        make: the policy on the devices of a simulator.
+    """
+
+    make: Callable[[Simulator], Policy]
+
+    def __call__(self, case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
+        """See `LearningMethod`."""
+        return self.make(make_simulator(case=case, device=device))
 
 
-idle = _rule(Idle)
-thermostat = _rule(Thermostat)
-price_following = _rule(PriceFollowing)
-volt_watt = _rule(lambda simulator: VoltWatt(simulator, PriceFollowing(simulator)))
-volt_var = _rule(lambda simulator: VoltVar(simulator, PriceFollowing(simulator)))
+idle = Rule(Idle)
+thermostat = Rule(Thermostat)
+price_following = Rule(PriceFollowing)
+volt_watt = Rule(lambda simulator: VoltWatt(simulator, PriceFollowing(simulator)))
+volt_var = Rule(lambda simulator: VoltVar(simulator, PriceFollowing(simulator)))

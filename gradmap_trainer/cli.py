@@ -74,6 +74,7 @@ def train() -> None:
             count = config.evaluation_days
             days = count and evaluation_days(simulator, "test", count)
         learner = open_run(config, simulator, resume)
+        begun_at = learner.iteration
     console = Console()
     kinds = ", ".join(f"{len(group)} {group.kind.plural}" for group in simulator.fleet.groups)
     console.print(
@@ -98,7 +99,7 @@ def train() -> None:
     if interrupted():
         console.print(f"Stopped after iteration {learner.iteration}; go on with --resume.")
         sys.exit(EXIT_INTERRUPTED)
-    console.print(f"Trained {learner.iteration} iterations in {learner.seconds:.0f} s.")
+    console.print(_done(learner, begun_at))
     if days:
         evaluation = _evaluate(console, simulator, learner, days, config.foresight_iterations)
         save_evaluation(evaluation, simulator.case.limits, Path(config.run))
@@ -246,6 +247,14 @@ def _case(config: TrainConfig, brought: Path | None, resume: bool) -> Case:
     if brought is not None and load_case(brought) != case:
         raise ValueError(f"case: {brought} is not the case of {folder}, expected that or none")
     return case
+
+
+def _done(learner: Learner, begun_at: int) -> str:
+    """What was trained, or that nothing was."""
+    whole = f"{learner.iteration} iterations in {learner.seconds:.0f} s"
+    if learner.iteration > begun_at:
+        return f"Trained {whole}."
+    return f"Nothing left to train: the run has had {whole}, all that it is to have, or more."
 
 
 def _evaluate(

@@ -16,9 +16,12 @@ from gridedge_env.checks import (
     check_number,
     check_positive,
     check_share,
+    check_text,
+    check_type,
     check_whole_number,
 )
 from gridedge_env.clock import Clock
+from gridedge_env.constraints import Limits
 from gridedge_env.simulator import Simulator, make_simulator
 
 if TYPE_CHECKING:
@@ -123,6 +126,10 @@ class TrainConfig:
     foresight_iterations: int = 300
 
     def __post_init__(self) -> None:
+        check_text(self.run, "run", "the path of a folder")
+        check_text(self.device, "device", "a name such as 'cpu'")
+        if self.case is not None:
+            check_type(self.case, CaseSettings, "case", "CaseSettings or None")
         for name, least in WHOLE_NUMBERS.items():
             check_whole_number(getattr(self, name), least, name)
         for name, check in NUMBERS.items():
@@ -135,6 +142,7 @@ class TrainConfig:
         )
         if self.seconds is not None:
             check_positive(self.seconds, "seconds")
+        check_type(self.hidden_sizes, (tuple, list), "hidden_sizes", "units of each layer")
         if not self.hidden_sizes:
             raise ValueError("hidden_sizes: got none, expected one or more layers")
         for units in self.hidden_sizes:
@@ -147,6 +155,22 @@ class TrainConfig:
     def margins(self) -> dict[str, float]:
         """By how much training stays inside each kind of limit."""
         return {"voltage": self.voltage_margin, "loading": self.loading_margin}
+
+    def tightened(self, limits: Limits) -> Limits:
+        """The limits within which training stays.
+
+        Raises:
+            ValueError: a margin that leaves nothing of its limit.
+        """
+        for kind, margin in self.margins.items():
+            try:
+                limits = limits.tightened(**{kind: margin})
+            except ValueError as error:
+                raise ValueError(
+                    f"{kind}_margin: got {margin}, expected one that leaves something of the "
+                    f"limits ({str(error).removeprefix('limits: ')})"
+                ) from error
+        return limits
 
     def make_simulator(self) -> Simulator:
         """The case that this configuration trains on.
@@ -211,8 +235,9 @@ def config_from_record(record: Any, kind: type[ConfigT]) -> ConfigT:
     for name in known:
         if name not in record:
             raise ValueError(f"field {name!r} is missing")
-    case, sizes = record["case"], tuple(record["hidden_sizes"])
+    case, sizes = record["case"], record["hidden_sizes"]
     settings = None if case is None else settings_from_record(case)
+    sizes = tuple(sizes) if isinstance(sizes, list) else sizes
     return kind(**{**record, "case": settings, "hidden_sizes": sizes})
 
 

@@ -204,7 +204,7 @@ def iterate(
     rollout = roll_out(simulator, learner.policies, state, config.rollout_sweeps)
     rolled_out = time.perf_counter()
 
-    limits = simulator.case.limits.tightened(**config.margins)
+    limits = config.tightened(simulator.case.limits)
     objective = Objective(limits, learner.duals, config.quadratic_penalty)
     found = differentiate(simulator, rollout, objective)
     differentiated = time.perf_counter()

@@ -151,17 +151,18 @@ def truncate_metrics(folder: Path, iteration: int) -> None:
     """Drop the rows after an iteration, and a line that a kill cut short.
 
     Raises:
-        ValueError: the log has a row that does not begin with the number of an iteration.
+        ValueError: the log is no text, or has a row that does not begin with the number of an
+            iteration.
     """
     path = folder / METRICS_FILE
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    header, *rows = [line for line in lines if line.endswith("\n")] or [""]
-    if not header:
-        path.unlink()
-        return
     try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        header, *rows = [line for line in lines if line.endswith("\n")] or [""]
+        if not header:
+            path.unlink()
+            return
         kept = [row for row in rows if int(row.split(",")[0]) <= iteration]
     except ValueError as error:
         raise ValueError(f"run: {path} is not a run's log: {error}") from error

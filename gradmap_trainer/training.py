@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from gradmap_trainer.config import TrainConfig, check_minibatches, save_config
 from gradmap_trainer.gradmap import (
     Learner,
@@ -34,9 +36,11 @@ def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) ->
 
     Raises:
         ValueError: the folder holds a run and `resume` is not set, or one that does not match;
-            there can be no such folder; or the case is one that no checkpoint could know again.
+            there can be no such folder; or the case is one that no training is possible on, or that
+            no checkpoint could know again.
     """
     folder = Path(config.run)
+    _check_trainable(config, simulator)
     identity(config, simulator)  # which refuses now what would end the run at its first checkpoint
     if holds_run(folder):
         if not resume:
@@ -55,11 +59,21 @@ def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) ->
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"run: {folder} cannot be a folder: {error.strerror}") from error
-        check_minibatches(config.minibatches, config.batch_days, simulator.clock.steps)
         keep_case(simulator.case, folder)
         learner = make_learner(config, simulator)
     save_config(config, folder)
     return learner
+
+
+def _check_trainable(config: TrainConfig, simulator: Simulator) -> None:
+    """Refuse, before anything is written, what the first iteration would end with."""
+    if simulator.dtype != torch.float32:
+        raise ValueError(
+            f"dtype: got a simulator in {simulator.dtype}, expected torch.float32, in which "
+            "policies are"
+        )
+    check_minibatches(config.minibatches, config.batch_days, simulator.clock.steps)
+    config.tightened(simulator.case.limits)
 
 
 def train(

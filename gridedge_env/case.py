@@ -9,8 +9,10 @@ command lines and files.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from gridedge_env.case_files import can_be_saved, read_case, write_case
@@ -19,6 +21,9 @@ from gridedge_env.checks import (
     check_known,
     check_not_negative,
     check_positive,
+    check_source_voltage,
+    check_text,
+    check_type,
     check_whole_number,
     renamed,
 )
@@ -36,8 +41,13 @@ from gridedge_env.scenarios import (
     load_metered_demand,
     tariff_from_record,
 )
+from gridedge_env.scenarios.metered import check_unit
+from gridedge_env.scenarios.series.local_time import zone_of
 
 GENERATED = "generated"
+AMSTERDAM = "Europe/Amsterdam"
+# What a source of demand must have.
+DEMAND_MEMBERS = ("assign_homes", "draw", "scale")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +83,16 @@ class Case(Record):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, kind in (
+            ("feeder", Feeder),
+            ("fleet", Fleet),
+            ("clock", Clock),
+            ("tariff", Tariff),
+            ("limits", Limits),
+        ):
+            check_type(getattr(self, name), kind, name, f"a {kind.__name__}")
+        check_source(self.days, ("load",), "days", DaySource)
+        check_source(self.demand, DEMAND_MEMBERS, "demand", DemandSource)
         check_whole_number(self.seed, 0, "seed")
         check_not_negative(self.penalty, "penalty")
         for name in ("reactive_power", "regulator_control"):
@@ -97,6 +117,19 @@ class Case(Record):
     def action_size(self) -> int:
         """Numbers per action: one for each device of the agent that has most, or two."""
         return self.fleet.slots * (2 if self.reactive_power else 1)
+
+
+def check_source(value: Any, members: Sequence[str], name: str, kind: type) -> None:
+    """Refuse what lacks a member of a kind of source.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    missing = [member for member in members if not hasattr(value, member)]
+    if missing:
+        raise ValueError(
+            f"{name}: got {value!r:.80} without {', '.join(missing)}, expected a {kind.__name__}"
+        )
 
 
 def load_case(folder: str | Path) -> Case:
@@ -152,25 +185,27 @@ class CaseSettings:
     mix: dict[str, float] = field(default_factory=dict)
     demand: str = GENERATED
     demand_unit: str = "kW"
-    time_zone: str = "Europe/Amsterdam"
+    time_zone: str = AMSTERDAM
 
     def __post_init__(self) -> None:
         check_whole_number(self.num_agents, 1, "num_agents")
         check_whole_number(self.seed, 0, "seed")
         clock = Clock.of_minutes(self.step_minutes)
-        check_positive(self.source_voltage, "source_voltage")
+        check_source_voltage(self.source_voltage, "source_voltage")
         if self.home_scale is not None:
             check_positive(self.home_scale, "home_scale")
         check_not_negative(self.penalty, "penalty")
         for name in ("neutral_taps", "regulator_control", "reactive_power"):
             check_flag(getattr(self, name), name)
         for name in ("feeder", "demand"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a name or a path")
-        if not isinstance(self.tariff, Tariff):
-            raise ValueError(f"tariff: got {self.tariff!r}, expected a Tariff")
+            check_text(getattr(self, name), name, "a name or a path")
+        with renamed(unit="demand_unit"):
+            check_unit(self.demand_unit)
+        if self.time_zone != AMSTERDAM:  # which needs no table of zones while nothing is metered
+            zone_of(self.time_zone)
+        check_type(self.tariff, Tariff, "tariff", "a Tariff")
         self.tariff.check_clock(clock)
-        if not isinstance(self.limits, dict):
+        if not isinstance(self.limits, dict) or any(type(name) is not str for name in self.limits):
             raise ValueError(f"limits: got {self.limits!r}, expected thresholds by name")
         Limits(**self.limits)
         if not isinstance(self.mix, dict):
@@ -182,6 +217,7 @@ class CaseSettings:
 
         Raises:
             ValueError: a feeder or a file that is none.
+        FileNotFoundError: a folder that lacks a table, or a file that is not there.
         """
         return _make_case(self, load_feeder(self.feeder))
 
@@ -232,8 +268,9 @@ def default_case(
                 f"options: unknown option {name!r}, expected one of "
                 f"{', '.join([*known, 'limits', 'demand'])}"
             )
-    if not isinstance(limits, Limits | None):
-        raise ValueError(f"limits: got {limits!r}, expected Limits")
+    check_type(limits, (Limits, NoneType), "limits", "Limits")
+    if not isinstance(demand, str):
+        check_source(demand, DEMAND_MEMBERS, "demand", DemandSource)
     settings = CaseSettings(
         num_agents=num_agents,
         seed=seed,
@@ -249,8 +286,11 @@ def _demand_source(settings: CaseSettings, scale: float) -> DemandSource[Any]:
     """Metered demand is what it is, whatever the size of an ordinary home."""
     if settings.demand == GENERATED:
         return GeneratedDemand(scale)
-    with renamed(unit="demand_unit", timezone="time_zone"):
-        return load_metered_demand(settings.demand, settings.demand_unit, settings.time_zone)
+    try:
+        with renamed(timezone="time_zone"):
+            return load_metered_demand(settings.demand, settings.demand_unit, settings.time_zone)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"demand: {error}") from error
 
 
 def _make_case(
@@ -264,7 +304,7 @@ def _make_case(
         feeder=network.without_loads().with_source_voltage(settings.source_voltage),
         fleet=sample_fleet(feeder, mixed_counts(settings.mix, count), settings.seed, scale),
         clock=Clock.of_minutes(settings.step_minutes),
-        demand=demand or _demand_source(settings, scale),
+        demand=_demand_source(settings, scale) if demand is None else demand,
         tariff=settings.tariff,
         limits=Limits(**settings.limits),
         penalty=settings.penalty,

@@ -52,11 +52,31 @@ def check_share(value: Any, name: str) -> float:
     )
 
 
+def check_source_voltage(value: Any, name: str) -> float:
+    """The voltage behind a feeder's source, pu: beyond 0.5 to 1.5 it is another unit or a slip."""
+    return check_number(
+        value, name, "a number from 0.5 to 1.5 (pu)", lambda number: 0.5 <= number <= 1.5
+    )
+
+
 def check_flag(value: Any, name: str) -> bool:
     """True or False, and nothing that counts as one of them."""
     if not isinstance(value, bool):
         raise ValueError(f"{name}: got {value!r}, expected True or False")
     return value
+
+
+def check_text(value: Any, name: str, expected: str) -> str:
+    """Text that is not blank; `expected` says of what."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name}: got {value!r:.80}, expected {expected}")
+    return value
+
+
+def check_type(value: Any, kind: type | tuple[type, ...], name: str, expected: str) -> None:
+    """Something of a type; `expected` says it in words."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name}: got {value!r:.80}, expected {expected}")
 
 
 def check_known(names: Collection[str], known: Collection[str], what: str) -> None:

@@ -6,6 +6,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from gridedge_env.checks import check_positive, check_whole_number
+
 HOURS_PER_DAY = 24
 # Step lengths that meters, markets and the built-in data know.
 STEP_MINUTES = (15, 30, 60)
@@ -31,7 +33,9 @@ class Clock:
     hours: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (self.steps >= 1 and math.isclose(self.steps * self.hours, HOURS_PER_DAY)):
+        check_whole_number(self.steps, 1, "clock.steps")
+        check_positive(self.hours, "clock.hours")
+        if not math.isclose(self.steps * self.hours, HOURS_PER_DAY):
             raise ValueError(
                 f"clock: got {self.steps} steps of {self.hours} hours, expected steps that make up "
                 f"a day of {HOURS_PER_DAY} hours"

@@ -27,6 +27,8 @@ from gridedge_env.state import Result, SimulatorState
 # error.
 TOLERANCE = 1e-5
 
+FORESIGHT = "perfect_foresight"
+
 SUMMARY_FILE = "evaluation.json"
 EPISODES_FILE = "evaluation.npz"
 
@@ -106,6 +108,9 @@ def evaluate(
         seed: chooses demand and initial room temperatures.
         foresight_iterations: effort of the perfect-foresight optimum; 0 leaves it out.
         progress: called with the method at work and the share of it that is done.
+
+    Raises:
+        ValueError: a policy has the name of a reference controller; or as of `simulator.reset`.
     """
     state = simulator.reset(split=split, days=days, seed=seed)
     rules: dict[str, Policy] = {
@@ -113,6 +118,11 @@ def evaluate(
         "thermostat": Thermostat(simulator),
         "price_following": PriceFollowing(simulator),
     }
+    for name in (*rules, FORESIGHT):
+        if name in policies:
+            raise ValueError(
+                f"policies: got one named {name!r}, expected names that no reference controller has"
+            )
     episodes = {}
     for method, policy in {**policies, **rules}.items():
         progress(method, 0.0)
@@ -122,12 +132,10 @@ def evaluate(
             simulator,
             state,
             foresight_iterations,
-            lambda done: progress("perfect_foresight", done / foresight_iterations),
+            lambda done: progress(FORESIGHT, done / foresight_iterations),
         )
         planned = iter(plan)
-        episodes["perfect_foresight"] = record(
-            simulator, state, lambda private, shared: next(planned)
-        )
+        episodes[FORESIGHT] = record(simulator, state, lambda private, shared: next(planned))
     dates = simulator.days(split).dates
     return Evaluation(
         np.array([dates[day].isoformat() for day in days]),

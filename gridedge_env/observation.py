@@ -139,6 +139,11 @@ class News:
         return torch.where(total > 0.0, mean, values)
 
 
+def _always(tariff: Tariff) -> bool:
+    """Under any tariff."""
+    return True
+
+
 @dataclass(frozen=True)
 class ObservationField:
     """One entry of an observation: (value - offset) / scale, clipped; the value in `unit`.
@@ -161,7 +166,7 @@ class ObservationField:
     private: bool = False
     value: Callable[[Any], Tensor] = field(repr=False, compare=False, kw_only=True)
     told_under: Callable[[Tariff], bool] = field(
-        default=lambda tariff: True, repr=False, compare=False, kw_only=True
+        default=_always, repr=False, compare=False, kw_only=True
     )
 
 

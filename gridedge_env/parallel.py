@@ -7,6 +7,7 @@ PettingZoo API asks for: spaces, agent names, and which day comes next.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, ClassVar
 
 import gymnasium
@@ -120,15 +121,18 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         Args:
             seed: chooses the day, demand and room temperatures, as in `simulator.reset`. Without
                 one, every reset begins a new day; which ones follows from the last seed given.
-            options: {"day": row} takes that row of `simulator.days(split)`; other keys count for
-                nothing.
+            options: {"day": row} takes that row of `simulator.days(split)`. Other keys count for
+                nothing, as in every PettingZoo environment, unless one looks like a misspelt "day".
 
         Returns:
             Observations, and infos, which are empty.
 
         Raises:
-            ValueError: a seed or a day that is out of range.
+            ValueError: a seed or a day that is out of range, or a misspelt key.
         """
+        for name in options or {}:
+            if name != "day" and get_close_matches(str(name).lower(), ["day"]):
+                raise ValueError(f"options: unknown {name!r}, expected 'day'")
         day = (options or {}).get("day")
         if day is not None:
             day = check_whole_number(day, 0, 'options["day"]', len(self._dates) - 1)

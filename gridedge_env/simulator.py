@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.case import Case, default_case
-from gridedge_env.checks import check_whole_number
+from gridedge_env.checks import check_type, check_whole_number
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import check_limited_nodes
 from gridedge_env.day import Day, Window
@@ -31,9 +31,10 @@ from gridedge_env.observation import (
     private_observations,
     shared_observations,
 )
-from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, settle_taps
+from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, check_dtype, settle_taps
 from gridedge_env.record import Record
 from gridedge_env.scenarios import SPLITS, Calendar, DayTable, Homes, Variation
+from gridedge_env.scenarios.observed import check_table
 from gridedge_env.state import Result, SimulatorState, check_action
 from gridedge_env.transfer import to_device
 
@@ -62,8 +63,8 @@ def make_simulator(
     Raises:
         ValueError: an argument that is unknown or out of range; names it and what was expected.
     """
-    shorthand = {"feeder": feeder, "num_agents": num_agents, **options}
-    return Simulator(case_of(case, **shorthand), check_device(device), dtype)
+    checked = check_device(device), check_dtype(dtype)
+    return Simulator(case_of(case, feeder, num_agents, **options), *checked)
 
 
 def case_of(case: Case | None, feeder: str | Feeder, num_agents: int, **options: Any) -> Case:
@@ -76,21 +77,25 @@ def case_of(case: Case | None, feeder: str | Feeder, num_agents: int, **options:
         return default_case(feeder, num_agents, **options)
     if not isinstance(case, Case):
         raise ValueError(f"case: got {case!r:.80}, expected a Case")
-    if (feeder, num_agents, options) != ("ieee123", 1000, {}):
-        given = {"feeder": feeder, "num_agents": num_agents, **options}
-        raise ValueError(f"case: got one and {given} beside it, expected all of it in the case")
+    shorthand: dict[str, Any] = {"feeder": feeder, "num_agents": num_agents}
+    usual = {"feeder": "ieee123", "num_agents": 1000}
+    given = {name: value for name, value in shorthand.items() if value != usual[name]} | options
+    if given:
+        told = ", ".join(f"{name}={value!r:.40}" for name, value in given.items())
+        raise ValueError(f"case: got one and {told} beside it, expected all of it in the case")
     return case
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """A device that this machine has.
+    """A device that this machine has, and that can compute.
 
     Raises:
         ValueError: it has no such device; names what came.
     """
+    check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
     try:
         checked = torch.device(device)
-        torch.empty(0, device=checked, dtype=torch.float32)
+        torch.ones(1, device=checked, dtype=torch.float32).tolist()  # "meta" has no numbers
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device: got {str(device)!r}, expected 'cpu' or a device of this machine ({error})"
@@ -375,7 +380,9 @@ class Simulator:
     def _table(self, split: str) -> tuple[DayTable, Homes]:
         """Days and homes of a split, made on first use."""
         if split not in self._tables:
-            days = self.case.days.load(split, self.clock).to(self.device, self.dtype)
+            loaded = self.case.days.load(split, self.clock)
+            check_table(loaded, split, self.clock)
+            days = loaded.to(self.device, self.dtype)
             for group in self.fleet.groups:
                 group.kind.check_days(days)
             homes = self.case.demand.assign_homes(

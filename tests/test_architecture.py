@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 # floors alone, a package rooms of those before it.
 FLOORS: dict[str, list[set[str]]] = {
     "gridedge_env": [
-        {"record", "checks", "clock", "transfer", "compiled"},
+        {"checks"},
+        {"record", "clock", "transfer", "compiled"},
         {"day", "feeder"},
         {"powerflow"},
         {"scenarios", "limit"},

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from baselines.methods import find
+from baselines.methods import METHODS, Rule, find
 from gridedge_env.case import Case, CaseSettings, settings_from_record
 from gridedge_env.checks import (
     check_flag,
@@ -281,7 +281,7 @@ def _check_against_the_world(comparison: Comparison) -> None:
     for methods in ("rules", "learners"):
         with renamed(method=methods):
             for method in getattr(comparison, methods):
-                find(method)
+                _check_listed(method, methods)
     in_case = {name: f"case.{name}" for name in _names(CaseSettings)}
     with renamed(device="running.device", **in_case):
         case = comparison.case_of(comparison.seeds[0])
@@ -289,6 +289,17 @@ def _check_against_the_world(comparison: Comparison) -> None:
     for split in ("test", "validation"):
         with renamed(days=f"days.{split}"):
             evaluation_days(simulator, split, getattr(comparison.days, split))
+
+
+def _check_listed(method: str, methods: str) -> None:
+    """Refuse a rule among the learners, and a learner of `METHODS` among the rules.
+
+    What another function does shows only when it has run.
+    """
+    is_rule = isinstance(find(method), Rule)
+    if is_rule if methods == "learners" else method in METHODS and not is_rule:
+        other = "rules" if is_rule else "learners"
+        raise ValueError(f"{methods}: got {method!r}, expected it among the {other}")
 
 
 def _read(kind: type, record: Mapping[str, Any], name: str) -> Any:

@@ -22,7 +22,7 @@ from gridedge_env.case_files.description import (
     write_description,
 )
 from gridedge_env.case_files.series import read_days, read_demand, write_days, write_demand
-from gridedge_env.checks import check_known, check_positive
+from gridedge_env.checks import check_known, check_source_voltage
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.feeder import Feeder, load_feeder
@@ -134,7 +134,7 @@ def _feeder(
     source_voltage = section.get("source_voltage")
     if source_voltage is not None:
         with collected(findings):
-            check_positive(source_voltage, "feeder.source_voltage")
+            check_source_voltage(source_voltage, "feeder.source_voltage")
     try:
         feeder = load_feeder(folder / FEEDER_FOLDER)
         if taps == "neutral":

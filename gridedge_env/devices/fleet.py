@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gridedge_env.checks import check_text, check_type
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.devices.ranges import out_of_range
@@ -216,16 +217,23 @@ def make_fleet(
 
     Raises:
         ValueError: a kind, an agent, a place or a column that is not known or missing, a parameter
-            that is no finite number, an agent without a device, or no agent.
+            that is no finite number, an agent without a device, or no agent; names or tables that
+            are something else; a connection that comes twice.
     """
     if not places:
         raise ValueError("places: got none, expected at least one agent")
+    for agent, place in places.items():
+        check_text(agent, "places", "names of agents")
+        check_text(place, f"places[{agent!r}]", "'bus.phase' or 'bus.phase.phase'")
     rows = {name: row for row, name in enumerate(places)}
     owned = dict.fromkeys(places, 0)
     groups, owners = [], list[int]()
-    for name in devices:
+    for name, table in devices.items():
         if name not in KINDS:
             raise ValueError(f"devices: unknown kind {name!r}, expected one of {', '.join(KINDS)}")
+        check_type(table, Devices, f"devices[{name!r}]", "Devices")
+        if isinstance(table.agent, str):
+            raise ValueError(f"{name}.agent: got {table.agent!r}, expected names, one per device")
     for name, kind in KINDS.items():
         if name not in devices or len(devices[name].agent) == 0:
             continue
@@ -248,6 +256,8 @@ def make_fleet(
     for agent, count in owned.items():
         if count == 0:
             raise ValueError(f"agents: {agent!r} has no device, expected at least one")
+    if isinstance(connections, str) or len(set(connections or ())) < len(connections or ()):
+        raise ValueError(f"connections: got {connections!r:.80}, expected places, each once")
     connections = tuple(connections or dict.fromkeys(places.values()))
     where = {name: number for number, name in enumerate(connections)}
     for agent, place in places.items():

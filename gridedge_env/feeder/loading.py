@@ -26,6 +26,8 @@ def load_feeder(name_or_path: str | Path) -> Feeder:
         FileNotFoundError: when the folder lacks a table, or there is no such script.
         ImportError: for a script, when dss_python is not installed.
     """
+    if not isinstance(name_or_path, str | Path) or not str(name_or_path).strip():
+        raise ValueError(f"feeder: got {name_or_path!r:.80}, expected a name or a path")
     built_in = built_in_feeders()
     if name_or_path in built_in:
         return load_tables(DATA / str(name_or_path))
@@ -46,6 +48,10 @@ def load_tables(folder: Path) -> Feeder:
     """A folder of tables; see `load_feeder`."""
     try:
         return Feeder(**read_tables(folder))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"feeder: '{error.filename}' not found, expected a folder of a feeder's tables"
+        ) from error
     except InvalidFeeder as error:
         raise ValueError(f"{_place(error)}: {error.problem}") from error
 

@@ -3,7 +3,7 @@
 from gridedge_env.powerflow.failures import Failure, PowerFlowFailure
 from gridedge_env.powerflow.fixed_point import FixedPoint
 from gridedge_env.powerflow.iteration import Status
-from gridedge_env.powerflow.power_flow import PowerFlow
+from gridedge_env.powerflow.power_flow import PowerFlow, check_dtype
 from gridedge_env.powerflow.regulator_control import settle_taps
 from gridedge_env.powerflow.solution import PowerFlowSolution
 
@@ -14,5 +14,6 @@ __all__ = [
     "PowerFlowFailure",
     "PowerFlowSolution",
     "Status",
+    "check_dtype",
     "settle_taps",
 ]

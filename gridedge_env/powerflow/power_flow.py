@@ -52,8 +52,7 @@ class PowerFlow:
         settings: FixedPoint | None = None,
         backend: str | None = None,
     ) -> None:
-        if dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"dtype: got {dtype}, expected torch.float32 or torch.float64")
+        check_dtype(dtype)
         extra = list(injections or ())
         network = build_network(feeder)
         branches = load_branches(feeder) + device_branches(network, extra, len(feeder.loads))
@@ -92,7 +91,8 @@ class PowerFlow:
 
         Args:
             power: (batch, injections) complex kVA drawn (negative: fed in); the nominal power of
-                the feeder's loads, in a batch of one, by default.
+                the feeder's loads, in a batch of one, by default. Real numbers are kW without
+                kvar.
             start: (batch, 2 branches) `device_voltage` of a similar solution; no load by default.
             tap_position: (batch, regulators) in place of the feeder's own; need not be whole
                 numbers, and may require gradients.
@@ -102,12 +102,14 @@ class PowerFlow:
             is flagged there and disturbs no other.
 
         Raises:
-            ValueError: a shape that is not (batch, injections), a start of another shape than
-                `device_voltage`, tap positions of another shape than (batch, regulators), or (on
-                the CPU) a power that is not finite or a tap position beyond its limits.
+            ValueError: what is no tensor, a shape that is not (batch, injections), a start of
+                another shape than `device_voltage`, tap positions of another shape than (batch,
+                regulators), or (on the CPU) a power that is not finite or a tap position beyond its
+                limits.
         """
         if power is None:
             power = self.nominal_power[None]
+        _check_tensor(power, "power", "a tensor of complex kVA")
         expected = len(self.injection_names)
         if power.dim() != 2 or power.shape[-1] != expected:
             raise ValueError(
@@ -121,12 +123,15 @@ class PowerFlow:
         if self.device.type == "cpu" and not bool(torch.view_as_real(power).sum().isfinite()):
             raise ValueError("power: contains NaN or infinity, expected finite kVA")
         branches = self._to_branches(power)
-        if start is not None and start.shape != branches.shape:
-            raise ValueError(
-                f"start: got shape {tuple(start.shape)}, expected {tuple(branches.shape)}: the "
-                "device_voltage of a solution of the same batch"
-            )
+        if start is not None:
+            _check_tensor(start, "start", "a real tensor", real=True)
+            if start.shape != branches.shape:
+                raise ValueError(
+                    f"start: got shape {tuple(start.shape)}, expected {tuple(branches.shape)}: the "
+                    "device_voltage of a solution of the same batch"
+                )
         if tap_position is not None:
+            _check_tensor(tap_position, "tap_position", "a real tensor", real=True)
             self._check_tap_position(tap_position, len(power))
         return self.solve_branches(branches, start, tap_position)
 
@@ -216,9 +221,31 @@ class PowerFlow:
             )
 
     def _to_branches(self, power: Tensor) -> Tensor:
-        parts = torch.view_as_real(power.to(self.dtype.to_complex())).movedim(-1, 1)
+        power = power.to(self.dtype.to_complex())
+        if len(power):
+            parts = torch.view_as_real(power).movedim(-1, 1)
+        else:  # whose gradient PyTorch lays out otherwise than `view_as_real` can take it
+            parts = torch.stack((power.real, power.imag), dim=1)
         drawn = parts.index_select(-1, self.space.injection) * self.space.share.to(self.dtype)
         return drawn.flatten(1)
+
+
+def _check_tensor(value: Tensor, name: str, expected: str, real: bool = False) -> None:
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{name}: got {type(value).__name__}, expected {expected}")
+    if real and value.is_complex():
+        raise ValueError(f"{name}: got {value.dtype}, expected {expected}")
+
+
+def check_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Single or double precision.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype: got {dtype!r}, expected torch.float32 or torch.float64")
+    return dtype
 
 
 def check_matmul_precision(precision: str) -> None:

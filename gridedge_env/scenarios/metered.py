@@ -156,8 +156,7 @@ def load_metered_demand(
         ValueError: anything above is not so; the message names file, column and row, counted from
             the first row of data as 1.
     """
-    if unit not in KILOWATTS:
-        raise ValueError(f"unit: got {unit!r}, expected 'kW' or 'W'")
+    check_unit(unit)
     source = Path(path)
     table = _read(source)
     stamps = _local_stamps(source, table.iloc[:, 0], _zone(timezone))
@@ -178,6 +177,16 @@ def load_metered_demand(
     if by_home.shape[1] < len(SPLITS):
         raise ValueError(f"{source}: {by_home.shape[1]} homes, expected one for each split or more")
     return MeteredDemand(tuple(map(str, by_home.columns)), dates, _by_day(by_home, len(dates)))
+
+
+def check_unit(unit: str) -> None:
+    """Refuse what is no unit of metered power.
+
+    Raises:
+        ValueError: neither kW nor W.
+    """
+    if not isinstance(unit, str) or unit not in KILOWATTS:
+        raise ValueError(f"unit: got {unit!r}, expected 'kW' or 'W'")
 
 
 def _read(source: Path) -> pd.DataFrame:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gridedge_env.checks import check_type
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.record import Record, batch
 from gridedge_env.scenarios.sun import direct_irradiance
@@ -179,6 +180,36 @@ def check_split(split: str) -> str:
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
     return split
+
+
+def check_table(table: DayTable, split: str, clock: Clock) -> None:
+    """Refuse what a `DaySource` may not return.
+
+    Raises:
+        ValueError: no table, no days, another number of days or steps, or a number that is not
+            finite.
+    """
+    where = f"case.days, split {split!r}"
+    if not isinstance(table, DayTable):
+        raise ValueError(f"{where}: got {type(table).__name__}, expected a DayTable")
+    days = len(table.dates)
+    if not days:
+        raise ValueError(f"{where}: got no days, expected one or more")
+    for name in (entry.name for entry in fields(table) if entry.name != "dates"):
+        values = getattr(table, name)
+        check_type(values, Tensor, f"{where}, {name}", "a tensor")
+        expected = (days,) if name in ("month", "weekend") else (days, clock.steps)
+        if values.shape != expected:
+            raise ValueError(
+                f"{where}: got {name} of shape {tuple(values.shape)}, expected {expected}: days"
+                f"{' and steps of the clock' if len(expected) > 1 else ''}"
+            )
+        finite = values.isfinite().reshape(days, -1).all(dim=-1)
+        if not bool(finite.all()):
+            first = table.dates[int(finite.logical_not().nonzero()[0])]
+            raise ValueError(
+                f"{where}: got {name} that is not finite on {first}, expected finite numbers"
+            )
 
 
 @lru_cache

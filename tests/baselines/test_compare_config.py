@@ -165,6 +165,11 @@ def test_mistakes_are_named(change, complaint):
         ("rules = ['idle']", "config.toml: seeds: got none, expected a list"),
         ("seeds = [0]\nrules = ['idel']", "config.toml: rules: got 'idel' .*, expected one of"),
         ("seeds = [0]\nlearners.ipo = [1.0]", "config.toml: learners: got 'ipo' .*, expected one"),
+        (
+            "seeds = [0]\nrules = ['gradmap']",
+            "rules: got 'gradmap', expected it among the learners",
+        ),
+        ("seeds = [0]\nlearners.idle = [2.0]", "learners: got 'idle', expected it among the rules"),
         ("seeds = [0]\nrules = ['idle']\ndays.test = 400", "days.test: got 400, expected 1 to 363"),
         ("seeds = [0]\nrules = ['idle']\ncase.num_agents = 0", "case.num_agents: got 0, expected"),
         ("seeds = [0]\nrules = ['idle']\ncase.feeder = 'x'", "config.toml: case.feeder: unknown"),

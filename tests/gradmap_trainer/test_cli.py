@@ -257,7 +257,7 @@ TRAIN_MISTAKES = [
     (["--num-agents", "0"], "num_agents: got 0, expected a whole number of at least 1"),
     (["--num-agents", "-3"], "num_agents: got -3"),
     (["--seed", "-1"], "seed: got -1"),
-    (["--demand", "no.csv"], "error: no.csv: not found, expected a file of metered demand"),
+    (["--demand", "no.csv"], "error: demand: no.csv: not found, expected a file of meter"),
     (["--demand", "no.csv", "--demand-unit", "MW"], "demand_unit: got 'MW', expected 'kW' or"),
     (["--seconds", "0"], "seconds: got 0.0, expected a positive number"),
     (["--iterations", "0"], "iterations: got 0"),

@@ -358,7 +358,7 @@ def test_another_file_is_no_configuration(tmp_path, text, told):
             ": case.tariff.imports.price: got",
         ),
         ("case", {"limits": {"depth": 3}}, ": case.limits: unknown threshold 'depth'"),
-        ("hidden_sizes", 6, "not iterable"),
+        ("hidden_sizes", 6, "hidden_sizes: got 6, expected units of each layer"),
         ("iterations", 0, "iterations: got 0, expected a whole number of at least 1"),
         ("depth", 3, "field: unknown 'depth'"),
     ],

@@ -190,8 +190,10 @@ def test_an_environment_of_a_case(case: Case) -> None:
         assert all(np.array_equal(one[agent], other[agent]) for agent in env.agents)
     with pytest.raises(ValueError, match="seed: got 4 and a case, expected the seed in the case"):
         parallel_env(case=case, seed=4)
-    with pytest.raises(ValueError, match="case: got one and .*'num_agents': 3.* beside it"):
+    with pytest.raises(ValueError, match="case: got one and num_agents=3 beside it, expected"):
         parallel_env(case=case, num_agents=3)
+    with pytest.raises(ValueError, match=r"case: got one and penalty=3\.0 beside it, expected"):
+        parallel_env(case=case, penalty=3.0)
 
 
 @pytest.mark.parametrize("given", [CaseSettings(num_agents=3), "my_case", 5])
@@ -210,16 +212,23 @@ def test_what_is_no_case_is_refused(given: Any) -> None:
         ("num_agents", 2.5, "num_agents: got 2.5"),
         ("seed", -1, "seed: got -1, expected a whole number of at least 0"),
         ("step_minutes", 20, "step_minutes: got 20, expected one of 15, 30, 60"),
-        ("source_voltage", 0.0, "source_voltage: got 0.0, expected a positive number"),
+        ("source_voltage", 0.0, "source_voltage: got 0.0, expected a number from 0.5 to 1.5"),
+        ("source_voltage", 50, "source_voltage: got 50, expected a number from 0.5 to 1.5"),
+        ("demand_unit", "MW", "demand_unit: got 'MW', expected 'kW' or 'W'"),
+        ("demand_unit", 1, "demand_unit: got 1"),
+        ("time_zone", "Mars", "time_zone: got 'Mars', expected an IANA name"),
+        ("time_zone", None, "time_zone: got None"),
         ("home_scale", float("inf"), "home_scale: got inf, expected a positive number"),
         ("penalty", -1.0, "penalty: got -1.0, expected a number of at least 0"),
         ("neutral_taps", 1, "neutral_taps: got 1, expected True or False"),
         ("regulator_control", "yes", "regulator_control: got 'yes', expected True or False"),
         ("reactive_power", None, "reactive_power: got None, expected True or False"),
         ("feeder", 13, "feeder: got 13, expected a name or a path"),
+        ("feeder", "", "feeder: got '', expected a name or a path"),
         ("demand", None, "demand: got None, expected a name or a path"),
         ("tariff", {"adder": 0.1}, r"tariff: got \{'adder': 0.1\}, expected a Tariff"),
         ("limits", 0.95, "limits: got 0.95, expected thresholds by name"),
+        ("limits", {1: 2}, r"limits: got \{1: 2\}, expected thresholds by name"),
         ("limits", {"maximum_losses": 3.0}, "limits: unknown threshold 'maximum_losses'"),
         ("limits", {"minimum_voltage": 2.0}, "limits: got voltages 2.0 to 1.05"),
         ("mix", 0.5, "mix: got 0.5, expected shares by kind of device"),
@@ -245,6 +254,11 @@ def test_a_setting_that_is_wrong_is_named(option: str, value: Any, message: str)
         ({"seed": True}, "seed: got True"),
         ({"tariff": None}, "tariff: got None, expected a Tariff"),
         ({"feeder": "ieee14"}, "feeder"),
+        ({"feeder": ""}, "feeder: got '', expected a name or a path"),
+        ({"feeder": None}, "feeder: got None, expected a name or a path"),
+        ({"feeder": 1}, "feeder: got 1, expected a name or a path"),
+        ({"demand": None}, "demand: got None without assign_homes, draw, scale, expected a Dem"),
+        ({"demand": 1}, "demand: got 1 without"),
     ],
 )
 def test_an_option_that_is_wrong_is_named(options: dict[str, Any], message: str) -> None:
@@ -252,9 +266,27 @@ def test_an_option_that_is_wrong_is_named(options: dict[str, Any], message: str)
         default_case(**options)
 
 
+def test_a_path_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"^demand: .*nope\.csv: not found, expected a file"
+    ):
+        default_case(num_agents=3, demand=str(tmp_path / "nope.csv"))
+    with pytest.raises(
+        FileNotFoundError, match=r"^feeder: .*feeder\.json' not found, expected a f"
+    ):
+        default_case(tmp_path, num_agents=3)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"feeder": "ieee13"}, "feeder: got 'ieee13', expected a Feeder"),
+        ({"fleet": None}, "fleet: got None, expected a Fleet"),
+        ({"clock": 30}, "clock: got 30, expected a Clock"),
+        ({"days": []}, r"days: got \[\] without load, expected a DaySource"),
+        ({"demand": None}, "demand: got None without assign_homes, draw, scale, expected a Dem"),
+        ({"tariff": {}}, r"tariff: got \{\}, expected a Tariff"),
+        ({"limits": None}, "limits: got None, expected a Limits"),
         ({"seed": -2}, "seed: got -2"),
         ({"penalty": -2.0}, "penalty: got -2.0"),
         ({"reactive_power": 1}, "reactive_power: got 1, expected True or False"),

@@ -28,10 +28,22 @@ def test_the_usual_day_has_48_half_hours() -> None:
     assert Clock() == Clock.of_minutes(30) == Clock(48, 0.5)
 
 
-@pytest.mark.parametrize(("steps", "hours"), [(48, 0.25), (47, 0.5), (0, 24.0), (-48, -0.5)])
+@pytest.mark.parametrize(("steps", "hours"), [(48, 0.25), (47, 0.5)])
 def test_steps_that_make_no_day_are_refused(steps: int, hours: float) -> None:
     with pytest.raises(ValueError, match=f"clock: got {steps} steps of {hours} hours, expected st"):
         Clock(steps, hours)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("steps", steps) for steps in (24.5, 48.0, True, "48", None, 0, -48)),
+        *(("hours", hours) for hours in ("0.5", True, None, 0.0, -0.5, float("nan"))),
+    ],
+)
+def test_what_is_no_number_of_its_kind_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"^clock\.{field}: got {value!r}, expected a"):
+        Clock(**{field: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("minutes", [0, 20, 45, 30.5, "30", True, None])

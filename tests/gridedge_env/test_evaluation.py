@@ -142,6 +142,12 @@ def test_all_methods_play_the_same_days(simulator, evaluation):
     assert evaluation.episodes["gradmap"] != evaluation.episodes["idle"]
 
 
+@pytest.mark.parametrize("name", METHODS[1:])
+def test_the_name_of_a_reference_controller_is_taken(simulator, name):
+    with pytest.raises(ValueError, match=f"policies: got one named '{name}', expected names that"):
+        evaluate(simulator, {name: PriceFollowing(simulator)}, DAYS)
+
+
 def test_progress_is_told(simulator):
     told = []
     evaluate(

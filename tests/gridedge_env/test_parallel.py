@@ -343,6 +343,8 @@ def test_a_faulty_argument_is_refused(arguments, message):
             {"options": {"day": 362}},
             r'options\["day"\]: got 362, expected a whole number from 0 to 361',
         ),
+        ({"options": {"dya": 3}}, "options: unknown 'dya', expected 'day'"),
+        ({"options": {"Days": 3}}, "options: unknown 'Days', expected 'day'"),
         ({"options": {"day": "monday"}}, r"""options\["day"\]: got 'monday'"""),
     ],
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
 
-from gridedge_env import Simulator, load_feeder, make_simulator
+from gridedge_env import Simulator, default_case, load_feeder, make_simulator
+from gridedge_env.clock import Clock
 from gridedge_env.feeder.records import Admittance
+from gridedge_env.scenarios import DayTable, ObservedDays
 
 ZERO = ((0.0, 0.0), (0.0, 0.0))
 
@@ -26,10 +29,13 @@ ZERO = ((0.0, 0.0), (0.0, 0.0))
         ({"num_agents": "3"}, "num_agents: got '3'"),
         ({"feeder": "ieee124"}, "feeder: unknown 'ieee124', expected one of european_lv, ieee123"),
         ({"device": "nonsense"}, "device: got 'nonsense', expected 'cpu' or a device of this"),
+        ({"device": "meta"}, "device: got 'meta', expected 'cpu' or a device of this"),
+        ({"device": None}, "device: got None, expected a name such as 'cpu'"),
         ({"dtype": torch.float16}, "dtype: got torch.float16"),
+        ({"dtype": "float64"}, "dtype: got 'float64', expected torch.float32 or torch.float64"),
         ({"seed": -1}, "seed: got -1, expected a whole number of at least 0"),
         ({"seed": 0.5}, "seed: got 0.5"),
-        ({"source_voltage": 0.0}, "source_voltage: got 0.0, expected a positive number"),
+        ({"source_voltage": 0.0}, "source_voltage: got 0.0, expected a number from"),
         ({"source_voltage": math.nan}, "source_voltage: got nan"),
         ({"source_voltage": "1"}, "source_voltage: got '1'"),
         ({"home_scale": -1.0}, "home_scale: got -1.0"),
@@ -91,6 +97,45 @@ def test_what_cannot_be_reset_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         simulator.reset(**arguments)
+
+
+@dataclass(frozen=True)
+class ChangedDays:
+    """The observed days, a few of them with something else in them."""
+
+    change: Callable[[DayTable], Any]
+
+    def load(self, split: str, clock: Clock) -> DayTable:
+        return self.change(ObservedDays().load(split, clock))
+
+
+def unpriced(table: DayTable) -> DayTable:
+    price = table.day_ahead_price.clone()
+    price[3, 7] = math.nan
+    return replace(table, day_ahead_price=price)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: replace(table.take([]), dates=()), "got no days, expected one or more"),
+        (
+            lambda table: ObservedDays().load("train", Clock.of_minutes(60)),
+            r"got outdoor_temperature of shape \(362, 24\), expected \(362, 48\): days and steps",
+        ),
+        (
+            lambda table: replace(table, dates=table.dates[1:]),
+            r"got month of shape \(362,\), expected \(361,\): days",
+        ),
+        (unpriced, "got day_ahead_price that is not finite on 2023-01-05, expected finite"),
+        (vars, "got dict, expected a DayTable"),
+    ],
+    ids=["no days", "another clock's", "more rows than dates", "no price", "no table"],
+)
+def test_days_that_are_none_are_refused(change: Callable[[DayTable], Any], message: str) -> None:
+    case = replace(default_case("ieee13", num_agents=3), days=ChangedDays(change))
+    with pytest.raises(ValueError, match=f"^case.days, split 'train': {message}"):
+        make_simulator(case=case).days("train")
 
 
 def test_what_cannot_be_done_is_refused(simulator: Simulator) -> None:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from gridedge_env import Limits, default_case, load_case, make_simulator
 from gridedge_env.case_files import read_case
-from gridedge_env.scenarios import CustomerMeters, ObservedDays, SeriesDays
+from gridedge_env.clock import Clock
+from gridedge_env.scenarios import CustomerMeters, DayTable, ObservedDays, SeriesDays
 from gridedge_env.scenarios.series import Faults
 from tests.gridedge_env.case_files.street import NAMES, write_street
 
@@ -96,7 +97,8 @@ def test_sources_of_ones_own_are_refused_by_name(tmp_path: Path) -> None:
 
     @dataclass(frozen=True)
     class Other:
-        pass
+        def load(self, split: str, clock: Clock) -> DayTable:
+            return ObservedDays().load(split, clock)
 
     case = default_case("ieee13", num_agents=3)
     assert replace(case, days=Mine()).can_be_saved  # what it is but for a name

@@ -308,6 +308,27 @@ def test_a_fleet_does_not_share_the_callers_columns() -> None:
         ((HOMES, {}), "agents: 'ash' has no device, expected at least one"),
         ((HOMES, batteries(["ash"])), "agents: 'birch' has no device"),
         ((HOMES, batteries(["ash", "cedar"])), "battery.agent: got 'cedar', expected the name of"),
+        (
+            ({"ash": 671}, {}),
+            r"places\['ash'\]: got 671, expected 'bus.phase' or 'bus.phase.phase'",
+        ),
+        (({7: "671.1"}, {}), "places: got 7, expected names of agents"),
+        (
+            (HOMES, {"battery": {"agent": ["ash"]}}),
+            r"devices\['battery'\]: got \{.*\}, expected De",
+        ),
+        (
+            (HOMES, {"battery": Devices("ab", {})}),
+            "battery.agent: got 'ab', expected names, one per",
+        ),
+        (
+            (HOMES, batteries(["ash", "birch"]), ["671.1", "675.2", "671.1"]),
+            "connections: got .* once",
+        ),
+        (
+            (HOMES, batteries(["ash", "birch"]), "671.1"),
+            "connections: got '671.1', expected places",
+        ),
         ((HOMES, {"batery": Devices([], {})}), "devices: unknown kind 'batery', expected one of b"),
         ((HOMES, batteries(["ash", "birch"], capacity=None)), "battery.capacity: no such column"),
         ((HOMES, batteries(["ash", "birch"], colour=[1, 2])), "battery: unknown column 'colour', "),

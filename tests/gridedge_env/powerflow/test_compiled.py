@@ -181,8 +181,12 @@ def test_shapes_that_kernels_would_read_beyond(ieee123: Feeder) -> None:
 
 def test_no_scenario_at_all(ieee123: Feeder) -> None:
     flow = PowerFlow(ieee123, backend="compiled")
-    solution = flow.solve(flow.nominal_power.expand(0, -1))
+    power = flow.nominal_power.expand(0, -1).clone().requires_grad_()
+    solution = flow.solve(power)
     assert solution.voltage.shape == (0, 278)
+    solution.losses.sum().backward()
+    assert power.grad is not None
+    assert power.grad.shape == power.shape
 
 
 def test_without_numba_pytorch_does_the_work(

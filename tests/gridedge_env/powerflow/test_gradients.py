@@ -139,3 +139,12 @@ def test_a_magnitude_is_that_of_complex_numbers_and_has_no_slope_at_zero() -> No
     random = torch.Generator().manual_seed(0)
     away = torch.randn(2, 3, 8, generator=random, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(magnitude, away)
+
+
+@pytest.mark.parametrize("backend", ["dense", "factored"])
+def test_no_scenario_has_no_gradient(small_feeder: Feeder, backend: str) -> None:
+    flow = PowerFlow(small_feeder, backend=backend)
+    power = flow.nominal_power.expand(0, -1).clone().requires_grad_()
+    flow.solve(power).losses.sum().backward()
+    assert power.grad is not None
+    assert power.grad.shape == power.shape
