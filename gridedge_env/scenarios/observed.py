@@ -197,8 +197,12 @@ def check_table(table: DayTable, split: str, clock: Clock) -> None:
         raise ValueError(f"{where}: got no days, expected one or more")
     for name in (entry.name for entry in fields(table) if entry.name != "dates"):
         values = getattr(table, name)
+        if name == "direct_irradiance" and values is None:
+            continue
         check_type(values, Tensor, f"{where}, {name}", "a tensor")
-        expected = (days,) if name in ("month", "weekend") else (days, clock.steps)
+        expected: tuple[int, ...] = (days,) if name in ("month", "weekend") else (days, clock.steps)
+        if name == "direct_irradiance":
+            expected = (*expected, 3)
         if values.shape != expected:
             raise ValueError(
                 f"{where}: got {name} of shape {tuple(values.shape)}, expected {expected}: days"

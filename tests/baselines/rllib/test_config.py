@@ -31,6 +31,7 @@ CASE_OPTIONS = [
     ("--reward-penalty 30", "penalty", 30.0),
     ("--tariff.imports flat price=0.2", "tariff", Tariff(Flat(0.2))),
     ("--limits minimum_voltage 0.9", "limits", {"minimum_voltage": 0.9}),
+    ("--mix battery 0.5 ev_charger 0.5", "mix", {"battery": 0.5, "ev_charger": 0.5}),
     ("--demand meters.csv", "demand", "meters.csv"),
     ("--demand-unit W", "demand_unit", "W"),
     ("--time-zone Europe/Berlin", "time_zone", "Europe/Berlin"),
