@@ -83,6 +83,7 @@ def test_every_option_of_the_case_is_reached():
             "exports": {"kind": "fixed", "price": 0.08},
         },
         "limits": {"maximum_loading": 0.9},
+        "mix": {"battery": 0.5, "pv_inverter": 0.5},
         "demand": "meters.csv",
         "demand_unit": "W",
         "time_zone": "UTC",
