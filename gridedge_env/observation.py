@@ -139,11 +139,6 @@ class News:
         return torch.where(total > 0.0, mean, values)
 
 
-def _always(tariff: Tariff) -> bool:
-    """Under any tariff."""
-    return True
-
-
 @dataclass(frozen=True)
 class ObservationField:
     """One entry of an observation: (value - offset) / scale, clipped; the value in `unit`.
@@ -156,7 +151,7 @@ class ObservationField:
         private: known to this agent alone; otherwise all agents see the same number.
         value: of a private field from a `Moment` to (batch, agents); of a shared one from `News` to
             (days, steps), or what broadcasts to that.
-        told_under: whether agents are told it under a tariff; by default under any.
+        told_under: whether agents are told it under a tariff; None: under any.
     """
 
     name: str
@@ -165,8 +160,8 @@ class ObservationField:
     scale: float
     private: bool = False
     value: Callable[[Any], Tensor] = field(repr=False, compare=False, kw_only=True)
-    told_under: Callable[[Tariff], bool] = field(
-        default=_always, repr=False, compare=False, kw_only=True
+    told_under: Callable[[Tariff], bool] | None = field(
+        default=None, repr=False, compare=False, kw_only=True
     )
 
 
@@ -352,7 +347,7 @@ def observation_fields(
     """
     states = (_own_state(slot, slots) for slot in range(slots))
     known = (*states, *PRIVATE_FIELDS, *SHARED_FIELDS)
-    return tuple(entry for entry in known if entry.told_under(tariff))
+    return tuple(e for e in known if e.told_under is None or e.told_under(tariff))
 
 
 def shared_observations(

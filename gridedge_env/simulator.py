@@ -87,7 +87,7 @@ def case_of(case: Case | None, feeder: str | Feeder, num_agents: int, **options:
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """A device that this machine has, and that can compute.
+    """A device that this machine has.
 
     Raises:
         ValueError: it has no such device; names what came.
@@ -95,7 +95,7 @@ def check_device(device: str | torch.device) -> torch.device:
     check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
     try:
         checked = torch.device(device)
-        torch.ones(1, device=checked, dtype=torch.float32).tolist()  # "meta" has no numbers
+        torch.empty(0, device=checked, dtype=torch.float32)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device: got {str(device)!r}, expected 'cpu' or a device of this machine ({error})"

@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-from tomlkit.exceptions import ParseError
-
 from gridedge_env.checks import (
     check_flag,
     check_known,
@@ -39,6 +36,8 @@ _PLAIN: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
 
 def write_description(description: Mapping[str, Any], folder: Path) -> None:
     """Write the file; sections come last."""
+    import tomlkit  # a case in Python needs no files
+
     document = tomlkit.document()
     for line in HEADER.splitlines():
         document.add(tomlkit.comment(line))
@@ -63,6 +62,9 @@ def read_description(folder: Path, findings: Findings) -> dict[str, Any]:
         FileNotFoundError: no such file.
         Faults: no TOML.
     """
+    import tomlkit
+    from tomlkit.exceptions import ParseError
+
     path = folder / CASE_FILE
     if not path.is_file():
         raise FileNotFoundError(f"case: {path} not found, expected the folder of a case")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from gridedge_env.case_files.description import CASE_FILE, collected
 from gridedge_env.checks import check_known, check_positive
@@ -249,6 +248,8 @@ def _ranges(value: Any, split: str, findings: Findings) -> tuple[DateRange, ...]
 
 
 def _write(series: Series, path: Path) -> None:
+    import pandas as pd
+
     begin, step = pd.Timestamp(series.begin), timedelta(minutes=series.minutes)
     stamps = pd.date_range(begin, periods=len(series.values), freq=step)
     table = pd.DataFrame(series.values, columns=list(series.names))

@@ -47,7 +47,6 @@ def test_a_field_of_another_type(field: str, value: Any, told: str) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--device", "meta"], "device: got 'meta', expected 'cpu' or a device"),
         (["--run", ""], "run: got '', expected the path of a folder"),
         (["--limits", "maximum_loading", "0.1"], "loading_margin: got 0.1, expected one that lea"),
         (
