@@ -115,6 +115,8 @@ class Record:
         """The record with `of_values(values, batch axis)` of every plain field but some."""
 
         def changed(value: Any, axis: int | None) -> Any:
+            if isinstance(value, Tensor):  # nearly all of them, many times a step
+                return of_values(value, axis)
             if isinstance(value, Record):
                 return of_record(value)
             if isinstance(value, tuple | list) and any(map(_is_changed, value)):
