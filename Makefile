@@ -34,8 +34,9 @@ train: $(VENV)/.installed
 	$(BIN)/gradmap-train --run $(RUN) --resume $(ARGS)
 	@echo 'Report: $(RUN)/report.html'
 
+# A file of tests is one worker's: what its tests share is made once.
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
