@@ -34,9 +34,10 @@ train: $(VENV)/.installed
 	$(BIN)/gradmap-train --run $(RUN) --resume $(ARGS)
 	@echo 'Report: $(RUN)/report.html'
 
-# A file of tests is one worker's: what its tests share is made once.
+# A file of tests is one worker's: what its tests share is made once. Workers must find the same
+# tests in the same order, those that come from sets too.
 test: lint
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
