@@ -203,13 +203,12 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
 
 def _read(reader: Callable[..., Series], path: Path, findings: Findings, **options: Any) -> Series:
     """A series; faults name its file, wrong options are faults of the description."""
-    with collected(findings):
-        try:
-            return reader(path, **options)
-        except Faults as found:
-            raise Faults(replace(fault, file=path.name) for fault in found.faults) from found
-    findings.check()
-    raise AssertionError
+    try:
+        return reader(path, **options)
+    except Faults as found:
+        raise Faults(replace(fault, file=path.name) for fault in found.faults) from found
+    except ValueError as error:
+        findings.stop(str(error))
 
 
 def _bare(series: Series) -> Series:
