@@ -1,0 +1,373 @@
+"""The fleet's best plan within a feeder's limits, as a convex program, for all days at once.
+
+Devices that are much alike stand in one class, homes that do the same to the limits in one group.
+Per kW of full power, a class that draws u and feeds v in a step fills its store by x = rise · u and
+empties it by y = fall · v:
+
+    store after step t    E[t] = kept · E[t-1] + x[t] - y[t],    lowest[t] <= E[t] <= highest[t]
+    at the meter          p[t] = x[t] / rise[t] - y[t] / fall[t]
+    in a group            net[t] = sum over classes of share · p[t]
+
+and the plan minimises the cost of all, x and y within what is possible, where for every limit and
+step  sum over groups of pull · (base + net) <= room.  A limit's multiplier is its congestion price.
+
+Solved by the alternating direction method of multipliers (Boyd et al., Foundations and Trends in
+Machine Learning 3, 2011), with copies of (x, y), of E and of net that keep to their bounds. Each of
+its steps solves for a class with a matrix that is the same for all days and groups, and couples
+the classes of a group through one of (steps, steps). A fixed number of iterations, in double precision:
+the same numbers for everybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridedge_env.compiled.running import numba_is_there, run_blocks
+
+Array = NDArray[np.float64]
+
+ITERATIONS, PRICE_ITERATIONS = 150, 3
+RELAXATION = 1.6
+# Groups at most that the compiled kernel takes.
+MOST_GROUPS = 8
+# Penalties on the distance of the copies, € per (kW of full power)².
+BOUND_PENALTY, STORE_PENALTY, NET_PENALTY = 0.09, 0.04, 0.06
+# The store after the last step has a bound that always binds.
+LAST_STORE_PENALTY = 10.0
+
+
+@dataclass(frozen=True)
+class Flexibility:
+    """What classes of devices can do, per kW of full power.
+
+    All arrays but the last three broadcast to (classes, days, steps). A store's unit is the kind's own.
+
+    Attributes:
+        draw: most that can be drawn, as a share of full power.
+        feed: most that can be fed in, likewise.
+        draw_cost: €/kWh drawn, the price included.
+        feed_cost: €/kWh fed in, less what it earns.
+        rise: by how much a step of full draw fills the store.
+        fall: by how much a step of full feed empties it.
+        lowest: least in the store after each step, less what would be there without draw and feed;
+            -inf in classes without a store.
+        highest: most, likewise.
+        kept: (classes,) share of the store's deviation that is there a step later.
+        steepness: (classes,) €/kWh by which the cost rises from the first to the last kW of the class.
+        worth: (classes, days) € per unit that is in the store at the end.
+    """
+
+    draw: Array
+    feed: Array
+    draw_cost: Array
+    feed_cost: Array
+    rise: Array
+    fall: Array
+    lowest: Array
+    highest: Array
+    kept: Array
+    steepness: Array
+    worth: Array
+
+
+@dataclass(frozen=True)
+class Network:
+    """Limits of the feeder as the groups meet them.
+
+    Attributes:
+        power: (groups, classes) kW of full power of each class in each group.
+        slope: (limits, groups) by how much a kW that is drawn in a group uses up of each limit.
+        room: (limits,) what is allowed.
+    """
+
+    power: Array
+    slope: Array
+    room: Array
+
+
+@dataclass(frozen=True)
+class FleetPlan:
+    """The plan.
+
+    Attributes:
+        draw: (classes, days, groups, steps) share of full power.
+        feed: likewise.
+        store: likewise, after each step, less what would be there without draw and feed.
+        congestion_price: (days, groups, steps) €/kWh that is added to the price of drawing.
+        net: (days, groups, steps) kW drawn, the base included.
+    """
+
+    draw: Array
+    feed: Array
+    store: Array
+    congestion_price: Array
+    net: Array
+
+
+def plan_fleet(
+    flexibility: Flexibility,
+    network: Network,
+    base: Array,
+    hours: float,
+    iterations: int = ITERATIONS,
+    compiled: bool | None = None,
+) -> FleetPlan:
+    """Solve the program.
+
+    Args:
+        flexibility: of all classes.
+        network: limits and groups; every group has some full power.
+        base: (days, groups, steps) kW that is drawn whatever the plan.
+        hours: length of a step.
+        iterations: how many are done; the default is within some 0.1 % of the optimum.
+        compiled: whether by the kernel; None: if it can be.
+    """
+    terms = _terms(flexibility, network, base, hours)
+    if compiled is None:
+        compiled = numba_is_there() and base.shape[1] <= MOST_GROUPS
+    draw, feed, store, share, price = (_by_kernel if compiled else _by_matrices)(terms, iterations)
+    return FleetPlan(
+        draw,
+        feed,
+        store,
+        np.einsum("lg,dlt->dgt", terms.slope, price) / hours,
+        base + network.power.sum(axis=1)[:, None] * share,
+    )
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """The program in numbers.
+
+    Attributes:
+        into: (classes, days, steps) cost of filling a store by a unit.
+        out: likewise, of emptying it.
+        most_into: likewise, most in a step.
+        most_out: likewise.
+        lowest: likewise, of the store.
+        highest: likewise.
+        per_rise: likewise, one over rise.
+        per_fall: likewise.
+        kept: (classes,).
+        stores: (classes,) bool.
+        own: (classes,) quadratic terms of a class's own step.
+        penalty: (steps,) of the store.
+        weight: (groups, classes) share of a class in its group.
+        pull: (limits, groups) of a limit's room per share of the group's full power.
+        slope: (limits, groups), likewise per kW.
+        room: (days, limits, steps).
+        price_step: of the multipliers.
+    """
+
+    into: Array
+    out: Array
+    most_into: Array
+    most_out: Array
+    lowest: Array
+    highest: Array
+    per_rise: Array
+    per_fall: Array
+    kept: Array
+    stores: NDArray[np.bool_]
+    own: Array
+    penalty: Array
+    weight: Array
+    pull: Array
+    slope: Array
+    room: Array
+    price_step: float
+
+
+def _terms(flexibility: Flexibility, network: Network, base: Array, hours: float) -> _Terms:
+    days, _, steps = base.shape
+    classes = len(flexibility.kept)
+
+    def spread(values: Array) -> Array:
+        return np.broadcast_to(values, (classes, days, steps))
+
+    lowest, highest = spread(flexibility.lowest), spread(flexibility.highest)
+    stores = np.isfinite(lowest).any(axis=(1, 2))
+    age = np.arange(steps - 1, -1, -1)
+    left = flexibility.worth[..., None] * (flexibility.kept[:, None] ** age)[:, None]
+    left = left * stores[:, None, None]
+    penalty = np.full(steps, STORE_PENALTY)
+    penalty[-1] *= LAST_STORE_PENALTY
+
+    kw = network.power.sum(axis=1)
+    used = network.slope * kw
+    size = np.abs(used).sum(axis=1)
+    size[size == 0.0] = 1.0
+    pull, slope = used / size[:, None], network.slope / size[:, None]
+    taken = np.einsum("lg,dgt->dlt", slope, base)
+    curvature = np.linalg.eigvals(pull @ slope.T).real.max(initial=0.0) / NET_PENALTY
+    return _Terms(
+        hours * spread(flexibility.draw_cost) / flexibility.rise - left,
+        hours * spread(flexibility.feed_cost) / flexibility.fall + left,
+        spread(flexibility.draw * flexibility.rise),
+        spread(flexibility.feed * flexibility.fall),
+        lowest,
+        highest,
+        spread(1.0 / flexibility.rise),
+        spread(1.0 / flexibility.fall),
+        flexibility.kept,
+        stores,
+        BOUND_PENALTY + hours * flexibility.steepness,
+        penalty,
+        network.power / kw[:, None],
+        pull,
+        slope,
+        (network.room / size)[:, None] - taken,
+        1.0 / max(curvature, 1e-12),
+    )
+
+
+def _own_inverses(terms: _Terms) -> tuple[Array, Array]:
+    """What a store couples the steps of its class by: a matrix of three diagonals, and its inverse.
+
+    (classes, steps, steps) each; the inverse is 0 without a store. With E = held (x - y) and held the
+    inverse of 1 - kept · (the step before), the inverse of own + held' penalty held, which adds the
+    store's terms to x and y alike, has held' (1 / penalty + 2 / own held held')^-1 held in it.
+    """
+    steps = len(terms.penalty)
+    back = np.eye(steps) - terms.kept[:, None, None] * np.eye(steps, k=-1)
+    three = (back / terms.penalty) @ back.mT + 2.0 / terms.own[:, None, None] * np.eye(steps)
+    return three, np.linalg.inv(three) * terms.stores[:, None, None]
+
+
+def _coupling(terms: _Terms, inner: Array) -> Array:
+    """(days or 1, groups, steps, steps) inverse that ties the classes of a group together."""
+    per_rise, per_fall = terms.per_rise, terms.per_fall
+    if not (np.ptp(per_rise, axis=1).any() or np.ptp(per_fall, axis=1).any()):
+        per_rise, per_fall = per_rise[:, :1], per_fall[:, :1]
+    own = terms.own[:, None, None, None]
+    both = per_rise + per_fall
+    steps = both.shape[-1]
+    alone = (per_rise**2 + per_fall**2)[..., None] * np.eye(steps)
+    inner = inner[:, None] / own * both[..., None] * both[..., None, :]
+    response = np.einsum("gc,cdtu->dgtu", terms.weight, (alone - inner) / own)
+    return np.linalg.inv(np.eye(steps) + NET_PENALTY * response)
+
+
+def _by_matrices(terms: _Terms, iterations: int) -> tuple[Array, ...]:
+    """The method in NumPy.
+
+    Returns:
+        (classes, days, groups, steps) draw, feed and store, (days, groups, steps) net over full
+        power, and (days, limits, steps) multipliers.
+    """
+    classes, days, steps = terms.into.shape
+    groups = len(terms.weight)
+    three, inner = _own_inverses(terms)
+    coupling = _coupling(terms, inner)
+    age = np.arange(steps)[:, None] - np.arange(steps)
+    held = np.where(age >= 0, terms.kept[:, None, None] ** age.clip(min=0), 0.0)
+    held *= terms.stores[:, None, None]
+    own, weight = terms.own[:, None, None, None], terms.weight.T[:, None, :, None]
+    into_cost, out_cost, most_into, most_out, lowest, highest, per_rise, per_fall = (
+        values[:, :, None]
+        for values in (
+            terms.into, terms.out, terms.most_into, terms.most_out,
+            terms.lowest, terms.highest, terms.per_rise, terms.per_fall,
+        )
+    )  # fmt: skip
+    pull, slope, room, penalty = terms.pull, terms.slope, terms.room, terms.penalty
+    gram = pull @ slope.T / NET_PENALTY
+
+    def by_class(values: Array, matrix: Array) -> Array:
+        return (values.reshape(classes, -1, steps) @ matrix).reshape(values.shape)
+
+    def own_step(into: Array, out: Array) -> tuple[Array, Array]:
+        """The inverse of a class's own quadratic terms."""
+        shared = by_class(into - out, inner) / own
+        return (into - shared) / own, (out + shared) / own
+
+    full = (classes, days, groups, steps)
+    into, out, store, into_dual, out_dual, store_dual = (np.zeros(full) for _ in range(6))
+    net, net_dual = (np.zeros((days, groups, steps)) for _ in range(2))
+    price = np.zeros(room.shape)
+    for _ in range(iterations):
+        back = by_class(penalty * store - store_dual, held)
+        x, y = own_step(
+            BOUND_PENALTY * into - into_dual - into_cost + back,
+            BOUND_PENALTY * out - out_dual - out_cost - back,
+        )
+        drawn = (weight * (x * per_rise - y * per_fall)).sum(axis=0)
+        push = NET_PENALTY * (net - drawn) - net_dual
+        asked = (push[..., None, :] @ coupling)[..., 0, :]
+        more = own_step(asked * per_rise, -asked * per_fall)
+        x, y = x + more[0], y + more[1]
+        drawn = (weight * (x * per_rise - y * per_fall)).sum(axis=0)
+
+        ahead = into + RELAXATION * (x - into)
+        into = (ahead + into_dual / BOUND_PENALTY).clip(0.0, most_into)
+        into_dual += BOUND_PENALTY * (ahead - into)
+        ahead = out + RELAXATION * (y - out)
+        out = (ahead + out_dual / BOUND_PENALTY).clip(0.0, most_out)
+        out_dual += BOUND_PENALTY * (ahead - out)
+        ahead = store + RELAXATION * (by_class(x - y, held.mT) - store)
+        store = (ahead + store_dual / penalty).clip(lowest, highest)
+        store_dual += penalty * (ahead - store)
+        ahead = net + RELAXATION * (drawn - net)
+        wanted = ahead + net_dual / NET_PENALTY
+        beyond = pull @ wanted - room
+        for _ in range(PRICE_ITERATIONS):
+            price = (price + terms.price_step * (beyond - gram @ price)).clip(min=0.0)
+        net = wanted - slope.T @ price / NET_PENALTY
+        net_dual += NET_PENALTY * (ahead - net)
+    draw, feed = into * per_rise, out * per_fall
+    return draw, feed, by_class(into - out, held.mT), (weight * (draw - feed)).sum(axis=0), price
+
+
+def _by_kernel(terms: _Terms, iterations: int) -> tuple[Array, ...]:
+    """As `_by_matrices`, compiled."""
+    from gridedge_env.public_plan.program_kernel import LANES, plan_days
+
+    classes, days, steps = terms.into.shape
+    groups, limits = len(terms.weight), len(terms.pull)
+    three, inner = _own_inverses(terms)
+
+    def lanes(values: Array) -> Array:
+        """Groups last, filled up."""
+        filled = np.zeros((*values.shape[:-1], LANES))
+        filled[..., :groups] = values
+        return filled
+
+    below, over = np.zeros((classes, steps)), np.zeros((classes, steps))
+    over[:, 0] = 1.0 / three[:, 0, 0]
+    for t in range(1, steps):
+        beside = three[:, t, t - 1]
+        below[:, t] = beside * over[:, t - 1]
+        over[:, t] = 1.0 / (three[:, t, t] - beside * below[:, t])
+    heads = np.stack((terms.own, terms.kept, terms.stores, np.zeros(classes)), axis=1)
+    series = np.stack(
+        (
+            terms.into, terms.out, terms.most_into, terms.most_out,
+            terms.lowest, terms.highest, terms.per_rise, terms.per_fall,
+        ),
+        axis=-1,
+    )  # fmt: skip
+    flows = np.zeros((days, classes, 3, steps, LANES))
+    draws, prices = np.zeros((days, steps, LANES)), np.zeros((days, limits, steps))
+    rules = (BOUND_PENALTY, NET_PENALTY, RELAXATION, terms.price_step, iterations, PRICE_ITERATIONS)
+    run_blocks(
+        plan_days,
+        days,
+        np.ascontiguousarray(series.swapaxes(0, 1)),
+        np.concatenate((heads, below, over), axis=1),
+        terms.penalty,
+        lanes(terms.weight.T),
+        lanes(_coupling(terms, inner).transpose(0, 2, 3, 1)),
+        lanes(terms.pull),
+        lanes(terms.slope),
+        terms.pull @ terms.slope.T / NET_PENALTY,
+        np.ascontiguousarray(terms.room),
+        np.array(rules, dtype=np.float64),
+        flows,
+        draws,
+        prices,
+    )
+    draw, feed, store = flows[..., :groups].transpose(2, 1, 0, 4, 3)
+    return draw, feed, store, draws[..., :groups].swapaxes(1, 2), prices
