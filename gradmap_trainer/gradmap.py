@@ -35,6 +35,7 @@ from gradmap_trainer.policies import Policies, to_leaning_action
 from gradmap_trainer.surrogate import Samples, descend
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import TOLERANCE
+from gridedge_env.observation import planned_action_names
 from gridedge_env.record import Record, batch
 from gridedge_env.scenarios import Variation
 from gridedge_env.simulator import Simulator
@@ -72,6 +73,7 @@ class Rollout(Record):
         private: (steps, batch, agents, private entries) observations.
         shared: (steps, batch, shared entries) observations.
         outputs: (steps, batch, agents, action_size) of the networks.
+        base: likewise, what they are added to.
         device_voltage: (steps, batch, 2 connections) approximate voltages to start power flows
             from.
     """
@@ -80,7 +82,13 @@ class Rollout(Record):
     private: Tensor = field(metadata=batch(1))
     shared: Tensor = field(metadata=batch(1))
     outputs: Tensor = field(metadata=batch(1))
+    base: Tensor = field(metadata=batch(1))
     device_voltage: Tensor = field(metadata=batch(1))
+
+    @property
+    def actions(self) -> Tensor:
+        """Likewise, a hair off rest."""
+        return to_leaning_action(self.base + self.outputs)
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,7 @@ def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
         config.hidden_sizes,
         simulator.case.seed,
         simulator.device,
+        planned_columns(simulator),
     )
     optimiser = torch.optim.Adam(
         policies.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True
@@ -159,6 +168,13 @@ def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
         for kind in simulator.case.limits
     }
     return Learner(policies, optimiser, duals)
+
+
+def planned_columns(simulator: Simulator) -> tuple[int, ...]:
+    """Of the private entries that say what the public plan asks of an agent's devices."""
+    names = [entry.name for entry in simulator.observation_fields[: simulator.private_size]]
+    wanted = planned_action_names(simulator.fleet.slots)
+    return tuple(names.index(name) for name in wanted if name in names)
 
 
 def reuse_gradient(
@@ -295,14 +311,15 @@ def roll_out(
     while state.step < simulator.clock.steps:
         private, shared = simulator.observe_parts(state)
         output = policies.outputs(private.permute(1, 2, 0), shared.T).permute(2, 0, 1).contiguous()
-        state = simulator.glance(state, to_leaning_action(output), sweeps)
-        seen.append((private, shared, output, state.device_voltage))
+        base = policies.base(private)
+        state = simulator.glance(state, to_leaning_action(base + output), sweeps)
+        seen.append((private, shared, output, base, state.device_voltage))
     return Rollout(start, *(torch.stack(parts) for parts in zip(*seen, strict=True)))
 
 
 def differentiate(simulator: Simulator, rollout: Rollout, objective: Objective) -> Differentiated:
     """Simulate a rollout's actions exactly and differentiate the mean of J with respect to them."""
-    actions = to_leaning_action(rollout.outputs).requires_grad_()
+    actions = rollout.actions.requires_grad_()
     result = simulator.simulate(rollout.start, actions, rollout.device_voltage)
     violations = result.scaled_violations(objective.limits)
     mean = objective.of_days(result.cost, violations).mean()
@@ -377,7 +394,8 @@ def improvement_on_first_day(
     before = objective.of_days(
         found.result.cost[:, :1], {kind: x[:, :1] for kind, x in found.violations.items()}
     )
-    after = simulator.simulate(first.start, to_leaning_action(outputs), first.device_voltage)
+    moved = replace(first, outputs=outputs)
+    after = simulator.simulate(first.start, moved.actions, first.device_voltage)
     violations = after.scaled_violations(objective.limits)
     realised = before - objective.of_days(after.cost, violations)
     return predicted, realised[0]

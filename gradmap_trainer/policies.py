@@ -21,6 +21,8 @@ OUTPUT_INITIAL_SCALE = 0.05
 # Outputs up to this size are rest: action 0. Where moving does not pay, a network that could only
 # come near zero would wear its battery out.
 REST_BAND = 0.3
+# Planned actions up to this size are rest.
+LEAST_PLANNED_ACTION = 0.02
 # In training, rest leans this far to the side of the output, to feel what moving there would earn.
 LEANING = 1e-4
 
@@ -40,8 +42,17 @@ def to_leaning_action(output: Tensor) -> Tensor:
     return torch.where(action == 0.0, LEANING * output.sign(), action)
 
 
+def following(planned: Tensor) -> Tensor:
+    """Outputs whose actions are planned ones, of any shape; the smallest of these are rest."""
+    within = planned * (REST_BAND / LEAST_PLANNED_ACTION)
+    beyond = planned + REST_BAND * planned.sign()
+    return torch.where(planned.abs() < LEAST_PLANNED_ACTION, within, beyond)
+
+
 class Policies(nn.Module):
     """Perceptrons of all agents; a `gridedge_env.reference.Policy`.
+
+    Where agents observe the public plan, what networks put out is added to what follows it.
 
     Samples are the innermost axis of all activations, (agents, units, samples): contiguous for the
     elementwise work, and a batched matrix product per layer.
@@ -54,6 +65,8 @@ class Policies(nn.Module):
         hidden_sizes: units of the hidden layers.
         seed: chooses the initial weights.
         device: where the weights live.
+        planned: columns of the private entries that hold planned actions, one for each of an
+            agent's devices; none: there is no plan.
     """
 
     def __init__(
@@ -65,8 +78,10 @@ class Policies(nn.Module):
         hidden_sizes: tuple[int, ...],
         seed: int,
         device: torch.device,
+        planned: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
+        self.planned, self.action_size = planned, action_size
         generator = torch.Generator("cpu").manual_seed(seed % 2**63)
 
         def uniform(units: int, fan_in: int, bound: float) -> nn.Parameter:
@@ -91,7 +106,22 @@ class Policies(nn.Module):
 
     def forward(self, private: Tensor, shared: Tensor) -> Tensor:
         """Actions for a batch of observations; see `Policy` for the shapes."""
-        return to_action(self.outputs(private.permute(1, 2, 0), shared.T).permute(2, 0, 1))
+        outputs = self.outputs(private.permute(1, 2, 0), shared.T).permute(2, 0, 1)
+        return to_action(outputs + self.base(private))
+
+    def base(self, private: Tensor) -> Tensor:
+        """What the networks' outputs are added to.
+
+        Args:
+            private: (..., agents, private entries).
+
+        Returns:
+            (..., agents, action_size); 0 without a plan, and for reactive power.
+        """
+        if not self.planned:
+            return private.new_zeros(*private.shape[:-1], self.action_size)
+        outputs = following(torch.stack([private[..., column] for column in self.planned], dim=-1))
+        return nn.functional.pad(outputs, (0, self.action_size - len(self.planned)))
 
     def outputs(self, private: Tensor, shared: Tensor) -> Tensor:
         """Outputs of the networks, not yet actions, with samples innermost.

@@ -31,6 +31,7 @@ from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.devices import Fleet, default_home_scale, mixed_counts, sample_fleet
 from gridedge_env.feeder import Feeder, load_feeder
+from gridedge_env.public_plan import PlanSettings
 from gridedge_env.record import Record
 from gridedge_env.scenarios import (
     DaySource,
@@ -68,6 +69,7 @@ class Case(Record):
             OpenDSS's would under its voltages, within the step's time, and stand there in the next
             step. Otherwise they are frozen.
         seed: chooses which demand homes have, and begins all other randomness.
+        public_plan: how the plan is made that agents observe; None: they observe none.
     """
 
     feeder: Feeder
@@ -81,6 +83,7 @@ class Case(Record):
     reactive_power: bool = False
     regulator_control: bool = False
     seed: int = 0
+    public_plan: PlanSettings | None = None
 
     def __post_init__(self) -> None:
         for name, kind in (
@@ -161,6 +164,7 @@ class CaseSettings:
         reactive_power: whether batteries and generators also control reactive power, within their
             inverter's rating.
         penalty: € in the reward per unit of network violation.
+        public_plan: whether agents observe the plan that all can work out.
         tariff: retail prices.
         limits: of the network: thresholds by name that are not the default ones.
         mix: share of the homes with each kind of device by its name, 1 in all; none: thirds of
@@ -180,6 +184,7 @@ class CaseSettings:
     home_scale: float | None = None
     reactive_power: bool = False
     penalty: float = 100.0
+    public_plan: bool = False
     tariff: Tariff = Tariff()
     limits: dict[str, float] = field(default_factory=dict)
     mix: dict[str, float] = field(default_factory=dict)
@@ -195,7 +200,7 @@ class CaseSettings:
         if self.home_scale is not None:
             check_positive(self.home_scale, "home_scale")
         check_not_negative(self.penalty, "penalty")
-        for name in ("neutral_taps", "regulator_control", "reactive_power"):
+        for name in ("neutral_taps", "regulator_control", "reactive_power", "public_plan"):
             check_flag(getattr(self, name), name)
         for name in ("feeder", "demand"):
             check_text(getattr(self, name), name, "a name or a path")
@@ -311,4 +316,5 @@ def _make_case(
         reactive_power=settings.reactive_power,
         regulator_control=settings.regulator_control,
         seed=settings.seed,
+        public_plan=PlanSettings() if settings.public_plan else None,
     )

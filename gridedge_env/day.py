@@ -13,6 +13,23 @@ from gridedge_env.record import Record, batch
 
 
 @dataclass(frozen=True, eq=False)
+class Planned(Record):
+    """What the public plan says of a batch of days; see `gridedge_env.public_plan`.
+
+    Attributes:
+        action: (batch, steps, classes of devices x groups of homes) in [-1, 1].
+        stored: likewise, before each step, from 0 to 1 of a device's range.
+        congestion_price: (batch, steps, groups) €/kWh.
+        net: likewise, kW drawn over the full power of all devices.
+    """
+
+    action: Tensor = field(metadata=batch())
+    stored: Tensor = field(metadata=batch())
+    congestion_price: Tensor = field(metadata=batch())
+    net: Tensor = field(metadata=batch())
+
+
+@dataclass(frozen=True, eq=False)
 class Day(Record):
     """A batch of days; nothing in it depends on what the agents do.
 
@@ -28,6 +45,7 @@ class Day(Record):
         shared_observation: (batch, steps, shared fields).
         direct_irradiance: (batch, steps, 3) W/m² from the east, the north and above, of
             `scenarios.sun`; None: the days' source does not say.
+        planned: what the public plan says; None: there is none.
     """
 
     clock: Clock
@@ -40,6 +58,7 @@ class Day(Record):
     mean_demand: Tensor
     shared_observation: Tensor = field(metadata=batch())
     direct_irradiance: Tensor | None = field(default=None, metadata=batch())
+    planned: Planned | None = field(default=None, metadata=batch())
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too

@@ -27,6 +27,7 @@ from gridedge_env.day import Window
 from gridedge_env.devices import Fleet
 from gridedge_env.devices.battery_schedule import lone_plans
 from gridedge_env.powerflow.solution import magnitude
+from gridedge_env.public_plan import PublicPlan
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.state import SimulatorState
 
@@ -49,6 +50,7 @@ PRICE_CENTRE, PRICE_SCALE = 0.25, 0.10
 # €/kWh: a typical price of what is fed in, where that is not the retail price.
 EXPORT_PRICE_CENTRE = 0.10
 NET_METERING = Tariff()
+PLANNED_ACTION = "planned_action"
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,40 @@ class Moment:
         fleet: the homes.
         state: where they stand.
         step: the step, which the agents are to decide on.
+        plan: the public plan, where agents observe it.
     """
 
     fleet: Fleet
     state: SimulatorState
     step: int
+    plan: PublicPlan | None = None
+
+    @property
+    def window(self) -> Window:
+        """The step."""
+        return Window(self.state.day, self.step, 1)
+
+    @cached_property
+    def planned(self) -> tuple[Tensor, Tensor]:
+        """(batch, agents, slots) actions and stores that the plan asks for; 0 without a device."""
+        actions, stored = self.public_plan.asks(self.window)
+        return self.fleet.actions(actions), self.fleet.actions(stored)
+
+    @property
+    def public_plan(self) -> PublicPlan:
+        """The plan.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.plan is None:
+            raise ValueError("public_plan: got None, expected one where agents observe it")
+        return self.plan
 
     @cached_property
     def own_states(self) -> Tensor:
         """(batch, agents, slots) what agents observe of their devices; 0 where there is none."""
-        window = Window(self.state.day, self.step, 1)
+        window = self.window
         groups = zip(self.fleet.groups, self.state.devices, strict=True)
         return self.fleet.actions(
             [group.kind.observed_state(group.parameters, own, window) for group, own in groups]
@@ -249,6 +275,43 @@ def _own_state(slot: int, slots: int) -> ObservationField:
     return ObservationField(name, "share of range", 0.5, 0.5, private=True, value=value)
 
 
+def _planned_action(moment: Moment, slot: int) -> Tensor:
+    return moment.planned[0][..., slot]
+
+
+def _planned_store(moment: Moment, slot: int) -> Tensor:
+    return moment.planned[1][..., slot]
+
+
+def _congestion_price(moment: Moment) -> Tensor:
+    return moment.public_plan.congestion_price(moment.window)
+
+
+def _planned_net(moment: Moment) -> Tensor:
+    return moment.public_plan.net(moment.window)
+
+
+def _plan_fields(slots: int) -> tuple[ObservationField, ...]:
+    """What the public plan says to an agent, where there is one."""
+    of_devices = (
+        ObservationField(
+            f"{name}{_of_slot(slot, slots)}", *scaling, True, value=partial(value, slot=slot)
+        )
+        for name, scaling, value in (
+            (PLANNED_ACTION, ("", 0.0, 1.0), _planned_action),
+            ("planned_state", ("share of range", 0.5, 0.5), _planned_store),
+        )
+        for slot in range(slots)
+    )
+    return (
+        *of_devices,
+        ObservationField("congestion_price", "€/kWh", 0.0, 0.02, True, value=_congestion_price),
+        ObservationField(
+            "planned_draw_around", "over full power", 0.0, 0.5, True, value=_planned_net
+        ),
+    )
+
+
 # Of every agent, after the states of its devices.
 PRIVATE_FIELDS: tuple[ObservationField, ...] = (
     ObservationField("own_load", "over its annual mean", 1.0, 1.0, True, value=_own_load),
@@ -333,20 +396,31 @@ SHARED_FIELDS: tuple[ObservationField, ...] = (
 
 def own_state_names(slots: int) -> list[str]:
     """Of the fields that hold the states of an agent's devices."""
-    return ["own_state"] if slots == 1 else [f"own_state_{slot + 1}" for slot in range(slots)]
+    return [f"own_state{_of_slot(slot, slots)}" for slot in range(slots)]
+
+
+def planned_action_names(slots: int) -> list[str]:
+    """Of the fields that hold what the public plan asks of an agent's devices."""
+    return [f"{PLANNED_ACTION}{_of_slot(slot, slots)}" for slot in range(slots)]
+
+
+def _of_slot(slot: int, slots: int) -> str:
+    return "" if slots == 1 else f"_{slot + 1}"
 
 
 def observation_fields(
-    slots: int = 1, tariff: Tariff = NET_METERING
+    slots: int = 1, tariff: Tariff = NET_METERING, planned: bool = False
 ) -> tuple[ObservationField, ...]:
     """The entries in order; private ones first.
 
     Args:
         slots: largest number of devices of an agent.
         tariff: of the case.
+        planned: whether agents observe the public plan.
     """
     states = (_own_state(slot, slots) for slot in range(slots))
-    known = (*states, *PRIVATE_FIELDS, *SHARED_FIELDS)
+    plan = _plan_fields(slots) if planned else ()
+    known = (*states, *PRIVATE_FIELDS, *plan, *SHARED_FIELDS)
     return tuple(e for e in known if e.told_under is None or e.told_under(tariff))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from gridedge_env.observation import (
     shared_observations,
 )
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, check_dtype, settle_taps
+from gridedge_env.public_plan import PublicPlan
 from gridedge_env.record import Record
 from gridedge_env.scenarios import SPLITS, Calendar, DayTable, Homes, Variation
 from gridedge_env.scenarios.observed import check_table
@@ -39,6 +41,8 @@ from gridedge_env.state import Result, SimulatorState, check_action
 from gridedge_env.transfer import to_device
 
 AS_OBSERVED = Variation()
+# Of which expected demand is worked out, so as to need little memory.
+DAYS_AT_A_TIME = 32
 
 
 def make_simulator(
@@ -132,11 +136,39 @@ class Simulator:
         check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
         self.num_agents = len(self.fleet.names)
         self.action_size = case.action_size
-        self.observation_fields = observation_fields(self.fleet.slots, case.tariff)
+        planned = case.public_plan is not None
+        self.observation_fields = observation_fields(self.fleet.slots, case.tariff, planned)
         self.private_size = sum(f.private for f in self.observation_fields)
         self._private_fields = self.observation_fields[: self.private_size]
         self._shared_fields = self.observation_fields[self.private_size :]
         self._tables: dict[str, tuple[DayTable, Homes]] = {}
+
+    @cached_property
+    @torch.inference_mode(False)  # kept for calls that differentiate, too
+    def public_plan(self) -> PublicPlan | None:
+        """What all can work out beforehand; None where agents do not observe it."""
+        settings = self.case.public_plan
+        if settings is None:
+            return None
+        expected = self._expected_demand()
+        return PublicPlan(
+            self.fleet, self.power_flow, self.case.limits, self.clock, expected, settings
+        )
+
+    def _expected_demand(self) -> np.ndarray:
+        """(12, 2, steps) kW, mean demand of the training homes by month, weekend and step."""
+        table, homes = self._table("train")
+        generator = torch.Generator(self.device).manual_seed(self.case.seed)
+        total, count = np.zeros((12, 2, self.clock.steps)), np.zeros((12, 2, 1))
+        for rows in torch.arange(len(table.dates), device=self.device).split(DAYS_AT_A_TIME):
+            calendar = Calendar(rows, table.month[rows], table.weekend[rows])
+            drawn = self.case.demand.draw(homes, calendar, generator, self.clock).mean(dim=-1)
+            kind = calendar.month.cpu().numpy(), calendar.weekend.cpu().numpy().astype(int)
+            np.add.at(total, kind, drawn.double().cpu().numpy())
+            np.add.at(count, kind, 1.0)
+        overall = total.sum(axis=(0, 1)) / count.sum()
+        mean = np.where(count > 0.0, total / count.clip(min=1.0), overall)
+        return self.case.demand.scale * mean
 
     def days(self, split: str) -> DayTable:
         """The days of "train", "validation" or "test"."""
@@ -182,17 +214,23 @@ class Simulator:
         calendar = Calendar(row, chosen.month, chosen.weekend)
         demand = case.demand.draw(homes, calendar, generator, self.clock)
         chosen = variation.of_days(chosen)
+        importing, exporting = (
+            price(chosen, self.clock)
+            for price in (case.tariff.import_price, case.tariff.export_price)
+        )
+        plan = self.public_plan
         day = Day(
             self.clock,
             row,
             chosen.outdoor_temperature,
             chosen.irradiance,
-            case.tariff.import_price(chosen, self.clock),
-            case.tariff.export_price(chosen, self.clock),
+            importing,
+            exporting,
             variation.of_demand(demand.to(self.dtype)).mul_(scale),
             homes.mean_power.to(self.dtype) * scale,
             shared_observations(self._shared_fields, chosen, case.tariff, self.clock),
             chosen.direct_irradiance,
+            None if plan is None else plan.of_days(chosen, importing, exporting),
         )
         return self._midnight(day, generator)
 
@@ -207,7 +245,7 @@ class Simulator:
         All agents read the same prices and weather; a learner need not store them a thousand times.
         """
         step = min(state.step, self.clock.steps - 1)
-        moment = Moment(self.fleet, state, step)
+        moment = Moment(self.fleet, state, step, self.public_plan)
         private = private_observations(self._private_fields, moment)
         return private, state.day.shared_observation[:, step]
 

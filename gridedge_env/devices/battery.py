@@ -11,6 +11,7 @@ from torch import Tensor
 from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.battery_schedule import Levels, Meter, battery_schedule
+from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, store_program
 from gridedge_env.devices.storage import (
@@ -120,6 +121,41 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         _, power, _ = step_batteries(parameters, energy, action, seen.clock.hours, seen.hours_left)
         return power
 
+    def plan_order(self, parameters: Batteries) -> Tensor:
+        """By wear: the dearer it is, the fewer swings of the price pay."""
+        return parameters.wear_cost
+
+    def flexibility(self, parameters: Batteries, outlook: Outlook) -> Flexibility:
+        """The store counts in steps of charging at full power, from midnight's energy."""
+        hours, full = outlook.hours, parameters.full_power
+        step, price = hours * full.charge, outlook.import_price
+        lowest, highest = energy_bounds(parameters, _hours_left(outlook))
+        one = torch.ones_like(step)[None, None]
+        return Flexibility(
+            by_class(one),
+            by_class(one),
+            by_class(price + torch.zeros_like(one)),
+            by_class(parameters.wear_cost - outlook.export_price),
+            by_class(one),
+            by_class((full.discharge / full.charge)[None, None]),
+            by_class(((lowest - full.middle) / step)[None]),
+            by_class(((highest - full.middle) / step)[None]),
+            torch.ones_like(step).numpy(),
+            torch.zeros_like(step).numpy(),
+            torch.zeros(len(step), len(price), dtype=step.dtype).numpy(),
+        )
+
+    def planned_actions(
+        self, parameters: Batteries, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `DeviceKind`."""
+        hours, full = outlook.hours, parameters.full_power
+        after = full.middle + hours * full.charge * store
+        before = torch.cat((full.middle.expand_as(after[..., :1, :]), after[..., :-1, :]), dim=-2)
+        left = _hours_left(outlook)
+        action = action_for_change(parameters, before, after - before, hours, left)
+        return action.clamp(-1.0, 1.0), before / parameters.capacity
+
     def lone_plan(self, parameters: Batteries, state: BatteryState, day: Day) -> Tensor:
         """Each battery's own best schedule, at its home's meter."""
         hours, energy = day.clock.hours, state.energy
@@ -169,6 +205,12 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         return action_for_change(
             parameters, state.energy, change, window.hours, window.hours_left[0]
         ).clamp(-1.0, 1.0)
+
+
+def _hours_left(outlook: Outlook) -> Tensor:
+    """(steps, 1) from the end of each step to the end of the episode."""
+    steps = torch.arange(outlook.import_price.shape[1] - 1, -1, -1, dtype=torch.float64)
+    return (outlook.hours * steps)[:, None]
 
 
 BATTERY = Battery()

@@ -10,6 +10,7 @@ from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.charging import Ahead, EvChargers, EvChargerState, Room, run_chargers
 from gridedge_env.devices.charging_schedule import charging_schedule
+from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, store_program
 from gridedge_env.devices.storage import RETURN_POWER_SHARE, WEAR_COST
@@ -73,10 +74,14 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         A trip that the time plugged in and 0.6 of full power would not suffice for, before it or
         after it, or that the battery does not hold, is shortened to what they do.
         """
-        limits, like = parameters.limits, parameters.capacity
+        like = parameters.capacity
         size = (3, batch, len(like))
         drawn = torch.randn(size, generator=generator, device=like.device, dtype=torch.float32)
-        leave, back, use = drawn.clamp(-WIDEST_DRAW, WIDEST_DRAW).to(like)
+        return self._day(parameters, drawn.clamp(-WIDEST_DRAW, WIDEST_DRAW).to(like))
+
+    def _day(self, parameters: EvChargers, drawn: Tensor) -> EvChargerState:
+        """Midnight before a day as far from the usual one as (3, batch, chargers) says."""
+        limits, (leave, back, use) = parameters.limits, drawn
         spread = parameters.hours_spread
         departure = (parameters.departure + spread * leave).clamp(
             FIRST_DEPARTURE, LAST_ARRIVAL - SHORTEST_ABSENCE
@@ -94,7 +99,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
             up * (departure + evening),
         ):
             trip = torch.minimum(trip, most)
-        return EvChargerState(limits.middle.expand(batch, -1), departure, arrival, trip)
+        return EvChargerState(limits.middle.expand_as(leave), departure, arrival, trip)
 
     def run(
         self, parameters: EvChargers, state: EvChargerState, action: Tensor, window: Window
@@ -180,6 +185,50 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
             plan.append(now.action(parameters, energy, target - energy))
             energy = energy + now.change(parameters.limits.two_way, energy, plan[-1])
         return torch.stack(plan)
+
+    def plan_order(self, parameters: EvChargers) -> Tensor:
+        """By whether they feed back, then by how long the car is away."""
+        away = parameters.arrival - parameters.departure
+        return away + HOURS_PER_DAY * parameters.limits.two_way
+
+    def flexibility(self, parameters: EvChargers, outlook: Outlook) -> Flexibility:
+        """The store counts in steps of charging at full power, from midnight's energy; a usual day."""
+        hours, full = outlook.hours, parameters.maximum_power
+        room, begin = self._usual_room(parameters, outlook)
+        step, price = hours * parameters.limits.charge, outlook.import_price
+        kept = parameters.charge_efficiency * parameters.discharge_efficiency
+        one = torch.ones_like(step)[None, None]
+        return Flexibility(
+            by_class((room.charge / step)[None]),
+            by_class((room.discharge * parameters.discharge_efficiency / (hours * full))[None]),
+            by_class(price + torch.zeros_like(one)),
+            by_class(parameters.wear_cost - outlook.export_price),
+            by_class(one),
+            by_class((1.0 / kept)[None, None]),
+            by_class(((room.lowest - begin) / step)[None]),
+            by_class(((room.highest - begin) / step)[None]),
+            torch.ones_like(step).numpy(),
+            torch.zeros_like(step).numpy(),
+            torch.zeros(len(step), len(price), dtype=step.dtype).numpy(),
+        )
+
+    def planned_actions(
+        self, parameters: EvChargers, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `DeviceKind`; what is stored is less what the rest of the trip will use."""
+        room, begin = self._usual_room(parameters, outlook)
+        after = begin + outlook.hours * parameters.limits.charge * store
+        before = torch.cat((begin.expand_as(after[..., :1, :]), after[..., :-1, :]), dim=-2)
+        return room.action(parameters, before, after - before), before / parameters.capacity
+
+    def _usual_room(self, parameters: EvChargers, outlook: Outlook) -> tuple[Room, Tensor]:
+        """(steps, chargers) what is possible in each step, and (chargers,) kWh at midnight."""
+        usual = self._day(parameters, parameters.capacity.new_zeros(3, 1, len(parameters.capacity)))
+        steps = outlook.import_price.shape[1]
+        time = outlook.hours * torch.arange(steps + 1, dtype=torch.float64)
+        ahead = Ahead.of(usual, time[:, None, None])
+        room = Room(*(values[:, 0] for values in Room.of(parameters, ahead)))
+        return room, (usual.energy - ahead.trip[0])[0]
 
     def linear_program(
         self,

@@ -10,6 +10,7 @@ from scipy import sparse
 from torch import Tensor
 
 from gridedge_env.day import Day, Window
+from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters
 from gridedge_env.devices.ranges import positive, within
@@ -153,6 +154,39 @@ class Generator(DeviceKind[Generators, GeneratorState]):
     def inverter_power(self, parameters: Generators, action: Tensor, seen: Seen) -> Tensor:
         """What it will feed in."""
         return step_generators(parameters, action, seen.clock.hours)[1]
+
+    def plan_order(self, parameters: Generators) -> Tensor:
+        """By the cost of fuel at half load."""
+        return parameters.linear_cost + parameters.quadratic_cost
+
+    def flexibility(self, parameters: Generators, outlook: Outlook) -> Flexibility:
+        """No store."""
+        full, price = parameters.maximum_power, outlook.export_price
+        one = torch.ones_like(full)[None, None]
+        endless = torch.full_like(one, torch.inf)
+        return Flexibility(
+            by_class(torch.zeros_like(one)),
+            by_class(one),
+            by_class(torch.zeros_like(one)),
+            by_class(parameters.linear_cost - price),
+            by_class(one),
+            by_class(one),
+            by_class(-endless),
+            by_class(endless),
+            torch.ones_like(full).numpy(),
+            (2.0 * parameters.quadratic_cost).numpy(),
+            torch.zeros(len(full), len(price), dtype=full.dtype).numpy(),
+        )
+
+    def planned_actions(
+        self, parameters: Generators, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `DeviceKind`."""
+        return 2.0 * feed - 1.0, feed
+
+    def follow_plan(self, parameters: Generators, action: Tensor, price: Tensor) -> Tensor:
+        """What pays at its own cost of fuel."""
+        return (2.0 * paying_loading(parameters, price) - 1.0).clamp(-1.0, 1.0)
 
     def linear_program(
         self,

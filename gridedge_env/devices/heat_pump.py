@@ -10,9 +10,12 @@ from scipy import sparse
 from torch import Tensor
 
 from gridedge_env.day import Day, Window
+from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
 from gridedge_env.devices.heated_building import (
     DESIGN_OUTDOOR_TEMPERATURE,
     DISCOMFORT_PRICE,
+    HEATING_LIMIT_TEMPERATURE,
+    HeatBalance,
     HeatPumps,
     coefficient_of_performance,
     run_heat_pumps,
@@ -144,6 +147,81 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
         """It draws (1 + action) / 2 of what it can."""
         return -2.0 * feed - 1.0, 2.0 * draw - 1.0
 
+    def plan_order(self, parameters: HeatPumps) -> Tensor:
+        """By the temperature of the heating water: what heat costs."""
+        return parameters.supply_temperature
+
+    def flexibility(self, parameters: HeatPumps, outlook: Outlook) -> Flexibility:
+        """The store counts in steps of full power at a coefficient of performance of one.
+
+        Rooms begin in the middle of their comfort bands. Where these cannot be kept, they are as
+        wide as they must be.
+        """
+        hours, balance, unit = self._outlook(parameters, outlook)
+        free, most = self._free_temperature(parameters, balance)
+        lowest = torch.minimum(parameters.lowest_temperature, most)
+        highest = torch.maximum(parameters.highest_temperature, free)
+        one = torch.ones_like(unit)[None, None]
+        mean = outlook.outdoor_temperature.mean(dim=1)
+        performance = coefficient_of_performance(
+            mean, parameters.supply_temperature, parameters.performance
+        )
+        worth = hours * outlook.import_price.mean(dim=1) / performance
+        worth = torch.where(mean < HEATING_LIMIT_TEMPERATURE, worth, 0.0)
+        return Flexibility(
+            by_class(one),
+            by_class(torch.zeros_like(one)),
+            by_class(outlook.import_price + torch.zeros_like(one)),
+            by_class(torch.zeros_like(one)),
+            by_class(balance.full_rise / unit),
+            by_class(one),
+            by_class((lowest - free) / unit),
+            by_class((highest - free) / unit),
+            balance.kept.numpy(),
+            torch.zeros_like(unit).numpy(),
+            worth.T.contiguous().numpy(),
+        )
+
+    def planned_actions(
+        self, parameters: HeatPumps, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `DeviceKind`."""
+        _, balance, unit = self._outlook(parameters, outlook)
+        after = self._free_temperature(parameters, balance)[0][:, None] + unit * store
+        middle = _middle(parameters).expand_as(after[..., :1, :])
+        before = torch.cat((middle, after[..., :-1, :]), dim=-2)
+        weather = outlook.outdoor_temperature[:, None], outlook.irradiance[:, None], outlook.hours
+        power = draw * parameters.maximum_power
+        action = _action_for_power(parameters, before, power, weather)
+        return action, self.stored(parameters, HeatPumpState(before))
+
+    def _outlook(
+        self, parameters: HeatPumps, outlook: Outlook
+    ) -> tuple[float, HeatBalance, Tensor]:
+        """Hours of a step, what the weather does, and (devices,) K of a unit in the store."""
+        hours = outlook.hours
+        weather = outlook.outdoor_temperature, outlook.irradiance
+        return (
+            hours,
+            HeatBalance.of(parameters, *weather, hours),
+            parameters.building(hours).full_rise,
+        )
+
+    def _free_temperature(
+        self, parameters: HeatPumps, balance: HeatBalance
+    ) -> tuple[Tensor, Tensor]:
+        """(days, steps, devices) °C after each step without any heating, and with all there is."""
+        free = most = _middle(parameters)
+        found = []
+        for drift, rise in zip(
+            balance.drift.unbind(dim=1), balance.full_rise.unbind(dim=1), strict=True
+        ):
+            free = drift + balance.kept * free
+            most = drift + balance.kept * most + rise
+            found.append((free, most))
+        without, with_all = (torch.stack(values, dim=1) for values in zip(*found, strict=True))
+        return without, with_all
+
     def linear_program(
         self,
         parameters: HeatPumps,
@@ -208,12 +286,27 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
     ) -> Tensor:
         """See `DeviceKind`."""
         weather = window.outdoor_temperature[0], window.irradiance[0], window.hours
-        least, most = (
-            step_heat_pumps(parameters, state.temperature, torch.full_like(power, end), *weather)[1]
-            for end in (-1.0, 1.0)
-        )
-        room = (most - least).clamp(min=1e-6 * parameters.maximum_power)
-        return (2.0 * (power - least) / room - 1.0).clamp(-1.0, 1.0)
+        return _action_for_power(parameters, state.temperature, power, weather)
+
+
+def _action_for_power(
+    parameters: HeatPumps,
+    temperature: Tensor,
+    power: Tensor,
+    weather: tuple[Tensor, Tensor, float],
+) -> Tensor:
+    """The action under which power is drawn, or the nearest to it; weather as of a step."""
+    least, most = (
+        step_heat_pumps(parameters, temperature, torch.full_like(power, end), *weather)[1]
+        for end in (-1.0, 1.0)
+    )
+    room = (most - least).clamp(min=1e-6 * parameters.maximum_power)
+    return (2.0 * (power - least) / room - 1.0).clamp(-1.0, 1.0)
+
+
+def _middle(parameters: HeatPumps) -> Tensor:
+    """(devices,) °C in the middle of the comfort band."""
+    return 0.5 * (parameters.lowest_temperature + parameters.highest_temperature)
 
 
 def _lognormal(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
+from gridedge_env.devices.flexibility import Flexibility, Outlook
 from gridedge_env.devices.linear_program import LinearProgram, Meters
 from gridedge_env.record import Record
 from gridedge_env.scenarios import DayTable
@@ -217,6 +218,52 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     def inverter_power(self, parameters: ParametersT, action: Tensor, seen: Seen) -> Tensor:
         """(batch, devices) kW that its inverter will carry, as the device itself can tell."""
         return torch.zeros_like(action)
+
+    def full_power(self, parameters: ParametersT) -> Tensor:
+        """(devices,) kW."""
+        return parameters.maximum_power
+
+    # --- The public plan ------------------------------------------------------------------------
+
+    def plan_order(self, parameters: ParametersT) -> Tensor:
+        """(devices,) what tells devices with other plans apart: neighbours share a class."""
+        return torch.zeros_like(_any_parameter(parameters))
+
+    def flexibility(self, parameters: ParametersT, outlook: Outlook) -> Flexibility | None:
+        """What could be done, and at what cost, as far as can be told before the days begin.
+
+        None: nothing is planned for such devices, and nothing counted on from them.
+
+        Args:
+            parameters: of classes of devices: means, in double precision.
+            outlook: the days.
+        """
+
+    def planned_actions(
+        self, parameters: ParametersT, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Actions that follow a plan, and what should be stored before each step.
+
+        All (days, groups, steps, classes); what is stored counts as in `stored`.
+
+        Args:
+            parameters: as in `flexibility`.
+            outlook: likewise.
+            draw: share of full power.
+            feed: likewise.
+            store: after each step, as `flexibility` counts it.
+        """
+        raise NotImplementedError(f"{self.name}: has a flexibility, and no actions that follow it")
+
+    def follow_plan(self, parameters: ParametersT, action: Tensor, price: Tensor) -> Tensor:
+        """(batch, devices) actions of the devices themselves; by default those of their classes.
+
+        Args:
+            parameters: of the devices.
+            action: (batch, devices) of their classes.
+            price: (batch, devices) €/kWh that is earned, the price of congestion included.
+        """
+        return action
 
     # --- Perfect foresight and its certificate --------------------------------------------------
 

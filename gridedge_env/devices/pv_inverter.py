@@ -11,6 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from gridedge_env.day import Day, Window
+from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, flat
 from gridedge_env.devices.ranges import positive, within
@@ -176,6 +177,43 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
         """All that there is, but for steps in which feeding in costs money."""
         paid = day.export_price.T[..., None] >= 0.0
         return (2.0 * paid.to(state.available) - 1.0).expand(-1, -1, len(parameters.tilt))
+
+    def plan_order(self, parameters: PvInverters) -> Tensor:
+        """By where the panels face."""
+        return parameters.azimuth
+
+    def flexibility(self, parameters: PvInverters, outlook: Outlook) -> Flexibility:
+        """No store."""
+        full, price = parameters.maximum_power, outlook.export_price
+        one = torch.ones_like(full)[None, None]
+        endless = torch.full_like(one, torch.inf)
+        return Flexibility(
+            by_class(torch.zeros_like(one)),
+            by_class(self._available(parameters, outlook) / full),
+            by_class(torch.zeros_like(one)),
+            by_class(-price + torch.zeros_like(one)),
+            by_class(one),
+            by_class(one),
+            by_class(-endless),
+            by_class(endless),
+            torch.ones_like(full).numpy(),
+            torch.zeros_like(full).numpy(),
+            torch.zeros(len(full), len(price), dtype=full.dtype).numpy(),
+        )
+
+    def planned_actions(
+        self, parameters: PvInverters, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `DeviceKind`; where there is no sun, it is asked for all of it."""
+        share = self._available(parameters, outlook)[:, None] / parameters.maximum_power
+        share = share.expand_as(feed)
+        action = torch.where(share > 1e-6, 2.0 * feed / share.clamp(min=1e-6) - 1.0, 1.0)
+        return action.clamp(-1.0, 1.0), share
+
+    def _available(self, parameters: PvInverters, outlook: Outlook) -> Tensor:
+        if outlook.direct_irradiance is None:
+            raise ValueError("days: got none with direct_irradiance, expected where the sun stands")
+        return available_power(parameters, outlook.irradiance, outlook.direct_irradiance)
 
     def linear_program(
         self,

@@ -26,8 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_env.compiled.running import numba_is_there, run_blocks
-
-Array = NDArray[np.float64]
+from gridedge_env.devices.flexibility import Array, Flexibility
 
 ITERATIONS, PRICE_ITERATIONS = 150, 3
 RELAXATION = 1.6
@@ -37,40 +36,6 @@ MOST_GROUPS = 8
 BOUND_PENALTY, STORE_PENALTY, NET_PENALTY = 0.09, 0.04, 0.06
 # The store after the last step has a bound that always binds.
 LAST_STORE_PENALTY = 10.0
-
-
-@dataclass(frozen=True)
-class Flexibility:
-    """What classes of devices can do, per kW of full power.
-
-    All arrays but the last three broadcast to (classes, days, steps). A store's unit is the kind's own.
-
-    Attributes:
-        draw: most that can be drawn, as a share of full power.
-        feed: most that can be fed in, likewise.
-        draw_cost: €/kWh drawn, the price included.
-        feed_cost: €/kWh fed in, less what it earns.
-        rise: by how much a step of full draw fills the store.
-        fall: by how much a step of full feed empties it.
-        lowest: least in the store after each step, less what would be there without draw and feed;
-            -inf in classes without a store.
-        highest: most, likewise.
-        kept: (classes,) share of the store's deviation that is there a step later.
-        steepness: (classes,) €/kWh by which the cost rises from the first to the last kW of the class.
-        worth: (classes, days) € per unit that is in the store at the end.
-    """
-
-    draw: Array
-    feed: Array
-    draw_cost: Array
-    feed_cost: Array
-    rise: Array
-    fall: Array
-    lowest: Array
-    highest: Array
-    kept: Array
-    steepness: Array
-    worth: Array
 
 
 @dataclass(frozen=True)
@@ -111,6 +76,7 @@ def plan_fleet(
     flexibility: Flexibility,
     network: Network,
     base: Array,
+    taken: Array,
     hours: float,
     iterations: int = ITERATIONS,
     compiled: bool | None = None,
@@ -121,11 +87,12 @@ def plan_fleet(
         flexibility: of all classes.
         network: limits and groups; every group has some full power.
         base: (days, groups, steps) kW that is drawn whatever the plan.
+        taken: (days, limits, steps) room that it takes.
         hours: length of a step.
         iterations: how many are done; the default is within some 0.1 % of the optimum.
         compiled: whether by the kernel; None: if it can be.
     """
-    terms = _terms(flexibility, network, base, hours)
+    terms = _terms(flexibility, network, taken, hours)
     if compiled is None:
         compiled = numba_is_there() and base.shape[1] <= MOST_GROUPS
     draw, feed, store, share, price = (_by_kernel if compiled else _by_matrices)(terms, iterations)
@@ -181,8 +148,8 @@ class _Terms:
     price_step: float
 
 
-def _terms(flexibility: Flexibility, network: Network, base: Array, hours: float) -> _Terms:
-    days, _, steps = base.shape
+def _terms(flexibility: Flexibility, network: Network, taken: Array, hours: float) -> _Terms:
+    days, _, steps = taken.shape
     classes = len(flexibility.kept)
 
     def spread(values: Array) -> Array:
@@ -201,7 +168,6 @@ def _terms(flexibility: Flexibility, network: Network, base: Array, hours: float
     size = np.abs(used).sum(axis=1)
     size[size == 0.0] = 1.0
     pull, slope = used / size[:, None], network.slope / size[:, None]
-    taken = np.einsum("lg,dgt->dlt", slope, base)
     curvature = np.linalg.eigvals(pull @ slope.T).real.max(initial=0.0) / NET_PENALTY
     return _Terms(
         hours * spread(flexibility.draw_cost) / flexibility.rise - left,
@@ -219,7 +185,7 @@ def _terms(flexibility: Flexibility, network: Network, base: Array, hours: float
         network.power / kw[:, None],
         pull,
         slope,
-        (network.room / size)[:, None] - taken,
+        (network.room[:, None] - taken) / size[:, None],
         1.0 / max(curvature, 1e-12),
     )
 

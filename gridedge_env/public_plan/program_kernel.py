@@ -107,7 +107,11 @@ def plan_days(
                     y = (load(emptying, k, LANES) + shared) * (1.0 / own)
                     store(filling, k, x)
                     store(emptying, k, y)
-                    store(drawn, t * LANES, load(drawn, t * LANES, LANES) + share * (x * s[6] - y * s[7]))
+                    store(
+                        drawn,
+                        t * LANES,
+                        load(drawn, t * LANES, LANES) + share * (x * s[6] - y * s[7]),
+                    )
             for place in range(0, width, LANES):
                 away = load(net, place, LANES) - load(drawn, place, LANES)
                 store(push, place, away * tie - load(net_dual, place, LANES))
@@ -134,7 +138,11 @@ def plan_days(
                     shared = load(work, t * LANES, LANES) * (classes[c, 2] / own)
                     x = load(filling, k, LANES) + (asks * s[6] - shared) * (1.0 / own)
                     y = load(emptying, k, LANES) - (asks * s[7] - shared) * (1.0 / own)
-                    store(drawn, t * LANES, load(drawn, t * LANES, LANES) + share * (x * s[6] - y * s[7]))
+                    store(
+                        drawn,
+                        t * LANES,
+                        load(drawn, t * LANES, LANES) + share * (x * s[6] - y * s[7]),
+                    )
                     _settle(into, into_dual, k, x, bound, relax, 0.0, s[2])
                     _settle(out, out_dual, k, y, bound, relax, 0.0, s[3])
                     if has_store:
@@ -195,7 +203,14 @@ def _solve(factors: Any, steps: int, values: Any, none: Any) -> None:
 
 @kernel
 def _settle(
-    copies: Any, duals: Any, k: int, found: Any, penalty: float, relax: float, low: float, high: float
+    copies: Any,
+    duals: Any,
+    k: int,
+    found: Any,
+    penalty: float,
+    relax: float,
+    low: float,
+    high: float,
 ) -> None:
     """The copy that keeps to its bounds, and its multiplier."""
     old, dual = load(copies, k, LANES), load(duals, k, LANES)

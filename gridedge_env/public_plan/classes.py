@@ -1,0 +1,95 @@
+"""Devices that are much alike in classes, homes that load the feeder alike in groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gridedge_env.devices.fleet import DeviceGroup
+from gridedge_env.devices.flexibility import Array
+
+TRIALS, ROUNDS = 20, 50
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a kind's devices.
+
+    Attributes:
+        parameters: the kind's record: means of each class, (classes,), in double precision.
+        power: (devices,) kW of full power of each device.
+        member: (devices,) the class that each is in.
+        below: (devices,) the class whose mean is next below a device's own place in their order.
+        above: likewise, above.
+        between: (devices,) how far it is from the one to the other, 0 to 1.
+    """
+
+    parameters: Any
+    power: Array
+    member: NDArray[np.int64]
+    below: NDArray[np.int64]
+    above: NDArray[np.int64]
+    between: Array
+
+    def __len__(self) -> int:
+        return int(self.member.max()) + 1
+
+
+def classes_of(group: DeviceGroup, most: int) -> Classes:
+    """So many classes of equal numbers of devices at most, in the order of the kind's plans."""
+    own = group.parameters.to("cpu", torch.float64)
+    order = group.kind.plan_order(own).numpy()
+    power = group.kind.full_power(own).numpy()
+    values = np.unique(order)
+    if len(values) <= most:  # a few kinds of their own
+        member = np.searchsorted(values, order)
+    else:
+        rank = np.argsort(np.argsort(order, kind="stable"), kind="stable")
+        member = rank * most // len(order)
+    count = int(member.max()) + 1
+    total = np.bincount(member, power, count)
+
+    def mean(of: Array) -> Array:
+        return np.bincount(member, power * of, count) / total
+
+    means = {f.name: torch.from_numpy(mean(getattr(own, f.name).numpy())) for f in fields(own)}
+    place = np.interp(order, mean(order), np.arange(count))
+    below = np.floor(place).astype(np.int64)
+    return Classes(
+        type(own)(**means),
+        power,
+        member,
+        below,
+        np.minimum(below + 1, count - 1),
+        place - below,
+    )
+
+
+def grouped(points: Array, weight: Array, most: int) -> NDArray[np.int64]:
+    """The group of each point, by k-means; at most as many groups as points with a weight.
+
+    Args:
+        points: (points, features).
+        weight: (points,).
+        most: number of groups.
+    """
+    random = np.random.default_rng(0)
+    there = np.flatnonzero(weight > 0.0)
+    count = min(most, len(np.unique(points[there], axis=0)))
+    best, least = np.zeros(len(points), dtype=np.int64), np.inf
+    for _ in range(TRIALS):
+        centre = points[random.choice(there, count, replace=False, p=weight[there] / weight.sum())]
+        for _ in range(ROUNDS):
+            near = ((points[:, None] - centre) ** 2).sum(axis=2).argmin(axis=1)
+            for group in np.unique(near[there]):
+                members = there[near[there] == group]
+                centre[group] = np.average(points[members], axis=0, weights=weight[members])
+        distance = ((points - centre[near]) ** 2).sum(axis=1)
+        if (loss := float(weight @ distance)) < least:
+            best, least = near, loss
+    _, best = np.unique(best, return_inverse=True)
+    return best

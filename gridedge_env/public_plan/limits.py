@@ -1,0 +1,136 @@
+"""What a feeder can carry, as its groups of homes meet it: tangents to the limits that can bind.
+
+All devices that pull alike, ever harder, meet one limit after the other, in either direction. Where
+they first meet one, its tangent says what each connection contributes: slope @ kW <= room.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gridedge_env.constraints import Limits
+from gridedge_env.devices.flexibility import Array
+from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
+
+# Operating points in each direction, up to full power; limits that get tangents there; and how many
+# of those that are met are looked at, so many at a time.
+POINTS = 64
+MOST_TANGENTS = 6
+AT_A_TIME, MOST_LOOKED_AT = 64, 512
+# Of tangents whose slopes are closer than this (cosine), the first that is met stands for the others.
+ALIKE = 0.9
+
+
+@dataclass(frozen=True)
+class FeederLimits:
+    """Tangents.
+
+    Attributes:
+        names: of the places where they are taken.
+        slope: (limits, connections) per kW, at a power factor of one.
+        reactive_slope: likewise, per kvar.
+        room: (limits,).
+    """
+
+    names: tuple[str, ...]
+    slope: Array
+    reactive_slope: Array
+    room: Array
+
+
+def feeder_limits(
+    power_flow: PowerFlow, limits: Limits, base: Tensor, directions: tuple[Tensor, ...]
+) -> FeederLimits:
+    """Tangents to the limits that devices can meet.
+
+    Args:
+        power_flow: the network.
+        limits: what it is allowed.
+        base: (2 connections) kW, then kvar, that homes draw without their devices.
+        directions: likewise each, what devices that all pull alike add at full power.
+    """
+    count = len(base) // 2
+    weight = sum(direction[:count].abs() for direction in directions).cpu().double().numpy()
+    names: list[str] = []
+    slopes, rooms = np.zeros((0, len(base))), np.zeros(0)
+    for direction in directions:
+        met = _met_on_the_way(power_flow, limits, base, direction)
+        known = len(rooms)
+        for begin in range(0, min(len(met.place), MOST_LOOKED_AT), AT_A_TIME):
+            slope, room = met.tangents(slice(begin, begin + AT_A_TIME))
+            for row in range(len(room)):
+                felt = np.concatenate((slopes, slope[row : row + 1]))[:, :count] * weight
+                felt /= np.linalg.norm(felt, axis=1, keepdims=True).clip(min=1e-300)
+                if len(rooms) - known < MOST_TANGENTS and (felt[:-1] @ felt[-1] < ALIKE).all():
+                    slopes = np.concatenate((slopes, slope[row : row + 1]))
+                    rooms = np.concatenate((rooms, room[row : row + 1]))
+                    names.append(met.names[begin + row])
+    return FeederLimits(tuple(names), slopes[:, :count], slopes[:, count:], rooms)
+
+
+@dataclass(frozen=True)
+class _Met:
+    """Limits that are met on the way from rest to full power, in their order.
+
+    Attributes:
+        power_flow: the network.
+        limits: what it is allowed.
+        names: of the places.
+        place: (limits met,) column of `_excess`.
+        touching: (limits met, 2 connections) where each is first passed.
+    """
+
+    power_flow: PowerFlow
+    limits: Limits
+    names: list[str]
+    place: NDArray[np.int64]
+    touching: Tensor
+
+    def tangents(self, rows: slice) -> tuple[Array, Array]:
+        """Slopes (rows, 2 connections) and rooms (rows,)."""
+        power = self.touching[rows].clone().requires_grad_()
+        column = torch.from_numpy(self.place[rows]).to(power.device)[:, None]
+        solution = self.power_flow.solve_branches(power)
+        excess = _excess(self.power_flow, self.limits, solution).gather(1, column)[:, 0]
+        (gradient,) = torch.autograd.grad(excess.sum(), power)
+        slope, at, passed = (
+            values.detach().cpu().double().numpy() for values in (gradient, power, excess)
+        )
+        return slope, (slope * at).sum(axis=1) - passed
+
+
+def _met_on_the_way(
+    power_flow: PowerFlow, limits: Limits, base: Tensor, direction: Tensor
+) -> _Met:
+    share = torch.linspace(0.0, 1.0, POINTS, device=base.device, dtype=base.dtype)
+    points = base + share[:, None] * direction
+    with torch.no_grad():
+        solution = power_flow.solve_branches(points)
+        excess = _excess(power_flow, limits, solution)
+    names = [
+        f"{kind.name} at {place}"
+        for kind in limits
+        for _ in kind.edges(np.zeros(1))
+        for place in kind.places(power_flow)
+    ]
+    beyond = ((excess > 0.0) & solution.converged[:, None]).cpu().numpy()
+    first = np.where(beyond.any(axis=0), beyond.argmax(axis=0), POINTS)
+    met = np.argsort(first, kind="stable")
+    met = met[first[met] < POINTS]
+    touching = points[torch.from_numpy(first[met]).to(points.device)]
+    return _Met(power_flow, limits, [names[place] for place in met], met, touching)
+
+
+def _excess(power_flow: PowerFlow, limits: Limits, solution: PowerFlowSolution) -> Tensor:
+    """(points, edges of all limits) by how much each is passed, over its kind's scale."""
+    edges = [
+        edge / kind.scale
+        for kind in limits
+        for edge in kind.edges(kind.quantity(power_flow, solution))
+    ]
+    return torch.cat(edges, dim=1)
