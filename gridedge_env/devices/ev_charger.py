@@ -192,7 +192,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         return away + HOURS_PER_DAY * parameters.limits.two_way
 
     def flexibility(self, parameters: EvChargers, outlook: Outlook) -> Flexibility:
-        """The store counts in steps of charging at full power, from midnight's energy; a usual day."""
+        """A usual day; the store counts in steps of charging at full power, from midnight on."""
         hours, full = outlook.hours, parameters.maximum_power
         room, begin = self._usual_room(parameters, outlook)
         step, price = hours * parameters.limits.charge, outlook.import_price

@@ -1,4 +1,4 @@
-"""What devices could do on days as they are forecast: what a plan for the whole fleet is made of."""
+"""What devices could do on days as forecast: what a plan for the whole fleet is made of."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Outlook:
         export_price: €/kWh.
         outdoor_temperature: °C.
         irradiance: W/m².
-        direct_irradiance: (days, steps, 3) W/m² from the east, the north and above; None: not known.
+        direct_irradiance: (days, steps, 3) W/m² from the east, the north and above; None: unknown.
     """
 
     hours: float
@@ -37,9 +37,9 @@ class Outlook:
 class Flexibility:
     """What classes of devices can do, per kW of full power.
 
-    A class that draws u and feeds v fills its store by rise · u and empties it by fall · v. All arrays
-    but the last three are (classes, days, steps), days or steps 1 where all are alike. A store's unit is the
-    kind's own.
+    A class that draws u and feeds v fills its store by rise · u and empties it by fall · v. All
+    arrays but the last three are (classes, days, steps), days or steps 1 where all are alike. A
+    store's unit is the kind's own.
 
     Attributes:
         draw: most that can be drawn, as a share of full power.
@@ -52,7 +52,7 @@ class Flexibility:
             -inf in classes without a store.
         highest: most, likewise.
         kept: (classes,) share of the store's deviation that is there a step later.
-        steepness: (classes,) €/kWh by which the cost rises from the first to the last kW of the class.
+        steepness: (classes,) €/kWh by which the cost rises from the first kW to the last.
         worth: (classes, days) € per unit that is in the store at the end.
     """
 

@@ -221,7 +221,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
 
     def full_power(self, parameters: ParametersT) -> Tensor:
         """(devices,) kW."""
-        return parameters.maximum_power
+        return parameters.maximum_power  # type: ignore[attr-defined, no-any-return]
 
     # --- The public plan ------------------------------------------------------------------------
 

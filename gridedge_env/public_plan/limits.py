@@ -22,7 +22,7 @@ from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
 POINTS = 64
 MOST_TANGENTS = 6
 AT_A_TIME, MOST_LOOKED_AT = 64, 512
-# Of tangents whose slopes are closer than this (cosine), the first that is met stands for the others.
+# Of tangents whose slopes are closer than this (cosine), the first that is met stands for all.
 ALIKE = 0.9
 
 
@@ -55,7 +55,7 @@ def feeder_limits(
         directions: likewise each, what devices that all pull alike add at full power.
     """
     count = len(base) // 2
-    weight = sum(direction[:count].abs() for direction in directions).cpu().double().numpy()
+    weight = torch.stack(directions)[:, :count].abs().sum(dim=0).cpu().double().numpy()
     names: list[str] = []
     slopes, rooms = np.zeros((0, len(base))), np.zeros(0)
     for direction in directions:
@@ -104,9 +104,7 @@ class _Met:
         return slope, (slope * at).sum(axis=1) - passed
 
 
-def _met_on_the_way(
-    power_flow: PowerFlow, limits: Limits, base: Tensor, direction: Tensor
-) -> _Met:
+def _met_on_the_way(power_flow: PowerFlow, limits: Limits, base: Tensor, direction: Tensor) -> _Met:
     share = torch.linspace(0.0, 1.0, POINTS, device=base.device, dtype=base.dtype)
     points = base + share[:, None] * direction
     with torch.no_grad():

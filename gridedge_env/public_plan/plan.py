@@ -185,9 +185,10 @@ class PublicPlan:
             None if days.direct_irradiance is None
             else _in_ticks(days.direct_irradiance, SUN_TICK)[..., 0],
         )  # fmt: skip
+        count, steps = import_price.shape
         planned = [kind for kind in self.kinds if kind is not None]
         parts = [k.group.kind.flexibility(k.classes.parameters, outlook) for k in planned]
-        flexibility = joined([part for part in parts if part is not None], *import_price.shape, SPREAD)
+        flexibility = joined([part for part in parts if part is not None], count, steps, SPREAD)
         home = self._expected[days.month.cpu().numpy(), days.weekend.cpu().numpy().astype(int)]
         base = self._home_count[:, None] * home[:, None, :]
         network = self._network

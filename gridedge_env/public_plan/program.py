@@ -14,8 +14,8 @@ step  sum over groups of pull · (base + net) <= room.  A limit's multiplier is 
 Solved by the alternating direction method of multipliers (Boyd et al., Foundations and Trends in
 Machine Learning 3, 2011), with copies of (x, y), of E and of net that keep to their bounds. Each of
 its steps solves for a class with a matrix that is the same for all days and groups, and couples
-the classes of a group through one of (steps, steps). A fixed number of iterations, in double precision:
-the same numbers for everybody.
+the classes of a group through one of (steps, steps). A fixed number of iterations, in double
+precision: the same numbers for everybody.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _terms(flexibility: Flexibility, network: Network, taken: Array, hours: floa
         return np.broadcast_to(values, (classes, days, steps))
 
     lowest, highest = spread(flexibility.lowest), spread(flexibility.highest)
-    stores = np.isfinite(lowest).any(axis=(1, 2))
+    stores: NDArray[np.bool_] = np.array(np.isfinite(lowest).any(axis=(1, 2)))
     age = np.arange(steps - 1, -1, -1)
     left = flexibility.worth[..., None] * (flexibility.kept[:, None] ** age)[:, None]
     left = left * stores[:, None, None]
@@ -190,17 +190,24 @@ def _terms(flexibility: Flexibility, network: Network, taken: Array, hours: floa
     )
 
 
-def _own_inverses(terms: _Terms) -> tuple[Array, Array]:
-    """What a store couples the steps of its class by: a matrix of three diagonals, and its inverse.
+def _store_matrix(terms: _Terms) -> Array:
+    """(classes, steps, steps) with three diagonals, whose inverse couples a class's steps.
 
-    (classes, steps, steps) each; the inverse is 0 without a store. With E = held (x - y) and held the
-    inverse of 1 - kept · (the step before), the inverse of own + held' penalty held, which adds the
-    store's terms to x and y alike, has held' (1 / penalty + 2 / own held held')^-1 held in it.
+    With E = held (x - y), where held is the inverse of B = 1 - kept · (the step before), a class's
+    own quadratic terms are own on x and y, and held' penalty held on x - y. Their inverse has
+    held' (1 / penalty + 2 / own · held held')^-1 held = (B B' / penalty + 2 / own)^-1 in it.
     """
     steps = len(terms.penalty)
     back = np.eye(steps) - terms.kept[:, None, None] * np.eye(steps, k=-1)
-    three = (back / terms.penalty) @ back.mT + 2.0 / terms.own[:, None, None] * np.eye(steps)
-    return three, np.linalg.inv(three) * terms.stores[:, None, None]
+    matrix: Array = (back / terms.penalty) @ back.mT + 2.0 / terms.own[:, None, None] * np.eye(
+        steps
+    )
+    return matrix
+
+
+def _store_inverse(terms: _Terms) -> Array:
+    """Its inverse; 0 of classes without a store."""
+    return terms.stores[:, None, None] * np.linalg.inv(_store_matrix(terms)).astype(np.float64)
 
 
 def _coupling(terms: _Terms, inner: Array) -> Array:
@@ -226,7 +233,7 @@ def _by_matrices(terms: _Terms, iterations: int) -> tuple[Array, ...]:
     """
     classes, days, steps = terms.into.shape
     groups = len(terms.weight)
-    three, inner = _own_inverses(terms)
+    inner = _store_inverse(terms)
     coupling = _coupling(terms, inner)
     age = np.arange(steps)[:, None] - np.arange(steps)
     held = np.where(age >= 0, terms.kept[:, None, None] ** age.clip(min=0), 0.0)
@@ -293,7 +300,7 @@ def _by_kernel(terms: _Terms, iterations: int) -> tuple[Array, ...]:
 
     classes, days, steps = terms.into.shape
     groups, limits = len(terms.weight), len(terms.pull)
-    three, inner = _own_inverses(terms)
+    three, coupling = _store_matrix(terms), _coupling(terms, _store_inverse(terms))
 
     def lanes(values: Array) -> Array:
         """Groups last, filled up."""
@@ -325,7 +332,7 @@ def _by_kernel(terms: _Terms, iterations: int) -> tuple[Array, ...]:
         np.concatenate((heads, below, over), axis=1),
         terms.penalty,
         lanes(terms.weight.T),
-        lanes(_coupling(terms, inner).transpose(0, 2, 3, 1)),
+        lanes(coupling.transpose(0, 2, 3, 1)),
         lanes(terms.pull),
         lanes(terms.slope),
         terms.pull @ terms.slope.T / NET_PENALTY,

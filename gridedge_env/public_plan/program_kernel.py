@@ -41,7 +41,7 @@ def plan_days(
     Args:
         series: (days, classes, steps, 8) cost of filling and of emptying, most of either, lowest
             and highest store, one over rise and one over fall.
-        classes: (classes, 4 + 2 steps) own penalty, kept, whether there is a store, unused; factors of
+        classes: (classes, 4 + 2 steps) own penalty, kept, whether there is a store, 0; factors of
             the matrix with three diagonals: what is below the diagonal, and one over the diagonal.
         penalty: (steps,) of the store.
         weight: (classes, LANES) share of a class in its group.
@@ -51,7 +51,7 @@ def plan_days(
         gram: (limits, limits) pull times slope over the penalty on net.
         room: (days, limits, steps).
         rules: bound penalty, net penalty, relaxation, price step, iterations, price iterations.
-        flows: (days, classes, 3, steps, LANES) for what goes into stores, out of them, and is there.
+        flows: (days, classes, 3, steps, LANES) for draw, feed and store.
         draws: (days, steps, LANES) for net.
         prices: (days, limits, steps), likewise.
         first: number of the first day.
