@@ -73,9 +73,12 @@ def train() -> None:
         with renamed(days="evaluation_days"):
             count = config.evaluation_days
             days = count and evaluation_days(simulator, "test", count)
-        learner = open_run(config, simulator, resume)
+        sentences: list[str] = []
+        learner = open_run(config, simulator, resume, sentences.append)
         begun_at = learner.iteration
     console = Console()
+    for sentence in sentences:
+        console.print(sentence, highlight=False)
     kinds = ", ".join(f"{len(group)} {group.kind.plural}" for group in simulator.fleet.groups)
     console.print(
         f"Training {simulator.num_agents} agents ({kinds}) on "

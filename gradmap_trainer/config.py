@@ -68,6 +68,8 @@ class TrainConfig:
         run: folder of the run.
         case: what is trained on; its seed also chooses initial weights and training days. None: a
             case that was brought, of which the run's folder holds all.
+        warm_start: folder of a run whose policies customers that it knew begin with. Afterwards it
+            only tells where the run came from.
         device: "cpu", "cuda", ...
         iterations: outer iterations, over which trust region and learning rate are annealed.
         seconds: stop after so much training; the annealing then follows the clock instead.
@@ -100,6 +102,7 @@ class TrainConfig:
 
     run: str = "runs/default"
     case: CaseSettings | None = CaseSettings()
+    warm_start: str | None = None
     device: str = "cpu"
     iterations: int = 200
     seconds: float | None = None
@@ -130,6 +133,8 @@ class TrainConfig:
         check_text(self.device, "device", "a name such as 'cpu'")
         if self.case is not None:
             check_type(self.case, CaseSettings, "case", "CaseSettings or None")
+        if self.warm_start is not None:
+            check_text(self.warm_start, "warm_start", "the folder of a run")
         for name, least in WHOLE_NUMBERS.items():
             check_whole_number(getattr(self, name), least, name)
         for name, check in NUMBERS.items():

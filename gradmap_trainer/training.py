@@ -26,18 +26,31 @@ from gradmap_trainer.run_folder import (
     save_learner,
     truncate_metrics,
 )
+from gradmap_trainer.warm_start import Tell, warm_learner
 from gridedge_env.simulator import Simulator
 
 Observer = Callable[[Learner, dict[str, float]], None]
 
 
-def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) -> Learner:
+def open_run(
+    config: TrainConfig,
+    simulator: Simulator,
+    resume: bool = False,
+    tell: Tell = lambda sentence: None,
+) -> Learner:
     """Begin a run in its folder, or take up the one that is there.
 
+    Args:
+        config: the run.
+        simulator: its case.
+        resume: whether to take up a run that is there.
+        tell: told of a run that begins with another's policies what carries over, in sentences.
+
     Raises:
+        FileNotFoundError: no run that it is to begin with.
         ValueError: the folder holds a run and `resume` is not set, or one that does not match;
             there can be no such folder; or the case is one that no training is possible on, or that
-            no checkpoint could know again.
+            no checkpoint could know again, or that another run's policies cannot act in.
     """
     folder = Path(config.run)
     _check_trainable(config, simulator)
@@ -51,18 +64,26 @@ def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) ->
         try:
             learner = load_learner(config, simulator, folder)
         except FileNotFoundError:  # killed before its first checkpoint
-            learner = make_learner(config, simulator)
+            learner = _begin(config, simulator, tell)
         keep_case(simulator.case, folder)
         truncate_metrics(folder, learner.iteration)
     else:
+        learner = _begin(config, simulator, tell)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"run: {folder} cannot be a folder: {error.strerror}") from error
         keep_case(simulator.case, folder)
-        learner = make_learner(config, simulator)
+    if config.warm_start is not None and learner.iteration == 0:
+        save_learner(learner, config, simulator, folder)  # from here on without the other run
     save_config(config, folder)
     return learner
+
+
+def _begin(config: TrainConfig, simulator: Simulator, tell: Tell) -> Learner:
+    if config.warm_start is None:
+        return make_learner(config, simulator)
+    return warm_learner(config, simulator, tell)
 
 
 def _check_trainable(config: TrainConfig, simulator: Simulator) -> None:

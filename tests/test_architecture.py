@@ -39,6 +39,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"surrogate", "export"},
         {"gradmap"},
         {"run_folder"},
+        {"warm_start"},
         {"training", "report"},
         {"cli"},
     ],
