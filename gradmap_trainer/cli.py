@@ -187,7 +187,8 @@ def report() -> None:
 
     with _mistakes("gradmap-report"):
         run = tyro.cli(parse)
-        simulator = make_simulator(case=case_of_run(load_config(run, TrainConfig), run))
+        load_config(run, TrainConfig)  # which says what else the folder is
+        simulator = make_simulator(case=case_of_run(run))
         _report(Console(), run, simulator)
 
 
@@ -246,7 +247,7 @@ def _case(config: TrainConfig, brought: Path | None, resume: bool) -> Case:
     folder = Path(config.run)
     if not (resume and holds_run(folder)):
         return (config.case or CaseSettings()).make() if brought is None else load_case(brought)
-    case = case_of_run(config, folder)
+    case = case_of_run(folder)
     if brought is not None and load_case(brought) != case:
         raise ValueError(f"case: {brought} is not the case of {folder}, expected that or none")
     return case

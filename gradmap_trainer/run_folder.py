@@ -23,18 +23,20 @@ CASE_FOLDER = "case"
 CHECKPOINT_FORMAT = 1
 
 
-def case_of_run(config: TrainConfig, folder: Path) -> Case:
+def case_of_run(folder: Path) -> Case:
     """The case that a run is about, as its folder holds it.
 
     Raises:
         FileNotFoundError: part of it is not there.
         ValueError: what is there is no case, or there is none.
     """
-    if (folder / CASE_FOLDER).is_dir():
-        return load_case(folder / CASE_FOLDER)
-    if config.case is None:
-        raise ValueError(f"run: {folder} holds no {CASE_FOLDER}/, expected the case of the run")
-    return config.case.make()
+    kept = folder / CASE_FOLDER
+    if not kept.is_dir():
+        raise ValueError(
+            f"run: {folder} holds no {CASE_FOLDER}/, expected the case of the run (one with days "
+            "or demand from a source of your own in Python goes on from Python alone)"
+        )
+    return load_case(kept)
 
 
 def keep_case(case: Case, folder: Path) -> None:
@@ -132,7 +134,7 @@ def load_policies(folder: Path, device: str = "cpu") -> tuple[TrainConfig, Simul
         ValueError: what is there is not a run, or damaged.
     """
     config = replace(load_config(folder, TrainConfig), device=device)
-    simulator = make_simulator(case=case_of_run(config, folder), device=device)
+    simulator = make_simulator(case=case_of_run(folder), device=device)
     return config, simulator, load_learner(config, simulator, folder, exact=False)
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from gridedge_env.case_files.description import CASE_FILE, collected
 from gridedge_env.checks import check_known, check_positive
+from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.scenarios import (
     SPLITS,
     CustomerMeters,
     DaySource,
     DemandSource,
     GeneratedDemand,
+    MeteredDemand,
     ObservedDays,
     SeriesDays,
 )
@@ -25,6 +28,7 @@ from gridedge_env.scenarios.own_series import DateRange
 from gridedge_env.scenarios.series import (
     Faults,
     Series,
+    by_local_day,
     notes_of_days,
     read_meters,
     read_prices,
@@ -33,6 +37,9 @@ from gridedge_env.scenarios.series import (
 from gridedge_env.scenarios.series.faults import Findings
 
 OBSERVED, GENERATED = "observed", "generated"
+# Meters of homes of which customers get some, on days of the same month and kind.
+POOL = "pool"
+METER_KEYS = ("unit", "stamps", "largest_gap_share", "leave_out")
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".epw")
 
 
@@ -122,21 +129,15 @@ def read_demand(
             check_positive(scale, "demand.scale")
         findings.check()
         return GeneratedDemand(scale), ("Demand is generated.",)
+    pool = section.get("source") == POOL
     with collected(findings):
-        check_known(section, ["unit", "stamps", "largest_gap_share", "leave_out"], "demand")
+        check_known(section, [*METER_KEYS, *(("source", "time_zone") if pool else ())], "demand")
     if not path.is_file():
         findings.fault(f"got no {path.name}, expected one beside it", None, "demand")
     findings.check()
-    series = _read(
-        read_meters,
-        path,
-        findings,
-        unit=section.get("unit", "kW"),
-        time_zone=time_zone,
-        largest_gap_share=section.get("largest_gap_share", 0.01),
-        stamps=section.get("stamps", "begin"),
-        leave_out=section.get("leave_out", ()),
-    )
+    if pool:
+        return _read_pool(path, section, section.get("time_zone", time_zone), meters)
+    series = _read_meters(path, section, time_zone, findings)
     used = list(dict.fromkeys(filter(None, meters)))
     for name in used:
         if name not in series.names:
@@ -157,10 +158,42 @@ def read_demand(
     return source, tuple(notes)
 
 
+def _read_meters(
+    path: Path, section: Mapping[str, Any], time_zone: str, findings: Findings
+) -> Series:
+    return _read(
+        read_meters,
+        path,
+        findings,
+        unit=section.get("unit", "kW"),
+        time_zone=time_zone,
+        largest_gap_share=section.get("largest_gap_share", 0.01),
+        stamps=section.get("stamps", "begin"),
+        leave_out=section.get("leave_out", ()),
+    )
+
+
+def _read_pool(
+    path: Path, section: Mapping[str, Any], time_zone: str, meters: Sequence[str]
+) -> tuple[MeteredDemand, tuple[str, ...]]:
+    findings = Findings(CASE_FILE)
+    if any(meters):
+        findings.stop("got a pool, and meters of agents, expected one of them", None, "demand")
+    series = _read_meters(path, section, time_zone, findings)
+    findings = Findings(path.name)
+    dates, values = by_local_day(series, time_zone)
+    demand = MeteredDemand(series.names, dates, torch.from_numpy(values.astype(np.float32)))
+    with collected(findings):
+        demand.check_drawable()
+    findings.check()
+    drawn = f"{path.name}: agents get homes of these meters, on days of the same month and kind."
+    return demand, (*series.notes, drawn)
+
+
 def can_be_saved(days: DaySource, demand: DemandSource[Any]) -> bool:
     """Whether a folder can hold these sources."""
     return isinstance(days, ObservedDays | SeriesDays) and isinstance(
-        demand, GeneratedDemand | CustomerMeters
+        demand, GeneratedDemand | CustomerMeters | MeteredDemand
     )
 
 
@@ -192,10 +225,18 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
     """
     if isinstance(demand, GeneratedDemand):
         return {"source": GENERATED, "scale": demand.scale}, ()
+    if isinstance(demand, MeteredDemand):
+        demand.check_drawable()
+        _write(_series_of(demand), find_series(folder, "meters"))
+        section = {"source": POOL, "unit": "kW", "time_zone": "UTC", "largest_gap_share": 0.0}
+        read_demand(
+            folder, section, "UTC", ObservedDays(), ()
+        )  # what could not be read is refused now
+        return section, ()
     if not isinstance(demand, CustomerMeters):
         raise ValueError(
-            f"demand: got {type(demand).__name__}, expected GeneratedDemand or CustomerMeters, "
-            "which a folder can hold"
+            f"demand: got {type(demand).__name__}, expected GeneratedDemand, MeteredDemand or "
+            "CustomerMeters, which a folder can hold"
         )
     _write(demand.meters, folder / "meters.csv")
     return {"unit": "kW"}, demand.meter
@@ -246,6 +287,16 @@ def _ranges(value: Any, split: str, findings: Findings) -> tuple[DateRange, ...]
     return tuple(ranges)
 
 
+def _series_of(pool: MeteredDemand) -> Series:
+    """Its days as if clocks never changed: all are of 24 hours, and those between are missing."""
+    first, (_, steps, homes) = pool.dates[0], pool.load.shape
+    rows = [(day - first).days for day in pool.dates]
+    values = np.full((rows[-1] + 1, steps, homes), np.nan, dtype=np.float32)
+    values[rows] = pool.load.numpy()
+    begin = datetime.combine(first, time(), timezone.utc)
+    return Series(begin, HOURS_PER_DAY * 60 // steps, pool.names, values.reshape(-1, homes), ())
+
+
 def _write(series: Series, path: Path) -> None:
     import pandas as pd
 
@@ -253,8 +304,5 @@ def _write(series: Series, path: Path) -> None:
     stamps = pd.date_range(begin, periods=len(series.values), freq=step)
     table = pd.DataFrame(series.values, columns=list(series.names))
     table.insert(0, "timestamp", stamps.strftime("%Y-%m-%dT%H:%MZ"))
-    table.to_csv(path, index=False, lineterminator="\n", float_format=_exact)
-
-
-def _exact(value: float) -> str:
-    return "" if np.isnan(value) else repr(float(value))
+    # Without a format numbers are the shortest that read back exactly.
+    table.to_csv(path, index=False, lineterminator="\n")

@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from gradmap_trainer import cli
@@ -80,6 +82,39 @@ def test_a_moved_run_evaluates_to_the_same_numbers(
     for path in moved.rglob("*"):
         if path.suffix in {".json", ".toml", ".csv"}:
             assert str(street.parent) not in path.read_text(encoding="utf-8")
+
+
+def test_a_run_on_metered_demand_needs_its_file_no_more(tmp_path: Path) -> None:
+    """Moved, and the file of meters gone: evaluated to the same numbers, resumed and exported."""
+    hours = pd.date_range("2018-01-01", "2018-12-31 23:00", freq="h", name="timestamp")
+    power = np.random.default_rng(0).gamma(2.0, 0.25, (len(hours), 4)).round(3)
+    file, run = tmp_path / "homes.csv", tmp_path / "run"
+    pd.DataFrame(power, hours, ["ash", "birch", "cedar", "elm"]).to_csv(file)
+    options = ("--feeder", "ieee13", "--num-agents", "3", "--step-minutes", "60", *SMALL[:-1], "0")
+    assert call("gradmap-train", "--run", run, "--demand", file, *options) == 0
+    file.unlink()
+    moved = run.rename(tmp_path / "moved")
+    before = json.loads((moved / "evaluation.json").read_text())
+    assert call("gradmap-evaluate", moved, "--days", 1, "--foresight-iterations", 0) == 0
+    assert json.loads((moved / "evaluation.json").read_text()) == before
+    more = ("--resume", "--iterations", "3", "--evaluation-days", "0")
+    assert call("gradmap-train", "--run", moved, *more) == 0
+    assert load_policies(moved)[2].iteration == 3
+    assert call("gradmap-export", moved) == 0
+
+
+def test_policies_are_not_exported_under_other_customers_names(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a run's own case was edited since it was trained."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    for table in (run / "case").glob("*.csv"):
+        text = table.read_text(encoding="utf-8")
+        table.write_text(text.replace("bob", "bill"), encoding="utf-8")
+    assert call("gradmap-export", run) == 2
+    assert "error: the checkpoint does not match this run: fleet_fin" in capsys.readouterr().err
+    assert not (run / "policies").exists()
 
 
 def test_a_run_goes_on_with_its_case(trained: Path, street: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from gradmap_trainer.training import open_run, train
 from gridedge_env import CaseSettings, Limits, Simulator, make_simulator
 from gridedge_env.clock import Clock
 from gridedge_env.scenarios import DayAhead, DayTable, ObservedDays, Tariff
+from tests.gradmap_trainer.test_cli import assert_one_line, call
 
 CONFIG = TrainConfig(
     case=CaseSettings(feeder="ieee13", num_agents=3),
@@ -96,10 +97,18 @@ def test_devices_of_other_sizes_are_another_case(tmp_path: Path) -> None:
         open_run(config, make_simulator(case=other), resume=True)
 
 
-def test_a_source_of_ones_own_is_refused_by_commands(tmp_path: Path) -> None:
+def test_a_source_of_ones_own_is_refused_by_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """No file holds it; from Python, with its simulator, the run goes on."""
     config, simulator = changed_case(tmp_path, "days", OtherDays())
-    told = "days.source is 'OtherDays' in the checkpoint, expected 'ObservedDays'"
-    with pytest.raises(ValueError, match=f"case.{told}"):
-        load_policies(Path(config.run))
+    told = "holds no case/, expected the case of the run (one with days or demand from a source"
+    for command in ("evaluate", "export", "report"):
+        assert call(f"gradmap-{command}", config.run) == 2
+        assert_one_line(capsys.readouterr().err, told)
+    other = str(tmp_path / "other")
+    for words in (("--resume", "--run", config.run), ("--warm-start", config.run, "--run", other)):
+        assert call("gradmap-train", "--feeder", "ieee13", "--num-agents", 3, *words) == 2
+        assert_one_line(capsys.readouterr().err, told)
+    assert not Path(other).exists()
     assert run(replace(config, iterations=2), simulator).iteration == 2
