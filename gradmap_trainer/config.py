@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import gridedge_env
+from gradmap_trainer.release import VERSION_FIELD, check_release
 from gridedge_env.case import CaseSettings, settings_from_record
 from gridedge_env.checks import (
     check_known,
@@ -202,8 +204,9 @@ def check_minibatches(minibatches: int, batch_days: int, steps: int) -> None:
 
 
 def save_config(config: DataclassInstance, folder: Path) -> None:
-    """Write `config.json`."""
-    write_whole(folder / CONFIG_FILE, json.dumps(asdict(config), indent=2) + "\n")
+    """Write `config.json`, and by which version."""
+    record = {VERSION_FIELD: gridedge_env.__version__, **asdict(config)}
+    write_whole(folder / CONFIG_FILE, json.dumps(record, indent=2) + "\n")
 
 
 def load_config(folder: Path, kind: type[ConfigT], run_kind: str = "a GridEdge run") -> ConfigT:
@@ -216,13 +219,19 @@ def load_config(folder: Path, kind: type[ConfigT], run_kind: str = "a GridEdge r
 
     Raises:
         FileNotFoundError: no such folder, or no run in it.
-        ValueError: the file is not the configuration of such a run.
+        ValueError: the file is not the configuration of such a run, or another release's.
     """
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise FileNotFoundError(f"run: {path} not found, expected the folder of {run_kind}")
     try:
-        return config_from_record(json.loads(path.read_text(encoding="utf-8")), kind)
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"run: {path} is not the configuration of {run_kind}: {error}") from error
+    if isinstance(record, dict) and VERSION_FIELD in record:
+        check_release(record.pop(VERSION_FIELD), f"run: {path}")
+    try:
+        return config_from_record(record, kind)
     except (ValueError, TypeError) as error:
         raise ValueError(f"run: {path} is not the configuration of {run_kind}: {error}") from error
 

@@ -34,6 +34,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cli"},
     ],
     "gradmap_trainer": [
+        {"release"},
         {"kernels", "config", "checkpoint", "identity"},
         {"policies", "flags"},
         {"surrogate", "export"},
