@@ -23,12 +23,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from gradmap_trainer.config import TrainConfig, load_config
-from gradmap_trainer.flags import TrainFlags, read_flags
+from gradmap_trainer.flags import TrainFlags, check_own_case, read_flags
 from gradmap_trainer.gradmap import Learner, progress
-from gradmap_trainer.run_folder import case_of_run, holds_run, load_policies
+from gradmap_trainer.run_folder import case_of_run, case_to_train, holds_run, load_policies
 from gradmap_trainer.training import open_run
 from gradmap_trainer.training import train as train_learner
-from gridedge_env.case import Case, CaseSettings, load_case
 from gridedge_env.checks import check_whole_number, renamed
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
@@ -69,7 +68,8 @@ def train() -> None:
     command = "gradmap-train"
     with _mistakes(command):
         config, brought, resume = _parse_train(sys.argv[1:])
-        simulator = make_simulator(case=_case(config, brought, resume), device=config.device)
+        case = case_to_train(config.case, Path(config.run), brought, resume)
+        simulator = make_simulator(case=case, device=config.device)
         with renamed(days="evaluation_days"):
             count = config.evaluation_days
             days = count and evaluation_days(simulator, "test", count)
@@ -222,35 +222,10 @@ def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool]:
         kept = load_config(Path(config.run), TrainConfig)
         config, brought, resume = parse(replace(kept, run=config.run))
         own_case = kept.case is None
-    return _with_own_case(config) if own_case else config, brought, resume
-
-
-def _with_own_case(config: TrainConfig) -> TrainConfig:
-    """The configuration of a run on a case that was brought.
-
-    Raises:
-        ValueError: options of the default case were given, too.
-    """
-    if config.case != CaseSettings():
-        raise ValueError(
-            "case: got a case of your own and options of the default case, expected one of them"
-        )
-    return replace(config, case=None)
-
-
-def _case(config: TrainConfig, brought: Path | None, resume: bool) -> Case:
-    """What is to be trained on.
-
-    Raises:
-        ValueError: a case was brought to a run that is about another.
-    """
-    folder = Path(config.run)
-    if not (resume and holds_run(folder)):
-        return (config.case or CaseSettings()).make() if brought is None else load_case(brought)
-    case = case_of_run(folder)
-    if brought is not None and load_case(brought) != case:
-        raise ValueError(f"case: {brought} is not the case of {folder}, expected that or none")
-    return case
+    if own_case:
+        check_own_case(config.case)
+        config = replace(config, case=None)
+    return config, brought, resume
 
 
 def _done(learner: Learner, begun_at: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -169,15 +169,7 @@ class TrainConfig:
         Raises:
             ValueError: a margin that leaves nothing of its limit.
         """
-        for kind, margin in self.margins.items():
-            try:
-                limits = limits.tightened(**{kind: margin})
-            except ValueError as error:
-                raise ValueError(
-                    f"{kind}_margin: got {margin}, expected one that leaves something of the "
-                    f"limits ({str(error).removeprefix('limits: ')})"
-                ) from error
-        return limits
+        return tightened(limits, self.margins)
 
     def make_simulator(self) -> Simulator:
         """The case that this configuration trains on.
@@ -188,6 +180,23 @@ class TrainConfig:
         if self.case is None:
             raise ValueError("case: got none, expected settings, or the folder of a run")
         return make_simulator(case=self.case.make(), device=self.device)
+
+
+def tightened(limits: Limits, margins: Mapping[str, float]) -> Limits:
+    """The limits less margins by kind, which are the fields "<kind>_margin" of a configuration.
+
+    Raises:
+        ValueError: a margin that leaves nothing of its limit.
+    """
+    for kind, margin in margins.items():
+        try:
+            limits = limits.tightened(**{kind: margin})
+        except ValueError as error:
+            raise ValueError(
+                f"{kind}_margin: got {margin}, expected one that leaves something of the "
+                f"limits ({str(error).removeprefix('limits: ')})"
+            ) from error
+    return limits
 
 
 def check_minibatches(minibatches: int, batch_days: int, steps: int) -> None:

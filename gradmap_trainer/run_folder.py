@@ -15,7 +15,7 @@ from gradmap_trainer.checkpoint import check_matches, load_checkpoint, save_chec
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, write_whole
 from gradmap_trainer.gradmap import Learner, make_learner
 from gradmap_trainer.identity import identity
-from gridedge_env.case import Case, load_case
+from gridedge_env.case import Case, CaseSettings, load_case
 from gridedge_env.simulator import Simulator, make_simulator
 
 METRICS_FILE = "metrics.csv"
@@ -37,6 +37,23 @@ def case_of_run(folder: Path) -> Case:
             "or demand from a source of your own in Python goes on from Python alone)"
         )
     return load_case(kept)
+
+
+def case_to_train(
+    settings: CaseSettings | None, folder: Path, brought: Path | None, resume: bool
+) -> Case:
+    """What a run is to be trained on: its own case, one that was brought, or the settings'.
+
+    Raises:
+        FileNotFoundError: no case in the folder that was brought.
+        ValueError: there is none, or one was brought to a run that is about another.
+    """
+    if not (resume and holds_run(folder)):
+        return (settings or CaseSettings()).make() if brought is None else load_case(brought)
+    case = case_of_run(folder)
+    if brought is not None and load_case(brought) != case:
+        raise ValueError(f"case: {brought} is not the case of {folder}, expected that or none")
+    return case
 
 
 def keep_case(case: Case, folder: Path) -> None:
