@@ -23,7 +23,8 @@ from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
 from gridedge_env.rendering import draw_feeder
-from gridedge_env.scenarios import SPLITS
+from gridedge_env.scenarios import SPLITS, CustomerMeters
+from gridedge_env.scenarios.demand import HOURS_PER_YEAR
 from gridedge_env.simulator import Simulator, make_simulator
 
 EXIT_MISTAKE = 2
@@ -75,11 +76,12 @@ def check(folder: Folder) -> None:
     """
     fields, notes = read_case(folder)
     simulator, console = make_simulator(case=Case(**fields)), Console()
-    for table in (_customers(simulator), _days(simulator)):
+    for table in (_customers(simulator), _devices(simulator), _days(simulator)):
         console.print(table)
     case = simulator.case
     console.print(case.tariff.describe())
     console.print(f"Limits: {', '.join(kind.rule for kind in case.limits)}.")
+    console.print("Repaired, left out or assumed:" if notes else "Nothing was assumed.")
     for note in notes:
         console.print(f"- {note}", highlight=False)
     console.print(_tried(simulator))
@@ -93,14 +95,41 @@ def check(folder: Folder) -> None:
 def _customers(simulator: Simulator) -> Table:
     fleet = simulator.fleet
     table = Table(title=f"{len(fleet.names):,} customers on {simulator.feeder.name}")
-    table.add_column("devices")
-    table.add_column("customers", justify="right")
-    table.add_column("mean demand, kW", justify="right")
-    mean = simulator.reset(days=[0]).day.mean_demand
+    table.add_column("customers with")
+    for column in ("", "other demand, MWh a year", "kWh each"):
+        table.add_column(column, justify="right")
+    energy = _annual_energy(simulator)
     for kind in dict.fromkeys(fleet.agent_kinds):
-        own = [agent for agent, kinds in enumerate(fleet.agent_kinds) if kinds == kind]
-        table.add_row(kind.replace("_", " "), f"{len(own):,}", f"{mean[own].mean():.2f}")
+        own = energy[[agent for agent, kinds in enumerate(fleet.agent_kinds) if kinds == kind]]
+        words = kind.replace("_", " ")
+        table.add_row(words, f"{len(own):,}", f"{own.sum() / 1e3:,.1f}", _range(own, ",.0f"))
     return table
+
+
+def _annual_energy(simulator: Simulator) -> np.ndarray:
+    """(customers,) kWh, besides what devices draw."""
+    demand = simulator.case.demand
+    if isinstance(demand, CustomerMeters):
+        return demand.annual_energy
+    return HOURS_PER_YEAR * simulator.reset(days=[0]).day.mean_demand.double().numpy()
+
+
+def _devices(simulator: Simulator) -> Table:
+    table = Table(title="Their devices")
+    table.add_column("kind")
+    for column in ("", "kW", "kW each", "kWh", "kWh each"):
+        table.add_column(column, justify="right")
+    for group in simulator.case.fleet.groups:
+        power = group.kind.full_power(group.parameters).numpy()
+        storage = group.kind.storage(group.parameters).numpy()
+        stored = (f"{storage.sum():,.0f}", _range(storage, ",.1f")) if storage.any() else ()
+        words = group.kind.plural, f"{len(group):,}"
+        table.add_row(*words, f"{power.sum():,.0f}", _range(power, ",.1f"), *stored)
+    return table
+
+
+def _range(values: np.ndarray, form: str) -> str:
+    return f"{values.min():{form}} to {values.max():{form}}"
 
 
 def _days(simulator: Simulator) -> Table:
@@ -115,7 +144,7 @@ def _days(simulator: Simulator) -> Table:
         ("irradiance, W/m²", "irradiance", ".0f"),
     ):
         values = [getattr(days, name) for days in splits.values()]
-        table.add_row(title, *(f"{each.min():{form}} to {each.max():{form}}" for each in values))
+        table.add_row(title, *(_range(each.cpu().numpy(), form) for each in values))
     return table
 
 

@@ -104,8 +104,15 @@ def read_days(
                 "got no day on which prices and weather are complete, expected some", None, split
             )
     findings.check()
-    notes = (*price.notes, *seen.notes, *notes_of_days(price, time_zone))
-    return days, (*notes, "Forecasts of the weather are perfect.")
+    notes = [
+        *(
+            f"{path.name}: {note}"
+            for path, of in ((prices, price), (weather, seen))
+            for note in (*of.notes, *notes_of_days(of, time_zone))
+        ),
+        "Forecasts of the weather are perfect.",
+    ]
+    return days, tuple(notes)
 
 
 def read_demand(
@@ -150,7 +157,13 @@ def read_demand(
         source.assign_homes("train", len(meters), 0, "cpu")
     findings.check()
     unused = [name for name in series.names if name not in used]
-    notes = [*series.notes]
+    notes = [f"{path.name}: {note}" for note in series.notes]
+    if missing := source.missing_days():
+        most = max(missing, key=lambda name: missing[name])
+        notes.append(
+            f"{path.name}: {len(missing)} meters lack days of the case, {most!r} most, "
+            f"{missing[most]}: there they show their own nearest day of the same kind."
+        )
     if unused:
         notes.append(f"{path.name}: {len(unused)} meters that no agent has are left out.")
     if len(meters) > len([name for name in meters if name]):
@@ -187,7 +200,7 @@ def _read_pool(
         demand.check_drawable()
     findings.check()
     drawn = f"{path.name}: agents get homes of these meters, on days of the same month and kind."
-    return demand, (*series.notes, drawn)
+    return demand, (*(f"{path.name}: {note}" for note in series.notes), drawn)
 
 
 def can_be_saved(days: DaySource, demand: DemandSource[Any]) -> bool:

@@ -68,6 +68,14 @@ class Battery(DeviceKind[Batteries, BatteryState]):
             "wear_cost": random.uniform(*WEAR_COST, count),
         }
 
+    def full_power(self, parameters: Batteries) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
+
+    def storage(self, parameters: Batteries) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.capacity
+
     def begin(self, parameters: Batteries, batch: int, generator: torch.Generator) -> BatteryState:
         """Half full."""
         return BatteryState((MIDNIGHT_STATE_OF_CHARGE * parameters.capacity).expand(batch, -1))

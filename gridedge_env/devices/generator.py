@@ -97,6 +97,10 @@ class Generator(DeviceKind[Generators, GeneratorState]):
             "quadratic_cost": random.uniform(0.02, 0.08, count),
         }
 
+    def full_power(self, parameters: Generators) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
+
     def begin(
         self, parameters: Generators, batch: int, generator: torch.Generator
     ) -> GeneratorState:

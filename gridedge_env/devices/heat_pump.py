@@ -81,6 +81,10 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
             "solar_aperture": random.uniform(2.0, 8.0, count) * scale,
         }
 
+    def full_power(self, parameters: HeatPumps) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
+
     def begin(self, parameters: HeatPumps, batch: int, generator: torch.Generator) -> HeatPumpState:
         """Rooms anywhere in their comfort bands."""
         like = parameters.lowest_temperature

@@ -139,6 +139,14 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     def begin(self, parameters: ParametersT, batch: int, generator: torch.Generator) -> StateT:
         """The state at midnight; what is random in it is drawn in single precision."""
 
+    @abstractmethod
+    def full_power(self, parameters: ParametersT) -> Tensor:
+        """(devices,) kW that each can draw or feed in."""
+
+    def storage(self, parameters: ParametersT) -> Tensor:
+        """(devices,) kWh of electricity that each can store; 0: none."""
+        return torch.zeros_like(_any_parameter(parameters))
+
     def check_days(self, days: DayTable) -> None:
         """Refuse days that lack what the devices live by.
 

@@ -109,6 +109,10 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
             "performance_ratio": random.uniform(0.75, 0.90, count),
         }
 
+    def full_power(self, parameters: PvInverters) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
+
     def begin(
         self, parameters: PvInverters, batch: int, generator: torch.Generator
     ) -> PvInverterState:

@@ -63,6 +63,10 @@ class CurtailableLoad(DeviceKind[CurtailableLoads, CurtailableLoadState]):
             "inconvenience": random.uniform(0.2, 0.4, count),
         }
 
+    def full_power(self, parameters: CurtailableLoads) -> Tensor:
+        """What it draws when nothing is curtailed."""
+        return parameters.power
+
     def begin(
         self, parameters: CurtailableLoads, batch: int, generator: torch.Generator
     ) -> CurtailableLoadState:

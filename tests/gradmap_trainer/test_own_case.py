@@ -167,8 +167,21 @@ def test_a_case_is_checked(
     case_command(["check", str(folder)])
     told = capsys.readouterr().out
     assert max(map(len, told.splitlines())) <= 80
-    for words in ("6 customers on ieee13", "2024-03-02", "clocks change", "price following"):
-        assert words in told
+    batteries = pd.read_csv(folder / "batteries.csv")
+    # Of ann and bob, kWh a year at the mean of all complete days: all but the change of clocks.
+    meters = pd.read_csv(folder / "meters.csv")
+    own = meters.loc[~meters["timestamp"].str.startswith("2024-03-31"), ["meter 0", "meter 1"]]
+    energy = 8760.0 * own.mean()
+    for words in (
+        *("6 customers on ieee13", "2024-03-02", "clocks change", "price following"),
+        f"{energy.min():,.0f} to {energy.max():,.0f}",
+        f"{energy.sum() / 1e3:.1f}",
+        f"batteries  │ 2 │ {batteries['maximum_power'].sum():.0f} │",
+        f"{batteries['capacity'].min():.1f} to {batteries['capacity'].max():.1f}",
+        "Repaired, left out or assumed:",
+        "Agents without a meter",
+    ):
+        assert words in told, words
     assert (folder / "case.svg").stat().st_size > 10_000
     for name in ("batteries", "generators"):
         text = (folder / f"{name}.csv").read_text(encoding="utf-8")

@@ -88,6 +88,9 @@ def test_meters_stand_in_for_their_own_missing_days(street: Path, tmp_path: Path
     day = make_simulator(case=load_case(folder)).reset(days=[0], split="train").day
     like = meters[meters.timestamp.str.startswith("2024-03-16")]
     np.testing.assert_allclose(day.demand[0, :, 2], like["meter 2"], atol=1e-6)
+    # 2 to 14 March.
+    told = "meters.csv: 1 meters lack days of the case, 'meter 2' most, 13: there they show"
+    assert told in " ".join(read_case(folder)[1])
 
 
 def pool(homes: int = 4) -> MeteredDemand:
