@@ -24,8 +24,8 @@ class SimulatorState(Record):
         step: steps done, the same for the whole batch.
         devices: the state of the devices of each kind, as in `Fleet.groups`; the kinds' own
             records.
-        device_voltage: (batch, 2 connections) voltage across the homes' connections in the previous
-            step, pu, real parts first.
+        device_voltage: (batch, 2 branches) voltage across the phases of loads and homes in the
+            previous step, pu, real parts first.
         tap_position: (batch, regulators) under regulator control; None: frozen.
     """
 

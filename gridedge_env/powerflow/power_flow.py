@@ -22,8 +22,9 @@ class PowerFlow:
 
     Args:
         feeder: the network; its own loads come first among the injections.
-        injections: more injections, at constant power: "bus.phase" between a phase and neutral,
-            "bus.phase.phase" between two phases.
+        injections: more injections, at constant power: "bus.phase" between a phase and ground,
+            "bus.phase.phase" between two phases or a phase and its neutral, "bus" spread over all
+            three phases.
         device: where to compute, such as "cpu" or "cuda".
         dtype: torch.float64 (differences from OpenDSS below 1e-8 pu) or torch.float32.
         settings: when to stop iterating; by default a few units of rounding.
@@ -55,7 +56,7 @@ class PowerFlow:
         check_dtype(dtype)
         extra = list(injections or ())
         network = build_network(feeder)
-        branches = load_branches(feeder) + device_branches(network, extra, len(feeder.loads))
+        branches = load_branches(feeder) + device_branches(feeder, extra, len(feeder.loads))
         if not branches:
             raise ValueError(
                 f"injections: feeder {feeder.name!r} has no load and no injection was given; "
@@ -80,6 +81,7 @@ class PowerFlow:
         self.regulator_names = [regulator.transformer for regulator in feeder.regulators]
         positions = [float(regulator.tap_position) for regulator in feeder.regulators]
         self.tap_position = torch.tensor(positions, dtype=dtype, device=self.device)
+        self._one_branch_each = len(branches) == len(self.injection_names)
 
     def solve(
         self,
@@ -175,6 +177,17 @@ class PowerFlow:
             found.status,
         )
 
+    def spread(self, power: Tensor) -> Tensor:
+        """From injections to their phases, as `solve_branches` takes them.
+
+        (batch, 2 branches) from (batch, 2 injections), kW, then kvar.
+        """
+        if self._one_branch_each:
+            return power
+        parts = power.unflatten(-1, (2, len(self.injection_names)))
+        drawn = parts.index_select(-1, self.space.injection) * self.space.share.to(self.dtype)
+        return drawn.flatten(-2)
+
     def sweep_branches(self, power: Tensor, start: Tensor, sweeps: int) -> Tensor:
         """Device voltages after a fixed number of iterations: a quick look, without certificate.
 
@@ -226,8 +239,7 @@ class PowerFlow:
             parts = torch.view_as_real(power).movedim(-1, 1)
         else:  # whose gradient PyTorch lays out otherwise than `view_as_real` can take it
             parts = torch.stack((power.real, power.imag), dim=1)
-        drawn = parts.index_select(-1, self.space.injection) * self.space.share.to(self.dtype)
-        return drawn.flatten(1)
+        return self.spread(parts.flatten(1))
 
 
 def _check_tensor(value: Tensor, name: str, expected: str, real: bool = False) -> None:
