@@ -66,7 +66,7 @@ class Result:
 
     @property
     def voltage_magnitude(self) -> Tensor:
-        """(..., nodes) pu."""
+        """(..., phases) pu, of every node that is no neutral, to the neutral or ground."""
         return self.quantities["voltage"]
 
     @property
@@ -86,7 +86,7 @@ class Result:
 
     @property
     def voltage_violation(self) -> Tensor:
-        """(..., nodes) pu outside the band; nowhere 0 in a power flow that did not converge."""
+        """(..., phases) pu outside the band; nowhere 0 in a power flow that did not converge."""
         return self.violations["voltage"]
 
     @property

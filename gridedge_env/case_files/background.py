@@ -30,6 +30,7 @@ BACKGROUND_FILE = "background.csv"
 COLUMNS = ("load", "place", "kw", "kvar", "profile")
 PROFILES = "profiles"
 LARGEST_POWER = 1e6  # kW or kvar: a thousand times a feeder's
+NAMED = 5  # loads that a note names
 # Constant power, as customers draw it: between these voltages, in pu.
 LOWEST_VOLTAGE, HIGHEST_VOLTAGE = 0.5, 2.0
 
@@ -176,7 +177,9 @@ def _notes(feeder: Feeder, kept: Sequence[Load], why: str) -> tuple[str, ...]:
     if kept:
         notes.append(f"{_count(kept)} stay, {why}.")
     if gone:
-        notes.append(f"{_count(gone)} of the feeder are left out.")
+        shown = ", ".join(load.name for load in gone[:NAMED])
+        more = ", ..." if len(gone) > NAMED else ""
+        notes.append(f"{_count(gone)} of the feeder are left out: {shown}{more}.")
     return tuple(notes)
 
 
