@@ -81,7 +81,7 @@ def read_days(
         site = _site(site, findings)
     splits = {split: _ranges(section.get(split), split, findings) for split in SPLITS}
     findings.check()
-    price = _read(
+    price = read_series(
         read_prices,
         prices,
         findings,
@@ -89,7 +89,7 @@ def read_days(
         time_zone=time_zone,
         stamps=section.get("price_stamps", "begin"),
     )
-    seen = _read(
+    seen = read_series(
         read_weather,
         weather,
         findings,
@@ -97,7 +97,7 @@ def read_days(
         stamps=section.get("weather_stamps", "begin"),
         year=section.get("weather_year"),
     )
-    days = SeriesDays(_bare(price), _bare(seen), time_zone, splits, site)
+    days = SeriesDays(bare(price), bare(seen), time_zone, splits, site)
     for split in SPLITS:
         if not days.dates(split):
             findings.fault(
@@ -152,7 +152,7 @@ def read_demand(
     if meters and not used:
         findings.fault("got no meter of any agent, expected a column of agents.csv", None, "meter")
     findings.check()
-    source = CustomerMeters(_bare(series.of(used)), tuple(meters), time_zone, days)
+    source = CustomerMeters(bare(series.of(used)), tuple(meters), time_zone, days)
     with collected(findings):
         source.assign_homes("train", len(meters), 0, "cpu")
     findings.check()
@@ -174,7 +174,7 @@ def read_demand(
 def _read_meters(
     path: Path, section: Mapping[str, Any], time_zone: str, findings: Findings
 ) -> Series:
-    return _read(
+    return read_series(
         read_meters,
         path,
         findings,
@@ -223,8 +223,8 @@ def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
             f"days: got {type(days).__name__}, expected ObservedDays or SeriesDays, which a folder "
             "can hold"
         )
-    _write(days.prices, folder / "prices.csv")
-    _write(days.weather, folder / "weather.csv")
+    write_series(days.prices, folder / "prices.csv")
+    write_series(days.weather, folder / "weather.csv")
     splits = {split: [list(each) for each in days.splits.get(split, ())] for split in SPLITS}
     site = {} if days.site is None else {"site": list(days.site)}
     return {"price_unit": "currency/kWh", **site, **splits}
@@ -240,22 +240,23 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
         return {"source": GENERATED, "scale": demand.scale}, ()
     if isinstance(demand, MeteredDemand):
         demand.check_drawable()
-        _write(_series_of(demand), find_series(folder, "meters"))
+        write_series(_series_of(demand), find_series(folder, "meters"))
         section = {"source": POOL, "unit": "kW", "time_zone": "UTC", "largest_gap_share": 0.0}
-        read_demand(
-            folder, section, "UTC", ObservedDays(), ()
-        )  # what could not be read is refused now
+        # What could not be read is refused now.
+        read_demand(folder, section, "UTC", ObservedDays(), ())
         return section, ()
     if not isinstance(demand, CustomerMeters):
         raise ValueError(
             f"demand: got {type(demand).__name__}, expected GeneratedDemand, MeteredDemand or "
             "CustomerMeters, which a folder can hold"
         )
-    _write(demand.meters, folder / "meters.csv")
+    write_series(demand.meters, folder / "meters.csv")
     return {"unit": "kW"}, demand.meter
 
 
-def _read(reader: Callable[..., Series], path: Path, findings: Findings, **options: Any) -> Series:
+def read_series(
+    reader: Callable[..., Series], path: Path, findings: Findings, **options: Any
+) -> Series:
     """A series; faults name its file, wrong options are faults of the description."""
     try:
         return reader(path, **options)
@@ -265,7 +266,7 @@ def _read(reader: Callable[..., Series], path: Path, findings: Findings, **optio
         findings.stop(str(error))
 
 
-def _bare(series: Series) -> Series:
+def bare(series: Series) -> Series:
     """Without notes: what was repaired is repaired."""
     return replace(series, notes=())
 
@@ -310,8 +311,9 @@ def _series_of(pool: MeteredDemand) -> Series:
     return Series(begin, HOURS_PER_DAY * 60 // steps, pool.names, values.reshape(-1, homes), ())
 
 
-def _write(series: Series, path: Path) -> None:
-    import pandas as pd
+def write_series(series: Series, path: Path) -> None:
+    """Write a series so that it reads back exactly."""
+    import pandas as pd  # a case in Python needs no files
 
     begin, step = pd.Timestamp(series.begin), timedelta(minutes=series.minutes)
     stamps = pd.date_range(begin, periods=len(series.values), freq=step)
