@@ -75,10 +75,12 @@ def check(folder: Folder) -> None:
     """
     fields, notes = read_case(folder)
     simulator, console = make_simulator(case=Case(**fields)), Console()
+    case = simulator.case
+    if case.name:
+        console.print(case.name, style="bold", highlight=False)
     for table in (_customers(simulator), _days(simulator)):
         console.print(table)
-    case = simulator.case
-    console.print(case.tariff.describe())
+    console.print(case.tariff.describe(case.currency))
     console.print(f"Limits: {', '.join(kind.rule for kind in case.limits)}.")
     for note in notes:
         console.print(f"- {note}", highlight=False)
@@ -110,7 +112,7 @@ def _days(simulator: Simulator) -> Table:
     table.add_row("first", *(f"{days.dates[0]}" for days in splits.values()))
     table.add_row("last", *(f"{days.dates[-1]}" for days in splits.values()))
     for title, name, form in (
-        ("day-ahead price, €/kWh", "day_ahead_price", ".3f"),
+        (f"day-ahead price, {simulator.case.currency}/kWh", "day_ahead_price", ".3f"),
         ("outdoors, °C", "outdoor_temperature", ".0f"),
         ("irradiance, W/m²", "irradiance", ".0f"),
     ):
@@ -143,7 +145,8 @@ def _tried(simulator: Simulator) -> Table:
     played = evaluate(simulator, {}, days, "train", foresight_iterations=0).episodes
     table = Table(title=f"{count} days of training, steps outside limits")
     table.add_column("all homes")
-    for column in ("€/day", *(kind.name for kind in limits), "not converged"):
+    cost = f"{simulator.case.currency}/day"
+    for column in (cost, *(kind.name for kind in limits), "not converged"):
         table.add_column(column, justify="right")
     for name, episode in played.items():
         row = summarise(episode, limits)

@@ -132,7 +132,7 @@ class Simulator:
         check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
         self.num_agents = len(self.fleet.names)
         self.action_size = case.action_size
-        self.observation_fields = observation_fields(self.fleet.slots, case.tariff)
+        self.observation_fields = observation_fields(self.fleet.slots, case.tariff, case.currency)
         self.private_size = sum(f.private for f in self.observation_fields)
         self._private_fields = self.observation_fields[: self.private_size]
         self._shared_fields = self.observation_fields[self.private_size :]

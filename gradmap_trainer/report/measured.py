@@ -128,9 +128,10 @@ def _homes(run: EvaluatedRun) -> str:
 
 
 def _cost(run: EvaluatedRun) -> str:
+    case = run.simulator.case
     return (
         "energy at every meter, fuel, battery wear and discomfort of rooms colder than agreed. "
-        f"{run.simulator.case.tariff.describe()} The bill is that of the meter: of a home's demand "
+        f"{case.tariff.describe(case.currency)} The bill is that of the meter: of a home's demand "
         "and its devices together. Penalties that only training has are not in it."
     )
 

@@ -53,6 +53,8 @@ def write_case(case: Mapping[str, Any], folder: Path) -> None:
     zone = getattr(case["demand"], "time_zone", getattr(case["days"], "time_zone", None))
     write_description(
         {
+            "name": case["name"],
+            "currency": case["currency"],
             "time_zone": zone,
             "step_minutes": case["clock"].minutes,
             "penalty": case["penalty"],
@@ -110,6 +112,8 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         "reactive_power": description["reactive_power"],
         "regulator_control": description["feeder"].get("taps") == "controlled",
         "seed": description["seed"],
+        "name": description["name"],
+        "currency": description["currency"],
     }, tuple(notes)
 
 

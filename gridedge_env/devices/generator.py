@@ -131,7 +131,7 @@ class Generator(DeviceKind[Generators, GeneratorState]):
             percent=True,
             ended=True,
             price=float(parameters.linear_cost[device]),
-            price_title="Price (solid) and cost of fuel (dotted), €/kWh",
+            price_title="Price (solid) and cost of fuel (dotted)",
         )
 
     def idle(self, parameters: Generators, seen: Seen) -> Tensor:

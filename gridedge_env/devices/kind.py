@@ -89,7 +89,7 @@ class StoreAxis:
         band: whether the range from 0 to 1 is drawn as a band.
         ended: whether it is the state of the step that has ended.
         price: €/kWh of the device's own, drawn beside the electricity's; None: none.
-        price_title: what both prices are.
+        price_title: what both prices are, without their unit.
     """
 
     title: str
@@ -99,7 +99,7 @@ class StoreAxis:
     band: bool = False
     ended: bool = False
     price: float | None = None
-    price_title: str = "Price, €/kWh"
+    price_title: str = "Price"
 
 
 class DeviceKind(ABC, Generic[ParametersT, StateT]):
