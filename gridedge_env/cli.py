@@ -81,6 +81,7 @@ def check(folder: Folder) -> None:
     for table in (_customers(simulator), _days(simulator)):
         console.print(table)
     console.print(case.tariff.describe(case.currency))
+    console.print(simulator.days("train").describe_forecasts(case.currency))
     console.print(f"Limits: {', '.join(kind.rule for kind in case.limits)}.")
     for note in notes:
         console.print(f"- {note}", highlight=False)

@@ -1,9 +1,9 @@
 """What an agent observes: its own meter, and what every customer can read in the news.
 
 Private fields come from the agent's own home. Shared fields are the clock, the day-ahead prices,
-published for the whole day before it begins, what a lone battery would make of these, and
-the weather with its forecast (the observed temperature stands in for the forecast). Nothing of
-another agent is in them, and nothing that is not yet known: past midnight, where tomorrow's prices
+published or forecast for the whole day before it begins, what a lone battery would make of these,
+and the forecast of the weather (the observed temperature where there is none). Nothing of another
+agent is in them, and nothing that is not yet known: past midnight, where tomorrow's prices
 start, the blocks ahead are cut short. Where what is fed in earns another price than the retail
 one, agents are told that, too.
 
@@ -26,7 +26,7 @@ from gridedge_env.clock import Clock
 from gridedge_env.currency import EURO
 from gridedge_env.day import Window
 from gridedge_env.devices import Fleet
-from gridedge_env.news import PLANNED_HOURS, PRICE_TICK, News
+from gridedge_env.news import PLANNED_HOURS, News
 from gridedge_env.powerflow.solution import magnitude
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.state import SimulatorState
@@ -119,16 +119,16 @@ def _price_rank_ahead(news: News) -> Tensor:
 
 
 def _price_z_score(news: News) -> Tensor:
-    spread = news.price.std(dim=1, keepdim=True, correction=0).clamp(min=1e-3)
+    spread = news.prices.std(dim=2, correction=0).clamp(min=1e-3)
     return (news.price - news.price_mean) / spread
 
 
 def _price_minimum(news: News) -> Tensor:
-    return news.price.amin(dim=1, keepdim=True)
+    return news.prices.amin(dim=2)
 
 
 def _price_maximum(news: News) -> Tensor:
-    return news.price.amax(dim=1, keepdim=True)
+    return news.prices.amax(dim=2)
 
 
 def _price_minimum_ahead(news: News) -> Tensor:
@@ -140,16 +140,11 @@ def _price_maximum_ahead(news: News) -> Tensor:
 
 
 def _export_price_minimum_ahead(news: News) -> Tensor:
-    return _later_minimum(news.export_price) - news.export_price
+    return news.difference_of("export_price").where(news.to_come, torch.inf).amin(dim=2)
 
 
 def _export_price_maximum_ahead(news: News) -> Tensor:
-    return -_later_minimum(-news.export_price) - news.export_price
-
-
-def _later_minimum(values: Tensor) -> Tensor:
-    """(days, steps) the least from each step to the end of its day."""
-    return values.flip(1).cummin(dim=1).values.flip(1)
+    return news.difference_of("export_price").where(news.to_come, -torch.inf).amax(dim=2)
 
 
 def _feed_in_has_a_price_of_its_own(tariff: Tariff) -> bool:
@@ -157,9 +152,7 @@ def _feed_in_has_a_price_of_its_own(tariff: Tariff) -> bool:
 
 
 def _ahead(news: News, series: str, begin: float, end: float) -> Tensor:
-    """By how much a block ahead is above the present."""
-    values = getattr(news, series)
-    return news.ahead(values, begin, end) - values
+    return news.ahead(series, begin, end)
 
 
 def _turned(news: News, wave: Callable[[Tensor], Tensor], turns: int) -> Tensor:
@@ -294,18 +287,11 @@ def shared_observations(
 
     Args:
         fields: the shared ones.
-        days: observed weather and prices.
+        days: weather and prices, and their forecasts if there are any.
         tariff: the retail prices that agents see.
         clock: of the days.
     """
-    published = (days.day_ahead_price.double() / PRICE_TICK).round() * PRICE_TICK
-    news = News(
-        clock,
-        tariff.import_price(days, clock),
-        days.outdoor_temperature,
-        tariff.import_price(replace(days, day_ahead_price=published), clock),
-        tariff.export_price(days, clock),
-    )
+    news = News.of(days, tariff, clock)
     values = [entry.value(news).expand_as(news.price) for entry in fields]
     return _entries(fields, torch.stack(values)).permute(1, 2, 0).contiguous()
 

@@ -110,7 +110,7 @@ def _days(run: EvaluatedRun) -> str:
     return (
         f"{len(dates)} of the {len(table.dates)} usable days of {table.years} ({dates[0]} to "
         f"{dates[-1]}), each of {clock.steps} {step_name(clock)}s.{source} Training drew its days "
-        f"from {_learned_on(run)}{varied}."
+        f"from {_learned_on(run)}{varied}. {table.describe_forecasts(run.currency)}"
     )
 
 

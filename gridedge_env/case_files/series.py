@@ -98,7 +98,10 @@ def read_days(
             )
     findings.check()
     notes = (*price.notes, *seen.notes, *notes_of_days(price, time_zone))
-    return days, (*notes, "Forecasts of the weather are perfect.")
+    if "irradiance_forecast" in seen.names:
+        told = f"{weather.name}: forecasts of the irradiance are left out: no agent observes it."
+        notes = (*notes, told)
+    return days, notes
 
 
 def read_demand(
