@@ -282,7 +282,9 @@ def _evaluate(
     built_in = isinstance(simulator.case.days, ObservedDays)
     words = SPLITS_IN_WORDS[split] if built_in else f"days of {split}"
     when = f"{simulator.days(split).years}, {words}"
-    console.print(_table(summary, simulator.case, f"{len(days)} days of {when}"))
+    console.print(
+        _table(summary, simulator.case, f"{simulator.clock.episodes(len(days))} of {when}")
+    )
     return evaluation
 
 

@@ -110,6 +110,9 @@ def _days(simulator: Simulator) -> Table:
     splits = {split: simulator.days(split) for split in SPLITS}
     table = Table("", *splits, title=f"Days in steps of {simulator.clock.minutes} minutes")
     table.add_row("days", *(f"{len(days.dates)}" for days in splits.values()))
+    if simulator.clock.days > 1:
+        starts = (f"{len(simulator.starts(split))}" for split in SPLITS)
+        table.add_row(f"episodes of {simulator.clock.days} days", *starts)
     table.add_row("first", *(f"{days.dates[0]}" for days in splits.values()))
     table.add_row("last", *(f"{days.dates[-1]}" for days in splits.values()))
     for title, name, form in (
@@ -140,11 +143,11 @@ def _draw(case: Case) -> Figure:
 
 def _tried(simulator: Simulator) -> Table:
     """Homes that need no training, on days of the first split."""
-    count = min(DAYS_TRIED, len(simulator.days("train").dates))
+    count = min(DAYS_TRIED, len(simulator.starts("train")))
     days = evaluation_days(simulator, "train", count)
     limits = simulator.case.limits
     played = evaluate(simulator, {}, days, "train", foresight_iterations=0).episodes
-    table = Table(title=f"{count} days of training, steps outside limits")
+    table = Table(title=f"{simulator.clock.episodes(count)} of training, steps outside limits")
     table.add_column("all homes")
     cost = f"{simulator.case.currency}/day"
     for column in (cost, *(kind.name for kind in limits), "not converged"):

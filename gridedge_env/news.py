@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gridedge_env.clock import HOURS_PER_DAY, Clock
+from gridedge_env.clock import Clock
 from gridedge_env.devices.battery_schedule import lone_plans
 from gridedge_env.scenarios import DayTable, Tariff
 
@@ -60,7 +60,7 @@ class News:
     weather of a step is not known before it has ended: its temperature is a forecast, too.
 
     Attributes:
-        clock: of the days.
+        clock: of the episodes that the days are of, one after the other.
         now: what there is in each step.
         forecast: what was said of it before; the same object where forecasts are perfect.
     """
@@ -72,8 +72,19 @@ class News:
     @classmethod
     def of(cls, days: DayTable, tariff: Tariff, clock: Clock) -> News:
         """Of days with or without forecasts."""
-        now, foreseen = Quotes.of(days, tariff, clock), days.as_forecast
-        return cls(clock, now, now if foreseen is days else Quotes.of(foreseen, tariff, clock))
+        now, foreseen = Quotes.of(days, tariff, clock.day), days.as_forecast
+        return cls(clock, now, now if foreseen is days else Quotes.of(foreseen, tariff, clock.day))
+
+    @property
+    def steps(self) -> int:
+        """Of a day."""
+        return self.clock.day.steps
+
+    @property
+    def days_left(self) -> Tensor:
+        """(days, 1) of its episode, after each day."""
+        days = torch.arange(len(self.price), device=self.price.device, dtype=self.price.dtype)
+        return (self.clock.days - 1 - days % self.clock.days)[:, None]
 
     @property
     def price(self) -> Tensor:
@@ -93,15 +104,14 @@ class News:
     @property
     def angle(self) -> Tensor:
         """(steps,) of the hand of a clock that goes round once a day."""
-        like, steps = self.price, round(HOURS_PER_DAY / self.clock.hours)
-        step = torch.arange(self.clock.steps, device=like.device, dtype=like.dtype)
-        return 2.0 * torch.pi * step / steps
+        like = self.price
+        step = torch.arange(self.steps, device=like.device, dtype=like.dtype)
+        return 2.0 * torch.pi * step / self.steps
 
     @cached_property
     def to_come(self) -> Tensor:
         """(steps, steps) bool: whether a step is this one or a later one."""
-        steps = self.clock.steps
-        return torch.ones(steps, steps, device=self.price.device, dtype=torch.bool).triu()
+        return torch.ones(self.steps, self.steps, device=self.price.device, dtype=torch.bool).triu()
 
     def of_the_day(self, series: str) -> Tensor:
         """The whole day of a price as it is known in each step: (days, steps or 1, steps)."""
@@ -149,7 +159,7 @@ class News:
         """
         present, later = getattr(self, series), getattr(self.forecast, series)
         hours = self.clock.hours
-        step = torch.arange(self.clock.steps, device=later.device, dtype=later.dtype)
+        step = torch.arange(self.steps, device=later.device, dtype=later.dtype)
         opens = (step[None, :] - step[:, None] - 1.0) * hours  # of each step, after each other
         overlap = (opens + hours).clamp(max=end) - opens.clamp(min=begin)
         weight = overlap.clamp(min=0.0) / hours

@@ -44,7 +44,7 @@ OBSERVATION_BOUND = 10.0
 PRICE_CENTRE, PRICE_SCALE = 0.25, 0.10
 # €/kWh: a typical price of what is fed in, where that is not the retail price.
 EXPORT_PRICE_CENTRE = 0.10
-NET_METERING = Tariff()
+NET_METERING, ONE_DAY = Tariff(), Clock()
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ObservationField:
         private: known to this agent alone; otherwise all agents see the same number.
         value: of a private field from a `Moment` to (batch, agents); of a shared one from `News` to
             (days, steps), or what broadcasts to that.
-        told_under: whether agents are told it under a tariff; None: under any.
+        told_under: whether agents are told it under a tariff and clock; None: under any.
     """
 
     name: str
@@ -92,7 +92,7 @@ class ObservationField:
     scale: float
     private: bool = False
     value: Callable[[Any], Tensor] = field(repr=False, compare=False, kw_only=True)
-    told_under: Callable[[Tariff], bool] | None = field(
+    told_under: Callable[[Tariff, Clock], bool] | None = field(
         default=None, repr=False, compare=False, kw_only=True
     )
 
@@ -147,8 +147,12 @@ def _export_price_maximum_ahead(news: News) -> Tensor:
     return news.difference_of("export_price").where(news.to_come, -torch.inf).amax(dim=2)
 
 
-def _feed_in_has_a_price_of_its_own(tariff: Tariff) -> bool:
+def _feed_in_has_a_price_of_its_own(tariff: Tariff, clock: Clock) -> bool:
     return not tariff.net_metering
+
+
+def _episodes_have_several_days(tariff: Tariff, clock: Clock) -> bool:
+    return clock.days > 1
 
 
 def _ahead(news: News, series: str, begin: float, end: float) -> Tensor:
@@ -253,6 +257,14 @@ SHARED_FIELDS: tuple[ObservationField, ...] = (
             ("export_price_maximum_ahead", "€/kWh above now", 0.0, _export_price_maximum_ahead),
         )
     ),
+    ObservationField(
+        "days_left",
+        "days of the episode after this one",
+        0.0,
+        1.0,
+        value=attrgetter("days_left"),
+        told_under=_episodes_have_several_days,
+    ),
 )
 
 
@@ -262,7 +274,10 @@ def own_state_names(slots: int) -> list[str]:
 
 
 def observation_fields(
-    slots: int = 1, tariff: Tariff = NET_METERING, currency: str = EURO
+    slots: int = 1,
+    tariff: Tariff = NET_METERING,
+    currency: str = EURO,
+    clock: Clock = ONE_DAY,
 ) -> tuple[ObservationField, ...]:
     """The entries in order; private ones first.
 
@@ -270,30 +285,33 @@ def observation_fields(
         slots: largest number of devices of an agent.
         tariff: of the case.
         currency: of the case, in which prices are.
+        clock: of the case.
     """
     states = (_own_state(slot, slots) for slot in range(slots))
     known = (*states, *PRIVATE_FIELDS, *SHARED_FIELDS)
     return tuple(
         replace(entry, unit=entry.unit.replace(EURO, currency))
         for entry in known
-        if entry.told_under is None or entry.told_under(tariff)
+        if entry.told_under is None or entry.told_under(tariff, clock)
     )
 
 
 def shared_observations(
     fields: tuple[ObservationField, ...], days: DayTable, tariff: Tariff, clock: Clock
 ) -> Tensor:
-    """The shared entries of every step of every day: (days, steps, shared fields), clipped.
+    """The shared entries of every step of episodes: (episodes, steps, shared fields), clipped.
 
     Args:
         fields: the shared ones.
-        days: weather and prices, and their forecasts if there are any.
+        days: weather and prices of the days of all episodes, one after the other, and their
+            forecasts if there are any.
         tariff: the retail prices that agents see.
-        clock: of the days.
+        clock: of the episodes.
     """
     news = News.of(days, tariff, clock)
     values = [entry.value(news).expand_as(news.price) for entry in fields]
-    return _entries(fields, torch.stack(values)).permute(1, 2, 0).contiguous()
+    entries = _entries(fields, torch.stack(values)).permute(1, 2, 0).contiguous()
+    return entries.reshape(-1, clock.steps, len(fields))
 
 
 def private_observations(fields: tuple[ObservationField, ...], moment: Moment) -> Tensor:

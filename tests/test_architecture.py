@@ -28,6 +28,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"case_files"},
         {"case", "state", "news"},
         {"observation"},
+        {"episodes"},
         {"simulator"},
         {"reference", "rendering"},
         {"evaluation", "parallel"},

@@ -13,7 +13,7 @@ from gridedge_env.checks import (
     check_type,
     check_whole_number,
 )
-from gridedge_env.clock import Clock
+from gridedge_env.clock import MOST_DAYS, Clock
 from gridedge_env.currency import EURO, check_currency
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.local_time import zone_of
@@ -32,6 +32,10 @@ _PLAIN: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
     "currency": (check_currency, EURO),
     "time_zone": (lambda value, name: zone_of(value), "Europe/Amsterdam"),
     "step_minutes": (lambda value, name: Clock.of_minutes(value), 30),
+    "days_per_episode": (
+        lambda value, name: check_whole_number(value, 1, name, MOST_DAYS),
+        1,
+    ),
     "penalty": (check_not_negative, 100.0),
     "reactive_power": (check_flag, False),
     "seed": (lambda value, name: check_whole_number(value, 0, name), 0),

@@ -57,6 +57,7 @@ def write_case(case: Mapping[str, Any], folder: Path) -> None:
             "currency": case["currency"],
             "time_zone": zone,
             "step_minutes": case["clock"].minutes,
+            "days_per_episode": case["clock"].days,
             "penalty": case["penalty"],
             "reactive_power": case["reactive_power"],
             "seed": case["seed"],
@@ -79,6 +80,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
     findings = Findings(CASE_FILE)
     description = read_description(folder, findings)
+    clock = Clock.of_minutes(description["step_minutes"], description["days_per_episode"])
     faults: list[Fault] = []
     feeder = _feeder(folder, description["feeder"], findings, faults)
     customers = _customers(folder, feeder, faults)
@@ -86,7 +88,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         limits = Limits(**description["limits"])
     with collected(findings):
         tariff = tariff_from_record(description["tariff"])
-        tariff.check_clock(Clock.of_minutes(description["step_minutes"]))
+        tariff.check_clock(clock)
     zone, notes = description["time_zone"], list[str]()
     days: DaySource = ObservedDays()
     demand: DemandSource[Any] = GeneratedDemand()
@@ -103,7 +105,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {
         "feeder": feeder,
         "fleet": customers.fleet,
-        "clock": Clock.of_minutes(description["step_minutes"]),
+        "clock": clock,
         "days": days,
         "demand": demand,
         "tariff": tariff,

@@ -113,6 +113,15 @@ class DayTable(Record):
         row = torch.arange(len(self.month), dtype=torch.long, device=self.month.device)
         return Calendar(row, self.month, self.weekend)
 
+    def starts(self, days: int) -> list[int]:
+        """Rows at which so many consecutive days begin."""
+        ordinal = [day.toordinal() for day in self.dates]
+        return [
+            row
+            for row in range(len(ordinal) - days + 1)
+            if all(ordinal[row + k] == ordinal[row] + k for k in range(days))
+        ]
+
     def select(self, row: Tensor) -> DayTable:
         """The days at `row` (batch,), without their dates: no device is waited for."""
         return replace(self, dates=()).take(row)
@@ -122,7 +131,9 @@ class DaySource(Protocol):
     """Where days come from: `ObservedDays`, or your own."""
 
     def load(self, split: str, clock: Clock) -> DayTable:
-        """All days of "train", "validation" or "test", in steps of the clock.
+        """All days of "train", "validation" or "test", in steps of the clock of a single day.
+
+        Episodes of several days are put together from those whose dates follow each other.
 
         On the CPU and in single precision, from one call to the next the same object, whose tensors
         are not written to.
@@ -156,7 +167,7 @@ class ObservedDays:
 class Variation:
     """A departure from the days as observed: to train for more than one year showed, or to test it.
 
-    Each is a number for all days, or a tensor (days,) with one for each.
+    Each is a number for all episodes, or a tensor (episodes,) with one for each.
 
     Attributes:
         price_factor: multiplies the day-ahead price.
@@ -180,6 +191,18 @@ class Variation:
                 raise ValueError(
                     f"{entry.name}: got {fault}, expected a finite number or a tensor (days,)"
                 )
+
+    def of_each(self, days: int) -> Variation:
+        """For the days of episodes of so many, one after the other."""
+        if days == 1:
+            return self
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return Variation(
+            **{
+                name: value.repeat_interleave(days) if isinstance(value, Tensor) else value
+                for name, value in values.items()
+            }
+        )
 
     def of_days(self, days: DayTable) -> DayTable:
         """The varied days, their forecasts alike; demand is not part of the table."""
