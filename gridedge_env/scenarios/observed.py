@@ -91,6 +91,8 @@ class DayTable(Record):
 
     def describe_forecasts(self, currency: str) -> str:
         """How good the forecasts are that agents go by, in a sentence."""
+        if self.as_forecast is self:
+            return "Forecasts of prices and temperatures are perfect."
         said = []
         for name, forecast, actual, unit in (
             ("prices", self.price_forecast, self.day_ahead_price, f"{currency}/kWh"),

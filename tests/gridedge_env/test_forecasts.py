@@ -60,9 +60,9 @@ def test_without_a_forecast_it_is_perfect() -> None:
     same = replace(days, price_forecast=days.day_ahead_price, temperature_forecast=None)
     assert told.as_forecast is told
     assert torch.equal(*(entries_under(OWN_FEED_IN, each) for each in (told, same)))
-    assert told.describe_forecasts("€") == (
-        "Forecasts of prices are perfect and those of temperatures are perfect."
-    )
+    perfect = "Forecasts of prices and temperatures are perfect."
+    assert told.describe_forecasts("€") == perfect
+    assert "prices are off by 0 €/kWh on" in same.describe_forecasts("€")
     assert days.describe_forecasts("CHF") == (
         "Forecasts of prices are off by 0.0042 CHF/kWh on average and those of temperatures are "
         "off by 2 K on average."
