@@ -44,15 +44,16 @@ class Day(Record):
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too
     @torch.enable_grad()
-    def conditions(self) -> Tensor:
-        """(4, steps, batch, 1) what all homes share.
+    def conditions(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(steps, batch, 1) each, what all homes share.
 
         Outdoor temperature in °C, irradiance in W/m², export price in €/kWh and by how much the
         import price is above it.
         """
         above = self.import_price - self.export_price
         series = (self.outdoor_temperature, self.irradiance, self.export_price, above)
-        return torch.stack(series).transpose(1, 2).unsqueeze(-1).contiguous()
+        outdoor, sun, export, surcharge = torch.stack(series).mT.unsqueeze(-1).contiguous()
+        return outdoor, sun, export, surcharge
 
     @cached_property
     @torch.inference_mode(False)
@@ -144,4 +145,4 @@ class Window:
         return self._condition(3)
 
     def _condition(self, number: int) -> Tensor:
-        return self.day.conditions[number, self.first : self.end]
+        return self.day.conditions[number][self.first : self.end]

@@ -292,10 +292,10 @@ class Simulator:
             and its cost apart from electricity in €: (steps, batch, devices).
         """
         window = self._window(state, len(actions))
-        active = actions[..., : self.fleet.slots].to(self.dtype).clamp(-1.0, 1.0)
+        bounded = actions.to(self.dtype).clamp(-1.0, 1.0)
         following: list[Record] = []
         powers, costs = [], []
-        groups = zip(self.fleet.groups, state.devices, self.fleet.split(active), strict=True)
+        groups = zip(self.fleet.groups, state.devices, self.fleet.split(bounded), strict=True)
         for group, own, action in groups:
             after, power, cost = group.kind.run(group.parameters, own, action, window)
             following.append(after)

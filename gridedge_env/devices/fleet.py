@@ -76,7 +76,7 @@ class Fleet(Record):
         known = ", ".join(group.kind.name for group in self.groups)
         raise ValueError(f"kind: no device is a {kind!r}, expected one of {known}")
 
-    @property
+    @cached_property
     def counts(self) -> tuple[int, ...]:
         """Number of devices of each kind that there is."""
         return tuple(len(group) for group in self.groups)
@@ -100,10 +100,11 @@ class Fleet(Record):
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def split(self, actions: Tensor) -> tuple[Tensor, ...]:
-        """From (..., agents, slots) to the devices of each kind, (..., devices)."""
+        """From (..., agents, at least slots) to the devices of each kind, (..., devices)."""
         if self.one_each:
-            return actions[..., 0].split(self.counts, dim=-1)
-        return tuple(actions.flatten(-2).index_select(-1, place) for place in self._places)
+            return torch.split_with_sizes(actions[..., 0], self.counts, dim=-1)
+        flat = actions[..., : self.slots].flatten(-2)
+        return tuple(flat.index_select(-1, place) for place in self._places)
 
     def join(self, values: Sequence[Tensor]) -> Tensor:
         """From the devices of each kind, (..., devices), to all devices in the same order."""
