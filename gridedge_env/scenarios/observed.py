@@ -117,12 +117,9 @@ class DayTable(Record):
 
     def starts(self, days: int) -> list[int]:
         """Rows at which so many consecutive days begin."""
-        ordinal = [day.toordinal() for day in self.dates]
-        return [
-            row
-            for row in range(len(ordinal) - days + 1)
-            if all(ordinal[row + k] == ordinal[row] + k for k in range(days))
-        ]
+        ends = zip(self.dates, self.dates[days - 1 :], strict=False)
+        length = timedelta(days=days - 1)
+        return [row for row, (first, last) in enumerate(ends) if last - first == length]
 
     def select(self, row: Tensor) -> DayTable:
         """The days at `row` (batch,), without their dates: no device is waited for."""
