@@ -28,6 +28,8 @@ class Day(Record):
         shared_observation: (batch, steps, shared fields).
         direct_irradiance: (batch, steps, 3) W/m² from the east, the north and above, of
             `scenarios.sun`; None: the days' source does not say.
+        load_multiplier: (batch, steps, profiles) of the nominal power of the feeder's own loads;
+            None: they draw just that.
     """
 
     clock: Clock
@@ -40,6 +42,7 @@ class Day(Record):
     mean_demand: Tensor
     shared_observation: Tensor = field(metadata=batch())
     direct_irradiance: Tensor | None = field(default=None, metadata=batch())
+    load_multiplier: Tensor | None = field(default=None, metadata=batch())
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too
@@ -143,6 +146,14 @@ class Window:
     def import_surcharge(self) -> Tensor:
         """(steps, batch, 1) €/kWh by which the import price is above it."""
         return self._condition(3)
+
+    @property
+    def load_multiplier(self) -> Tensor | None:
+        """(steps x batch, profiles) of the feeder's own loads, or None, as of `Day`."""
+        multiplier = self.day.load_multiplier
+        if multiplier is None:
+            return None
+        return multiplier[:, self.first : self.end].transpose(0, 1).flatten(0, 1)
 
     def _condition(self, number: int) -> Tensor:
         return self.day.conditions[number][self.first : self.end]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from gridedge_env.observation import ObservationField, shared_observations
 from gridedge_env.scenarios import SPLITS, Calendar, DayTable, Homes, Variation
 from gridedge_env.scenarios.observed import check_table
 from gridedge_env.transfer import to_device
+from gridedge_env.wiring import Wiring
 
 
 class Split(NamedTuple):
@@ -25,15 +26,19 @@ class Split(NamedTuple):
         days: weather and prices of single days.
         starts: (episodes,) rows of `days` at which as many begin as an episode has.
         homes: who lives there.
+        load_multipliers: (days, steps, profiles) of the feeder's own loads; None: constant.
     """
 
     days: DayTable
     starts: Tensor
     homes: Homes
+    load_multipliers: Tensor | None
 
 
-def load_split(case: Case, split: str, device: torch.device, dtype: torch.dtype) -> Split:
-    """Days and homes of "train", "validation" or "test".
+def load_split(
+    case: Case, wiring: Wiring, split: str, device: torch.device, dtype: torch.dtype
+) -> Split:
+    """Days and homes of "train", "validation" or "test", and what other loads do.
 
     Raises:
         ValueError: no such split, no days, too few in a row, or some that lack what devices need.
@@ -51,7 +56,7 @@ def load_split(case: Case, split: str, device: torch.device, dtype: torch.dtype)
     for group in case.fleet.groups:
         group.kind.check_days(days)
     homes = case.demand.assign_homes(split, len(case.fleet.names), case.seed, device)
-    return Split(days, _on(device, starts), homes)
+    return Split(days, _on(device, starts), homes, wiring.multipliers(loaded.dates, clock.day))
 
 
 def generator_of(seed: int, split: str, device: torch.device) -> torch.Generator:
@@ -127,10 +132,12 @@ def unfold(
     calendar = Calendar(every, chosen.month, chosen.weekend)
     demand = case.demand.draw(homes, calendar, generator, clock.day)
     chosen = variation.of_days(chosen)
-    direct = chosen.direct_irradiance
+    others = split.load_multipliers
 
-    def joined(values: Tensor) -> Tensor:
-        return values.reshape(len(row), clock.steps, *values.shape[2:])
+    def joined(values: Tensor | None) -> Any:
+        return (
+            values if values is None else values.reshape(len(row), clock.steps, *values.shape[2:])
+        )
 
     return Day(
         clock,
@@ -142,7 +149,8 @@ def unfold(
         joined(variation.of_demand(demand.to(dtype)).mul_(scale)),
         homes.mean_power.to(dtype) * scale,
         shared_observations(fields, chosen, case.tariff, clock),
-        None if direct is None else joined(direct),
+        joined(chosen.direct_irradiance),
+        joined(None if others is None else others[every]),
     )
 
 

@@ -43,6 +43,7 @@ from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, check_dtype, se
 from gridedge_env.record import Record
 from gridedge_env.scenarios import DayTable, Variation
 from gridedge_env.state import Result, SimulatorState, check_action
+from gridedge_env.wiring import Wiring
 
 AS_OBSERVED = Variation()
 
@@ -119,7 +120,8 @@ class Simulator:
         clock: steps of an episode, and their length.
         feeder: the network.
         fleet: agents and devices, in that precision, on that device.
-        power_flow: the physics; its injections are the homes' connections.
+        power_flow: the physics; its injections are the feeder's loads and the homes' connections.
+        wiring: how these draw there.
         num_agents: number of agents.
         action_size: numbers per action: one for each device of an agent; twice that with reactive
             power.
@@ -135,6 +137,7 @@ class Simulator:
         self.feeder = case.feeder
         self.fleet = case.fleet.to(device, dtype)
         self.power_flow = PowerFlow(self.feeder, self.fleet.connection_names, device, dtype)
+        self.wiring = Wiring(self.power_flow, self.fleet, case.load_profiles)
         check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
         self.num_agents = len(self.fleet.names)
         self.action_size = case.action_size
@@ -195,7 +198,7 @@ class Simulator:
         All agents read the same prices and weather; a learner need not store them a thousand times.
         """
         step = min(state.step, self.clock.steps - 1)
-        moment = Moment(self.fleet, state, step)
+        moment = Moment(self.fleet, self.wiring, state, step)
         private = private_observations(self._private_fields, moment)
         return private, state.day.shared_observation[:, step]
 
@@ -249,7 +252,7 @@ class Simulator:
         Args:
             state: where to begin.
             actions: (steps, batch, agents, action_size), as in `step`.
-            start: (steps, batch, 2 connections) device voltages near the solution; speeds it up.
+            start: (steps, batch, 2 branches) device voltages near the solution; speeds it up.
 
         Returns:
             The trajectory; every field has a leading steps axis.
@@ -323,11 +326,11 @@ class Simulator:
             actions: (steps, batch, agents, action_size).
 
         Returns:
-            (steps, batch, agents) kW at each meter, and (steps x batch, 2 connections) kW, then
-            kvar, of all homes at each connection.
+            (steps, batch, agents) kW at each meter, and (steps x batch, 2 branches) kW, then kvar,
+            of homes and the feeder's own loads.
         """
-        begin, end, fleet = state.step, state.step + len(output), self.fleet
-        demand = state.day.demand[:, begin:end].transpose(0, 1)
+        window, fleet = Window(state.day, state.step, len(output)), self.fleet
+        demand = state.day.demand[:, window.first : window.end].transpose(0, 1)
         power = demand + fleet.by_agent(output)
         reactive = fleet.add(REACTIVE_SHARE * demand, fleet.reactive_share, output)
         if self.case.reactive_power:
@@ -335,7 +338,8 @@ class Simulator:
             room = (fleet.inverter_rating**2 - output**2).clamp(min=0.0)
             share = fleet.join(fleet.split(chosen))
             reactive = reactive + fleet.by_agent(share * (room + 1e-12).sqrt())
-        return power, fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
+        homes = fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
+        return power, self.wiring.drawn(homes, window.load_multiplier)
 
     def _bill(self, state: SimulatorState, power: Tensor, cost: Tensor) -> Tensor:
         """€ of every agent, its devices' cost and the electricity at its meter.
@@ -369,5 +373,5 @@ class Simulator:
     def _split(self, split: str) -> Split:
         """Days and homes of a split, loaded on first use."""
         if split not in self._splits:
-            self._splits[split] = load_split(self.case, split, self.device, self.dtype)
+            self._splits[split] = load_split(self.case, self.wiring, split, self.device, self.dtype)
         return self._splits[split]

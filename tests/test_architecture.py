@@ -26,7 +26,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"constraints"},
         {"devices"},
         {"case_files"},
-        {"case", "state", "news"},
+        {"case", "state", "wiring", "news"},
         {"observation"},
         {"episodes"},
         {"simulator"},
@@ -53,7 +53,7 @@ FILES: dict[str, list[set[str]]] = {
     "gridedge_env/feeder": [
         {"records", "ranges"},
         {"primitive"},
-        {"validation", "tables"},
+        {"validation", "tables", "places"},
         {"feeder"},
         {"elements"},
         {"admittance"},
@@ -63,6 +63,7 @@ FILES: dict[str, list[set[str]]] = {
     "gridedge_env/case_files": [
         {"description", "customers"},
         {"series"},
+        {"background"},
         {"folder"},
     ],
     "gridedge_env/powerflow": [
@@ -84,7 +85,7 @@ FILES: dict[str, list[set[str]]] = {
         {"local_time"},
         {"steps"},
         {"meters"},
-        {"prices", "weather"},
+        {"prices", "profiles", "weather"},
     ],
     "gridedge_env/devices": [
         {"ranges", "recurrence", "linear_program"},
