@@ -22,6 +22,7 @@ from gridedge_env.reference import Idle, PriceFollowing, lower_bound, perfect_fo
 from gridedge_env.reference.rules import seen_by_kind
 from gridedge_env.scenarios import Flat, Period, Tariff, TimeOfUse, Variation
 from tests.gridedge_env.case_files.street import write_street
+from tests.gridedge_env.other_loads import case_among_loads
 
 AGENTS, ROW = 10, 40
 KINDS = ("battery", "heat_pump", "generator", "ev_charger", "pv_inverter")
@@ -76,6 +77,18 @@ def test_weekends_have_their_own_prices() -> None:
     friday = simulator.days("train").dates.index(date(2023, 2, 17))
     price = simulator.reset(days=[friday]).day.import_price[0]
     assert price.tolist() == pytest.approx([0.2] * 24 + [0.3] * 24)
+
+
+def test_other_loads_go_on_by_their_profiles() -> None:
+    case = case_among_loads()
+    clock = Clock.of_minutes(case.clock.minutes, 2)
+    long, short = (make_simulator(case=each) for each in (replace(case, clock=clock), case))
+    row = long.starts("train")[0]
+    told = long.reset(days=[row]).day.load_multiplier
+    expected = short.reset(days=[row, row + 1]).day.load_multiplier
+    assert told is not None
+    assert expected is not None
+    assert torch.equal(told[0], expected.flatten(0, 1))
 
 
 @pytest.mark.parametrize("days", [1, 2, 7])
