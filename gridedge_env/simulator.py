@@ -102,7 +102,7 @@ def check_device(device: str | torch.device) -> torch.device:
     check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
     try:
         checked = torch.device(device)
-        torch.empty(0, device=checked, dtype=torch.float32).cpu()  # 'meta' holds no values to give
+        torch.ones(1, device=checked, dtype=torch.float32).tolist()  # "meta" has no numbers
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device: got {str(device)!r}, expected 'cpu' or a device of this machine ({error})"
