@@ -5,7 +5,7 @@ with the policy of the typical customer who has the same kinds: the one whose ac
 the mean of theirs. A mean of weights would be no such policy: networks that began at different
 weights do the same with different units, which cancel out, and the mean of any hundred rests.
 
-Multipliers belong to places of the network: they carry over where the feeder and the steps are the
+Multipliers belong to places of the network: they carry over where the feeder and the clock are the
 same. The optimiser's moments, the clock and the annealing begin anew.
 """
 
@@ -209,7 +209,7 @@ def _told(
     if not same_network:
         told.append("The feeder is another; multipliers begin anew.")
     else:
-        multipliers = "carry over" if carried else "begin anew, as steps have another length"
+        multipliers = "carry over" if carried else "begin anew, as the clock is another"
         told.append(f"The feeder is the same; multipliers {multipliers}.")
     return told
 

@@ -29,6 +29,7 @@ from gridedge_env.checks import (
 )
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
+from gridedge_env.currency import EURO, check_currency
 from gridedge_env.devices import (
     Fleet,
     default_home_scale,
@@ -74,12 +75,14 @@ class Case(Record):
             power, as their load models say.
         tariff: retail prices.
         limits: of the network.
-        penalty: € in the reward per unit of network violation.
+        penalty: money in the reward per unit of network violation.
         reactive_power: whether actions have a number for the reactive power of every device, too.
         regulator_control: whether taps follow their controls: after every step they move as
             OpenDSS's would under its voltages, within the step's time, and stand there in the next
             step. Otherwise they are frozen.
         seed: chooses which demand homes have, and begins all other randomness.
+        name: in tables and reports; none: what `title` makes of the rest.
+        currency: of all prices and costs, as it is to be written: "€", "CHF".
     """
 
     feeder: Feeder
@@ -94,6 +97,8 @@ class Case(Record):
     reactive_power: bool = False
     regulator_control: bool = False
     seed: int = 0
+    name: str = ""
+    currency: str = EURO
 
     def __post_init__(self) -> None:
         for name, kind in (
@@ -117,7 +122,14 @@ class Case(Record):
         check_not_negative(self.penalty, "penalty")
         for name in ("reactive_power", "regulator_control"):
             check_flag(getattr(self, name), name)
+        check_type(self.name, str, "name", "text")
+        check_currency(self.currency, "currency")
         self.tariff.check_clock(self.clock)
+
+    @property
+    def title(self) -> str:
+        """Its name or, without one, "1,000 agents on ieee123"."""
+        return self.name or f"{len(self.fleet.names):,} agents on {self.feeder.name}"
 
     @property
     def can_be_saved(self) -> bool:

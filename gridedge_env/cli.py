@@ -80,10 +80,13 @@ def check(folder: Folder) -> None:
     """
     fields, notes = read_case(folder)
     simulator, console = make_simulator(case=Case(**fields)), Console()
+    case = simulator.case
+    if case.name:
+        console.print(case.name, style="bold", highlight=False)
     for table in (_customers(simulator), _devices(simulator), _days(simulator)):
         console.print(table)
-    case = simulator.case
-    console.print(case.tariff.describe())
+    console.print(case.tariff.describe(case.currency))
+    console.print(simulator.days("train").describe_forecasts(case.currency))
     console.print(f"Limits: {', '.join(kind.rule for kind in case.limits)}.")
     console.print("Repaired, left out or assumed:" if notes else "Nothing was assumed.")
     for note in notes:
@@ -140,10 +143,13 @@ def _days(simulator: Simulator) -> Table:
     splits = {split: simulator.days(split) for split in SPLITS}
     table = Table("", *splits, title=f"Days in steps of {simulator.clock.minutes} minutes")
     table.add_row("days", *(f"{len(days.dates)}" for days in splits.values()))
+    if simulator.clock.days > 1:
+        starts = (f"{len(simulator.starts(split))}" for split in SPLITS)
+        table.add_row(f"episodes of {simulator.clock.days} days", *starts)
     table.add_row("first", *(f"{days.dates[0]}" for days in splits.values()))
     table.add_row("last", *(f"{days.dates[-1]}" for days in splits.values()))
     for title, name, form in (
-        ("day-ahead price, €/kWh", "day_ahead_price", ".3f"),
+        (f"day-ahead price, {simulator.case.currency}/kWh", "day_ahead_price", ".3f"),
         ("outdoors, °C", "outdoor_temperature", ".0f"),
         ("irradiance, W/m²", "irradiance", ".0f"),
     ):
@@ -179,13 +185,14 @@ def _draw(case: Case) -> Figure:
 
 def _tried(simulator: Simulator) -> Table:
     """Homes that need no training, on days of the first split."""
-    count = min(DAYS_TRIED, len(simulator.days("train").dates))
+    count = min(DAYS_TRIED, len(simulator.starts("train")))
     days = evaluation_days(simulator, "train", count)
     limits = simulator.case.limits
     played = evaluate(simulator, {}, days, "train", foresight_iterations=0).episodes
-    table = Table(title=f"{count} days of training, steps outside limits")
+    table = Table(title=f"{simulator.clock.episodes(count)} of training, steps outside limits")
     table.add_column("all homes")
-    for column in ("€/day", *(kind.name for kind in limits), "not converged"):
+    cost = f"{simulator.case.currency}/day"
+    for column in (cost, *(kind.name for kind in limits), "not converged"):
         table.add_column(column, justify="right")
     for name, episode in played.items():
         row = summarise(episode, limits)

@@ -1,4 +1,4 @@
-"""A batch of days as they will unfold, and the part of them that devices go through in a call."""
+"""A batch of episodes as they will unfold, and the part that devices go through in a call."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gridedge_env.record import Record, batch
 
 @dataclass(frozen=True, eq=False)
 class Day(Record):
-    """A batch of days; nothing in it depends on what the agents do.
+    """A batch of episodes, of a day each or several; nothing in it depends on what agents do.
 
     Attributes:
-        clock: of the days.
-        table_row: (batch,) row of each day in its split's table.
+        clock: of the episodes.
+        table_row: (batch,) row of each one's first day in its split's table.
         outdoor_temperature: (batch, steps) °C.
         irradiance: (batch, steps) W/m².
         import_price: (batch, steps) €/kWh.
@@ -74,18 +74,22 @@ class Day(Record):
     @cached_property
     @torch.inference_mode(False)
     def hours_left(self) -> Tensor:
-        """(steps, 1, 1) from the end of each step to midnight."""
+        """(steps, 1, 1) from the end of each step to that of the episode, a midnight."""
         like = self.outdoor_temperature
         steps = torch.arange(self.clock.steps, device=like.device, dtype=like.dtype)
         return (self.clock.hours * steps.flip(0))[:, None, None]
 
+    def last_mean(self, series: Tensor) -> Tensor:
+        """(batch, 1) mean over the last day of a series (batch, steps)."""
+        return series[:, -self.clock.day.steps :].mean(dim=1, keepdim=True)
+
 
 @dataclass(frozen=True)
 class Window:
-    """Some steps of a batch of days.
+    """Some steps of a batch of episodes.
 
     Attributes:
-        day: the days.
+        day: the episodes.
         first: the first of the steps.
         steps: how many there are.
     """
@@ -101,17 +105,17 @@ class Window:
 
     @property
     def end(self) -> int:
-        """Steps of the day that are done when these are."""
+        """Steps of the episode that are done when these are."""
         return self.first + self.steps
 
     @property
-    def ends_day(self) -> bool:
-        """Whether midnight comes after these steps."""
+    def ends_episode(self) -> bool:
+        """Whether the last midnight comes after these steps."""
         return self.end == self.day.clock.steps
 
     @property
     def hours_left(self) -> Tensor:
-        """(steps, 1, 1) from the end of each step to midnight."""
+        """(steps, 1, 1) from the end of each step to that of the episode, a midnight."""
         return self.day.hours_left[self.first : self.end]
 
     @property

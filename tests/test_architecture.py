@@ -19,15 +19,16 @@ ROOT = Path(__file__).parents[1]
 FLOORS: dict[str, list[set[str]]] = {
     "gridedge_env": [
         {"checks"},
-        {"record", "clock", "transfer", "compiled"},
+        {"record", "clock", "currency", "transfer", "compiled"},
         {"day", "feeder"},
         {"powerflow"},
         {"scenarios", "limit"},
         {"constraints"},
         {"devices"},
         {"case_files"},
-        {"case", "state", "wiring"},
+        {"case", "state", "wiring", "news"},
         {"observation"},
+        {"episodes"},
         {"simulator"},
         {"reference", "rendering"},
         {"evaluation", "parallel"},

@@ -43,6 +43,11 @@ class EvaluatedRun:
     split: str
     simulator: Simulator
 
+    @property
+    def currency(self) -> str:
+        """Of the case."""
+        return self.simulator.case.currency
+
 
 def read_run(folder: Path, simulator: Simulator) -> EvaluatedRun:
     """Read a run's folder.

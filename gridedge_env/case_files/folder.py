@@ -66,8 +66,11 @@ def write_case(case: Mapping[str, Any], folder: Path) -> None:
     zone = next((source.time_zone for source in zoned if hasattr(source, "time_zone")), None)
     write_description(
         {
+            "name": case["name"],
+            "currency": case["currency"],
             "time_zone": zone,
             "step_minutes": case["clock"].minutes,
+            "days_per_episode": case["clock"].days,
             "penalty": case["penalty"],
             "reactive_power": case["reactive_power"],
             "seed": case["seed"],
@@ -90,6 +93,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
     findings = Findings(CASE_FILE)
     description = read_description(folder, findings)
+    clock = Clock.of_minutes(description["step_minutes"], description["days_per_episode"])
     faults: list[Fault] = []
     feeder = _feeder(folder, description["feeder"], findings, faults)
     customers = _customers(folder, faults)
@@ -97,7 +101,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         limits = Limits(**description["limits"])
     with collected(findings):
         tariff = tariff_from_record(description["tariff"])
-        tariff.check_clock(Clock.of_minutes(description["step_minutes"]))
+        tariff.check_clock(clock)
     zone, notes = description["time_zone"], list[str]()
     days: DaySource = ObservedDays()
     demand: DemandSource[Any] = GeneratedDemand()
@@ -120,7 +124,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {
         "feeder": feeder,
         "fleet": customers.fleet,
-        "clock": Clock.of_minutes(description["step_minutes"]),
+        "clock": clock,
         "days": days,
         "demand": demand,
         "load_profiles": profiles,
@@ -130,6 +134,8 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         "reactive_power": description["reactive_power"],
         "regulator_control": description["feeder"].get("taps") == "controlled",
         "seed": description["seed"],
+        "name": description["name"],
+        "currency": description["currency"],
     }, tuple(notes)
 
 

@@ -105,13 +105,13 @@ def read_days(
             )
     findings.check()
     notes = [
-        *(
-            f"{path.name}: {note}"
-            for path, of in ((prices, price), (weather, seen))
-            for note in (*of.notes, *notes_of_days(of, time_zone))
-        ),
-        "Forecasts of the weather are perfect.",
+        f"{path.name}: {note}"
+        for path, read in ((prices, price), (weather, seen))
+        for note in (*read.notes, *notes_of_days(read, time_zone))
     ]
+    if "irradiance_forecast" in seen.names:
+        told = f"{weather.name}: forecasts of the irradiance are left out: no agent observes it."
+        notes.append(told)
     return days, tuple(notes)
 
 

@@ -76,8 +76,9 @@ def test_a_moved_run_evaluates_to_the_same_numbers(
     assert call("gradmap-report", moved) == 0
     report = (moved / "report.html").read_text(encoding="utf-8")
     assert "own meter showed on the very day" in report
-    assert "0.32 €/kWh" in report
-    for words in ("Dutch", "Aachen", "homes that training has not seen"):
+    assert "0.32 CHF/kWh" in report
+    assert "Elm Street" in report
+    for words in ("€", "Dutch", "Aachen", "homes that training has not seen"):
         assert words not in report
     for path in moved.rglob("*"):
         if path.suffix in {".json", ".toml", ".csv"}:
@@ -173,7 +174,14 @@ def test_a_case_is_checked(
     own = meters.loc[~meters["timestamp"].str.startswith("2024-03-31"), ["meter 0", "meter 1"]]
     energy = 8760.0 * own.mean()
     for words in (
-        *("6 customers on ieee13", "2024-03-02", "clocks change", "price following"),
+        *(
+            "Elm Street",
+            "CHF/day",
+            "6 customers on ieee13",
+            "2024-03-02",
+            "clocks change",
+            "price following",
+        ),
         f"{energy.min():,.0f} to {energy.max():,.0f}",
         f"{energy.sum() / 1e3:.1f}",
         f"batteries  │ 2 │ {batteries['maximum_power'].sum():.0f} │",

@@ -191,7 +191,7 @@ def test_who_is_new_begins_as_the_typical_customer(older: Path, tmp_path: Path) 
     ("changes", "told"),
     [
         ({"feeder": "ieee37"}, "The feeder is another; multipliers begin anew."),
-        ({"clock": Clock.of_minutes(30)}, "multipliers begin anew, as steps have another length"),
+        ({"clock": Clock.of_minutes(30)}, "multipliers begin anew, as the clock is another"),
     ],
 )
 def test_multipliers_belong_to_places_and_steps(

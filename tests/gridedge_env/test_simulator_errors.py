@@ -154,7 +154,9 @@ def test_no_step_after_midnight(simulator: Simulator) -> None:
         lambda: simulator.glance(over, action),
         lambda: simulator.simulate(state, action.expand(2, -1, -1, -1)),
     ):
-        with pytest.raises(ValueError, match="state: its day is over after 48 steps, expected a r"):
+        with pytest.raises(
+            ValueError, match="state: its episode is over after 48 steps, expected a r"
+        ):
             call()
 
 

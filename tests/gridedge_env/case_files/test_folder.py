@@ -57,6 +57,7 @@ def test_a_street_of_ones_own(street: Path, tmp_path: Path) -> None:
     """Names, meters, prices and tariff are the street's; what was assumed is said."""
     case = load_case(street)
     assert case.fleet.names == NAMES
+    assert (case.title, case.currency) == ("Elm Street", "CHF")
     assert isinstance(case.days, SeriesDays)
     assert isinstance(case.demand, CustomerMeters)
     simulator = make_simulator(case=case)
@@ -70,6 +71,9 @@ def test_a_street_of_ones_own(street: Path, tmp_path: Path) -> None:
     own = meters[meters.timestamp.str.startswith("2024-04-23")]
     np.testing.assert_allclose(day.demand[0, :, 1], own["meter 1"], atol=1e-6)
     assert not day.demand[0, :, 5].any()
+    units = [field.unit for field in simulator.observation_fields]
+    assert "CHF/kWh" in units
+    assert not any("€" in unit for unit in units)
     notes = " ".join(read_case(street)[1])
     assert "clocks change: 2024-03-31" in notes
     assert "Agents without a meter" in notes
@@ -188,6 +192,8 @@ def gone(name: str) -> Callable[[Path], None]:
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a key": (text("case.toml", "seed", "sede"), "case.toml, column 'case': unknown 'sede', expec"),
     "a step": (text("case.toml", "= 15", "= 20"), "'step_minutes': got 20, expected one of 15, 30"),
+    "a name": (text("case.toml", '"Elm Street"', "7"), "'name': got 7, expected text"),
+    "a currency": (text("case.toml", '"CHF"', '"1 CHF"'), "'currency': got '1 CHF', expected a cu"),
     "a zone": (text("case.toml", "Berlin", "Bärlin"), "'time_zone': got 'Europe/Bärlin', expected"),
     "no toml": (text("case.toml", "seed = 4", "seed ="), "case.toml, row 3: got no TOML"),
     "a limit": (text("case.toml", "= 0.9", "= 2.0"), "'limits': got voltages 2.0 to 1.1"),
