@@ -137,7 +137,7 @@ class Simulator:
         self.feeder = case.feeder
         self.fleet = case.fleet.to(device, dtype)
         self.power_flow = PowerFlow(self.feeder, self.fleet.connection_names, device, dtype)
-        self.wiring = Wiring(self.power_flow, self.fleet, case.load_profiles)
+        self.wiring = Wiring(self.power_flow, case.fleet, case.load_profiles)
         check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
         self.num_agents = len(self.fleet.names)
         self.action_size = case.action_size

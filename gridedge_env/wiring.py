@@ -24,7 +24,7 @@ class Wiring:
 
     Args:
         power_flow: of the feeder; its injections beyond the feeder's loads are the connections.
-        fleet: where the power flow computes.
+        fleet: on the host.
         profiles: of the feeder's loads; None: they draw their nominal power.
     """
 
@@ -75,7 +75,7 @@ class Wiring:
     def _branches_of(self, fleet: Fleet, loads: int) -> list[Tensor]:
         """(agents,) the branch of each agent's first phase, second, ...; they begin anew."""
         branches: list[list[int]] = [[] for _ in fleet.connection_names]
-        for branch, injection in enumerate(self._power_flow.space.injection.tolist()):
+        for branch, injection in enumerate(self._power_flow.branch_injection):
             if injection >= loads:
                 branches[injection - loads].append(branch)
         of_agents = [branches[place] for place in fleet.connection.tolist()]

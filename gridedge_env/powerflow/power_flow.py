@@ -36,6 +36,7 @@ class PowerFlow:
 
     Attributes:
         injection_names: names of the columns of `power`.
+        branch_injection: per branch of `device_voltage`, the column of `power` that it is a phase of.
         nominal_power: (injections,) complex kVA drawn; 0 for the extra injections.
         node_names: names of the columns of `voltage`, "bus.phase".
         phase_names: names of the columns of `phase_voltage`: of all nodes that are no neutral.
@@ -77,8 +78,9 @@ class PowerFlow:
         nominal = [complex(load.kw, load.kvar) for load in feeder.loads] + [0j] * len(extra)
         self.nominal_power = torch.tensor(nominal, dtype=dtype.to_complex(), device=self.device)
         self.node_names = list(network.node_names)
-        self._phase, self._neutral = self._phases_and_neutrals()
-        self.phase_names = [self.node_names[node] for node in self._phase.tolist()]
+        phases, neutrals = self._phases_and_neutrals()
+        self.phase_names = [self.node_names[node] for node in phases]
+        self._phase, self._neutral = torch.tensor((phases, neutrals), device=self.device)
         self.branch_names = list(network.branch_names)
         self.branch_rating = torch.tensor(network.branch_rating, dtype=dtype, device=self.device)
         self.three_phase_buses = list(network.three_phase_buses)
@@ -86,6 +88,7 @@ class PowerFlow:
         self.regulator_names = [regulator.transformer for regulator in feeder.regulators]
         positions = [float(regulator.tap_position) for regulator in feeder.regulators]
         self.tap_position = torch.tensor(positions, dtype=dtype, device=self.device)
+        self.branch_injection = tuple(branch.injection for branch in branches)
         self._one_branch_each = len(branches) == len(self.injection_names)
 
     def solve(
@@ -233,7 +236,7 @@ class PowerFlow:
         complex_type = self.space.no_load.dtype.to_complex()
         return self.space.taps.change(tap_position).to(complex_type)
 
-    def _phases_and_neutrals(self) -> tuple[Tensor, Tensor]:
+    def _phases_and_neutrals(self) -> tuple[list[int], list[int]]:
         """Nodes that are no neutral, and the neutral of each; the number of nodes is the ground."""
         node = {name: k for k, name in enumerate(self.node_names)}
         pairs = [
@@ -245,8 +248,8 @@ class PowerFlow:
             for phase in bus.phases
             if phase < FIRST_NEUTRAL
         ]
-        phases, neutrals = torch.tensor(pairs, dtype=torch.long, device=self.device).T
-        return phases, neutrals
+        phases, neutrals = zip(*pairs, strict=True)
+        return list(phases), list(neutrals)
 
     def _check_tap_position(self, tap_position: Tensor, batch: int) -> None:
         expected = (batch, len(self.regulator_names))
