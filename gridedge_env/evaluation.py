@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.constraints import Limits
+from gridedge_env.day import Window
 from gridedge_env.limit import Limit
 from gridedge_env.record import Record, batch
 from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, perfect_foresight, play
@@ -39,6 +40,11 @@ class Episode(Record):
 
     Attributes:
         cost: (days,) € of the whole fleet.
+        agent_cost: (days, agents) € of every customer.
+        agent_electricity: (days, agents) € of it that the meter bills; the rest are wear, fuel and
+            discomfort.
+        agent_moved: (days, agents) kWh that the meter drew more, or less, than at rest, step by
+            step; the larger of the two. 0 if that is not known.
         quantities: (days, steps, places) what is limited, by kind of limit: "voltage", "loading",
             ...
         converged: (days, steps) bool.
@@ -49,6 +55,9 @@ class Episode(Record):
     """
 
     cost: np.ndarray = field(metadata=batch())
+    agent_cost: np.ndarray = field(metadata=batch())
+    agent_electricity: np.ndarray = field(metadata=batch())
+    agent_moved: np.ndarray = field(metadata=batch())
     quantities: Mapping[str, np.ndarray] = field(metadata=batch())
     converged: np.ndarray = field(metadata=batch())
     fleet_power: np.ndarray = field(metadata=batch())
@@ -123,10 +132,11 @@ def evaluate(
             raise ValueError(
                 f"policies: got one named {name!r}, expected names that no reference controller has"
             )
+    at_rest = torch.stack([result.power for _, _, result in play(simulator, rules["idle"], state)])
     episodes = {}
     for method, policy in {**policies, **rules}.items():
         progress(method, 0.0)
-        episodes[method] = record(simulator, state, policy)
+        episodes[method] = record(simulator, state, policy, at_rest)
     if foresight_iterations:
         plan = perfect_foresight(
             simulator,
@@ -135,7 +145,9 @@ def evaluate(
             lambda done: progress(FORESIGHT, done / foresight_iterations),
         )
         planned = iter(plan)
-        episodes[FORESIGHT] = record(simulator, state, lambda private, shared: next(planned))
+        episodes[FORESIGHT] = record(
+            simulator, state, lambda private, shared: next(planned), at_rest
+        )
     dates = simulator.days(split).dates
     return Evaluation(
         np.array([dates[day].isoformat() for day in days]),
@@ -147,16 +159,36 @@ def evaluate(
     )
 
 
-def record(simulator: Simulator, state: SimulatorState, policy: Policy) -> Episode:
-    """Play the days with the exact power flow and keep what the table and the report need."""
+def record(
+    simulator: Simulator, state: SimulatorState, policy: Policy, at_rest: Tensor | None = None
+) -> Episode:
+    """Play the days with the exact power flow and keep what the table and the report need.
+
+    Args:
+        simulator: the case.
+        state: the days at midnight.
+        policy: of all agents.
+        at_rest: (steps, days, agents) kW at the meters when every device does least.
+    """
     agents = _examples(simulator)
     results: list[Result] = []
     stores: list[Tensor] = []
     for before, _, result in play(simulator, policy, state):
         stores.append(_example_stores(simulator, before))
         results.append(result)
+    power = torch.stack([r.power for r in results])
+    moved = simulator.clock.hours * (power - (power if at_rest is None else at_rest))
     return Episode(
         cost=_numpy(torch.stack([r.cost.sum(dim=-1) for r in results]).sum(dim=0)),
+        agent_cost=_numpy(torch.stack([r.cost for r in results]).sum(dim=0)),
+        agent_electricity=_numpy(
+            Window(state.day, state.step, len(power))
+            .with_electricity(torch.zeros_like(power), power)
+            .sum(dim=0)
+        ),
+        agent_moved=_numpy(
+            torch.maximum(moved.clamp(min=0.0).sum(dim=0), -moved.clamp(max=0.0).sum(dim=0))
+        ),
         quantities={
             kind.name: _by_day([r.quantities[kind.name] for r in results])
             for kind in simulator.case.limits

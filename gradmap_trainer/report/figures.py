@@ -31,6 +31,7 @@ Scale = Literal["linear", "logarithmic", "percent"]
 
 LIMIT_COLOUR = "#c00000"
 PRICE_COLOUR = "#333333"
+GROUP = "#4d6d9a"
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -170,6 +171,25 @@ def spread(evaluation: Evaluation, kind: Limit, step: str) -> Figure:
     if all(map(math.isfinite, kind.bounds)):
         return _histograms(evaluation, kind)
     return _duration_curves(evaluation, kind, step)
+
+
+def savings(by_group: Mapping[str, np.ndarray]) -> Figure:
+    """What the customers of each group save, a shape each: (customers,) of money a day."""
+    figure, (axes,) = _panel("Saving of a customer, € a day", height=0.8 + 0.5 * len(by_group))
+    everybody = np.concatenate(list(by_group.values()))
+    edges = np.linspace(min(0.0, everybody.min()), max(0.0, everybody.max()) + 1e-9, 81)
+    for row, values in enumerate(list(by_group.values())[::-1]):
+        low, median, high = np.quantile(values, [0.05, 0.5, 0.95])
+        count, _ = np.histogram(values, edges)
+        axes.stairs(row + 0.7 * count / count.max(), edges, baseline=row, fill=True, color=GROUP)
+        axes.plot([values.min(), values.max()], [row, row], color=GROUP, linewidth=0.8)
+        axes.plot([low, high], [row, row], color=GROUP, linewidth=3.0)
+        axes.plot(median, row, color="#333333", marker="|", markersize=9)
+    axes.axvline(0.0, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
+    axes.set_ylim(-0.35, len(by_group))
+    axes.set_yticks(range(len(by_group)), list(by_group)[::-1])
+    axes.grid(visible=False, axis="y")
+    return figure
 
 
 def _histograms(evaluation: Evaluation, kind: Limit) -> Figure:

@@ -136,3 +136,9 @@ def _check_case(folder: Path, evaluation: Evaluation, simulator: Simulator) -> N
             f"{folder}: evaluated with agents {', '.join(sorted(unknown))}, expected agents of the "
             f"simulator's {simulator.num_agents}"
         )
+    agents = evaluation.episodes[OURS].agent_cost.shape[-1]
+    if agents != simulator.num_agents:
+        raise ValueError(
+            f"{folder}: evaluated with {agents} agents, expected the simulator's "
+            f"{simulator.num_agents}"
+        )

@@ -170,14 +170,14 @@ def _row(run: EvaluatedRun, key: str) -> str:
     shares = [row[f"{kind.name}_steps"] for kind in limits]
     cells = [
         page.number(row["cost"], euro(row["cost"])),
-        "<td>–</td>" if above is None else page.number(above, signed_percent(above)),
+        page.cell("–") if above is None else page.number(above, signed_percent(above)),
         *(page.number(share, percent(share), bad=share > 0.0) for share in shares),
         *(_worst(kind, row[kind.worst_name]) for kind in limits),
         page.number(
             row["nonconverged"], f"{row['nonconverged']:,.0f}", bad=row["nonconverged"] > 0
         ),
     ]
-    return page.row(appearance(key).name, appearance(key).colour, cells, key == OURS)
+    return page.row(appearance(key).name, cells, appearance(key).colour, key == OURS)
 
 
 def _worst(kind: Limit, value: float) -> str:

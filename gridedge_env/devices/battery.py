@@ -80,6 +80,10 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         energy, power, wear = run_batteries(parameters, state.energy, action, window.hours, bounds)
         return BatteryState(energy[-1]), power, wear
 
+    def rated_power(self, parameters: Batteries) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
+
     def inverter_rating(self, parameters: Batteries) -> Tensor:
         """See `DeviceKind`."""
         return INVERTER_OVERSIZE * parameters.maximum_power

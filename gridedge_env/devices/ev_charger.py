@@ -102,6 +102,10 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         """See `run_chargers`."""
         return run_chargers(parameters, state, action, window)
 
+    def rated_power(self, parameters: EvChargers) -> Tensor:
+        """Of charging."""
+        return parameters.maximum_power
+
     def inverter_rating(self, parameters: EvChargers) -> Tensor:
         """Of those that can feed back; the others are rectifiers."""
         largest = torch.maximum(parameters.maximum_power, parameters.maximum_discharge_power)

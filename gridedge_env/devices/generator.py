@@ -110,6 +110,10 @@ class Generator(DeviceKind[Generators, GeneratorState]):
         loading, power, fuel = step_generators(parameters, action, window.hours)
         return GeneratorState(loading[-1]), power, fuel
 
+    def rated_power(self, parameters: Generators) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
+
     def inverter_rating(self, parameters: Generators) -> Tensor:
         """See `DeviceKind`."""
         return INVERTER_OVERSIZE * parameters.maximum_power

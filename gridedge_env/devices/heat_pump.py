@@ -111,6 +111,10 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
             discomfort = torch.cat((discomfort[:-1], discomfort[-1:] - worth))
         return HeatPumpState(temperature[-1]), power, discomfort
 
+    def rated_power(self, parameters: HeatPumps) -> Tensor:
+        """Electric."""
+        return parameters.maximum_power
+
     def stored(self, parameters: HeatPumps, state: HeatPumpState) -> Tensor:
         """Where the room stands in its comfort band; sun can warm it beyond."""
         band = parameters.highest_temperature - parameters.lowest_temperature

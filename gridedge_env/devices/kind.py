@@ -164,6 +164,10 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
             The state after them; (steps, batch, devices) kW drawn, and € apart from electricity.
         """
 
+    @abstractmethod
+    def rated_power(self, parameters: ParametersT) -> Tensor:
+        """(devices,) kW that is said to be installed."""
+
     def inverter_rating(self, parameters: ParametersT) -> Tensor:
         """(devices,) kVA within which reactive power can be chosen; 0: not at all."""
         return torch.zeros_like(_any_parameter(parameters))

@@ -135,6 +135,10 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
         after = PvInverterState(available[-1] / full, output[-1] / full)
         return after, -output, torch.zeros_like(output)
 
+    def rated_power(self, parameters: PvInverters) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
+
     def inverter_rating(self, parameters: PvInverters) -> Tensor:
         """See `DeviceKind`."""
         return INVERTER_OVERSIZE * parameters.maximum_power

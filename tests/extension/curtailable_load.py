@@ -90,6 +90,10 @@ class CurtailableLoad(DeviceKind[CurtailableLoads, CurtailableLoadState]):
         """(batch, loads) kWh that can be curtailed in a step."""
         return torch.minimum(hours * parameters.curtailable_power, left)
 
+    def rated_power(self, parameters: CurtailableLoads) -> Tensor:
+        """What can be curtailed."""
+        return parameters.curtailable_power
+
     def stored(self, parameters: CurtailableLoads, state: CurtailableLoadState) -> Tensor:
         """Share of the day's energy that is left."""
         return state.left / parameters.daily_energy
