@@ -22,6 +22,7 @@ from gridedge_env.case_files import read_case
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
+from gridedge_env.layout import bus_positions
 from gridedge_env.rendering import draw_feeder
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.simulator import Simulator, make_simulator
@@ -83,9 +84,8 @@ def check(folder: Folder) -> None:
     for note in notes:
         console.print(f"- {note}", highlight=False)
     console.print(_tried(simulator))
-    if any(bus.x is not None for bus in case.feeder.buses):
-        _draw(case).savefig(folder / PICTURE)
-        console.print(f"Picture: {folder / PICTURE}")
+    _draw(case).savefig(folder / PICTURE)
+    console.print(f"Picture: {folder / PICTURE}")
     run = f"runs/{folder.resolve().name}"
     console.print(f"Nothing is wrong. Train: gradmap-train --case {folder} --run {run}")
 
@@ -124,7 +124,7 @@ def _draw(case: Case) -> Figure:
     figure = draw_feeder(case.feeder)
     names, fleet = case.fleet.connection_names, case.fleet
     customers = Counter(names[place].partition(".")[0] for place in fleet.connection.tolist())
-    at = [(bus.x, bus.y, customers[bus.name]) for bus in case.feeder.buses if bus.x is not None]
+    at = [(x, y, customers[bus]) for bus, (x, y) in bus_positions(case.feeder).items()]
     x, y, count = np.array(at, dtype=float).T
     figure.axes[0].scatter(
         x, y, 60.0 * (count > 0) + 300.0 * count / count.max(), color="tab:orange", alpha=0.6

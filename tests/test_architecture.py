@@ -21,7 +21,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"checks"},
         {"record", "clock", "transfer", "compiled"},
         {"day", "feeder"},
-        {"powerflow"},
+        {"powerflow", "layout"},
         {"scenarios", "limit"},
         {"constraints"},
         {"devices"},

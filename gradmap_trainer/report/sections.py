@@ -25,6 +25,7 @@ from gradmap_trainer.report.words import (
     step_name,
 )
 from gridedge_env.evaluation import worst_moment
+from gridedge_env.layout import has_coordinates
 from gridedge_env.limit import Limit
 from gridedge_env.rendering import is_on_map
 
@@ -285,13 +286,18 @@ def one_day(run: EvaluatedRun) -> list[str]:
 def worst_moments(run: EvaluatedRun) -> list[str]:
     """The feeder's map when each kind of limit was worst, ours and the rival's."""
     feeder, flow = run.simulator.feeder, run.simulator.power_flow
-    if all(bus.x is None or bus.y is None for bus in feeder.buses):
-        return [page.paragraph("The feeder has no coordinates, so that it cannot be drawn.")]
-    return [
+    drawn = [
         _worst_moment(run, kind)
         for kind in run.simulator.case.limits
         if kind.name != "loading" and is_on_map(feeder, kind.places(flow))
     ]
+    if has_coordinates(feeder):
+        return drawn
+    tree = (
+        "The feeder has no coordinates. It is drawn as a tree, the source on the left: a bus is as "
+        "far to the right as there are lines, switches and transformers between them."
+    )
+    return [page.paragraph(tree), *drawn]
 
 
 def _worst_moment(run: EvaluatedRun, kind: Limit) -> str:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from gradmap_trainer import cli
@@ -125,10 +126,15 @@ def test_a_case_is_checked(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What was found is said in 80 columns; what is wrong ends in 2, all of it, with its place."""
+    """What was found is said in 80 columns; what is wrong ends in 2, all of it, with its place.
+
+    The feeder is drawn whether or not its buses have coordinates.
+    """
     monkeypatch.setenv("COLUMNS", "80")
     folder = tmp_path / "street"
     shutil.copytree(street, folder)
+    buses = pd.read_csv(folder / "feeder" / "buses.csv", dtype=str)
+    buses.assign(x="", y="").to_csv(folder / "feeder" / "buses.csv", index=False)
     case_command(["check", str(folder)])
     told = capsys.readouterr().out
     assert max(map(len, told.splitlines())) <= 80

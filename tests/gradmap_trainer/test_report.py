@@ -155,9 +155,7 @@ def test_all_sections_are_there_and_linked(parsed):
 
 
 def test_every_figure_is_a_picture_with_a_description(parsed):
-    """2 by day, 1 of savings, 3 of learning, 3 distributions, 3 homes, 5 of the day, 4 maps, and 6
-    diagnostics.
-    """
+    """2 by day, savings, 3 of learning, 3 distributions, 3 homes, 5 of a day, 4 maps, 6 others."""
     images = parsed.images()
     assert len(images) == 27
     for image in images:
@@ -265,9 +263,7 @@ def test_hostile_names_are_text(run, simulator):
 
 
 def test_what_a_run_lacks_is_left_out(run, simulator):
-    """No diagnostics in the log, no perfect foresight: 1 by day, 1 of savings, 2 of learning, and
-    15 after them.
-    """
+    """No diagnostics in the log, no perfect foresight: 1 by day, savings, 2 of learning, 15."""
     write_metrics(run, extra=False, rows=1)
     evaluation = load_evaluation(run)
     episodes = {k: v for k, v in evaluation.episodes.items() if k != "perfect_foresight"}
