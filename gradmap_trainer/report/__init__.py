@@ -14,14 +14,13 @@ from gradmap_trainer.report.figures import style
 from gradmap_trainer.report.measured import how_this_was_measured
 from gradmap_trainer.report.run import read_run
 from gradmap_trainer.report.sections import (
-    diagnostics,
     distributions,
     headline,
-    learning,
     one_day,
     out_of_sample,
     worst_moments,
 )
+from gradmap_trainer.report.training import diagnostics, learning
 from gridedge_env.simulator import Simulator
 
 REPORT_FILE = "report.html"

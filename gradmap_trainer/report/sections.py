@@ -5,14 +5,13 @@ Each public function returns the parts of a section as markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
 
 from gradmap_trainer.report import figures, page
 from gradmap_trainer.report.appearance import appearance
-from gradmap_trainer.report.figures import Scale, svg
+from gradmap_trainer.report.figures import svg
 from gradmap_trainer.report.measured import tested_on
 from gradmap_trainer.report.run import FLOOR, OURS, REST, RIVAL, EvaluatedRun
 from gradmap_trainer.report.words import (
@@ -29,6 +28,8 @@ from gridedge_env.layout import has_coordinates
 from gridedge_env.limit import Limit
 from gridedge_env.rendering import is_on_map
 
+# Of the days that leave a frame, so many are told in words.
+MOST_TOLD = 5
 FEEDERS = {
     "ieee13": "IEEE 13-bus test feeder",
     "ieee37": "IEEE 37-bus test feeder",
@@ -141,13 +142,26 @@ def out_of_sample(run: EvaluatedRun) -> list[str]:
         page.figure(
             "Day by day",
             "Every mark is an evaluated day: what the fleet paid above perfect foresight, and in "
-            f"what share of {_steps(run)} any limit was broken.",
+            f"what share of {_steps(run)} any limit was broken.{_beyond_frame(run)}",
             "single days that are much worse than the rest. They tend to be days of extreme "
             "prices, on which all homes want the same at the same time.",
             panels,
             _legend(episodes),
         ),
     ]
+
+
+def _beyond_frame(run: EvaluatedRun) -> str:
+    """What the frame of the costs does not hold, the furthest days first."""
+    if FLOOR not in run.table:
+        return ""
+    days = figures.beyond_frame(run.evaluation, FLOOR)
+    told = []
+    for date, above in list(days.items())[:MOST_TOLD]:
+        costs = ", ".join(f"{appearance(key).name} {euro(cost)}" for key, cost in above.items())
+        told.append(f"{date} ({costs})")
+    more = f" and {len(days) - len(told)} more" if len(days) > len(told) else ""
+    return f" A triangle is a day beyond the frame: {'; '.join(told)}{more}." if told else ""
 
 
 def _below_floor(run: EvaluatedRun) -> str:
@@ -183,32 +197,6 @@ def _row(run: EvaluatedRun, key: str) -> str:
 
 def _worst(kind: Limit, value: float) -> str:
     return page.number(value, percent(value) if kind.in_percent else f"{value:.4f}")
-
-
-def learning(run: EvaluatedRun) -> list[str]:
-    """Cost, violations and duals against training time."""
-    curves = [
-        Curve("Cost on training days, € a day", {"cost": ("cost", appearance(OURS).colour)}),
-        Curve(
-            f"{_steps(run).capitalize()} outside limits",
-            {f"{k.name}_steps": (k.name, k.colour) for k in run.simulator.case.limits},
-            "percent",
-        ),
-        Curve("Price of the limits", {"dual_norm": ("multipliers", "#333333")}),
-    ]
-    return [
-        page.figure(
-            "While it learned",
-            "Faint: single iterations. Each draws other days of the training year, so that they "
-            "scatter, and some leave the frame. Bold: the running median. The price of the limits "
-            "is the norm of the multipliers with which training makes violations dear; it rises "
-            "while limits are broken, and falls when they are kept.",
-            "a cost that no longer falls, violations near zero, a price that has settled. If a "
-            "curve still moves at the end, longer training would help.",
-            _draw(run, curves),
-            across=3,
-        )
-    ]
 
 
 def distributions(run: EvaluatedRun) -> list[str]:
@@ -328,72 +316,6 @@ def _worst_moment(run: EvaluatedRun, kind: Limit) -> str:
         "where the trouble is: everywhere, or in one corner.",
         panels,
     )
-
-
-def diagnostics(run: EvaluatedRun) -> list[str]:
-    """Whether training itself was healthy; only what the log holds."""
-    blue, orange = "#4d6d9a", "#c07830"
-    curves = [
-        Curve("Samples beyond the trust region", {"clip_fraction": ("share", blue)}, "percent"),
-        Curve(
-            "Improvement of the objective, €",
-            {
-                "predicted_improvement": ("predicted", blue),
-                "realised_improvement": ("realised", orange),
-            },
-        ),
-        Curve("Norm of the gradient", {"gradient_norm": ("norm", blue)}, "logarithmic"),
-        Curve(
-            "Annealing",
-            {"trust_region": ("trust region", blue), "learning_rate": ("learning rate", orange)},
-            "logarithmic",
-        ),
-        Curve("Power-flow residual, pu", {"powerflow_residual": ("largest", blue)}, "logarithmic"),
-    ]
-    panels = _draw(run, curves)
-    parts = {
-        "seconds_rollout": "rollout",
-        "seconds_gradient": "gradient",
-        "seconds_update": "updates",
-    }
-    if set(parts) <= set(run.metrics):
-        panels.append(("time split", svg(figures.time_split(run.metrics, parts))))
-    if not panels:
-        return [page.paragraph("The log holds no diagnostics.")]
-    return [
-        page.figure(
-            "Was training healthy?",
-            "The trust region is how far an action may move per iteration before the surrogate "
-            "stops rewarding it. The improvement is that of the objective, cost and priced "
-            "violations: as the gradient predicts it, and as simulation finds it. The residual is "
-            "the largest of the iteration's power flows. Time goes to rollouts, to simulation with "
-            "its gradient, and to updates of the policies.",
-            "realised improvement far below the predicted: the trust region is too wide, because "
-            "all homes move at once and the gradient does not see their joint effect. Nearly all "
-            "samples beyond the trust region: it is too narrow for the learning rate. A residual "
-            "that jumps: operating points near voltage collapse.",
-            panels,
-            across=3,
-        )
-    ]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A panel of columns of the log; arguments of `figures.training_curves`."""
-
-    title: str
-    columns: Mapping[str, tuple[str, str]]
-    scale: Scale = "linear"
-
-
-def _draw(run: EvaluatedRun, curves: Iterable[Curve]) -> list[tuple[str, bytes]]:
-    """Those panels all of whose columns the log has."""
-    return [
-        (c.title, svg(figures.training_curves(run.metrics, c.title, c.columns, c.scale)))
-        for c in curves
-        if set(c.columns) <= set(run.metrics)
-    ]
 
 
 def _legend(keys: Iterable[str]) -> str:
