@@ -48,7 +48,8 @@ def learning(run: EvaluatedRun) -> list[str]:
             "Faint: single iterations. Each draws other days of the training year, so that they "
             "scatter, and some leave the frame. Bold: the running median. The price of the limits "
             "is the norm of the multipliers with which training makes violations dear; it rises "
-            "while limits are broken, and falls when they are kept.",
+            "while limits are broken, and falls when they are kept. Training time does not count "
+            "what a process compiles before its first iteration.",
             "a cost that no longer falls, violations near zero, a price that has settled. If a "
             "curve still moves at the end, longer training would help.",
             _draw(run, curves),
