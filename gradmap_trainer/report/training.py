@@ -62,7 +62,9 @@ def diagnostics(run: EvaluatedRun) -> list[str]:
     """Whether training itself was healthy; only what the log holds."""
     blue, orange = "#4d6d9a", "#c07830"
     curves = [
-        Curve("Samples beyond the trust region", {"clip_fraction": ("share", blue)}, "percent"),
+        Curve(
+            "Actions beyond the trust region", {"beyond_trust_region": ("share", blue)}, "percent"
+        ),
         Curve(
             "Improvement of the objective, €",
             {
@@ -92,14 +94,18 @@ def diagnostics(run: EvaluatedRun) -> list[str]:
         page.figure(
             "Was training healthy?",
             "The trust region is how far an action may move per iteration before the surrogate "
-            "stops rewarding it. The improvement is that of the objective, cost and priced "
-            "violations: as the gradient predicts it, and as simulation finds it. The residual is "
-            "the largest of the iteration's power flows. Time goes to rollouts, to simulation with "
-            "its gradient, and to updates of the policies.",
+            "stops rewarding it; a soft bound, because an action also moves with the agent's other "
+            "ones. Counted are actions, not outputs of the networks, most of which move further: "
+            "within the rest band and beyond full power they are free to, and no action moves. The "
+            "improvement is that of the objective, cost and priced violations: as the gradient "
+            "predicts it, and as simulation finds it. The residual is the largest of the "
+            "iteration's power flows. Time goes to rollouts, to simulation with its gradient, and "
+            "to updates of the policies.",
             "realised improvement far below the predicted: the trust region is too wide, because "
-            "all homes move at once and the gradient does not see their joint effect. Nearly all "
-            "samples beyond the trust region: it is too narrow for the learning rate. A residual "
-            "that jumps: operating points near voltage collapse.",
+            "all homes move at once and the gradient does not see their joint effect. Most actions "
+            "beyond the trust region, after the first iterations: it is too narrow for the learning "
+            "rate, which then bounds the moves in its place. A residual that jumps: operating "
+            "points near voltage collapse.",
             panels,
             across=3,
         )

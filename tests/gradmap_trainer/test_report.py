@@ -79,7 +79,7 @@ def write_metrics(folder: Path, extra: bool, rows: int = 12) -> None:
     """A log; `extra` adds the columns that need not be there, one of which is never positive."""
     metrics = {"seconds": 65.5 / rows, "cost": 100.0, **dict.fromkeys(COLUMNS, 0.001)}
     if extra:
-        metrics |= {"dual_norm": 3.0, "clip_fraction": 0.01, "gradient_norm": 0.0}
+        metrics |= {"dual_norm": 3.0, "beyond_trust_region": 0.01, "gradient_norm": 0.0}
         metrics |= {"predicted_improvement": -1.0, "realised_improvement": 0.5}
         metrics |= {"trust_region": 0.1, "learning_rate": 0.01, "powerflow_residual": 1e-6}
         metrics |= {"seconds_rollout": 1.0, "seconds_gradient": 2.0, "seconds_update": 1.0}
