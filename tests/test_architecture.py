@@ -35,7 +35,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "gradmap_trainer": [
         {"kernels", "config", "checkpoint", "identity"},
-        {"policies", "flags"},
+        {"policies", "flags", "console"},
         {"surrogate", "export"},
         {"gradmap"},
         {"run_folder"},

@@ -103,9 +103,9 @@ def diagnostics(run: EvaluatedRun) -> list[str]:
             "to updates of the policies.",
             "realised improvement far below the predicted: the trust region is too wide, because "
             "all homes move at once and the gradient does not see their joint effect. Most actions "
-            "beyond the trust region, after the first iterations: it is too narrow for the learning "
-            "rate, which then bounds the moves in its place. A residual that jumps: operating "
-            "points near voltage collapse.",
+            "beyond the trust region, after the first iterations: it is too narrow for the "
+            "learning rate, which then bounds the moves in its place. A residual that jumps: "
+            "operating points near voltage collapse.",
             panels,
             across=3,
         )

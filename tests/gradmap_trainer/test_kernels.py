@@ -202,7 +202,6 @@ def test_threads_and_other_agents_change_no_bit() -> None:
         assert torch.equal(weight, ends[1][0].state_dict()[name])
         assert torch.equal(weight, ends[2][0].state_dict()[name])
         assert torch.equal(weight[4:5], single.state_dict()[name])
-    assert ends[0][2] == ends[1][2] == ends[2][2]
 
 
 def test_what_kernels_cannot_do_is_left_to_pytorch() -> None:
