@@ -34,6 +34,7 @@ from gridedge_env.checks import check_whole_number, renamed
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
+from gridedge_env.scenarios import CustomerMeters
 from gridedge_env.scenarios.observed import ObservedDays, check_split
 from gridedge_env.scenarios.series import Faults
 from gridedge_env.simulator import Simulator, make_simulator
@@ -274,7 +275,8 @@ def _evaluate(
         )
     limits = simulator.case.limits
     summary = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
-    built_in = isinstance(simulator.case.days, ObservedDays)
+    own = isinstance(simulator.case.demand, CustomerMeters)
+    built_in = isinstance(simulator.case.days, ObservedDays) and not own
     words = SPLITS_IN_WORDS[split] if built_in else f"days of {split}"
     when = f"{simulator.days(split).years}, {words}"
     title, tariff = f"{len(days)} days of {when}", simulator.case.tariff.describe()

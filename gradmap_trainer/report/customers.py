@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from gradmap_trainer.report import figures, page
-from gradmap_trainer.report.appearance import appearance
+from gradmap_trainer.report.appearance import about, appearance
 from gradmap_trainer.report.bills import BILLS_FILE, customer_bills
 from gradmap_trainer.report.figures import svg
 from gradmap_trainer.report.run import REST, EvaluatedRun
@@ -24,7 +24,7 @@ def customers(run: EvaluatedRun) -> list[str]:
     return [
         page.paragraph(
             "What each customer pays a day, mean of the evaluated days, before and after. Before: "
-            f"{appearance(REST).name.lower()}, that is, {appearance(REST).about} After: the "
+            f"{appearance(REST).name.lower()}; {about(REST, run.kinds)} After: the "
             "policies trained here. The bill is that of the customer's meter, of its demand and "
             "all devices behind it, with their wear, fuel and discomfort: all bills add up to the "
             "cost of the table above."

@@ -14,6 +14,7 @@ import pandas as pd
 from gradmap_trainer.config import CONFIG_FILE
 from gradmap_trainer.run_folder import METRICS_FILE
 from gridedge_env.constraints import Limits
+from gridedge_env.devices import DeviceKind
 from gridedge_env.evaluation import SUMMARY_FILE, Evaluation, load_evaluation
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.simulator import Simulator
@@ -42,6 +43,11 @@ class EvaluatedRun:
     evaluation: Evaluation
     split: str
     simulator: Simulator
+
+    @property
+    def kinds(self) -> list[DeviceKind[Any, Any]]:
+        """The kinds of device that there are."""
+        return [group.kind for group in self.simulator.fleet.groups]
 
 
 def read_run(folder: Path, simulator: Simulator) -> EvaluatedRun:

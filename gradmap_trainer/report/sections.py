@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from gradmap_trainer.report import figures, page
-from gradmap_trainer.report.appearance import appearance
+from gradmap_trainer.report.appearance import about, appearance
 from gradmap_trainer.report.figures import svg
 from gradmap_trainer.report.measured import tested_on
 from gradmap_trainer.report.run import FLOOR, OURS, REST, RIVAL, EvaluatedRun
@@ -18,12 +18,14 @@ from gradmap_trainer.report.words import (
     difference,
     duration,
     euro,
+    listed,
     percent,
     relative,
     signed_percent,
     step_name,
 )
 from gridedge_env.evaluation import worst_moment
+from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.layout import has_coordinates
 from gridedge_env.limit import Limit
 from gridedge_env.rendering import is_on_map
@@ -44,7 +46,6 @@ def headline(run: EvaluatedRun) -> list[str]:
     against = [difference(ours["cost"], rest["cost"], "doing nothing")]
     if FLOOR in run.table:
         against.insert(0, difference(ours["cost"], run.table[FLOOR]["cost"], "perfect foresight"))
-    feeder = run.simulator.feeder.name
     device = run.config.get("device", run.simulator.device)
     return [
         page.paragraph(f"GradMAP training report · {run.name}", "over"),
@@ -53,7 +54,7 @@ def headline(run: EvaluatedRun) -> list[str]:
             f"{percent(ours['any_steps'])} of {_steps(run)}"
         ),
         page.paragraph(
-            f"{run.simulator.num_agents:,} homes on the {FEEDERS.get(feeder, f'feeder {feeder}')}, "
+            f"{run.simulator.num_agents:,} homes on the {_title(run.simulator.feeder)}, "
             f"with {_devices(run)}. Their controllers were trained together for "
             f"{duration(run.metrics['seconds'].iloc[-1])} ({len(run.metrics):,} iterations, "
             f"{device}). Then each acted alone, on what its own home, the clock, the weather and "
@@ -70,10 +71,15 @@ def headline(run: EvaluatedRun) -> list[str]:
     ]
 
 
+def _title(feeder: Feeder) -> str:
+    """A published feeder's title if it is one: a name may be anybody's."""
+    published = feeder.name in FEEDERS and load_feeder(feeder.name).lines == feeder.lines
+    return FEEDERS[feeder.name] if published else f"feeder {feeder.name}"
+
+
 def _devices(run: EvaluatedRun) -> str:
     """What the homes own: "334 batteries, 333 heat pumps and 333 generators"."""
-    *most, last = [f"{len(g):,} {g.kind.plural}" for g in run.simulator.fleet.groups]
-    return f"{', '.join(most)} and {last}" if most else last
+    return listed([f"{len(g):,} {g.kind.plural}" for g in run.simulator.fleet.groups])
 
 
 def _steps(run: EvaluatedRun) -> str:
@@ -135,9 +141,7 @@ def out_of_sample(run: EvaluatedRun) -> list[str]:
             "the network, or to switch the homes off." + _below_floor(run)
         ),
         page.bullets(
-            (appearance(key).name, appearance(key).about)
-            for key in run.table
-            if appearance(key).about
+            (appearance(key).name, words) for key in run.table if (words := about(key, run.kinds))
         ),
         page.figure(
             "Day by day",

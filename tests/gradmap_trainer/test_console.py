@@ -6,17 +6,17 @@ import io
 import os
 import pty
 import re
-import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from rich.console import Console
 
+from gradmap_trainer import cli
 from gradmap_trainer.console import outside_limits, progress_line
 
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "80"}
 SMALL = [
     *("--feeder", "ieee13", "--num-agents", "3", "--iterations", "2", "--batch-days", "1"),
     *("--minibatches", "2", "--evaluation-days", "1", "--foresight-iterations", "2"),
@@ -24,9 +24,26 @@ SMALL = [
 HEADINGS = ("method", "€/day", "above optimum", "voltage", "loading", "unbalance", "unsolved")
 
 
-def command(name: str, *arguments: object) -> list[str]:
-    program = f"from gradmap_trainer import cli; cli.{name}()"
-    return [sys.executable, "-c", program, *map(str, arguments)]
+def written(ends: tuple[int, int], command: str, *arguments: object) -> str:
+    """What a command writes into the second of two ends, read from the first, of 80 columns."""
+    parts: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):  # how Linux says that the other end of a terminal is closed
+            while part := os.read(ends[0], 65536):
+                parts.append(part)
+
+    reader = Thread(target=read)
+    reader.start()
+    with pytest.MonkeyPatch.context() as patch, os.fdopen(ends[1], "w") as out:
+        patch.setattr(sys, "argv", [command, *map(str, arguments)])
+        patch.setattr(sys, "stdout", out)
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("TERM", "xterm")
+        getattr(cli, command.removeprefix("gradmap-"))()
+    reader.join()
+    os.close(ends[0])
+    return b"".join(parts).decode()
 
 
 @pytest.fixture(scope="module")
@@ -36,26 +53,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def screen(run: Path) -> str:
-    """What training writes to a terminal of 80 columns, without colours."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        command("train", "--run", run, *SMALL),
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    ) as process:
-        os.close(theirs)
-        written = b""
-        try:
-            while part := os.read(ours, 65536):
-                written += part
-        except OSError:  # how Linux says that the other end is closed
-            pass
-    os.close(ours)
-    assert process.returncode == 0, written.decode()
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
+    """What training writes to a terminal, without colours."""
+    raw = written(pty.openpty(), "gradmap-train", "--run", run, *SMALL)
+    assert "\x1b[2K" in raw, "no line was drawn over"
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw)
 
 
 def assert_whole_table(lines: list[str]) -> None:
@@ -82,16 +83,10 @@ def test_a_terminal_of_80_columns_shows_it_whole(screen: str) -> None:
 
 def test_a_pipe_gets_plain_lines(screen: str, run: Path) -> None:
     """No control codes, no carriage return, and no line broken within a path."""
-    process = subprocess.run(
-        command("evaluate", run, "--days", 1, "--foresight-iterations", 2),
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stderr
-    assert not re.search(r"[^\n -~€×─]", process.stdout)
-    lines = process.stdout.splitlines()
+    options = ("--days", 1, "--foresight-iterations", 2)
+    text = written(os.pipe(), "gradmap-evaluate", run, *options)
+    assert not re.search(r"[^\n -~€×─]", text)
+    lines = text.splitlines()
     assert lines[0] == "evaluating 0%: gradmap"
     assert "evaluating 100%: perfect_foresight" in lines
     assert_whole_table(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 import sys
@@ -76,7 +77,15 @@ def test_a_moved_run_evaluates_to_the_same_numbers(
     report = (moved / "report.html").read_text(encoding="utf-8")
     assert "own meter showed on the very day" in report
     assert "0.32 €/kWh" in report
-    for words in ("Dutch", "Aachen", "homes that training has not seen"):
+    for words in (
+        "learned on 2024-03-02 to 2024-04-10",
+        "Prices and weather are the case's own series",
+        "Without one, and so with no demand but their devices': 1.",
+        "batteries rest, heat pumps keep rooms just warm enough and generators stay off",
+        "brought, in the run's case/",
+    ):
+        assert words in html.unescape(report), words
+    for words in ("Dutch", "Aachen", "homes that training has not seen", "cars", "roofs", "PV"):
         assert words not in report
     for path in moved.rglob("*"):
         if path.suffix in {".json", ".toml", ".csv"}:
