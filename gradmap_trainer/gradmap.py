@@ -72,7 +72,7 @@ class Rollout(Record):
         private: (steps, batch, agents, private entries) observations.
         shared: (steps, batch, shared entries) observations.
         outputs: (steps, batch, agents, action_size) of the networks.
-        device_voltage: (steps, batch, 2 connections) approximate voltages to start power flows
+        device_voltage: (steps, batch, 2 branches) approximate voltages to start power flows
             from.
     """
 

@@ -68,6 +68,7 @@ def _case(case: Case) -> dict[str, Any]:
         "steps": case.clock.steps,
         "days": _source(case.days, "case.days"),
         "demand": _source(case.demand, "case.demand"),
+        "load_profiles": case.load_profiles and _source(case.load_profiles, "case.load_profiles"),
         "tariff": asdict(case.tariff),
         "limits": case.limits.thresholds,
         "penalty": case.penalty,

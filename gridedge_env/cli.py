@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gridedge_env.case import Case, default_case
-from gridedge_env.case_files import read_case
+from gridedge_env.case_files import leave_loads_to_customers, read_case
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
@@ -51,20 +51,24 @@ def new(folder: Folder, feeder: str = "ieee123", num_agents: int = 1000, seed: i
 
     Args:
         folder: a new one.
-        feeder: a built-in feeder's name, a folder of tables, or an OpenDSS script. Source voltage
-            and taps of one that is not built in stay as modelled.
+        feeder: a built-in feeder's name, a folder of tables, or an OpenDSS script. Source voltage,
+            taps, and loads that no home replaces, of one that is not built in stay as modelled.
         num_agents: number of homes, a third with each kind of device, in the place of its loads.
         seed: chooses homes and devices.
     """
     network = load_feeder(feeder)
     own = feeder not in built_in_feeders()
-    default_case(
+    made = default_case(
         network,
         num_agents,
         seed,
         source_voltage=network.source.per_unit if own else 1.0,
         neutral_taps=not own,
-    ).save(folder)
+        keep_loads=own,
+    )
+    made.save(folder)
+    if own:
+        leave_loads_to_customers(made.feeder.with_loads(network.loads), folder)
     print(f"Wrote {folder}. Edit its tables, then: gridedge-case check {folder}")
 
 
@@ -120,18 +124,27 @@ def _days(simulator: Simulator) -> Table:
 
 
 def _draw(case: Case) -> Figure:
-    """The feeder, with a dot at each bus that is the larger the more customers stand there."""
+    """The feeder, a dot at each bus that is the larger the more customers stand there.
+
+    Buses of other loads have a square.
+    """
     figure = draw_feeder(case.feeder)
-    names, fleet = case.fleet.connection_names, case.fleet
-    customers = Counter(names[place].partition(".")[0] for place in fleet.connection.tolist())
-    at = [(x, y, customers[bus]) for bus, (x, y) in bus_positions(case.feeder).items()]
+    places = bus_positions(case.feeder)
+    others = {load.bus: places[load.bus] for load in case.feeder.loads if load.bus in places}
+    if others:
+        x, y = np.array(list(others.values())).T
+        figure.axes[0].scatter(x, y, 90.0, marker="s", color="tab:blue", alpha=0.6)
+    fleet = case.fleet
+    customers = Counter(place.partition(".")[0] for place in fleet.places)
+    at = [(x, y, customers[bus]) for bus, (x, y) in places.items()]
     x, y, count = np.array(at, dtype=float).T
     figure.axes[0].scatter(
         x, y, 60.0 * (count > 0) + 300.0 * count / count.max(), color="tab:orange", alpha=0.6
     )
-    figure.axes[0].set_title(
-        f"{len(fleet.names):,} customers; the largest dot is {count.max():.0f}"
-    )
+    title = f"{len(fleet.names):,} customers; the largest dot is {count.max():.0f}"
+    if others:
+        title += f"; squares: {len(case.feeder.loads)} other loads"
+    figure.axes[0].set_title(title)
     return figure
 
 

@@ -28,6 +28,8 @@ class Day(Record):
         shared_observation: (batch, steps, shared fields).
         direct_irradiance: (batch, steps, 3) W/m² from the east, the north and above, of
             `scenarios.sun`; None: the days' source does not say.
+        load_multiplier: (batch, steps, profiles) of the nominal power of the feeder's own loads;
+            None: they draw just that.
     """
 
     clock: Clock
@@ -40,19 +42,21 @@ class Day(Record):
     mean_demand: Tensor
     shared_observation: Tensor = field(metadata=batch())
     direct_irradiance: Tensor | None = field(default=None, metadata=batch())
+    load_multiplier: Tensor | None = field(default=None, metadata=batch())
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too
     @torch.enable_grad()
-    def conditions(self) -> Tensor:
-        """(4, steps, batch, 1) what all homes share.
+    def conditions(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(steps, batch, 1) each, what all homes share.
 
         Outdoor temperature in °C, irradiance in W/m², export price in €/kWh and by how much the
         import price is above it.
         """
         above = self.import_price - self.export_price
         series = (self.outdoor_temperature, self.irradiance, self.export_price, above)
-        return torch.stack(series).transpose(1, 2).unsqueeze(-1).contiguous()
+        outdoor, sun, export, surcharge = torch.stack(series).mT.unsqueeze(-1).contiguous()
+        return outdoor, sun, export, surcharge
 
     @cached_property
     @torch.inference_mode(False)
@@ -144,5 +148,13 @@ class Window:
         bill = torch.addcmul(cost, self.export_price, power, value=self.hours)
         return torch.addcmul(bill, self.import_surcharge, torch.relu(power), value=self.hours)
 
+    @property
+    def load_multiplier(self) -> Tensor | None:
+        """(steps x batch, profiles) of the feeder's own loads, or None, as of `Day`."""
+        multiplier = self.day.load_multiplier
+        if multiplier is None:
+            return None
+        return multiplier[:, self.first : self.end].transpose(0, 1).flatten(0, 1)
+
     def _condition(self, number: int) -> Tensor:
-        return self.day.conditions[number, self.first : self.end]
+        return self.day.conditions[number][self.first : self.end]

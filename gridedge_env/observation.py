@@ -26,9 +26,9 @@ from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Window
 from gridedge_env.devices import Fleet
 from gridedge_env.devices.battery_schedule import lone_plans
-from gridedge_env.powerflow.solution import magnitude
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.state import SimulatorState
+from gridedge_env.wiring import Wiring
 
 # Blocks of price and temperature ahead: hours from the end of this step to their begin and end.
 PRICE_BLOCKS = (
@@ -57,11 +57,13 @@ class Moment:
 
     Attributes:
         fleet: the homes.
+        wiring: their connections.
         state: where they stand.
         step: the step, which the agents are to decide on.
     """
 
     fleet: Fleet
+    wiring: Wiring
     state: SimulatorState
     step: int
 
@@ -174,7 +176,7 @@ def _own_load(moment: Moment) -> Tensor:
 
 
 def _own_voltage(moment: Moment) -> Tensor:
-    return magnitude(moment.state.device_voltage).index_select(-1, moment.fleet.connection)
+    return moment.wiring.meter_voltage(moment.state.device_voltage)
 
 
 def _price_rank(news: News) -> Tensor:

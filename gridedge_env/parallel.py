@@ -223,7 +223,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         sim, state = self.simulator, self._require_reset()
         if self._result is None:
             solution = sim.power_flow.solve_branches(torch.zeros_like(state.device_voltage))
-            voltage, loading = solution.voltage_magnitude[0], None
+            voltage, loading = sim.power_flow.phase_voltage(solution)[0], None
         else:
             voltage, loading = self._result.voltage_magnitude[0], self._result.loading[0]
         figure = draw_feeder(sim.feeder, voltage, loading, sim.case.limits)

@@ -37,6 +37,7 @@ from gridedge_env.scenarios import SPLITS, Calendar, DayTable, Homes, Variation
 from gridedge_env.scenarios.observed import check_table
 from gridedge_env.state import Result, SimulatorState, check_action
 from gridedge_env.transfer import to_device
+from gridedge_env.wiring import Wiring
 
 AS_OBSERVED = Variation()
 
@@ -113,7 +114,8 @@ class Simulator:
         clock: steps of a day, and their length.
         feeder: the network.
         fleet: agents and devices, in that precision, on that device.
-        power_flow: the physics; its injections are the homes' connections.
+        power_flow: the physics; its injections are the feeder's loads and the homes' connections.
+        wiring: how these draw there.
         num_agents: number of agents.
         action_size: numbers per action: one for each device of an agent; twice that with reactive
             power.
@@ -129,6 +131,7 @@ class Simulator:
         self.feeder = case.feeder
         self.fleet = case.fleet.to(device, dtype)
         self.power_flow = PowerFlow(self.feeder, self.fleet.connection_names, device, dtype)
+        self.wiring = Wiring(self.power_flow, self.fleet, case.load_profiles)
         check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
         self.num_agents = len(self.fleet.names)
         self.action_size = case.action_size
@@ -136,7 +139,7 @@ class Simulator:
         self.private_size = sum(f.private for f in self.observation_fields)
         self._private_fields = self.observation_fields[: self.private_size]
         self._shared_fields = self.observation_fields[self.private_size :]
-        self._tables: dict[str, tuple[DayTable, Homes]] = {}
+        self._tables: dict[str, tuple[DayTable, Homes, Tensor | None]] = {}
 
     def days(self, split: str) -> DayTable:
         """The days of "train", "validation" or "test"."""
@@ -162,7 +165,7 @@ class Simulator:
         Raises:
             ValueError: unknown split, no days, a row that is not there, a negative seed.
         """
-        table, homes = self._table(split)
+        table, homes, multipliers = self._table(split)
         count = len(table.dates)
         entropy = [check_whole_number(seed, 0, "seed"), SPLITS.index(split)]
         mixed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
@@ -193,6 +196,7 @@ class Simulator:
             homes.mean_power.to(self.dtype) * scale,
             shared_observations(self._shared_fields, chosen, case.tariff, self.clock),
             chosen.direct_irradiance,
+            None if multipliers is None else multipliers[row],
         )
         return self._midnight(day, generator)
 
@@ -207,7 +211,7 @@ class Simulator:
         All agents read the same prices and weather; a learner need not store them a thousand times.
         """
         step = min(state.step, self.clock.steps - 1)
-        moment = Moment(self.fleet, state, step)
+        moment = Moment(self.fleet, self.wiring, state, step)
         private = private_observations(self._private_fields, moment)
         return private, state.day.shared_observation[:, step]
 
@@ -261,7 +265,7 @@ class Simulator:
         Args:
             state: where to begin.
             actions: (steps, batch, agents, action_size), as in `step`.
-            start: (steps, batch, 2 connections) device voltages near the solution; speeds it up.
+            start: (steps, batch, 2 branches) device voltages near the solution; speeds it up.
 
         Returns:
             The trajectory; every field has a leading steps axis.
@@ -304,10 +308,10 @@ class Simulator:
             and its cost apart from electricity in €: (steps, batch, devices).
         """
         window = self._window(state, len(actions))
-        active = actions[..., : self.fleet.slots].to(self.dtype).clamp(-1.0, 1.0)
+        bounded = actions.to(self.dtype).clamp(-1.0, 1.0)
         following: list[Record] = []
         powers, costs = [], []
-        groups = zip(self.fleet.groups, state.devices, self.fleet.split(active), strict=True)
+        groups = zip(self.fleet.groups, state.devices, self.fleet.split(bounded), strict=True)
         for group, own, action in groups:
             after, power, cost = group.kind.run(group.parameters, own, action, window)
             following.append(after)
@@ -335,11 +339,11 @@ class Simulator:
             actions: (steps, batch, agents, action_size).
 
         Returns:
-            (steps, batch, agents) kW at each meter, and (steps x batch, 2 connections) kW, then
-            kvar, of all homes at each connection.
+            (steps, batch, agents) kW at each meter, and (steps x batch, 2 branches) kW, then kvar,
+            of homes and the feeder's own loads.
         """
-        begin, end, fleet = state.step, state.step + len(output), self.fleet
-        demand = state.day.demand[:, begin:end].transpose(0, 1)
+        window, fleet = Window(state.day, state.step, len(output)), self.fleet
+        demand = state.day.demand[:, window.first : window.end].transpose(0, 1)
         power = demand + fleet.by_agent(output)
         reactive = fleet.add(REACTIVE_SHARE * demand, fleet.reactive_share, output)
         if self.case.reactive_power:
@@ -347,7 +351,8 @@ class Simulator:
             room = (fleet.inverter_rating**2 - output**2).clamp(min=0.0)
             share = fleet.join(fleet.split(chosen))
             reactive = reactive + fleet.by_agent(share * (room + 1e-12).sqrt())
-        return power, fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
+        homes = fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
+        return power, self.wiring.drawn(homes, window.load_multiplier)
 
     def _bill(self, state: SimulatorState, power: Tensor, cost: Tensor) -> Tensor:
         """€ of every agent, its devices' cost and the electricity at its meter.
@@ -375,8 +380,8 @@ class Simulator:
             ),
         )
 
-    def _table(self, split: str) -> tuple[DayTable, Homes]:
-        """Days and homes of a split, made on first use."""
+    def _table(self, split: str) -> tuple[DayTable, Homes, Tensor | None]:
+        """Days and homes of a split, and the multipliers of other loads, made on first use."""
         if split not in self._tables:
             loaded = self.case.days.load(split, self.clock)
             check_table(loaded, split, self.clock)
@@ -386,5 +391,6 @@ class Simulator:
             homes = self.case.demand.assign_homes(
                 split, self.num_agents, self.case.seed, self.device
             )
-            self._tables[split] = days, homes
+            multipliers = self.wiring.multipliers(loaded.dates, self.clock)
+            self._tables[split] = days, homes, multipliers
         return self._tables[split]

@@ -26,7 +26,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"constraints"},
         {"devices"},
         {"case_files"},
-        {"case", "state"},
+        {"case", "state", "wiring"},
         {"observation"},
         {"simulator"},
         {"reference", "rendering"},
@@ -52,7 +52,7 @@ FILES: dict[str, list[set[str]]] = {
     "gridedge_env/feeder": [
         {"records", "ranges"},
         {"primitive"},
-        {"validation", "tables"},
+        {"validation", "tables", "places"},
         {"feeder"},
         {"elements"},
         {"admittance"},
@@ -62,6 +62,7 @@ FILES: dict[str, list[set[str]]] = {
     "gridedge_env/case_files": [
         {"description", "customers"},
         {"series"},
+        {"background"},
         {"folder"},
     ],
     "gridedge_env/powerflow": [
@@ -83,7 +84,7 @@ FILES: dict[str, list[set[str]]] = {
         {"local_time"},
         {"steps"},
         {"meters"},
-        {"prices", "weather"},
+        {"prices", "profiles", "weather"},
     ],
     "gridedge_env/devices": [
         {"ranges", "recurrence", "linear_program"},

@@ -34,7 +34,7 @@ def customer_bills(run: EvaluatedRun) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "customer": fleet.names,
-            "place": [fleet.connection_names[place] for place in fleet.connection.tolist()],
+            "place": fleet.places,
             "devices": [kinds.replace("_", " ") for kinds in fleet.agent_kinds],
             "installed_kw": fleet.by_agent(rated).cpu().numpy(),
             "before": before,

@@ -162,10 +162,15 @@ def _network(run: EvaluatedRun) -> str:
     scale = f"{run.simulator.case.demand.scale:.3g}"
     size = "" if scale == "1" else f", each {scale} times as large as an ordinary one"
     share = "" if _has_own_meters(run) else f", in proportion{size}"
+    homes = f"{run.simulator.num_agents:,} homes{share}"
+    kept = sum(load.kw for load in feeder.loads)
+    beside = f"{len(feeder.loads)} other loads of {kept:,.0f} kW nominal"
+    loads = (
+        f"{homes}, beside {beside}" if feeder.loads else f"Its loads are replaced by the {homes}"
+    )
     return (
         f"{feeder.name}, three-phase and unbalanced: {len(run.simulator.power_flow.node_names)} "
-        f"nodes at {len(feeder.buses)} buses. Its loads are replaced by the "
-        f"{run.simulator.num_agents:,} homes{share}. Source at "
+        f"nodes at {len(feeder.buses)} buses. {loads}. Source at "
         f"{feeder.source.per_unit:g} pu, regulator taps {taps}."
     )
 

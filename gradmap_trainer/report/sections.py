@@ -237,7 +237,7 @@ def one_day(run: EvaluatedRun) -> list[str]:
     prices = evaluation.import_price[day]
     fleet = run.simulator.fleet
     homes = [str(name) for name in evaluation.examples]
-    places = [fleet.connection_names[fleet.connection[fleet.names.index(name)]] for name in homes]
+    places = [fleet.places[fleet.names.index(name)] for name in homes]
     compared = [OURS, RIVAL]
     return [
         page.paragraph(

@@ -19,9 +19,12 @@ from gridedge_env.scenarios.series.local_time import zone_of
 CASE_FILE = "case.toml"
 HEADER = """\
 What is simulated. Beside this file: feeder/, agents.csv and a table for each kind of device;
-prices.csv, weather.csv and meters.csv where these are the customers' own.
+prices.csv, weather.csv and meters.csv where these are the customers' own; background.csv where
+other loads stay.
 """
-TAPS = ("as modelled", "neutral", "controlled")
+AS_MODELLED = "as modelled"
+TAPS = (AS_MODELLED, "neutral", "controlled")
+LOADS = (AS_MODELLED, "none")
 SECTIONS = ("feeder", "limits", "tariff", "days", "demand")
 
 # Keys outside of sections: their check, and the value where the file does not say.

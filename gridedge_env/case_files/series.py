@@ -74,7 +74,7 @@ def read_days(
         site = _site(site, findings)
     splits = {split: _ranges(section.get(split), split, findings) for split in SPLITS}
     findings.check()
-    price = _read(
+    price = read_series(
         read_prices,
         prices,
         findings,
@@ -82,7 +82,7 @@ def read_days(
         time_zone=time_zone,
         stamps=section.get("price_stamps", "begin"),
     )
-    seen = _read(
+    seen = read_series(
         read_weather,
         weather,
         findings,
@@ -90,7 +90,7 @@ def read_days(
         stamps=section.get("weather_stamps", "begin"),
         year=section.get("weather_year"),
     )
-    days = SeriesDays(_bare(price), _bare(seen), time_zone, splits, site)
+    days = SeriesDays(bare(price), bare(seen), time_zone, splits, site)
     for split in SPLITS:
         if not days.dates(split):
             findings.fault(
@@ -127,7 +127,7 @@ def read_demand(
     if not path.is_file():
         findings.fault(f"got no {path.name}, expected one beside it", None, "demand")
     findings.check()
-    series = _read(
+    series = read_series(
         read_meters,
         path,
         findings,
@@ -144,7 +144,7 @@ def read_demand(
     if meters and not used:
         findings.fault("got no meter of any agent, expected a column of agents.csv", None, "meter")
     findings.check()
-    source = CustomerMeters(_bare(series.of(used)), tuple(meters), time_zone, days)
+    source = CustomerMeters(bare(series.of(used)), tuple(meters), time_zone, days)
     with collected(findings):
         source.assign_homes("train", len(meters), 0, "cpu")
     findings.check()
@@ -177,8 +177,8 @@ def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
             f"days: got {type(days).__name__}, expected ObservedDays or SeriesDays, which a folder "
             "can hold"
         )
-    _write(days.prices, folder / "prices.csv")
-    _write(days.weather, folder / "weather.csv")
+    write_series(days.prices, folder / "prices.csv")
+    write_series(days.weather, folder / "weather.csv")
     splits = {split: [list(each) for each in days.splits.get(split, ())] for split in SPLITS}
     site = {} if days.site is None else {"site": list(days.site)}
     return {"price_unit": "currency/kWh", **site, **splits}
@@ -197,11 +197,13 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
             f"demand: got {type(demand).__name__}, expected GeneratedDemand or CustomerMeters, "
             "which a folder can hold"
         )
-    _write(demand.meters, folder / "meters.csv")
+    write_series(demand.meters, folder / "meters.csv")
     return {"unit": "kW"}, demand.meter
 
 
-def _read(reader: Callable[..., Series], path: Path, findings: Findings, **options: Any) -> Series:
+def read_series(
+    reader: Callable[..., Series], path: Path, findings: Findings, **options: Any
+) -> Series:
     """A series; faults name its file, wrong options are faults of the description."""
     try:
         return reader(path, **options)
@@ -211,7 +213,7 @@ def _read(reader: Callable[..., Series], path: Path, findings: Findings, **optio
         findings.stop(str(error))
 
 
-def _bare(series: Series) -> Series:
+def bare(series: Series) -> Series:
     """Without notes: what was repaired is repaired."""
     return replace(series, notes=())
 
@@ -246,8 +248,9 @@ def _ranges(value: Any, split: str, findings: Findings) -> tuple[DateRange, ...]
     return tuple(ranges)
 
 
-def _write(series: Series, path: Path) -> None:
-    import pandas as pd
+def write_series(series: Series, path: Path) -> None:
+    """Write a series so that it reads back exactly."""
+    import pandas as pd  # a case in Python needs no files
 
     begin, step = pd.Timestamp(series.begin), timedelta(minutes=series.minutes)
     stamps = pd.date_range(begin, periods=len(series.values), freq=step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -158,9 +158,7 @@ class CustomerMeters(Record):
         for home, name in enumerate(self.meter):
             if name:
                 known, values = self._by_day[name]
-                at = {day: row for row, day in enumerate(known)}
-                rows = [at[day] if day in at else nearest(day, known) for day in dates]
-                load[:, :, home] = values[rows]
+                load[:, :, home] = values[like_days(dates, known)]
                 mean[home] = np.abs(values).mean()
         return OwnHomes(
             torch.from_numpy(mean.clip(LEAST_MEAN_POWER).astype(np.float32)).to(device),
@@ -183,6 +181,12 @@ class CustomerMeters(Record):
                 raise ValueError(f"demand: meter {name!r} has no complete day, expected some")
             found[name] = dates, values[:, :, 0]
         return found
+
+
+def like_days(dates: Sequence[date], known: tuple[date, ...]) -> list[int]:
+    """Which of the known days each date is, or is most like."""
+    at = {day: row for row, day in enumerate(known)}
+    return [at[day] if day in at else nearest(day, known) for day in dates]
 
 
 def nearest(day: date, known: tuple[date, ...]) -> int:
