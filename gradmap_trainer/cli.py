@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
+from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from gradmap_trainer.config import TrainConfig, load_config
+from gradmap_trainer.console import outside_limits, progress_line, say
 from gradmap_trainer.flags import TrainFlags, check_own_case, read_flags
 from gradmap_trainer.gradmap import Learner, progress
 from gradmap_trainer.run_folder import case_of_run, case_to_train, holds_run, load_policies
@@ -32,6 +33,7 @@ from gridedge_env.case import Case
 from gridedge_env.checks import check_whole_number, renamed
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
+from gridedge_env.scenarios import CustomerMeters
 from gridedge_env.scenarios.observed import ObservedDays, check_split
 from gridedge_env.scenarios.series import Faults
 from gridedge_env.simulator import Simulator, make_simulator
@@ -82,24 +84,21 @@ def train() -> None:
     kinds = ", ".join(f"{len(group)} {group.kind.plural}" for group in simulator.fleet.groups)
     if simulator.case.name:
         console.print(simulator.case.name, style="bold", highlight=False)
-    console.print(
+    say(
+        console,
         f"Training {simulator.num_agents} agents ({kinds}) on "
-        f"{simulator.feeder.name} in {config.run}"
+        f"{simulator.feeder.name} in {config.run}",
     )
     currency = simulator.case.currency
-    with _interruptible() as interrupted, _bar(console, "training") as bar:
-        task = bar.add_task("", total=1.0, note="")
-        bar.update(task, completed=progress(config, learner))
+    with _interruptible() as interrupted, progress_line(console, "training") as tell:
+        tell(progress(config, learner), "compiling")
 
         def observe(learner: Learner, row: dict[str, float]) -> None:
-            shares = (f"{kind} {row[f'{kind}_steps']:.1%}" for kind in learner.duals)
             note = (
-                f"iteration {learner.iteration}, {row['cost']:,.0f} {currency}/day, steps "
-                f"violating: {', '.join(shares)}"
+                f"iteration {learner.iteration}, {row['cost']:,.0f} {currency}/day, "
+                f"{outside_limits(row, learner.duals)}"
             )
-            bar.update(task, completed=progress(config, learner), note=note)
-            if not console.is_terminal and learner.iteration % 50 == 0:
-                console.print(note)
+            tell(progress(config, learner), note)
 
         learner = train_learner(config, simulator, learner, observe, interrupted)
     if interrupted():
@@ -173,7 +172,7 @@ def export() -> None:
             to or run / "policies",
             action_names(simulator),
         )
-    Console().print(f"Wrote {len(files)} policies to {files[0].parent}")
+    say(Console(), f"Wrote {len(files)} policies to {files[0].parent}")
 
 
 @_stoppable
@@ -247,19 +246,19 @@ def _evaluate(
     foresight_iterations: int,
     split: str = "test",
 ) -> Evaluation:
-    with _bar(console, "evaluating") as bar:
-        task = bar.add_task("", total=1.0, note="")
+    with progress_line(console, "evaluating") as tell:
         evaluation = evaluate_policies(
             simulator,
             {"gradmap": learner.policies},
             days,
             split,
             foresight_iterations=foresight_iterations,
-            progress=lambda method, share: bar.update(task, completed=share, note=method),
+            progress=lambda method, share: tell(share, method),
         )
     limits = simulator.case.limits
     summary = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
-    built_in = isinstance(simulator.case.days, ObservedDays)
+    own = isinstance(simulator.case.demand, CustomerMeters)
+    built_in = isinstance(simulator.case.days, ObservedDays) and not own
     words = SPLITS_IN_WORDS[split] if built_in else f"days of {split}"
     when = f"{simulator.days(split).years}, {words}"
     console.print(
@@ -271,34 +270,24 @@ def _evaluate(
 def _report(console: Console, folder: Path, simulator: Simulator) -> None:
     from gradmap_trainer.report import write_report
 
-    console.print(f"Report: {write_report(folder, simulator)}")
+    say(console, f"Report: {write_report(folder, simulator)}")
 
 
 def _table(summary: dict[str, dict[str, float]], case: Case, when: str) -> Table:
-    """The out-of-sample table for a terminal."""
-    table = Table(title=f"{case.title}: {when}", caption=case.tariff.describe(case.currency))
+    """The out-of-sample table for a terminal of 80 columns."""
+    look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False}
+    title, caption = f"{case.title}: {when}", case.tariff.describe(case.currency)
+    table = Table(title=title, caption=caption, collapse_padding=True, **look)
     table.add_column("method", no_wrap=True)
     kinds = [kind.name for kind in case.limits]
-    for column in (f"{case.currency}/day", "above optimum", *kinds, "not converged"):
-        table.add_column(column, justify="right")
+    for column in (f"{case.currency}/day", "above optimum", *kinds, "unsolved"):
+        table.add_column(column, justify="right", overflow="fold")
     best = summary.get("perfect_foresight", {}).get("cost")
     for method, row in summary.items():
         above = "" if best is None else f"{(row['cost'] - best) / abs(best):+.2%}"
         shares = (f"{row[f'{kind}_steps']:.2%}" for kind in kinds)
         table.add_row(method, f"{row['cost']:,.0f}", above, *shares, str(row["nonconverged"]))
     return table
-
-
-def _bar(console: Console, what: str) -> Progress:
-    return Progress(
-        TextColumn(what),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-    )
 
 
 @contextmanager

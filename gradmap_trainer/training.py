@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -107,6 +108,8 @@ def train(
 ) -> Learner:
     """Iterate until the budget is spent, or `stop`; either way, end with a checkpoint.
 
+    What is compiled first counts for no training time.
+
     Args:
         config: the run.
         simulator: its case, `config.make_simulator()`.
@@ -116,6 +119,8 @@ def train(
         update: what becomes of every gradient.
     """
     folder = Path(config.run)
+    if progress(config, learner) < 1.0:
+        warm_up(config, simulator, update)
     saved = time.monotonic()
     while progress(config, learner) < 1.0 and not stop():
         learner, row = iterate(config, simulator, learner, update)
@@ -126,3 +131,13 @@ def train(
             saved = time.monotonic()
     save_learner(learner, config, simulator, folder)
     return learner
+
+
+def warm_up(config: TrainConfig, simulator: Simulator, update: Update = reuse_gradient) -> None:
+    """Have kernels compiled and days read by one small iteration of a learner that is thrown away.
+
+    Otherwise the first iteration of a process would take their time, half a minute where nothing
+    is on disk yet, for time in which something was learned.
+    """
+    small = replace(config, batch_days=1, epochs=1, minibatches=1)
+    iterate(small, simulator, make_learner(small, simulator), update)

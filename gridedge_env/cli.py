@@ -22,6 +22,7 @@ from gridedge_env.case_files import leave_loads_to_customers, read_case
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
+from gridedge_env.layout import bus_positions
 from gridedge_env.rendering import draw_feeder
 from gridedge_env.scenarios import SPLITS, CustomerMeters
 from gridedge_env.scenarios.demand import HOURS_PER_YEAR
@@ -92,9 +93,8 @@ def check(folder: Folder) -> None:
     for note in notes:
         console.print(f"- {note}", highlight=False)
     console.print(_tried(simulator))
-    if any(bus.x is not None for bus in case.feeder.buses):
-        _draw(case).savefig(folder / PICTURE)
-        console.print(f"Picture: {folder / PICTURE}")
+    _draw(case).savefig(folder / PICTURE)
+    console.print(f"Picture: {folder / PICTURE}")
     run = f"runs/{folder.resolve().name}"
     console.print(f"Nothing is wrong. Train: gradmap-train --case {folder} --run {run}")
 
@@ -164,14 +164,14 @@ def _draw(case: Case) -> Figure:
     Buses of other loads have a square.
     """
     figure = draw_feeder(case.feeder)
-    places = {bus.name: (bus.x, bus.y) for bus in case.feeder.buses if bus.x is not None}
+    places = bus_positions(case.feeder)
     others = {load.bus: places[load.bus] for load in case.feeder.loads if load.bus in places}
     if others:
-        x, y = np.array(list(others.values()), dtype=float).T
+        x, y = np.array(list(others.values())).T
         figure.axes[0].scatter(x, y, 90.0, marker="s", color="tab:blue", alpha=0.6)
     fleet = case.fleet
     customers = Counter(place.partition(".")[0] for place in fleet.places)
-    at = [(bus.x, bus.y, customers[bus.name]) for bus in case.feeder.buses if bus.x is not None]
+    at = [(x, y, customers[bus]) for bus, (x, y) in places.items()]
     x, y, count = np.array(at, dtype=float).T
     figure.axes[0].scatter(
         x, y, 60.0 * (count > 0) + 300.0 * count / count.max(), color="tab:orange", alpha=0.6

@@ -21,7 +21,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"checks"},
         {"record", "clock", "currency", "transfer", "compiled"},
         {"day", "feeder"},
-        {"powerflow"},
+        {"powerflow", "layout"},
         {"scenarios", "limit"},
         {"constraints"},
         {"devices"},
@@ -37,7 +37,7 @@ FLOORS: dict[str, list[set[str]]] = {
     "gradmap_trainer": [
         {"release"},
         {"kernels", "config", "checkpoint", "identity"},
-        {"policies", "flags"},
+        {"policies", "flags", "console"},
         {"surrogate", "export"},
         {"gradmap"},
         {"run_folder"},

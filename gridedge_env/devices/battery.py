@@ -45,6 +45,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
 
     name = "battery"
     plural = "batteries"
+    at_rest = "rest"
     random_stream = 0
     parameters = Batteries
 

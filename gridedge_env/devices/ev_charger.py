@@ -29,6 +29,8 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
 
     name = "ev_charger"
     plural = "EV chargers"
+    at_rest = "charge as late as they may"
+    for_comfort = "charge at once"
     random_stream = 5
     parameters = EvChargers
 

@@ -85,6 +85,7 @@ class Generator(DeviceKind[Generators, GeneratorState]):
 
     name = "generator"
     plural = "generators"
+    at_rest = "stay off"
     random_stream = 2
     parameters = Generators
 

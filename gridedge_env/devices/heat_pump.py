@@ -43,6 +43,8 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
 
     name = "heat_pump"
     plural = "heat pumps"
+    at_rest = "keep rooms just warm enough"
+    for_comfort = "hold rooms mid-way in their comfort band"
     random_stream = 1
     parameters = HeatPumps
     reactive_share = REACTIVE_SHARE

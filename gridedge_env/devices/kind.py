@@ -109,6 +109,8 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     Attributes:
         name: in tables and of agents: "battery".
         plural: in sentences: "batteries".
+        at_rest: what they do by `idle`, after their plural: "rest".
+        for_comfort: likewise by `thermostat`, where that is something else.
         random_stream: a number that no other kind has: the sampling of one kind does not change
             that of another. 3 is taken, by the places of homes.
         parameters: the record of its parameters, whose fields are the columns of its table.
@@ -117,6 +119,8 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
 
     name: ClassVar[str]
     plural: ClassVar[str]
+    at_rest: ClassVar[str]
+    for_comfort: ClassVar[str] = ""
     random_stream: ClassVar[int]
     parameters: ClassVar[type[Record]]
     reactive_share: ClassVar[float] = 0.0

@@ -86,6 +86,7 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
 
     name = "pv_inverter"
     plural = "PV inverters"
+    at_rest = "feed in all that they have"
     random_stream = 6
     parameters = PvInverters
 

@@ -48,6 +48,7 @@ class CurtailableLoad(DeviceKind[CurtailableLoads, CurtailableLoadState]):
 
     name = "curtailable_load"
     plural = "curtailable loads"
+    at_rest = "draw all that they want"
     random_stream = 4
     parameters = CurtailableLoads
     reactive_share = REACTIVE_SHARE
