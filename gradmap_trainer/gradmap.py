@@ -8,7 +8,7 @@ One outer iteration, for a batch of days and all agents:
     proximal reuse of G            many optimiser steps on the surrogate
                                    mean max(G d, G clip(d, -e, e)),  d = policy(o) - z
                                    whose trust region e lies in action space
-    dual ascent                    one multiplier per step of the day and constraint
+    dual ascent                    one multiplier per step of the episode and constraint
 
 with  J = mean over days [ cost + sum over steps and constraints (dual x + q/2 x²) ]
 and x the violation of tightened limits in units of its scale. All agents move at once, and the
@@ -33,14 +33,14 @@ from torch import Tensor
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.policies import Policies, to_leaning_action
 from gradmap_trainer.surrogate import Samples, descend
+from gradmap_trainer.training_days import draw_state
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import TOLERANCE
-from gridedge_env.observation import planned_action_names
+from gridedge_env.observation import planned_columns
 from gridedge_env.record import Record, batch
-from gridedge_env.scenarios import Variation
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
-from gridedge_env.transfer import to_device, to_host
+from gridedge_env.transfer import to_host
 
 ADAM_BETAS = (0.9, 0.99)
 
@@ -74,7 +74,7 @@ class Rollout(Record):
         shared: (steps, batch, shared entries) observations.
         outputs: (steps, batch, agents, action_size) of the networks.
         base: likewise, what they are added to.
-        device_voltage: (steps, batch, 2 connections) approximate voltages to start power flows
+        device_voltage: (steps, batch, 2 branches) approximate voltages to start power flows
             from.
     """
 
@@ -153,7 +153,7 @@ def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
         config.hidden_sizes,
         simulator.case.seed,
         simulator.device,
-        planned_columns(simulator),
+        planned_columns(simulator.observation_fields, simulator.fleet.slots),
     )
     optimiser = torch.optim.Adam(
         policies.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True
@@ -170,13 +170,6 @@ def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
     return Learner(policies, optimiser, duals)
 
 
-def planned_columns(simulator: Simulator) -> tuple[int, ...]:
-    """Of the private entries that say what the public plan asks of an agent's devices."""
-    names = [entry.name for entry in simulator.observation_fields[: simulator.private_size]]
-    wanted = planned_action_names(simulator.fleet.slots)
-    return tuple(names.index(name) for name in wanted if name in names)
-
-
 def reuse_gradient(
     config: TrainConfig,
     simulator: Simulator,
@@ -188,16 +181,9 @@ def reuse_gradient(
     """GradMAP's `Update`: as many steps as a small trust region lets one gradient last for."""
     trust_region = annealed(config.trust_region, config.final_trust_region, done)
     samples = samples_of(found.rollout, found.gradient)
-    clipped = improve_policies(
-        learner.policies, learner.optimiser, samples, trust_region, config, random
-    )
-    predicted, realised = improvement_on_first_day(simulator, learner.policies, found)
-    return {
-        "clip_fraction": clipped,
-        "predicted_improvement": predicted,
-        "realised_improvement": realised,
-        "trust_region": trust_region,
-    }
+    improve_policies(learner.policies, learner.optimiser, samples, trust_region, config, random)
+    seen = change_on_first_day(simulator, learner.policies, found, trust_region)
+    return {**seen, "trust_region": trust_region}
 
 
 def iterate(
@@ -270,38 +256,6 @@ def annealed(first: float, last: float, done: float) -> float:
     return first * (last / first) ** done
 
 
-def draw_state(
-    config: TrainConfig, simulator: Simulator, random: np.random.Generator
-) -> SimulatorState:
-    """A batch of training days at midnight, each departing from the observed one at random."""
-    seed = int(random.integers(2**31))
-    days = draw_days(simulator, config.batch_days, random)
-
-    def drawn(deviation: float) -> Tensor:
-        values = random.normal(0.0, deviation, len(days))
-        return to_device(torch.from_numpy(values).to(simulator.dtype), simulator.device)
-
-    varied = Variation(
-        price_factor=drawn(config.price_variation).exp(),
-        temperature_shift=drawn(config.temperature_variation),
-        demand_factor=drawn(config.demand_variation).exp(),
-    )
-    return simulator.reset(split="train", seed=seed, days=days, variation=varied)
-
-
-def draw_days(simulator: Simulator, count: int, random: np.random.Generator) -> list[int]:
-    """Training days, one from each of `count` equal groups by the spread of their prices.
-
-    The few days on which everybody wants the same hour decide whether limits hold: every batch has
-    some, and none has too many. Each day is drawn as often as any other.
-    """
-    table = simulator.case.days.load("train", simulator.clock)  # on the host
-    spread = table.day_ahead_price.std(dim=1).argsort().tolist()
-    edges = np.linspace(0, len(spread), count + 1) + random.uniform(0.0, len(spread))
-    places = random.uniform(edges[:-1], edges[1:]) % len(spread)
-    return [spread[int(place)] for place in places]
-
-
 @torch.no_grad()
 def roll_out(
     simulator: Simulator, policies: Policies, state: SimulatorState, sweeps: int
@@ -338,14 +292,10 @@ def improve_policies(
     trust_region: float,
     config: TrainConfig,
     random: np.random.Generator,
-) -> Tensor:
-    """Descend the clipped surrogate; agents do not interact here.
-
-    Returns:
-        The share of samples at the edge of the trust region in the last minibatch.
-    """
+) -> None:
+    """Descend the clipped surrogate; agents do not interact here."""
     orders = np.stack([random.permutation(samples[0].shape[-1]) for _ in range(config.epochs)])
-    return descend(policies, optimiser, samples, orders, config.minibatches, trust_region)
+    descend(policies, optimiser, samples, orders, config.minibatches, trust_region)
 
 
 def samples_of(rollout: Rollout, gradient: Tensor) -> Samples:
@@ -377,13 +327,15 @@ def ascend(
 
 
 @torch.no_grad()
-def improvement_on_first_day(
-    simulator: Simulator, policies: Policies, found: Differentiated
-) -> tuple[Tensor, Tensor]:
-    """How much J of the batch's first day fell, by the gradient and in truth, €.
+def change_on_first_day(
+    simulator: Simulator, policies: Policies, found: Differentiated, trust_region: float
+) -> dict[str, Tensor]:
+    """What an update did to the batch's first day.
 
-    Positive where it fell. Where the two part, the trust region is too wide for the fleet's joint
-    curvature.
+    How much J fell, by the gradient and in truth, €, positive where it fell: where the two part,
+    the trust region is too wide for the fleet's joint curvature. And the share of actions that it
+    moved further than the trust region: an output may go as far as it likes within the rest band,
+    or beyond what makes a full action, and moves none.
     """
     first, objective = found.rollout.take(slice(1)), found.objective
     outputs = policies.outputs(first.private[:, 0].permute(1, 2, 0), first.shared[:, 0].T)
@@ -394,18 +346,23 @@ def improvement_on_first_day(
     before = objective.of_days(
         found.result.cost[:, :1], {kind: x[:, :1] for kind, x in found.violations.items()}
     )
-    moved = replace(first, outputs=outputs)
-    after = simulator.simulate(first.start, moved.actions, first.device_voltage)
+    updated = replace(first, outputs=outputs)
+    after = simulator.simulate(first.start, updated.actions, first.device_voltage)
     violations = after.scaled_violations(objective.limits)
     realised = before - objective.of_days(after.cost, violations)
-    return predicted, realised[0]
+    moved = (updated.actions - first.actions).abs()
+    return {
+        "beyond_trust_region": (moved > trust_region).float().mean(),
+        "predicted_improvement": predicted,
+        "realised_improvement": realised[0],
+    }
 
 
 @torch.no_grad()
 def outcome(found: Differentiated) -> dict[str, Tensor]:
     """Cost and violations of a trajectory for the log, scalars."""
-    result = found.result
-    row = {"cost": result.cost.sum(dim=(0, 2)).mean()}
+    result, days = found.result, found.rollout.start.day.clock.days
+    row = {"cost": result.cost.sum(dim=(0, 2)).mean() / days}
     for kind, tightened in found.violations.items():
         row[f"{kind}_violation"] = tightened.mean(dim=1).sum()
         row[f"{kind}_steps"] = (result.violations[kind] > TOLERANCE).any(dim=-1).float().mean()

@@ -18,12 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from gridedge_env.case import Case, default_case
-from gridedge_env.case_files import read_case
+from gridedge_env.case_files import leave_loads_to_customers, read_case
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
+from gridedge_env.layout import bus_positions
 from gridedge_env.rendering import draw_feeder
-from gridedge_env.scenarios import SPLITS
+from gridedge_env.scenarios import SPLITS, CustomerMeters
+from gridedge_env.scenarios.demand import HOURS_PER_YEAR
 from gridedge_env.simulator import Simulator, make_simulator
 
 EXIT_MISTAKE = 2
@@ -50,20 +52,24 @@ def new(folder: Folder, feeder: str = "ieee123", num_agents: int = 1000, seed: i
 
     Args:
         folder: a new one.
-        feeder: a built-in feeder's name, a folder of tables, or an OpenDSS script. Source voltage
-            and taps of one that is not built in stay as modelled.
+        feeder: a built-in feeder's name, a folder of tables, or an OpenDSS script. Source voltage,
+            taps, and loads that no home replaces, of one that is not built in stay as modelled.
         num_agents: number of homes, a third with each kind of device, in the place of its loads.
         seed: chooses homes and devices.
     """
     network = load_feeder(feeder)
     own = feeder not in built_in_feeders()
-    default_case(
+    made = default_case(
         network,
         num_agents,
         seed,
         source_voltage=network.source.per_unit if own else 1.0,
         neutral_taps=not own,
-    ).save(folder)
+        keep_loads=own,
+    )
+    made.save(folder)
+    if own:
+        leave_loads_to_customers(made.feeder.with_loads(network.loads), folder)
     print(f"Wrote {folder}. Edit its tables, then: gridedge-case check {folder}")
 
 
@@ -75,17 +81,20 @@ def check(folder: Folder) -> None:
     """
     fields, notes = read_case(folder)
     simulator, console = make_simulator(case=Case(**fields)), Console()
-    for table in (_customers(simulator), _days(simulator)):
-        console.print(table)
     case = simulator.case
-    console.print(case.tariff.describe())
+    if case.name:
+        console.print(case.name, style="bold", highlight=False)
+    for table in (_customers(simulator), _devices(simulator), _days(simulator)):
+        console.print(table)
+    console.print(case.tariff.describe(case.currency))
+    console.print(simulator.days("train").describe_forecasts(case.currency))
     console.print(f"Limits: {', '.join(kind.rule for kind in case.limits)}.")
+    console.print("Repaired, left out or assumed:" if notes else "Nothing was assumed.")
     for note in notes:
         console.print(f"- {note}", highlight=False)
     console.print(_tried(simulator))
-    if any(bus.x is not None for bus in case.feeder.buses):
-        _draw(case).savefig(folder / PICTURE)
-        console.print(f"Picture: {folder / PICTURE}")
+    _draw(case).savefig(folder / PICTURE)
+    console.print(f"Picture: {folder / PICTURE}")
     run = f"runs/{folder.resolve().name}"
     console.print(f"Nothing is wrong. Train: gradmap-train --case {folder} --run {run}")
 
@@ -93,57 +102,97 @@ def check(folder: Folder) -> None:
 def _customers(simulator: Simulator) -> Table:
     fleet = simulator.fleet
     table = Table(title=f"{len(fleet.names):,} customers on {simulator.feeder.name}")
-    table.add_column("devices")
-    table.add_column("customers", justify="right")
-    table.add_column("mean demand, kW", justify="right")
-    mean = simulator.reset(days=[0]).day.mean_demand
+    table.add_column("customers with")
+    for column in ("", "other demand, MWh a year", "kWh each"):
+        table.add_column(column, justify="right")
+    energy = _annual_energy(simulator)
     for kind in dict.fromkeys(fleet.agent_kinds):
-        own = [agent for agent, kinds in enumerate(fleet.agent_kinds) if kinds == kind]
-        table.add_row(kind.replace("_", " "), f"{len(own):,}", f"{mean[own].mean():.2f}")
+        own = energy[[agent for agent, kinds in enumerate(fleet.agent_kinds) if kinds == kind]]
+        words = kind.replace("_", " ")
+        table.add_row(words, f"{len(own):,}", f"{own.sum() / 1e3:,.1f}", _range(own, ",.0f"))
     return table
+
+
+def _annual_energy(simulator: Simulator) -> np.ndarray:
+    """(customers,) kWh, besides what devices draw."""
+    demand = simulator.case.demand
+    if isinstance(demand, CustomerMeters):
+        return demand.annual_energy
+    return HOURS_PER_YEAR * simulator.reset(days=[0]).day.mean_demand.double().numpy()
+
+
+def _devices(simulator: Simulator) -> Table:
+    table = Table(title="Their devices")
+    table.add_column("kind")
+    for column in ("", "kW", "kW each", "kWh", "kWh each"):
+        table.add_column(column, justify="right")
+    for group in simulator.case.fleet.groups:
+        power = group.kind.full_power(group.parameters).numpy()
+        storage = group.kind.storage(group.parameters).numpy()
+        stored = (f"{storage.sum():,.0f}", _range(storage, ",.1f")) if storage.any() else ()
+        words = group.kind.plural, f"{len(group):,}"
+        table.add_row(*words, f"{power.sum():,.0f}", _range(power, ",.1f"), *stored)
+    return table
+
+
+def _range(values: np.ndarray, form: str) -> str:
+    return f"{values.min():{form}} to {values.max():{form}}"
 
 
 def _days(simulator: Simulator) -> Table:
     splits = {split: simulator.days(split) for split in SPLITS}
     table = Table("", *splits, title=f"Days in steps of {simulator.clock.minutes} minutes")
     table.add_row("days", *(f"{len(days.dates)}" for days in splits.values()))
+    if simulator.clock.days > 1:
+        starts = (f"{len(simulator.starts(split))}" for split in SPLITS)
+        table.add_row(f"episodes of {simulator.clock.days} days", *starts)
     table.add_row("first", *(f"{days.dates[0]}" for days in splits.values()))
     table.add_row("last", *(f"{days.dates[-1]}" for days in splits.values()))
     for title, name, form in (
-        ("day-ahead price, €/kWh", "day_ahead_price", ".3f"),
+        (f"day-ahead price, {simulator.case.currency}/kWh", "day_ahead_price", ".3f"),
         ("outdoors, °C", "outdoor_temperature", ".0f"),
         ("irradiance, W/m²", "irradiance", ".0f"),
     ):
         values = [getattr(days, name) for days in splits.values()]
-        table.add_row(title, *(f"{each.min():{form}} to {each.max():{form}}" for each in values))
+        table.add_row(title, *(_range(each.cpu().numpy(), form) for each in values))
     return table
 
 
 def _draw(case: Case) -> Figure:
-    """The feeder, with a dot at each bus that is the larger the more customers stand there."""
+    """The feeder, a dot at each bus that is the larger the more customers stand there.
+
+    Buses of other loads have a square.
+    """
     figure = draw_feeder(case.feeder)
-    names, fleet = case.fleet.connection_names, case.fleet
-    customers = Counter(names[place].partition(".")[0] for place in fleet.connection.tolist())
-    at = [(bus.x, bus.y, customers[bus.name]) for bus in case.feeder.buses if bus.x is not None]
+    places = bus_positions(case.feeder)
+    others = {load.bus: places[load.bus] for load in case.feeder.loads if load.bus in places}
+    if others:
+        x, y = np.array(list(others.values())).T
+        figure.axes[0].scatter(x, y, 90.0, marker="s", color="tab:blue", alpha=0.6)
+    fleet = case.fleet
+    customers = Counter(place.partition(".")[0] for place in fleet.places)
+    at = [(x, y, customers[bus]) for bus, (x, y) in places.items()]
     x, y, count = np.array(at, dtype=float).T
     figure.axes[0].scatter(
         x, y, 60.0 * (count > 0) + 300.0 * count / count.max(), color="tab:orange", alpha=0.6
     )
-    figure.axes[0].set_title(
-        f"{len(fleet.names):,} customers; the largest dot is {count.max():.0f}"
-    )
+    title = f"{len(fleet.names):,} customers; the largest dot is {count.max():.0f}"
+    if others:
+        title += f"; squares: {len(case.feeder.loads)} other loads"
+    figure.axes[0].set_title(title)
     return figure
 
 
 def _tried(simulator: Simulator) -> Table:
     """Homes that need no training, on days of the first split."""
-    count = min(DAYS_TRIED, len(simulator.days("train").dates))
+    count = min(DAYS_TRIED, len(simulator.starts("train")))
     days = evaluation_days(simulator, "train", count)
     limits = simulator.case.limits
     played = evaluate(simulator, {}, days, "train", foresight_iterations=0).episodes
-    table = Table(title=f"{count} days of training, steps outside limits")
+    table = Table(title=f"{simulator.clock.episodes(count)} of training, steps outside limits")
     table.add_column("all homes")
-    for column in ("€/day", *(kind.name for kind in limits), "not converged"):
+    cost = f"{simulator.case.currency}/day"
+    for column in (cost, *(kind.name for kind in limits), "not converged"):
         table.add_column(column, justify="right")
     for name, episode in played.items():
         row = summarise(episode, limits)

@@ -32,8 +32,9 @@ from baselines.compare.results import JobResult
 from baselines.compare.statistics import CONFIDENCE
 from baselines.compare.tables import NEGATIVE_DAYS, OURS, PRICE_FACTORS, Tables, as_observed
 from gradmap_trainer.config import write_whole
-from gradmap_trainer.report.words import SPACE, euro, percent, step_name
+from gradmap_trainer.report.words import SPACE, money, percent, step_name
 from gridedge_env.case import CaseSettings
+from gridedge_env.currency import EURO
 
 PAGE = "comparison.md"
 LEVEL = f"{100.0 * CONFIDENCE:g}{SPACE}%"
@@ -90,19 +91,19 @@ def write_page(
 
 
 def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobResult]) -> str:
-    case, running = comparison.case, comparison.running
+    running, own = comparison.running, isinstance(comparison.case, str)
     days = tables.days[tables.days["trial"] == AS_OBSERVED].drop_duplicates("date")
     negative = int((days["lowest_price"] < 0.0).sum())
     options = _options(comparison)
     together = "one at a time" if running.processes == 1 else f"{running.processes} side by side"
     machines = sorted({result.machine for result in results.values()})
     lines = [
-        f"{case.num_agents:,} agents on {case.feeder}, on {running.device}"
+        f"{comparison.population}, on {running.device}"
         + (f", with {options}" if options else "")
-        + f". Seeds {listed(comparison.seeds)}: each one a fleet of its own, and a training.",
-        case.tariff.describe(),
-        f"{len(days)} test days of 2024, a year and site never seen in training, {negative} of "
-        "them with negative prices (some day-ahead price is below zero).",
+        + f". Seeds {listed(comparison.seeds)}: each one {_of_a_seed(own)}.",
+        comparison.tariff.describe(),
+        f"{len(days)} test days{'' if own else ' of 2024, a year and site'} never seen in "
+        f"training, {negative} of them with negative prices (some day-ahead price is below zero).",
         "Seconds are of training by the wall clock, without start, validation and test. "
         f"Jobs ran {together}, each in a process of its own.",
         f"Tables give means over seeds ± the half width of the {LEVEL} confidence interval"
@@ -120,8 +121,14 @@ def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobRe
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _of_a_seed(own_case: bool) -> str:
+    return "a training of the same customers" if own_case else "a fleet of its own, and a training"
+
+
 def _options(comparison: Comparison) -> str:
     """Of the case, what is not as usual."""
+    if isinstance(comparison.case, str):
+        return ""
     usual = replace(comparison, case=CaseSettings()).bearing
     told = ("case.feeder", "case.num_agents")
     return ", ".join(
@@ -198,7 +205,7 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
         if (method, date) not in means.index:
             return "–"
         row = means.loc[(method, date)]
-        above = "" if floor is None else f", {euro(row['cost'] - floor[date])}"
+        above = "" if floor is None else f", {money(row['cost'] - floor[date], EURO)}"
         return f"{percent(row['any_steps'])}{above}"
 
     return [
@@ -207,7 +214,7 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
         f"often: {step_name(comparison.clock)}s outside any limit, and cost above perfect "
         "foresight, both as means over seeds at the largest budgets.",
         markdown_table(
-            ["day", "lowest price, €/kWh", *(look(comparison, m).name for m in learners)],
+            ["day", f"lowest price, {EURO}/kWh", *(look(comparison, m).name for m in learners)],
             (
                 [str(date), f"{row['lowest_price']:.3f}".replace("-", "−")]
                 + [cell(method, str(date)) for method in learners]
@@ -260,7 +267,7 @@ def _budgets(comparison: Comparison, tables: Tables) -> list[str]:
     return [
         "## What a budget buys",
         "Every row is of trainings of their own, each annealed to the end of its budget. The score "
-        f"is the cost plus €{SPACE}{price:g} a day for every percentage point of "
+        f"is the cost plus {EURO}{SPACE}{price:g} a day for every percentage point of "
         f"{step_name(comparison.clock)}s outside any limit.",
         markdown_table(
             ["method", "budget, s", "n", *(column.heading for column in columns)],
@@ -316,7 +323,7 @@ def _equal_quality(comparison: Comparison, table: pd.DataFrame) -> list[str]:
         "prices the means are:",
         markdown_table(
             ["rival", f"{ours}, s"]
-            + [f"€{SPACE}{f * comparison.quality.price:g} a point" for f in PRICE_FACTORS],
+            + [f"{EURO}{SPACE}{f * comparison.quality.price:g} a point" for f in PRICE_FACTORS],
             (
                 [
                     look(comparison, row["rival"]).name,

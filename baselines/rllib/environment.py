@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
 
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.gradmap import draw_state
 from gradmap_trainer.policies import to_action
+from gradmap_trainer.training_days import draw_state
 from gridedge_env.observation import OBSERVATION_BOUND
 from gridedge_env.parallel import GridEdgeParallelEnv
 from gridedge_env.simulator import Simulator

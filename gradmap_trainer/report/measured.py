@@ -15,7 +15,7 @@ from gradmap_trainer.report import page
 from gradmap_trainer.report.run import FLOOR, EvaluatedRun
 from gradmap_trainer.report.words import SPACE, percent, step_name
 from gridedge_env.evaluation import TOLERANCE
-from gridedge_env.scenarios import CustomerMeters, GeneratedDemand, ObservedDays
+from gridedge_env.scenarios import CustomerMeters, GeneratedDemand, ObservedDays, SeriesDays
 from gridedge_env.scenarios.observed import SPLIT_SITES
 
 
@@ -46,8 +46,11 @@ def _site(run: EvaluatedRun, split: str) -> str:
 
 def _learned_on(run: EvaluatedRun) -> str:
     """The days of training: "2023, Aachen"."""
-    site = _site(run, "train")
-    return run.simulator.days("train").years + (f", {site}" if site else "")
+    site, days = _site(run, "train"), run.simulator.days("train")
+    when = days.years
+    if run.split != "train" and when == run.simulator.days(run.split).years:
+        when = f"{days.dates[0]} to {days.dates[-1]}"
+    return when + (f", {site}" if site else "")
 
 
 def how_this_was_measured(run: EvaluatedRun) -> list[str]:
@@ -60,8 +63,8 @@ def how_this_was_measured(run: EvaluatedRun) -> list[str]:
                 (
                     "Same start, same day",
                     "every method begins each day in the same state and meets the same weather, "
-                    "prices and demand. Every battery ends the day half full, as it began, and "
-                    "heat left in the buildings is credited: nothing is borrowed from tomorrow.",
+                    "prices and demand. Every battery ends as it began, half full, and heat left "
+                    "in the buildings is credited: nothing is borrowed from tomorrow.",
                 ),
                 ("Cost", _cost(run)),
                 ("Network", _network(run)),
@@ -77,7 +80,7 @@ def how_this_was_measured(run: EvaluatedRun) -> list[str]:
             ]
         ),
         "<h3>Configuration of the run</h3>",
-        page.pairs(_settings(run.config)),
+        page.pairs(_settings(_with_case(run.config))),
     ]
 
 
@@ -100,23 +103,39 @@ def _days(run: EvaluatedRun) -> str:
         if drawn
         else ""
     )
+    together = "" if clock.days == 1 else f", {clock.days} of them on end in every episode"
     site = _site(run, run.split)
     source = (
         f" Weather was measured in {site}, prices are those of the Dutch day-ahead auction at the "
         "same hours."
         if site
-        else ""
+        else _own_series(run)
     )
     return (
         f"{len(dates)} of the {len(table.dates)} usable days of {table.years} ({dates[0]} to "
-        f"{dates[-1]}), each of {clock.steps} {step_name(clock)}s.{source} Training drew its days "
-        f"from {_learned_on(run)}{varied}."
+        f"{dates[-1]}), each of {clock.day.steps} {step_name(clock)}s{together}.{source} Training "
+        f"drew its days from {_learned_on(run)}{varied}. {table.describe_forecasts(run.currency)}"
     )
 
 
+def _own_series(run: EvaluatedRun) -> str:
+    """That prices and weather are the case's own, and of where, as far as it says."""
+    days = run.simulator.case.days
+    if not isinstance(days, SeriesDays):
+        return ""
+    place = "" if days.site is None else f", of {days.site[0]:g}° north and {days.site[1]:g}° east"
+    return f" Prices and weather are the case's own series{place}."
+
+
 def _homes(run: EvaluatedRun) -> str:
-    if _has_own_meters(run):
-        return "household demand is what each customer's own meter showed on the very day."
+    demand = run.simulator.case.demand
+    if isinstance(demand, CustomerMeters):
+        without = sum(not name for name in demand.meter)
+        told = f" Without one, and so with no demand but their devices': {without:,}."
+        return (
+            "household demand is what each customer's own meter showed on the very day."
+            + told * (without > 0)
+        )
     generated = isinstance(run.simulator.case.demand, GeneratedDemand)
     source = "generated from published statistics" if generated else "metered"
     unseen = run.split != "train"
@@ -128,9 +147,10 @@ def _homes(run: EvaluatedRun) -> str:
 
 
 def _cost(run: EvaluatedRun) -> str:
+    case = run.simulator.case
     return (
         "energy at every meter, fuel, battery wear and discomfort of rooms colder than agreed. "
-        f"{run.simulator.case.tariff.describe()} The bill is that of the meter: of a home's demand "
+        f"{case.tariff.describe(case.currency)} The bill is that of the meter: of a home's demand "
         "and its devices together. Penalties that only training has are not in it."
     )
 
@@ -144,10 +164,15 @@ def _network(run: EvaluatedRun) -> str:
     scale = f"{run.simulator.case.demand.scale:.3g}"
     size = "" if scale == "1" else f", each {scale} times as large as an ordinary one"
     share = "" if _has_own_meters(run) else f", in proportion{size}"
+    homes = f"{run.simulator.num_agents:,} homes{share}"
+    kept = sum(load.kw for load in feeder.loads)
+    beside = f"{len(feeder.loads)} other loads of {kept:,.0f} kW nominal"
+    loads = (
+        f"{homes}, beside {beside}" if feeder.loads else f"Its loads are replaced by the {homes}"
+    )
     return (
         f"{feeder.name}, three-phase and unbalanced: {len(run.simulator.power_flow.node_names)} "
-        f"nodes at {len(feeder.buses)} buses. Its loads are replaced by the "
-        f"{run.simulator.num_agents:,} homes{share}. Source at "
+        f"nodes at {len(feeder.buses)} buses. {loads}. Source at "
         f"{feeder.source.per_unit:g} pu, regulator taps {taps}."
     )
 
@@ -186,6 +211,12 @@ def _foresight(run: EvaluatedRun) -> str:
         f"{text} It is itself {broken} of {step_name(run.simulator.clock)}s, so that its cost may "
         "be a little lower than the limits allow."
     )
+
+
+def _with_case(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration, in which a case that was brought is not the same as none."""
+    brought = config.get("case", config) is None
+    return {**config, "case": "brought, in the run's case/"} if brought else dict(config)
 
 
 def _settings(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -7,6 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gridedge_env.case_files.background import (
+    FEEDER_FOLDER,
+    read_background,
+    write_background,
+)
 from gridedge_env.case_files.customers import (
     AGENTS_FILE,
     CONNECTIONS_FILE,
@@ -15,7 +20,9 @@ from gridedge_env.case_files.customers import (
     write_customers,
 )
 from gridedge_env.case_files.description import (
+    AS_MODELLED,
     CASE_FILE,
+    LOADS,
     TAPS,
     collected,
     read_description,
@@ -25,15 +32,19 @@ from gridedge_env.case_files.series import read_days, read_demand, write_days, w
 from gridedge_env.checks import check_known, check_source_voltage
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
+from gridedge_env.devices import Fleet
 from gridedge_env.feeder import Feeder, load_feeder
-from gridedge_env.feeder.admittance import build_network
-from gridedge_env.powerflow.injections import device_branches
-from gridedge_env.scenarios import DaySource, DemandSource, GeneratedDemand, ObservedDays
+from gridedge_env.feeder.places import place_at
+from gridedge_env.scenarios import (
+    DaySource,
+    DemandSource,
+    GeneratedDemand,
+    LoadProfiles,
+    ObservedDays,
+)
 from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.tariff import tariff_from_record
-
-FEEDER_FOLDER = "feeder"
 
 
 def write_case(case: Mapping[str, Any], folder: Path) -> None:
@@ -48,13 +59,18 @@ def write_case(case: Mapping[str, Any], folder: Path) -> None:
     days = write_days(case["days"], folder)
     demand, meters = write_demand(case["demand"], folder)
     case["feeder"].save(folder / FEEDER_FOLDER)
+    write_background(case["feeder"], case["load_profiles"], folder)
     write_customers(case["fleet"], meters, folder)
-    taps = "controlled" if case["regulator_control"] else "as modelled"
-    zone = getattr(case["demand"], "time_zone", getattr(case["days"], "time_zone", None))
+    taps = "controlled" if case["regulator_control"] else AS_MODELLED
+    zoned = (case[source] for source in ("demand", "days", "load_profiles"))
+    zone = next((source.time_zone for source in zoned if hasattr(source, "time_zone")), None)
     write_description(
         {
+            "name": case["name"],
+            "currency": case["currency"],
             "time_zone": zone,
             "step_minutes": case["clock"].minutes,
+            "days_per_episode": case["clock"].days,
             "penalty": case["penalty"],
             "reactive_power": case["reactive_power"],
             "seed": case["seed"],
@@ -77,14 +93,15 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
     findings = Findings(CASE_FILE)
     description = read_description(folder, findings)
+    clock = Clock.of_minutes(description["step_minutes"], description["days_per_episode"])
     faults: list[Fault] = []
     feeder = _feeder(folder, description["feeder"], findings, faults)
-    customers = _customers(folder, feeder, faults)
+    customers = _customers(folder, faults)
     with collected(findings):
         limits = Limits(**description["limits"])
     with collected(findings):
         tariff = tariff_from_record(description["tariff"])
-        tariff.check_clock(Clock.of_minutes(description["step_minutes"]))
+        tariff.check_clock(clock)
     zone, notes = description["time_zone"], list[str]()
     days: DaySource = ObservedDays()
     demand: DemandSource[Any] = GeneratedDemand()
@@ -95,21 +112,30 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         meters = customers.meters if customers else ()
         demand, found = read_demand(folder, description["demand"], zone, days, meters)
         notes += [*found, *(customers.notes if customers else ())]
+    profiles: LoadProfiles | None = None
+    if feeder and customers and _all_stand_on(feeder, customers.fleet, faults):
+        with listed(faults):
+            places = customers.fleet.places
+            feeder, profiles, found = read_background(folder, feeder, places, zone)
+            notes += found
     if faults or findings.faults:
         raise Faults([*findings.faults, *faults])
     assert customers is not None
     return {
         "feeder": feeder,
         "fleet": customers.fleet,
-        "clock": Clock.of_minutes(description["step_minutes"]),
+        "clock": clock,
         "days": days,
         "demand": demand,
+        "load_profiles": profiles,
         "tariff": tariff,
         "limits": limits,
         "penalty": description["penalty"],
         "reactive_power": description["reactive_power"],
         "regulator_control": description["feeder"].get("taps") == "controlled",
         "seed": description["seed"],
+        "name": description["name"],
+        "currency": description["currency"],
     }, tuple(notes)
 
 
@@ -125,12 +151,14 @@ def listed(faults: list[Fault]) -> Iterator[None]:
 def _feeder(
     folder: Path, section: Mapping[str, Any], findings: Findings, faults: list[Fault]
 ) -> Feeder | None:
-    """The feeder, its source voltage and taps as the description says."""
+    """The feeder; its source voltage, taps and loads as the description says."""
     with collected(findings):
-        check_known(section, ["source_voltage", "taps"], "feeder")
-    taps = section.get("taps", TAPS[0])
-    if taps not in TAPS:
-        findings.fault(f"got {taps!r}, expected one of {', '.join(TAPS)}", None, "feeder.taps")
+        check_known(section, ["source_voltage", "taps", "loads"], "feeder")
+    taps, loads = (section.get(key, AS_MODELLED) for key in ("taps", "loads"))
+    for key, value, known in (("taps", taps, TAPS), ("loads", loads, LOADS)):
+        if value not in known:
+            what = f"got {value!r}, expected one of {', '.join(known)}"
+            findings.fault(what, None, f"feeder.{key}")
     source_voltage = section.get("source_voltage")
     if source_voltage is not None:
         with collected(findings):
@@ -139,28 +167,31 @@ def _feeder(
         feeder = load_feeder(folder / FEEDER_FOLDER)
         if taps == "neutral":
             feeder = feeder.with_neutral_taps()
+        if loads == "none":
+            feeder = feeder.without_loads()
         return feeder if source_voltage is None else feeder.with_source_voltage(source_voltage)
     except (ValueError, FileNotFoundError) as error:
         faults.append(Fault(FEEDER_FOLDER, None, None, str(error)))
         return None
 
 
-def _customers(folder: Path, feeder: Feeder | None, faults: list[Fault]) -> Customers | None:
-    """The customers, if their tables are right and they stand on the feeder."""
-    customers = None
+def _customers(folder: Path, faults: list[Fault]) -> Customers | None:
+    """The customers, if their tables are right."""
     with listed(faults):
-        customers = read_customers(folder)
-    if feeder is None or customers is None:
-        return customers
-    network, fleet = build_network(feeder), customers.fleet
-    at_home = [fleet.connection_names[place] for place in fleet.connection.tolist()]
-    unused = [place for place in fleet.connection_names if place not in at_home]
-    table = CONNECTIONS_FILE
-    for file, places in ((AGENTS_FILE, at_home), (table, fleet.connection_names if unused else ())):
+        return read_customers(folder)
+    return None
+
+
+def _all_stand_on(feeder: Feeder, fleet: Fleet, faults: list[Fault]) -> bool:
+    """Whether all customers' places are on the feeder; those that are not are faults."""
+    buses, before = {bus.name: bus for bus in feeder.buses}, len(faults)
+    unused = set(fleet.connection_names) - set(fleet.places)
+    listed_places = fleet.connection_names if unused else ()
+    for file, places in ((AGENTS_FILE, fleet.places), (CONNECTIONS_FILE, listed_places)):
         for row, place in enumerate(places, start=2):
             try:
-                device_branches(network, [place], 0)
-            except ValueError:
-                what = f"got {place!r}, expected bus.phase or bus.phase.phase of the feeder"
+                place_at(place, buses)
+            except ValueError as error:
+                what = str(error).removeprefix("place: ")
                 faults.append(Fault(file, row, "place", what))
-    return customers
+    return len(faults) == before

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from gridedge_env.case_files.description import CASE_FILE, collected
 from gridedge_env.checks import check_known, check_positive
+from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.scenarios import (
     SPLITS,
     CustomerMeters,
     DaySource,
     DemandSource,
     GeneratedDemand,
+    MeteredDemand,
     ObservedDays,
     SeriesDays,
 )
@@ -25,6 +28,7 @@ from gridedge_env.scenarios.own_series import DateRange
 from gridedge_env.scenarios.series import (
     Faults,
     Series,
+    by_local_day,
     notes_of_days,
     read_meters,
     read_prices,
@@ -33,6 +37,9 @@ from gridedge_env.scenarios.series import (
 from gridedge_env.scenarios.series.faults import Findings
 
 OBSERVED, GENERATED = "observed", "generated"
+# Meters of homes of which customers get some, on days of the same month and kind.
+POOL = "pool"
+METER_KEYS = ("unit", "stamps", "largest_gap_share", "leave_out")
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".epw")
 
 
@@ -74,7 +81,7 @@ def read_days(
         site = _site(site, findings)
     splits = {split: _ranges(section.get(split), split, findings) for split in SPLITS}
     findings.check()
-    price = _read(
+    price = read_series(
         read_prices,
         prices,
         findings,
@@ -82,7 +89,7 @@ def read_days(
         time_zone=time_zone,
         stamps=section.get("price_stamps", "begin"),
     )
-    seen = _read(
+    seen = read_series(
         read_weather,
         weather,
         findings,
@@ -90,15 +97,22 @@ def read_days(
         stamps=section.get("weather_stamps", "begin"),
         year=section.get("weather_year"),
     )
-    days = SeriesDays(_bare(price), _bare(seen), time_zone, splits, site)
+    days = SeriesDays(bare(price), bare(seen), time_zone, splits, site)
     for split in SPLITS:
         if not days.dates(split):
             findings.fault(
                 "got no day on which prices and weather are complete, expected some", None, split
             )
     findings.check()
-    notes = (*price.notes, *seen.notes, *notes_of_days(price, time_zone))
-    return days, (*notes, "Forecasts of the weather are perfect.")
+    notes = [
+        f"{path.name}: {note}"
+        for path, read in ((prices, price), (weather, seen))
+        for note in (*read.notes, *notes_of_days(read, time_zone))
+    ]
+    if "irradiance_forecast" in seen.names:
+        told = f"{weather.name}: forecasts of the irradiance are left out: no agent observes it."
+        notes.append(told)
+    return days, tuple(notes)
 
 
 def read_demand(
@@ -122,12 +136,45 @@ def read_demand(
             check_positive(scale, "demand.scale")
         findings.check()
         return GeneratedDemand(scale), ("Demand is generated.",)
+    pool = section.get("source") == POOL
     with collected(findings):
-        check_known(section, ["unit", "stamps", "largest_gap_share", "leave_out"], "demand")
+        check_known(section, [*METER_KEYS, *(("source", "time_zone") if pool else ())], "demand")
     if not path.is_file():
         findings.fault(f"got no {path.name}, expected one beside it", None, "demand")
     findings.check()
-    series = _read(
+    if pool:
+        return _read_pool(path, section, section.get("time_zone", time_zone), meters)
+    series = _read_meters(path, section, time_zone, findings)
+    used = list(dict.fromkeys(filter(None, meters)))
+    for name in used:
+        if name not in series.names:
+            findings.fault(f"got no meter {name!r}, expected it in {path.name}", None, "meter")
+    if meters and not used:
+        findings.fault("got no meter of any agent, expected a column of agents.csv", None, "meter")
+    findings.check()
+    source = CustomerMeters(bare(series.of(used)), tuple(meters), time_zone, days)
+    with collected(findings):
+        source.assign_homes("train", len(meters), 0, "cpu")
+    findings.check()
+    unused = [name for name in series.names if name not in used]
+    notes = [f"{path.name}: {note}" for note in series.notes]
+    if missing := source.missing_days():
+        most = max(missing, key=lambda name: missing[name])
+        notes.append(
+            f"{path.name}: {len(missing)} meters lack days of the case, {most!r} most, "
+            f"{missing[most]}: there they show their own nearest day of the same kind."
+        )
+    if unused:
+        notes.append(f"{path.name}: {len(unused)} meters that no agent has are left out.")
+    if len(meters) > len([name for name in meters if name]):
+        notes.append("Agents without a meter have no other demand than their devices'.")
+    return source, tuple(notes)
+
+
+def _read_meters(
+    path: Path, section: Mapping[str, Any], time_zone: str, findings: Findings
+) -> Series:
+    return read_series(
         read_meters,
         path,
         findings,
@@ -137,30 +184,29 @@ def read_demand(
         stamps=section.get("stamps", "begin"),
         leave_out=section.get("leave_out", ()),
     )
-    used = list(dict.fromkeys(filter(None, meters)))
-    for name in used:
-        if name not in series.names:
-            findings.fault(f"got no meter {name!r}, expected it in {path.name}", None, "meter")
-    if meters and not used:
-        findings.fault("got no meter of any agent, expected a column of agents.csv", None, "meter")
-    findings.check()
-    source = CustomerMeters(_bare(series.of(used)), tuple(meters), time_zone, days)
+
+
+def _read_pool(
+    path: Path, section: Mapping[str, Any], time_zone: str, meters: Sequence[str]
+) -> tuple[MeteredDemand, tuple[str, ...]]:
+    findings = Findings(CASE_FILE)
+    if any(meters):
+        findings.stop("got a pool, and meters of agents, expected one of them", None, "demand")
+    series = _read_meters(path, section, time_zone, findings)
+    findings = Findings(path.name)
+    dates, values = by_local_day(series, time_zone)
+    demand = MeteredDemand(series.names, dates, torch.from_numpy(values.astype(np.float32)))
     with collected(findings):
-        source.assign_homes("train", len(meters), 0, "cpu")
+        demand.check_drawable()
     findings.check()
-    unused = [name for name in series.names if name not in used]
-    notes = [*series.notes]
-    if unused:
-        notes.append(f"{path.name}: {len(unused)} meters that no agent has are left out.")
-    if len(meters) > len([name for name in meters if name]):
-        notes.append("Agents without a meter have no other demand than their devices'.")
-    return source, tuple(notes)
+    drawn = f"{path.name}: agents get homes of these meters, on days of the same month and kind."
+    return demand, (*(f"{path.name}: {note}" for note in series.notes), drawn)
 
 
 def can_be_saved(days: DaySource, demand: DemandSource[Any]) -> bool:
     """Whether a folder can hold these sources."""
     return isinstance(days, ObservedDays | SeriesDays) and isinstance(
-        demand, GeneratedDemand | CustomerMeters
+        demand, GeneratedDemand | CustomerMeters | MeteredDemand
     )
 
 
@@ -177,8 +223,8 @@ def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
             f"days: got {type(days).__name__}, expected ObservedDays or SeriesDays, which a folder "
             "can hold"
         )
-    _write(days.prices, folder / "prices.csv")
-    _write(days.weather, folder / "weather.csv")
+    write_series(days.prices, folder / "prices.csv")
+    write_series(days.weather, folder / "weather.csv")
     splits = {split: [list(each) for each in days.splits.get(split, ())] for split in SPLITS}
     site = {} if days.site is None else {"site": list(days.site)}
     return {"price_unit": "currency/kWh", **site, **splits}
@@ -192,16 +238,25 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
     """
     if isinstance(demand, GeneratedDemand):
         return {"source": GENERATED, "scale": demand.scale}, ()
+    if isinstance(demand, MeteredDemand):
+        demand.check_drawable()
+        write_series(_series_of(demand), find_series(folder, "meters"))
+        section = {"source": POOL, "unit": "kW", "time_zone": "UTC", "largest_gap_share": 0.0}
+        # What could not be read is refused now.
+        read_demand(folder, section, "UTC", ObservedDays(), ())
+        return section, ()
     if not isinstance(demand, CustomerMeters):
         raise ValueError(
-            f"demand: got {type(demand).__name__}, expected GeneratedDemand or CustomerMeters, "
-            "which a folder can hold"
+            f"demand: got {type(demand).__name__}, expected GeneratedDemand, MeteredDemand or "
+            "CustomerMeters, which a folder can hold"
         )
-    _write(demand.meters, folder / "meters.csv")
+    write_series(demand.meters, folder / "meters.csv")
     return {"unit": "kW"}, demand.meter
 
 
-def _read(reader: Callable[..., Series], path: Path, findings: Findings, **options: Any) -> Series:
+def read_series(
+    reader: Callable[..., Series], path: Path, findings: Findings, **options: Any
+) -> Series:
     """A series; faults name its file, wrong options are faults of the description."""
     try:
         return reader(path, **options)
@@ -211,7 +266,7 @@ def _read(reader: Callable[..., Series], path: Path, findings: Findings, **optio
         findings.stop(str(error))
 
 
-def _bare(series: Series) -> Series:
+def bare(series: Series) -> Series:
     """Without notes: what was repaired is repaired."""
     return replace(series, notes=())
 
@@ -246,15 +301,23 @@ def _ranges(value: Any, split: str, findings: Findings) -> tuple[DateRange, ...]
     return tuple(ranges)
 
 
-def _write(series: Series, path: Path) -> None:
-    import pandas as pd
+def _series_of(pool: MeteredDemand) -> Series:
+    """Its days as if clocks never changed: all are of 24 hours, and those between are missing."""
+    first, (_, steps, homes) = pool.dates[0], pool.load.shape
+    rows = [(day - first).days for day in pool.dates]
+    values = np.full((rows[-1] + 1, steps, homes), np.nan, dtype=np.float32)
+    values[rows] = pool.load.numpy()
+    begin = datetime.combine(first, time(), timezone.utc)
+    return Series(begin, HOURS_PER_DAY * 60 // steps, pool.names, values.reshape(-1, homes), ())
+
+
+def write_series(series: Series, path: Path) -> None:
+    """Write a series so that it reads back exactly."""
+    import pandas as pd  # a case in Python needs no files
 
     begin, step = pd.Timestamp(series.begin), timedelta(minutes=series.minutes)
     stamps = pd.date_range(begin, periods=len(series.values), freq=step)
     table = pd.DataFrame(series.values, columns=list(series.names))
     table.insert(0, "timestamp", stamps.strftime("%Y-%m-%dT%H:%MZ"))
-    table.to_csv(path, index=False, lineterminator="\n", float_format=_exact)
-
-
-def _exact(value: float) -> str:
-    return "" if np.isnan(value) else repr(float(value))
+    # Without a format numbers are the shortest that read back exactly.
+    table.to_csv(path, index=False, lineterminator="\n")

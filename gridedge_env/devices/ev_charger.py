@@ -1,4 +1,4 @@
-"""Charger of an electric car: it leaves with what it needs, and ends the day where it began."""
+"""Charger of an electric car: it leaves with what it needs, and ends where it began."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.clock import HOURS_PER_DAY
+from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.charging import Ahead, EvChargers, EvChargerState, Room, run_chargers
 from gridedge_env.devices.charging_schedule import charging_schedule
@@ -30,6 +30,8 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
 
     name = "ev_charger"
     plural = "EV chargers"
+    at_rest = "charge as late as they may"
+    for_comfort = "charge at once"
     random_stream = 5
     parameters = EvChargers
 
@@ -66,21 +68,30 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
             "energy_spread": np.full(count, 0.3),
         }
 
-    def begin(
-        self, parameters: EvChargers, batch: int, generator: torch.Generator
-    ) -> EvChargerState:
-        """Half full, with a day of its own: normal around the car's hours, lognormal in energy.
+    def full_power(self, parameters: EvChargers) -> Tensor:
+        """See `DeviceKind`."""
+        return torch.maximum(parameters.maximum_power, parameters.maximum_discharge_power)
 
-        A trip that the time plugged in and 0.6 of full power would not suffice for, before it or
-        after it, or that the battery does not hold, is shortened to what they do.
+    def storage(self, parameters: EvChargers) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.capacity
+
+    def begin(
+        self, parameters: EvChargers, batch: int, generator: torch.Generator, clock: Clock
+    ) -> EvChargerState:
+        """Half full, with days of its own: normal around the car's hours, lognormal in energy.
+
+        A trip that the day's time plugged in and 0.6 of full power would not suffice for, before it
+        or after it, or that the battery does not hold, is shortened to what they do: each day could
+        begin and end half full.
         """
         like = parameters.capacity
-        size = (3, batch, len(like))
+        size = (3, clock.days, batch, len(like))
         drawn = torch.randn(size, generator=generator, device=like.device, dtype=torch.float32)
         return self._day(parameters, drawn.clamp(-WIDEST_DRAW, WIDEST_DRAW).to(like))
 
     def _day(self, parameters: EvChargers, drawn: Tensor) -> EvChargerState:
-        """Midnight before a day as far from the usual one as (3, batch, chargers) says."""
+        """The begin of days as far from the usual one as (3, days, batch, chargers) says."""
         limits, (leave, back, use) = parameters.limits, drawn
         spread = parameters.hours_spread
         departure = (parameters.departure + spread * leave).clamp(
@@ -99,7 +110,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
             up * (departure + evening),
         ):
             trip = torch.minimum(trip, most)
-        return EvChargerState(limits.middle.expand_as(leave), departure, arrival, trip)
+        return EvChargerState(limits.middle.expand_as(leave[0]), departure, arrival, trip)
 
     def run(
         self, parameters: EvChargers, state: EvChargerState, action: Tensor, window: Window
@@ -109,7 +120,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
 
     def inverter_rating(self, parameters: EvChargers) -> Tensor:
         """Of those that can feed back; the others are rectifiers."""
-        largest = torch.maximum(parameters.maximum_power, parameters.maximum_discharge_power)
+        largest = self.full_power(parameters)
         return torch.where(parameters.limits.two_way, INVERTER_OVERSIZE * largest, 0.0)
 
     def stored(self, parameters: EvChargers, state: EvChargerState) -> Tensor:
@@ -121,17 +132,17 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
     ) -> Tensor:
         """How pressing it is: share of the time plugged in for which it will have to charge.
 
-        At 0.6 of full power, until it leaves or until midnight, whichever presses more; at 1 it
+        At 0.6 of full power, until it leaves or the episode ends, whichever presses most; at 1 it
         must, from now on. Below 0 a two-way charger has energy to spare; from -1 to 1.
         """
         limits = parameters.limits
         ahead = Ahead.of(state, window.first * window.hours)
         up, energy = RETURN_POWER_SHARE * limits.charge, state.energy - ahead.trip
         moment = 1e-3 * window.hours
-        midnight = (limits.middle - energy) / (up * ahead.plugged.clamp(min=moment))
-        leaving = (limits.least - energy) / (up * ahead.leaving.clamp(min=moment))
-        pressing = torch.where(ahead.leaving > 0.0, torch.maximum(midnight, leaving), midnight)
-        return pressing.clamp(-1.0, 1.0)
+        at_end = (limits.middle - energy) / (up * ahead.plugged.clamp(min=moment))
+        leaving = (limits.least - ahead.later - energy) / (up * ahead.leaving.clamp(min=moment))
+        leaving = leaving.masked_fill(ahead.leaving <= 0.0, -torch.inf).amax(dim=-3)
+        return torch.maximum(at_end, leaving).clamp(-1.0, 1.0)
 
     def store_axis(self, parameters: EvChargers, device: int) -> StoreAxis:
         """State of charge."""
@@ -223,10 +234,10 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
 
     def _usual_room(self, parameters: EvChargers, outlook: Outlook) -> tuple[Room, Tensor]:
         """(steps, chargers) what is possible in each step, and (chargers,) kWh at midnight."""
-        usual = self._day(parameters, parameters.capacity.new_zeros(3, 1, len(parameters.capacity)))
-        steps = outlook.import_price.shape[1]
-        time = outlook.hours * torch.arange(steps + 1, dtype=torch.float64)
-        ahead = Ahead.of(usual, time[:, None, None])
+        like, clock = parameters.capacity, outlook.clock
+        usual = self._day(parameters, like.new_zeros(3, clock.days, 1, len(like)))
+        time = clock.hours * torch.arange(clock.steps + 1, dtype=torch.float64)
+        ahead = Ahead.of(usual, time[:, None, None, None])
         room = Room(*(values[:, 0] for values in Room.of(parameters, ahead)))
         return room, (usual.energy - ahead.trip[0])[0]
 
@@ -238,7 +249,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         meters: Meters,
         around: np.ndarray | None,
     ) -> LinearProgram:
-        """See `store_program`; energies are less what the rest of the trip uses."""
+        """See `store_program`; energies are less what the trips to come use."""
         hours = meters.hours
         ahead = Ahead.of_steps(state, Window(day, 0, day.clock.steps))
         room = Room.of(parameters, ahead)

@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gridedge_env.clock import Clock
+
 Array: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is public of days before they begin; (days, steps, 1) each, in double precision.
+    """What is public of episodes before they begin; (batch, steps, 1) each, in double precision.
 
     Attributes:
-        hours: length of a step.
+        clock: of the episodes.
         import_price: €/kWh.
         export_price: €/kWh.
         outdoor_temperature: °C.
@@ -25,12 +27,17 @@ class Outlook:
         direct_irradiance: (days, steps, 3) W/m² from the east, the north and above; None: unknown.
     """
 
-    hours: float
+    clock: Clock
     import_price: Tensor
     export_price: Tensor
     outdoor_temperature: Tensor
     irradiance: Tensor
     direct_irradiance: Tensor | None = None
+
+    @property
+    def hours(self) -> float:
+        """Length of a step."""
+        return self.clock.hours
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
@@ -85,6 +86,7 @@ class Generator(DeviceKind[Generators, GeneratorState]):
 
     name = "generator"
     plural = "generators"
+    at_rest = "stay off"
     random_stream = 2
     parameters = Generators
 
@@ -98,8 +100,12 @@ class Generator(DeviceKind[Generators, GeneratorState]):
             "quadratic_cost": random.uniform(0.02, 0.08, count),
         }
 
+    def full_power(self, parameters: Generators) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
+
     def begin(
-        self, parameters: Generators, batch: int, generator: torch.Generator
+        self, parameters: Generators, batch: int, generator: torch.Generator, clock: Clock
     ) -> GeneratorState:
         """Off."""
         return GeneratorState(torch.zeros_like(parameters.maximum_power).expand(batch, -1))
@@ -132,7 +138,7 @@ class Generator(DeviceKind[Generators, GeneratorState]):
             percent=True,
             ended=True,
             price=float(parameters.linear_cost[device]),
-            price_title="Price (solid) and cost of fuel (dotted), €/kWh",
+            price_title="Price (solid) and cost of fuel (dotted)",
         )
 
     def idle(self, parameters: Generators, seen: Seen) -> Tensor:

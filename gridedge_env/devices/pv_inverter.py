@@ -10,6 +10,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
@@ -86,6 +87,7 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
 
     name = "pv_inverter"
     plural = "PV inverters"
+    at_rest = "feed in all that they have"
     random_stream = 6
     parameters = PvInverters
 
@@ -110,8 +112,12 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
             "performance_ratio": random.uniform(0.75, 0.90, count),
         }
 
+    def full_power(self, parameters: PvInverters) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
+
     def begin(
-        self, parameters: PvInverters, batch: int, generator: torch.Generator
+        self, parameters: PvInverters, batch: int, generator: torch.Generator, clock: Clock
     ) -> PvInverterState:
         """Dark."""
         none = torch.zeros_like(parameters.maximum_power).expand(batch, -1)

@@ -16,6 +16,7 @@ from torch import Tensor
 from gridedge_env.constraints import Limits
 from gridedge_env.devices.flexibility import Array
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
+from gridedge_env.wiring import Wiring
 
 # Operating points in each direction, up to full power; limits that get tangents there; and how many
 # of those that are met are looked at, so many at a time.
@@ -44,12 +45,17 @@ class FeederLimits:
 
 
 def feeder_limits(
-    power_flow: PowerFlow, limits: Limits, base: Tensor, directions: tuple[Tensor, ...]
+    power_flow: PowerFlow,
+    wiring: Wiring,
+    limits: Limits,
+    base: Tensor,
+    directions: tuple[Tensor, ...],
 ) -> FeederLimits:
     """Tangents to the limits that devices can meet.
 
     Args:
         power_flow: the network.
+        wiring: how homes draw there; the feeder's own loads draw their nominal power.
         limits: what it is allowed.
         base: (2 connections) kW, then kvar, that homes draw without their devices.
         directions: likewise each, what devices that all pull alike add at full power.
@@ -59,7 +65,7 @@ def feeder_limits(
     names: list[str] = []
     slopes, rooms = np.zeros((0, len(base))), np.zeros(0)
     for direction in directions:
-        met = _met_on_the_way(power_flow, limits, base, direction)
+        met = _met_on_the_way(power_flow, wiring, limits, base, direction)
         known = len(rooms)
         for begin in range(0, min(len(met.place), MOST_LOOKED_AT), AT_A_TIME):
             slope, room = met.tangents(slice(begin, begin + AT_A_TIME))
@@ -79,6 +85,7 @@ class _Met:
 
     Attributes:
         power_flow: the network.
+        wiring: how homes draw there.
         limits: what it is allowed.
         names: of the places.
         place: (limits met,) column of `_excess`.
@@ -86,6 +93,7 @@ class _Met:
     """
 
     power_flow: PowerFlow
+    wiring: Wiring
     limits: Limits
     names: list[str]
     place: NDArray[np.int64]
@@ -95,7 +103,7 @@ class _Met:
         """Slopes (rows, 2 connections) and rooms (rows,)."""
         power = self.touching[rows].clone().requires_grad_()
         column = torch.from_numpy(self.place[rows]).to(power.device)[:, None]
-        solution = self.power_flow.solve_branches(power)
+        solution = self.power_flow.solve_branches(self.wiring.drawn(power, None))
         excess = _excess(self.power_flow, self.limits, solution).gather(1, column)[:, 0]
         (gradient,) = torch.autograd.grad(excess.sum(), power)
         slope, at, passed = (
@@ -104,11 +112,13 @@ class _Met:
         return slope, (slope * at).sum(axis=1) - passed
 
 
-def _met_on_the_way(power_flow: PowerFlow, limits: Limits, base: Tensor, direction: Tensor) -> _Met:
+def _met_on_the_way(
+    power_flow: PowerFlow, wiring: Wiring, limits: Limits, base: Tensor, direction: Tensor
+) -> _Met:
     share = torch.linspace(0.0, 1.0, POINTS, device=base.device, dtype=base.dtype)
     points = base + share[:, None] * direction
     with torch.no_grad():
-        solution = power_flow.solve_branches(points)
+        solution = power_flow.solve_branches(wiring.drawn(points, None))
         excess = _excess(power_flow, limits, solution)
     names = [
         f"{kind.name} at {place}"
@@ -121,7 +131,7 @@ def _met_on_the_way(power_flow: PowerFlow, limits: Limits, base: Tensor, directi
     met = np.argsort(first, kind="stable")
     met = met[first[met] < POINTS]
     touching = points[torch.from_numpy(first[met]).to(points.device)]
-    return _Met(power_flow, limits, [names[place] for place in met], met, touching)
+    return _Met(power_flow, wiring, limits, [names[place] for place in met], met, touching)
 
 
 def _excess(power_flow: PowerFlow, limits: Limits, solution: PowerFlowSolution) -> Tensor:

@@ -22,11 +22,13 @@ from gridedge_env.devices import Fleet
 from gridedge_env.devices.fleet import DeviceGroup
 from gridedge_env.devices.flexibility import Array, Outlook, joined
 from gridedge_env.devices.kind import REACTIVE_SHARE
+from gridedge_env.news import Quotes
 from gridedge_env.powerflow import PowerFlow
 from gridedge_env.public_plan.classes import Classes, classes_of, grouped
 from gridedge_env.public_plan.limits import feeder_limits
 from gridedge_env.public_plan.program import MOST_GROUPS, Network, plan_fleet
-from gridedge_env.scenarios import DayTable
+from gridedge_env.scenarios import DayTable, Tariff
+from gridedge_env.wiring import Wiring
 
 # €/kWh by which the marginal cost of a class rises to its last kilowatt: devices differ.
 SPREAD = 0.01
@@ -79,9 +81,10 @@ class PublicPlan:
     Args:
         fleet: the homes, in the precision of the simulator, on its device.
         power_flow: of the feeder.
+        wiring: how homes draw there.
         limits: what it is allowed.
         clock: of the days.
-        expected: (12, 2, steps) kW, mean demand of a home by month, weekend and step.
+        expected: (12, 2, steps of a day) kW, mean demand of a home by month and kind of day.
         settings: how plans are made.
 
     Attributes:
@@ -94,6 +97,7 @@ class PublicPlan:
         self,
         fleet: Fleet,
         power_flow: PowerFlow,
+        wiring: Wiring,
         limits: Limits,
         clock: Clock,
         expected: Array,
@@ -126,6 +130,7 @@ class PublicPlan:
             power += np.bincount(where, classes.power, connections)
         tangents = feeder_limits(
             power_flow,
+            wiring,
             limits.tightened(voltage=settings.voltage_margin, loading=settings.loading_margin),
             torch.from_numpy(base).to(like),
             tuple(torch.from_numpy(way).to(like) for way in (draw, feed)),
@@ -168,29 +173,35 @@ class PublicPlan:
         self._like = like
 
     @torch.no_grad()
-    def of_days(self, days: DayTable, import_price: Tensor, export_price: Tensor) -> Planned:
-        """Plans of days.
+    def of_episodes(self, days: DayTable, tariff: Tariff) -> Planned:
+        """Plans of episodes.
 
         Args:
-            days: weather as forecast, and calendar.
-            import_price: (days, steps) €/kWh.
-            export_price: likewise.
+            days: weather and prices as forecast, of each day of each episode in turn.
+            tariff: what is paid.
         """
+        clock = self.clock
+
+        def joined_days(values: Tensor) -> Tensor:
+            return values.reshape(-1, clock.steps, *values.shape[2:])
+
+        prices = Quotes.of(days, tariff, clock.day)
+        sun = days.direct_irradiance
         outlook = Outlook(
-            self.clock.hours,
-            _in_ticks(import_price, PRICE_TICK),
-            _in_ticks(export_price, PRICE_TICK),
-            _in_ticks(days.outdoor_temperature, DEGREE_TICK),
-            _in_ticks(days.irradiance, SUN_TICK),
-            None if days.direct_irradiance is None
-            else _in_ticks(days.direct_irradiance, SUN_TICK)[..., 0],
-        )  # fmt: skip
-        count, steps = import_price.shape
+            clock,
+            joined_days(_in_ticks(prices.published_price, PRICE_TICK)),
+            joined_days(_in_ticks(prices.export_price, PRICE_TICK)),
+            joined_days(_in_ticks(days.outdoor_temperature, DEGREE_TICK)),
+            joined_days(_in_ticks(days.irradiance, SUN_TICK)),
+            None if sun is None else joined_days(_in_ticks(sun, SUN_TICK)[..., 0]),
+        )
+        month, weekend = days.month.cpu().numpy(), days.weekend.cpu().numpy().astype(int)
+        home = self._expected[month, weekend].reshape(-1, 1, clock.steps)
+        base = self._home_count[:, None] * home
+        count, steps = len(base), clock.steps
         planned = [kind for kind in self.kinds if kind is not None]
         parts = [k.group.kind.flexibility(k.classes.parameters, outlook) for k in planned]
         flexibility = joined([part for part in parts if part is not None], count, steps, SPREAD)
-        home = self._expected[days.month.cpu().numpy(), days.weekend.cpu().numpy().astype(int)]
-        base = self._home_count[:, None] * home[:, None, :]
         network = self._network
         taken = np.einsum("lg,dgt->dlt", self._demand_slope, base)
         plan = plan_fleet(flexibility, network, base, taken, self.clock.hours)
@@ -263,7 +274,7 @@ def _planned_of(day: Day) -> Planned:
 def _calm_day(clock: Clock) -> Outlook:
     """A day at which devices are looked at: price and weather do not matter."""
     one = torch.ones(1, clock.steps, 1, dtype=torch.float64)
-    return Outlook(clock.hours, 0.25 * one, 0.25 * one, 5.0 * one, 0.0 * one, one.expand(-1, -1, 3))
+    return Outlook(clock, 0.25 * one, 0.25 * one, 5.0 * one, 0.0 * one, one.expand(-1, -1, 3))
 
 
 def _in_ticks(values: Tensor, tick: float) -> Tensor:

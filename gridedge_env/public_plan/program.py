@@ -207,7 +207,7 @@ def _store_matrix(terms: _Terms) -> Array:
 
 def _store_inverse(terms: _Terms) -> Array:
     """Its inverse; 0 of classes without a store."""
-    return terms.stores[:, None, None] * np.linalg.inv(_store_matrix(terms)).astype(np.float64)
+    return np.where(terms.stores[:, None, None], np.linalg.inv(_store_matrix(terms)), 0.0)
 
 
 def _coupling(terms: _Terms, inner: Array) -> Array:

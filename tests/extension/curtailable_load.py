@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.kind import REACTIVE_SHARE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, flat
@@ -47,6 +48,7 @@ class CurtailableLoad(DeviceKind[CurtailableLoads, CurtailableLoadState]):
 
     name = "curtailable_load"
     plural = "curtailable loads"
+    at_rest = "draw all that they want"
     random_stream = 4
     parameters = CurtailableLoads
     reactive_share = REACTIVE_SHARE
@@ -63,8 +65,12 @@ class CurtailableLoad(DeviceKind[CurtailableLoads, CurtailableLoadState]):
             "inconvenience": random.uniform(0.2, 0.4, count),
         }
 
+    def full_power(self, parameters: CurtailableLoads) -> Tensor:
+        """What it draws when nothing is curtailed."""
+        return parameters.power
+
     def begin(
-        self, parameters: CurtailableLoads, batch: int, generator: torch.Generator
+        self, parameters: CurtailableLoads, batch: int, generator: torch.Generator, clock: Clock
     ) -> CurtailableLoadState:
         """All of the day's energy is left."""
         return CurtailableLoadState(parameters.daily_energy.expand(batch, -1))

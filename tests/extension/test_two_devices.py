@@ -17,9 +17,10 @@ import pytest
 import torch
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
-from gradmap_trainer.gradmap import Objective, differentiate, draw_state, make_learner, roll_out
+from gradmap_trainer.gradmap import Objective, differentiate, make_learner, roll_out
 from gradmap_trainer.run_folder import load_policies
 from gradmap_trainer.training import open_run, train
+from gradmap_trainer.training_days import draw_state
 from gridedge_env import Case, Limits, default_case, make_simulator, parallel_env
 from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_env.devices.sampling import DEFAULT_KINDS

@@ -10,12 +10,12 @@ from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import (
     Objective,
     differentiate,
-    draw_state,
     iterate,
     make_learner,
     roll_out,
 )
 from gradmap_trainer.policies import to_leaning_action
+from gradmap_trainer.training_days import draw_state
 from gridedge_env import CaseSettings, Limits, Simulator
 from gridedge_env.reference import Idle, play
 

@@ -55,7 +55,7 @@ def test_hours_left_by_hand(day: Day) -> None:
 
 def test_a_window_is_some_steps_of_the_days(day: Day) -> None:
     window = Window(day, 5, 2)
-    assert (window.end, window.ends_day, window.hours) == (7, False, 1.0)
+    assert (window.end, window.ends_episode, window.hours) == (7, False, 1.0)
     assert window.hours_left[:, 0, 0].tolist() == [18.0, 17.0]
     for found, first in (
         (window.outdoor_temperature, 1000.0),
@@ -65,8 +65,8 @@ def test_a_window_is_some_steps_of_the_days(day: Day) -> None:
         assert found.shape == (2, DAYS, 1)
         assert found[1, :, 0].tolist() == [first + 6.0, first + 106.0, first + 206.0]
     assert window.import_surcharge.unique().tolist() == [0.5]
-    assert Window(day, 22, 2).ends_day
-    assert not Window(day, 22, 1).ends_day
+    assert Window(day, 22, 2).ends_episode
+    assert not Window(day, 22, 1).ends_episode
 
 
 def test_some_days_of_a_batch(day: Day) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from gridedge_env import Limits, default_case, load_case, make_simulator
 from gridedge_env.case_files import read_case
 from gridedge_env.clock import Clock
-from gridedge_env.scenarios import CustomerMeters, DayTable, ObservedDays, SeriesDays
+from gridedge_env.scenarios import CustomerMeters, DayTable, MeteredDemand, ObservedDays, SeriesDays
 from gridedge_env.scenarios.series import Faults
 from tests.gridedge_env.case_files.street import NAMES, write_street
 
@@ -57,6 +57,7 @@ def test_a_street_of_ones_own(street: Path, tmp_path: Path) -> None:
     """Names, meters, prices and tariff are the street's; what was assumed is said."""
     case = load_case(street)
     assert case.fleet.names == NAMES
+    assert (case.title, case.currency) == ("Elm Street", "CHF")
     assert isinstance(case.days, SeriesDays)
     assert isinstance(case.demand, CustomerMeters)
     simulator = make_simulator(case=case)
@@ -70,6 +71,9 @@ def test_a_street_of_ones_own(street: Path, tmp_path: Path) -> None:
     own = meters[meters.timestamp.str.startswith("2024-04-23")]
     np.testing.assert_allclose(day.demand[0, :, 1], own["meter 1"], atol=1e-6)
     assert not day.demand[0, :, 5].any()
+    units = [field.unit for field in simulator.observation_fields]
+    assert "CHF/kWh" in units
+    assert not any("€" in unit for unit in units)
     notes = " ".join(read_case(street)[1])
     assert "clocks change: 2024-03-31" in notes
     assert "Agents without a meter" in notes
@@ -88,6 +92,66 @@ def test_meters_stand_in_for_their_own_missing_days(street: Path, tmp_path: Path
     day = make_simulator(case=load_case(folder)).reset(days=[0], split="train").day
     like = meters[meters.timestamp.str.startswith("2024-03-16")]
     np.testing.assert_allclose(day.demand[0, :, 2], like["meter 2"], atol=1e-6)
+    # 2 to 14 March.
+    told = "meters.csv: 1 meters lack days of the case, 'meter 2' most, 13: there they show"
+    assert told in " ".join(read_case(folder)[1])
+
+
+def pool(homes: int = 4) -> MeteredDemand:
+    """Homes on the 7th to 9th and last Sunday of each month of 2023: on days of all kinds.
+
+    The last Sundays of March and October are those on which Europe's clocks change.
+    """
+    dates = pd.date_range("2023-01-01", "2023-12-31")
+    chosen = [day for day in dates if day.day in (7, 8, 9) or (day.weekday() == 6 and day.day > 24)]
+    load = np.random.default_rng(0).gamma(1.5, 0.4, (len(chosen), 24, homes)).astype(np.float32)
+    names = tuple(f"home {number}" for number in range(homes))
+    return MeteredDemand(names, tuple(day.date() for day in chosen), torch.from_numpy(load))
+
+
+def test_a_pool_of_metered_homes_is_the_same_to_the_bit(tmp_path: Path) -> None:
+    """Its meters are in the folder, its days too, whatever clocks do there."""
+    case = replace(default_case("ieee13", num_agents=3), demand=pool())
+    assert case.can_be_saved
+    case.save(tmp_path / "case")
+    assert load_case(tmp_path / "case") == case
+    assert "agents get homes of these meters" in " ".join(read_case(tmp_path / "case")[1])
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (lambda p: pool(homes=2), "homes: got 2, expected one for each split or more"),
+        (
+            lambda p: replace(p, dates=p.dates[4:], load=p.load[4:]),
+            "dates: got no complete working day in month 1",
+        ),
+        (lambda p: replace(p, load=0.0 * p.load), "home 'home 0': got 0 kW, expected one that con"),
+        (
+            lambda p: replace(p, dates=p.dates[::-1]),
+            "dates: got some twice or out of order, expected each after another",
+        ),
+        (
+            lambda p: replace(p, load=p.load + 2000.0),
+            "meters.csv: got a mean of 2000 kW for half of the",
+        ),
+    ],
+)
+def test_a_pool_that_could_not_be_loaded_is_not_saved(
+    changed: Callable[[MeteredDemand], MeteredDemand], told: str, tmp_path: Path
+) -> None:
+    case = replace(default_case("ieee13", num_agents=3), demand=changed(pool()))
+    with pytest.raises(ValueError, match=told):
+        case.save(tmp_path / "case")
+
+
+def test_agents_with_meters_get_no_others(street: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "street"
+    shutil.copytree(street, folder)
+    with (folder / "case.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[demand]\nsource = "pool"\n')
+    with pytest.raises(Faults, match="'demand': got a pool, and meters of agents, expected one"):
+        load_case(folder)
 
 
 def test_sources_of_ones_own_are_refused_by_name(tmp_path: Path) -> None:
@@ -128,6 +192,8 @@ def gone(name: str) -> Callable[[Path], None]:
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a key": (text("case.toml", "seed", "sede"), "case.toml, column 'case': unknown 'sede', expec"),
     "a step": (text("case.toml", "= 15", "= 20"), "'step_minutes': got 20, expected one of 15, 30"),
+    "a name": (text("case.toml", '"Elm Street"', "7"), "'name': got 7, expected text"),
+    "a currency": (text("case.toml", '"CHF"', '"1 CHF"'), "'currency': got '1 CHF', expected a cu"),
     "a zone": (text("case.toml", "Berlin", "Bärlin"), "'time_zone': got 'Europe/Bärlin', expected"),
     "no toml": (text("case.toml", "seed = 4", "seed ="), "case.toml, row 3: got no TOML"),
     "a limit": (text("case.toml", "= 0.9", "= 2.0"), "'limits': got voltages 2.0 to 1.1"),

@@ -1,0 +1,64 @@
+"""The moment before a step, as each home knows its own: what private observations are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from gridedge_env.day import Window
+from gridedge_env.devices import Fleet
+from gridedge_env.public_plan import PublicPlan
+from gridedge_env.state import SimulatorState
+from gridedge_env.wiring import Wiring
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What private fields are made of: the homes before a step.
+
+    Attributes:
+        fleet: the homes.
+        wiring: their connections.
+        state: where they stand.
+        step: the step, which the agents are to decide on.
+        plan: the public plan, where agents observe it.
+    """
+
+    fleet: Fleet
+    wiring: Wiring
+    state: SimulatorState
+    step: int
+    plan: PublicPlan | None = None
+
+    @property
+    def window(self) -> Window:
+        """The step."""
+        return Window(self.state.day, self.step, 1)
+
+    @cached_property
+    def planned(self) -> tuple[Tensor, Tensor]:
+        """(batch, agents, slots) actions and stores that the plan asks for; 0 without a device."""
+        actions, stored = self.public_plan.asks(self.window)
+        return self.fleet.actions(actions), self.fleet.actions(stored)
+
+    @property
+    def public_plan(self) -> PublicPlan:
+        """The plan.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.plan is None:
+            raise ValueError("public_plan: got None, expected one where agents observe it")
+        return self.plan
+
+    @cached_property
+    def own_states(self) -> Tensor:
+        """(batch, agents, slots) what agents observe of their devices; 0 where there is none."""
+        window = self.window
+        groups = zip(self.fleet.groups, self.state.devices, strict=True)
+        return self.fleet.actions(
+            [group.kind.observed_state(group.parameters, own, window) for group, own in groups]
+        )
