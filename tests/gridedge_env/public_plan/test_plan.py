@@ -1,0 +1,187 @@
+"""What agents are told by the public plan, and what becomes of it when they follow it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pettingzoo.test import parallel_api_test
+
+import gridedge_env
+from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.gradmap import iterate, make_learner
+from gradmap_trainer.policies import following, to_action
+from gridedge_env.case import CaseSettings
+from gridedge_env.day import Window
+from gridedge_env.devices.flexibility import Outlook, joined
+from gridedge_env.devices.kinds import KINDS
+from gridedge_env.public_plan.program import Network, plan_fleet
+from gridedge_env.reference.rules import Idle, PriceFollowing
+from gridedge_env.simulator import Simulator
+from gridedge_env.state import SimulatorState
+
+MIX = {"battery": 0.3, "heat_pump": 0.2, "generator": 0.2, "ev_charger": 0.2, "pv_inverter": 0.1}
+AGENTS, DAYS = 60, [40, 200]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Simulator:
+    return gridedge_env.make_simulator("ieee13", AGENTS, mix=MIX, public_plan=True)
+
+
+@pytest.fixture(scope="module")
+def state(simulator: Simulator) -> SimulatorState:
+    return simulator.reset(days=DAYS)
+
+
+def follow(simulator: Simulator, state: SimulatorState) -> tuple[float, float]:
+    """€ and units of violation of days on which all do as the plan asks."""
+    cost = violation = 0.0
+    with torch.no_grad():
+        while state.step < simulator.clock.steps:
+            private, _ = simulator.observe_parts(state)
+            state, result = simulator.step(state, private[..., 3, None])
+            cost += float(result.cost.sum())
+            violation += float(result.violation.sum())
+    return cost, violation
+
+
+def test_agents_are_told(simulator: Simulator) -> None:
+    """Each of its own device, of its group of homes; nobody of another's."""
+    names = [entry.name for entry in simulator.observation_fields[: simulator.private_size]]
+    assert names[3:] == [
+        "planned_action",
+        "planned_state",
+        "congestion_price",
+        "planned_draw_around",
+    ]
+
+
+def test_nobody_is_told_without(state: SimulatorState) -> None:
+    plain = gridedge_env.make_simulator("ieee13", AGENTS, mix=MIX)
+    assert plain.public_plan is None
+    assert plain.reset(days=DAYS).day.planned is None
+    assert state.day.planned is not None
+
+
+def test_the_plan_is_the_same_in_both_precisions(
+    simulator: Simulator, state: SimulatorState
+) -> None:
+    """To a rounding of single precision: it is worked out in double."""
+    double = gridedge_env.make_simulator(case=simulator.case, dtype=torch.float64)
+    other = double.reset(days=DAYS).day.planned
+    assert other is not None
+    for name, values in vars(state.day.planned).items():
+        # Tangents come from power flows of the simulator's precision, 1e-6 pu apart.
+        assert torch.allclose(getattr(other, name).float(), values, atol=2e-3), name
+
+
+def test_a_day_of_a_batch_has_the_plan_of_the_day_alone(
+    simulator: Simulator, state: SimulatorState
+) -> None:
+    alone = simulator.reset(days=DAYS[1:]).day.planned
+    assert alone is not None
+    for name, values in vars(state.day.planned).items():
+        assert torch.allclose(getattr(alone, name)[0], values[1], atol=1e-6), name
+
+
+def test_following_it_pays_and_keeps_limits(simulator: Simulator, state: SimulatorState) -> None:
+    """Against doing least, and against following the price alone."""
+    idle = Idle(simulator)
+    greedy = PriceFollowing(simulator)
+
+    def played(rule: object) -> tuple[float, float]:
+        now, cost, violation = state, 0.0, 0.0
+        with torch.no_grad():
+            while now.step < simulator.clock.steps:
+                now, result = simulator.step(now, rule(*simulator.observe_parts(now)))
+                cost += float(result.cost.sum())
+                violation += float(result.violation.sum())
+        return cost, violation
+
+    cost, violation = follow(simulator, state)
+    assert cost < played(idle)[0]
+    assert violation < 0.5 * played(greedy)[1]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+def test_devices_do_as_planned(kind: object) -> None:
+    """A device that is its own class draws what was planned: the program knows its physics.
+
+    Two days without limits, from where plans begin. The program is 0.5 % from settled.
+    """
+    random = np.random.default_rng(1)
+    columns = kind.sample(3, 1.0, random)
+    columns |= {name: np.zeros(3) for name in ("hours_spread", "energy_spread") if name in columns}
+    parameters = kind.parameters(**{k: torch.from_numpy(np.array(v)) for k, v in columns.items()})
+    case = gridedge_env.default_case("ieee13", 3, mix={"pv_inverter": 1.0})
+    simulator = gridedge_env.make_simulator(case=case, dtype=torch.float64)
+    day = simulator.reset(days=DAYS).day
+    series = (day.import_price, day.export_price, day.outdoor_temperature, day.irradiance)
+    outlook = Outlook(day.clock, *(values[..., None] for values in series), day.direct_irradiance)
+    flexibility = joined([kind.flexibility(parameters, outlook)], len(DAYS), day.clock.steps, 0.01)
+    power = kind.full_power(parameters).numpy()
+    network = Network(np.diag(power), np.zeros((0, 3)), np.zeros(0))
+    base, taken = np.zeros((2, 3, day.clock.steps)), np.zeros((2, 0, day.clock.steps))
+    plan = plan_fleet(flexibility, network, base, taken, day.clock.hours, 1000)
+    flows = (
+        torch.from_numpy(x.transpose(1, 2, 3, 0).copy()) for x in vars(plan).values() if x.ndim == 4
+    )
+    actions, _ = kind.planned_actions(parameters, outlook, *flows)
+    own = torch.stack([actions[:, k, :, k] for k in range(3)], dim=-1).transpose(0, 1)
+    begin = kind.begin(parameters, len(DAYS), torch.Generator().manual_seed(0), day.clock)
+    if hasattr(begin, "temperature"):
+        middle = 0.5 * (parameters.lowest_temperature + parameters.highest_temperature)
+        begin = replace(begin, temperature=middle.expand(len(DAYS), -1))
+    _, drawn, _ = kind.run(parameters, begin, own, Window(day, 0, day.clock.steps))
+    asked = np.stack([(plan.draw - plan.feed)[k, :, k] for k in range(3)], axis=-1) * power
+    off = np.abs(drawn.transpose(0, 1).numpy() - asked) / power
+    assert off.mean() < 5e-3
+    assert off.max() < 0.1
+
+
+def test_policies_correct_it() -> None:
+    """Networks that put out nothing follow it; an iteration of GradMAP moves them from there."""
+    config = TrainConfig(
+        case=CaseSettings("ieee13", AGENTS, public_plan=True, mix=MIX), batch_days=2, minibatches=2
+    )
+    simulator = config.make_simulator()
+    learner = make_learner(config, simulator)
+    for weight in (learner.policies.weights[-1], learner.policies.biases[-1]):
+        weight.data.zero_()
+    private, shared = simulator.observe_parts(simulator.reset(days=DAYS))
+    asked = private[..., 3, None]
+    with torch.no_grad():
+        assert torch.equal(learner.policies(private, shared), to_action(following(asked)))
+    moved, row = iterate(config, simulator, learner)
+    assert moved.iteration == 1
+    assert np.isfinite(row["cost"])
+    with torch.no_grad():
+        assert not torch.equal(moved.policies(private, shared), to_action(following(asked)))
+
+
+def test_outputs_that_follow(simulator: Simulator) -> None:
+    """Whatever is planned comes out as that action; next to nothing as rest."""
+    asked = torch.tensor([-1.0, -0.5, -0.019, 0.0, 0.01, 0.021, 1.0])
+    wanted = torch.tensor([-1.0, -0.5, 0.0, 0.0, 0.0, 0.021, 1.0])
+    assert torch.allclose(to_action(following(asked)), wanted)
+
+
+def test_the_environment_passes_the_checker() -> None:
+    env = gridedge_env.parallel_env(feeder="ieee13", num_agents=6, public_plan=True)
+    parallel_api_test(env, num_cycles=50)
+
+
+def test_episodes_of_two_days() -> None:
+    """Stores run through midnight, and the plan with them."""
+    case = gridedge_env.default_case("ieee13", 12, public_plan=True)
+    longer = replace(case, clock=gridedge_env.clock.Clock.of_minutes(60, 2))
+    simulator = gridedge_env.make_simulator(case=longer)
+    planned = simulator.reset(days=[3]).day.planned
+    assert planned is not None
+    assert planned.action.shape[1] == 48
+    battery = planned.stored[0, :, 0]
+    assert battery[0] == pytest.approx(0.5)
+    assert (battery[24] - 0.5).abs() > 0.01
