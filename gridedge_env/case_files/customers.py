@@ -44,8 +44,8 @@ class Customers:
 
 
 def table_of(kind: DeviceKind[Any, Any]) -> str:
-    """Name of the table of a kind's devices: "heat_pumps.csv"."""
-    return f"{kind.plural.replace(' ', '_')}.csv"
+    """Name of the table of a kind's devices: "ev_chargers.csv"."""
+    return f"{kind.plural.replace(' ', '_').lower()}.csv"
 
 
 def write_customers(fleet: Fleet, meters: Sequence[str], folder: Path) -> None:

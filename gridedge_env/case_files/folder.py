@@ -12,6 +12,7 @@ from gridedge_env.case_files.customers import (
     CONNECTIONS_FILE,
     Customers,
     read_customers,
+    table_of,
     write_customers,
 )
 from gridedge_env.case_files.description import (
@@ -21,10 +22,20 @@ from gridedge_env.case_files.description import (
     read_description,
     write_description,
 )
-from gridedge_env.case_files.series import read_days, read_demand, write_days, write_demand
+from gridedge_env.case_files.series import (
+    METERS,
+    PRICES,
+    SUFFIXES,
+    WEATHER,
+    read_days,
+    read_demand,
+    write_days,
+    write_demand,
+)
 from gridedge_env.checks import check_known, check_source_voltage
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
+from gridedge_env.devices import KINDS
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.feeder.admittance import build_network
 from gridedge_env.powerflow.injections import device_branches
@@ -77,7 +88,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
     findings = Findings(CASE_FILE)
     description = read_description(folder, findings)
-    faults: list[Fault] = []
+    faults = list(_unread(folder))
     feeder = _feeder(folder, description["feeder"], findings, faults)
     customers = _customers(folder, feeder, faults)
     with collected(findings):
@@ -111,6 +122,16 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         "regulator_control": description["feeder"].get("taps") == "controlled",
         "seed": description["seed"],
     }, tuple(notes)
+
+
+def _unread(folder: Path) -> Iterator[Fault]:
+    """Tables that nothing reads: under a slip of the pen devices or meters would be left out."""
+    tables = [AGENTS_FILE, CONNECTIONS_FILE, *map(table_of, KINDS.values())]
+    series = [f"{name}{suffix}" for name in (PRICES, WEATHER, METERS) for suffix in SUFFIXES]
+    expected = ", ".join([*tables, *(name for name in series if name.endswith(".csv"))])
+    for path in sorted(folder.iterdir()):
+        if path.name.lower().endswith(SUFFIXES) and path.name not in (*tables, *series):
+            yield Fault(path.name, None, None, f"got this file, expected {expected}")
 
 
 @contextmanager

@@ -33,13 +33,18 @@ from gridedge_env.scenarios.series import (
 from gridedge_env.scenarios.series.faults import Findings
 
 OBSERVED, GENERATED = "observed", "generated"
+PRICES, WEATHER, METERS = "prices", "weather", "meters"
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".epw")
 
 
-def find_series(folder: Path, name: str) -> Path:
+def find_series(folder: Path, name: str, findings: Findings) -> Path:
     """The file of a series, whatever its format; the usual one where there is none."""
-    found = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
-    return next((path for path in found if path.is_file()), found[0])
+    paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+    found = [path for path in paths if path.is_file()]
+    if len(found) > 1:
+        listed = " and ".join(path.name for path in found)
+        findings.fault(f"got {listed} beside it, expected one of them", None, name)
+    return found[0] if found else paths[0]
 
 
 def read_days(
@@ -56,7 +61,7 @@ def read_days(
         Faults: what is wrong in the section, or in the files.
     """
     findings = Findings(CASE_FILE)
-    prices, weather = find_series(folder, "prices"), find_series(folder, "weather")
+    prices, weather = (find_series(folder, name, findings) for name in (PRICES, WEATHER))
     alone = not (prices.is_file() or weather.is_file())
     if section.get("source", OBSERVED if alone else "") == OBSERVED:
         with collected(findings):
@@ -114,7 +119,7 @@ def read_demand(
         Faults: what is wrong in the section `[demand]`, in the file, or with the customers' meters.
     """
     findings = Findings(CASE_FILE)
-    path = find_series(folder, "meters")
+    path = find_series(folder, METERS, findings)
     if section.get("source", "" if path.is_file() else GENERATED) == GENERATED:
         scale = section.get("scale", 1.0)
         with collected(findings):
@@ -177,8 +182,8 @@ def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
             f"days: got {type(days).__name__}, expected ObservedDays or SeriesDays, which a folder "
             "can hold"
         )
-    _write(days.prices, folder / "prices.csv")
-    _write(days.weather, folder / "weather.csv")
+    _write(days.prices, folder / f"{PRICES}.csv")
+    _write(days.weather, folder / f"{WEATHER}.csv")
     splits = {split: [list(each) for each in days.splits.get(split, ())] for split in SPLITS}
     site = {} if days.site is None else {"site": list(days.site)}
     return {"price_unit": "currency/kWh", **site, **splits}
@@ -197,7 +202,7 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
             f"demand: got {type(demand).__name__}, expected GeneratedDemand or CustomerMeters, "
             "which a folder can hold"
         )
-    _write(demand.meters, folder / "meters.csv")
+    _write(demand.meters, folder / f"{METERS}.csv")
     return {"unit": "kW"}, demand.meter
 
 
