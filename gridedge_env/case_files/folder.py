@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from gridedge_env.case_files.customers import (
 from gridedge_env.case_files.description import (
     CASE_FILE,
     TAPS,
+    check_keys,
     collected,
     read_description,
+    with_rows,
     write_description,
 )
 from gridedge_env.case_files.series import (
@@ -32,14 +35,14 @@ from gridedge_env.case_files.series import (
     write_days,
     write_demand,
 )
-from gridedge_env.checks import check_known, check_source_voltage
+from gridedge_env.checks import check_number, check_source_voltage
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.devices import KINDS
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.feeder.admittance import build_network
 from gridedge_env.powerflow.injections import device_branches
-from gridedge_env.scenarios import DaySource, DemandSource, GeneratedDemand, ObservedDays
+from gridedge_env.scenarios import DaySource, DemandSource, GeneratedDemand, ObservedDays, Tariff
 from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.tariff import tariff_from_record
@@ -83,7 +86,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The fields of a `Case`, and what was repaired, left out or assumed.
 
     Raises:
-        FileNotFoundError: no folder, or no `case.toml` or `agents.csv` in it.
+        FileNotFoundError: no folder, or no `case.toml` in it.
         Faults: all that is wrong in its files.
     """
     findings = Findings(CASE_FILE)
@@ -91,11 +94,9 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     faults = list(_unread(folder))
     feeder = _feeder(folder, description["feeder"], findings, faults)
     customers = _customers(folder, feeder, faults)
-    with collected(findings):
-        limits = Limits(**description["limits"])
-    with collected(findings):
-        tariff = tariff_from_record(description["tariff"])
-        tariff.check_clock(Clock.of_minutes(description["step_minutes"]))
+    clock = Clock.of_minutes(description["step_minutes"])
+    limits = _limits(description["limits"], findings)
+    tariff = _tariff(description["tariff"], clock, findings)
     zone, notes = description["time_zone"], list[str]()
     days: DaySource = ObservedDays()
     demand: DemandSource[Any] = GeneratedDemand()
@@ -103,16 +104,15 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         days, found = read_days(folder, description["days"], zone)
         notes += found
     with listed(faults):
-        meters = customers.meters if customers else ()
-        demand, found = read_demand(folder, description["demand"], zone, days, meters)
+        demand, found = read_demand(folder, description["demand"], zone, days, customers)
         notes += [*found, *(customers.notes if customers else ())]
     if faults or findings.faults:
-        raise Faults([*findings.faults, *faults])
+        raise Faults(with_rows([*findings.faults, *faults], folder))
     assert customers is not None
     return {
         "feeder": feeder,
         "fleet": customers.fleet,
-        "clock": Clock.of_minutes(description["step_minutes"]),
+        "clock": clock,
         "days": days,
         "demand": demand,
         "tariff": tariff,
@@ -147,8 +147,7 @@ def _feeder(
     folder: Path, section: Mapping[str, Any], findings: Findings, faults: list[Fault]
 ) -> Feeder | None:
     """The feeder, its source voltage and taps as the description says."""
-    with collected(findings):
-        check_known(section, ["source_voltage", "taps"], "feeder")
+    check_keys(section, ["source_voltage", "taps"], findings, "feeder.")
     taps = section.get("taps", TAPS[0])
     if taps not in TAPS:
         findings.fault(f"got {taps!r}, expected one of {', '.join(TAPS)}", None, "feeder.taps")
@@ -175,13 +174,39 @@ def _customers(folder: Path, feeder: Feeder | None, faults: list[Fault]) -> Cust
         return customers
     network, fleet = build_network(feeder), customers.fleet
     at_home = [fleet.connection_names[place] for place in fleet.connection.tolist()]
-    unused = [place for place in fleet.connection_names if place not in at_home]
-    table = CONNECTIONS_FILE
-    for file, places in ((AGENTS_FILE, at_home), (table, fleet.connection_names if unused else ())):
-        for row, place in enumerate(places, start=2):
-            try:
-                device_branches(network, [place], 0)
-            except ValueError:
-                what = f"got {place!r}, expected bus.phase or bus.phase.phase of the feeder"
-                faults.append(Fault(file, row, "place", what))
+    named = list(zip([AGENTS_FILE] * len(at_home), customers.rows, at_home, strict=True))
+    named += [
+        (CONNECTIONS_FILE, None, place) for place in fleet.connection_names if place not in at_home
+    ]
+    for file, row, place in named:
+        try:
+            device_branches(network, [place], 0)
+        except ValueError:
+            what = f"got {place!r}, expected bus.phase or bus.phase.phase of the feeder"
+            faults.append(Fault(file, row, "place", what))
     return customers
+
+
+def _limits(section: Mapping[str, Any], findings: Findings) -> Limits:
+    """The limits: the usual ones where the description says nothing, or nonsense."""
+    usual, given = Limits(), dict[str, float]()
+    check_keys(section, usual.thresholds, findings, "limits.")
+    for name in usual.thresholds.keys() & section.keys():
+        with collected(findings):
+            given[name] = check_number(section[name], f"limits.{name}")
+    with collected(findings):
+        return Limits(**given)
+    return usual
+
+
+def _tariff(section: Mapping[str, Any], clock: Clock, findings: Findings) -> Tariff:
+    """Retail prices, likewise."""
+    tariff, parts = Tariff(), [entry.name for entry in fields(Tariff)]
+    check_keys(section, parts, findings, "tariff.")
+    for part in parts:
+        if part in section:
+            with collected(findings):
+                price = getattr(tariff_from_record({part: section[part]}), part)
+                price.check_clock(clock)
+                tariff = replace(tariff, **{part: price})
+    return tariff

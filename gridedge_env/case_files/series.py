@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from gridedge_env.case_files.description import CASE_FILE, collected
-from gridedge_env.checks import check_known, check_positive
+from gridedge_env.case_files.customers import AGENTS_FILE, Customers
+from gridedge_env.case_files.description import CASE_FILE, check_keys, collected
+from gridedge_env.checks import check_positive, renamed
 from gridedge_env.scenarios import (
     SPLITS,
     CustomerMeters,
@@ -23,6 +24,7 @@ from gridedge_env.scenarios import (
 )
 from gridedge_env.scenarios.own_series import DateRange
 from gridedge_env.scenarios.series import (
+    Fault,
     Faults,
     Series,
     notes_of_days,
@@ -35,6 +37,11 @@ from gridedge_env.scenarios.series.faults import Findings
 OBSERVED, GENERATED = "observed", "generated"
 PRICES, WEATHER, METERS = "prices", "weather", "meters"
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".epw")
+
+# Keys of a section, by the reader's argument that they are.
+_PRICE_KEYS = {"unit": "price_unit", "stamps": "price_stamps"}
+_WEATHER_KEYS = {"stamps": "weather_stamps", "year": "weather_year"}
+_METER_KEYS = {key: key for key in ("unit", "stamps", "largest_gap_share", "leave_out")}
 
 
 def find_series(folder: Path, name: str, findings: Findings) -> Path:
@@ -64,13 +71,11 @@ def read_days(
     prices, weather = (find_series(folder, name, findings) for name in (PRICES, WEATHER))
     alone = not (prices.is_file() or weather.is_file())
     if section.get("source", OBSERVED if alone else "") == OBSERVED:
-        with collected(findings):
-            check_known(section, ["source"], "days")
+        check_keys(section, ["source"], findings, "days.")
         findings.check()
         return ObservedDays(), ("Prices and weather are the built-in ones.",)
-    known = ["price_unit", "price_stamps", "weather_stamps", "weather_year", "site", *SPLITS]
-    with collected(findings):
-        check_known(section, known, "days")
+    known = [*_PRICE_KEYS.values(), *_WEATHER_KEYS.values(), "site", *SPLITS]
+    check_keys(section, known, findings, "days.")
     for path in (prices, weather):
         if not path.is_file():
             findings.fault(f"got no {path.name}, expected one beside it", None, "days")
@@ -78,29 +83,20 @@ def read_days(
     if site is not None:
         site = _site(site, findings)
     splits = {split: _ranges(section.get(split), split, findings) for split in SPLITS}
+    readers = ((read_prices, prices, _PRICE_KEYS), (read_weather, weather, _WEATHER_KEYS))
+    series = [
+        _read(reader, path, findings, "days", section, keys, time_zone)
+        for reader, path, keys in readers
+        if path.is_file()
+    ]
     findings.check()
-    price = _read(
-        read_prices,
-        prices,
-        findings,
-        unit=section.get("price_unit", "currency/MWh"),
-        time_zone=time_zone,
-        stamps=section.get("price_stamps", "begin"),
-    )
-    seen = _read(
-        read_weather,
-        weather,
-        findings,
-        time_zone=time_zone,
-        stamps=section.get("weather_stamps", "begin"),
-        year=section.get("weather_year"),
-    )
+    price, seen = filter(None, series)
     days = SeriesDays(_bare(price), _bare(seen), time_zone, splits, site)
-    for split in SPLITS:
-        if not days.dates(split):
-            findings.fault(
-                "got no day on which prices and weather are complete, expected some", None, split
-            )
+    with collected(findings):
+        for split in SPLITS:
+            if not days.dates(split):
+                what = "got no day on which prices and weather are complete, expected some"
+                findings.fault(what, None, f"days.{split}")
     findings.check()
     notes = (*price.notes, *seen.notes, *notes_of_days(price, time_zone))
     return days, (*notes, "Forecasts of the weather are perfect.")
@@ -111,9 +107,9 @@ def read_demand(
     section: Mapping[str, Any],
     time_zone: str,
     days: DaySource,
-    meters: Sequence[str],
+    customers: Customers | None,
 ) -> tuple[DemandSource[Any], tuple[str, ...]]:
-    """The source of demand, and notes; `meters` are the customers' in the order of the fleet.
+    """The source of demand, and notes; `customers` are None where their tables are faulty.
 
     Raises:
         Faults: what is wrong in the section `[demand]`, in the file, or with the customers' meters.
@@ -122,34 +118,28 @@ def read_demand(
     path = find_series(folder, METERS, findings)
     if section.get("source", "" if path.is_file() else GENERATED) == GENERATED:
         scale = section.get("scale", 1.0)
+        check_keys(section, ["source", "scale"], findings, "demand.")
         with collected(findings):
-            check_known(section, ["source", "scale"], "demand")
             check_positive(scale, "demand.scale")
         findings.check()
         return GeneratedDemand(scale), ("Demand is generated.",)
-    with collected(findings):
-        check_known(section, ["unit", "stamps", "largest_gap_share", "leave_out"], "demand")
+    check_keys(section, _METER_KEYS, findings, "demand.")
     if not path.is_file():
-        findings.fault(f"got no {path.name}, expected one beside it", None, "demand")
-    findings.check()
-    series = _read(
-        read_meters,
-        path,
-        findings,
-        unit=section.get("unit", "kW"),
-        time_zone=time_zone,
-        largest_gap_share=section.get("largest_gap_share", 0.01),
-        stamps=section.get("stamps", "begin"),
-        leave_out=section.get("leave_out", ()),
-    )
+        findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
+    series = _read(read_meters, path, findings, "demand", section, _METER_KEYS, time_zone)
+    if series is None or customers is None:
+        raise Faults(findings.faults)
+    meters = customers.meters
+    for name, row in zip(meters, customers.rows, strict=True):
+        if name and name not in series.names:
+            what = f"got {name!r}, expected a meter of {path.name}"
+            findings.faults.append(Fault(AGENTS_FILE, row, "meter", what))
     used = list(dict.fromkeys(filter(None, meters)))
-    for name in used:
-        if name not in series.names:
-            findings.fault(f"got no meter {name!r}, expected it in {path.name}", None, "meter")
-    if meters and not used:
-        findings.fault("got no meter of any agent, expected a column of agents.csv", None, "meter")
+    if not used:
+        what = f"got no meter of any agent, expected those of {path.name}"
+        findings.faults.append(Fault(AGENTS_FILE, None, "meter", what))
     findings.check()
-    source = CustomerMeters(_bare(series.of(used)), tuple(meters), time_zone, days)
+    source = CustomerMeters(_bare(series.of(used)), meters, time_zone, days)
     with collected(findings):
         source.assign_homes("train", len(meters), 0, "cpu")
     findings.check()
@@ -206,14 +196,24 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
     return {"unit": "kW"}, demand.meter
 
 
-def _read(reader: Callable[..., Series], path: Path, findings: Findings, **options: Any) -> Series:
-    """A series; faults name its file, wrong options are faults of the description."""
-    try:
-        return reader(path, **options)
-    except Faults as found:
-        raise Faults(replace(fault, file=path.name) for fault in found.faults) from found
-    except ValueError as error:
-        findings.stop(str(error))
+def _read(
+    reader: Callable[..., Series],
+    path: Path,
+    findings: Findings,
+    place: str,
+    section: Mapping[str, Any],
+    keys: Mapping[str, str],
+    time_zone: str,
+) -> Series | None:
+    """A series, or None where its file, or what the section says of it, is faulty."""
+    options = {option: section[key] for option, key in keys.items() if key in section}
+    in_section = {option: f"{place}.{key}" for option, key in keys.items()}
+    with collected(findings), renamed(**in_section):
+        try:
+            return reader(path, time_zone=time_zone, **options)
+        except Faults as found:
+            findings.faults += (replace(fault, file=path.name) for fault in found.faults)
+    return None
 
 
 def _bare(series: Series) -> Series:
