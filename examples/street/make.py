@@ -75,15 +75,21 @@ def main(folder: Path) -> None:
     (folder / "network.dss").write_text(network(), encoding="utf-8")
     write_tables(folder, random)
     temperature, irradiance = weather(random)
-    write_series(folder / "weather.csv.gz", ("time (UTC)", "temperature", "ghi"), weather_rows(
-        temperature, irradiance
-    ))
-    write_series(folder / "prices.csv.gz", ("begin", "price [EUR/MWh]"), price_rows(
-        irradiance, random
-    ))
-    write_series(folder / "meters.csv.gz", ("time", *map(meter_of, CUSTOMERS)), meter_rows(
-        irradiance, random
-    ), separator=";", decimal=",")
+    write_series(
+        folder / "weather.csv.gz",
+        ("time (UTC)", "temperature", "ghi"),
+        weather_rows(temperature, irradiance),
+    )
+    write_series(
+        folder / "prices.csv.gz", ("begin", "price [EUR/MWh]"), price_rows(irradiance, random)
+    )
+    write_series(
+        folder / "meters.csv.gz",
+        ("time", *map(meter_of, CUSTOMERS)),
+        meter_rows(irradiance, random),
+        separator=";",
+        decimal=",",
+    )
 
 
 def bus_of(number: int) -> str:
@@ -266,7 +272,9 @@ def price_rows(irradiance: np.ndarray, random: np.random.Generator) -> Iterable[
     local = times("15min")
     hour = local.hour.to_numpy() + local.minute.to_numpy() / 60.0
     level = 85.0 + 20.0 * np.repeat(persistent(len(local) // 96 + 1, 0.8, random), 96)[: len(local)]
-    peaks = 35.0 * np.exp(-(((hour - 7.5) / 1.5) ** 2)) + 60.0 * np.exp(-(((hour - 19.5) / 2.0) ** 2))
+    peaks = 35.0 * np.exp(-(((hour - 7.5) / 1.5) ** 2)) + 60.0 * np.exp(
+        -(((hour - 19.5) / 2.0) ** 2)
+    )
     rest = np.where(local.day_of_week.to_numpy() >= 5, -20.0, 0.0)
     sun = -0.14 * np.repeat(irradiance, 4)
     price = level + peaks + rest + sun + 4.0 * random.standard_normal(len(local))

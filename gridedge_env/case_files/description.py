@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,13 @@ from gridedge_env.scenarios.series import Fault
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.local_time import zone_of
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 CASE_FILE = "case.toml"
+ENCODING = "utf-8-sig"  # some editors begin a file with a byte order mark
 HEADER = """\
 What is simulated. Beside this file: feeder/, agents.csv and a table for each kind of device;
 prices.csv, weather.csv and meters.csv where these are the customers' own.
@@ -60,18 +67,17 @@ def read_description(folder: Path, findings: Findings) -> dict[str, Any]:
         FileNotFoundError: no such file.
         Faults: no TOML.
     """
-    import tomlkit
-    from tomlkit.exceptions import ParseError
-
     path = folder / CASE_FILE
     if not path.is_file():
         raise FileNotFoundError(f"case: {path} not found, expected the folder of a case")
     try:
-        record = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
-    except ParseError as error:
-        findings.stop(f"got no TOML ({error}), expected some", error.line)
+        record = tomllib.loads(path.read_text(ENCODING))
     except UnicodeDecodeError as error:
         findings.stop(f"got text that is not UTF-8 ({error.reason}), expected TOML")
+    except (ValueError, RecursionError) as error:
+        line = re.search(r" \(at line (\d+), .*\)$", str(error))
+        what = str(error)[: line.start()] if line else str(error)
+        findings.stop(f"got no TOML ({what}), expected some", int(line[1]) if line else None)
     description: dict[str, Any] = {}
     check_keys(record, [*_PLAIN, *SECTIONS], findings)
     for name, (check, default) in _PLAIN.items():
@@ -105,7 +111,7 @@ def with_rows(faults: Iterable[Fault], folder: Path) -> list[Fault]:
     """Faults, those of the description with the line of the key or section that they name."""
     rows: dict[str, int] = {}
     section = ""
-    for row, line in enumerate((folder / CASE_FILE).read_text("utf-8").split("\n"), start=1):
+    for row, line in enumerate((folder / CASE_FILE).read_text(ENCODING).split("\n"), start=1):
         if heading := _SECTION.fullmatch(line.rstrip("\r")):
             section = heading[1].strip()
             rows.setdefault(section, row)

@@ -106,6 +106,10 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     with listed(faults):
         demand, found = read_demand(folder, description["demand"], zone, days, customers)
         notes += [*found, *(customers.notes if customers else ())]
+    if customers and not (faults or findings.faults):
+        for group in customers.fleet.groups:
+            with collected(findings):
+                group.kind.check_days(days.load("train", clock))
     if faults or findings.faults:
         raise Faults(with_rows([*findings.faults, *faults], folder))
     assert customers is not None
@@ -174,9 +178,10 @@ def _customers(folder: Path, feeder: Feeder | None, faults: list[Fault]) -> Cust
         return customers
     network, fleet = build_network(feeder), customers.fleet
     at_home = [fleet.connection_names[place] for place in fleet.connection.tolist()]
-    named = list(zip([AGENTS_FILE] * len(at_home), customers.rows, at_home, strict=True))
-    named += [
-        (CONNECTIONS_FILE, None, place) for place in fleet.connection_names if place not in at_home
+    unused = [place for place in fleet.connection_names if place not in at_home]
+    named: list[tuple[str, int | None, str]] = [
+        *((AGENTS_FILE, row, place) for row, place in zip(customers.rows, at_home, strict=True)),
+        *((CONNECTIONS_FILE, None, place) for place in unused),
     ]
     for file, row, place in named:
         try:

@@ -28,7 +28,7 @@ def steps() -> list[str]:
 def test_every_step_of_the_walk_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At a small size: a second of training, a day of evaluation. What is copied by the shell is copied by it."""
+    """At a small size: a second of training, a day of evaluation."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     done = []
