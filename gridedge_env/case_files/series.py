@@ -8,8 +8,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gridedge_env.case_files.customers import AGENTS_FILE, Customers
 from gridedge_env.case_files.description import CASE_FILE, check_keys, collected
 from gridedge_env.checks import check_positive, renamed
@@ -252,14 +250,14 @@ def _ranges(value: Any, split: str, findings: Findings) -> tuple[DateRange, ...]
 
 
 def _write(series: Series, path: Path) -> None:
+    """The series as CSV; numbers are written so that they read back exactly."""
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.csv
 
     begin, step = pd.Timestamp(series.begin), timedelta(minutes=series.minutes)
     stamps = pd.date_range(begin, periods=len(series.values), freq=step)
-    table = pd.DataFrame(series.values, columns=list(series.names))
-    table.insert(0, "timestamp", stamps.strftime("%Y-%m-%dT%H:%MZ"))
-    table.to_csv(path, index=False, lineterminator="\n", float_format=_exact)
-
-
-def _exact(value: float) -> str:
-    return "" if np.isnan(value) else repr(float(value))
+    columns = [pa.array(column, from_pandas=True) for column in series.values.T]
+    texts = pa.array(stamps.strftime("%Y-%m-%dT%H:%MZ"), pa.string())
+    table = pa.Table.from_arrays([texts, *columns], ["timestamp", *series.names])
+    pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))
