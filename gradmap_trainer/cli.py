@@ -30,7 +30,6 @@ from gradmap_trainer.training import open_run
 from gradmap_trainer.training import train as train_learner
 from gridedge_env.case import Case, CaseSettings, load_case
 from gridedge_env.checks import check_whole_number, renamed
-from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
 from gridedge_env.scenarios.observed import ObservedDays, check_split
@@ -77,10 +76,13 @@ def train() -> None:
         begun_at = learner.iteration
     console = Console()
     kinds = ", ".join(f"{len(group)} {group.kind.plural}" for group in simulator.fleet.groups)
+    if simulator.case.name:
+        console.print(simulator.case.name, style="bold", highlight=False)
     console.print(
         f"Training {simulator.num_agents} agents ({kinds}) on "
         f"{simulator.feeder.name} in {config.run}"
     )
+    currency = simulator.case.currency
     with _interruptible() as interrupted, _bar(console, "training") as bar:
         task = bar.add_task("", total=1.0, note="")
         bar.update(task, completed=progress(config, learner))
@@ -88,8 +90,8 @@ def train() -> None:
         def observe(learner: Learner, row: dict[str, float]) -> None:
             shares = (f"{kind} {row[f'{kind}_steps']:.1%}" for kind in learner.duals)
             note = (
-                f"iteration {learner.iteration}, {row['cost']:,.0f} €/day, steps violating: "
-                f"{', '.join(shares)}"
+                f"iteration {learner.iteration}, {row['cost']:,.0f} {currency}/day, steps "
+                f"violating: {', '.join(shares)}"
             )
             bar.update(task, completed=progress(config, learner), note=note)
             if not console.is_terminal and learner.iteration % 50 == 0:
@@ -280,8 +282,9 @@ def _evaluate(
     built_in = isinstance(simulator.case.days, ObservedDays)
     words = SPLITS_IN_WORDS[split] if built_in else f"days of {split}"
     when = f"{simulator.days(split).years}, {words}"
-    title, tariff = f"{len(days)} days of {when}", simulator.case.tariff.describe()
-    console.print(_table(summary, limits, title, tariff))
+    console.print(
+        _table(summary, simulator.case, f"{simulator.clock.episodes(len(days))} of {when}")
+    )
     return evaluation
 
 
@@ -291,12 +294,12 @@ def _report(console: Console, folder: Path, simulator: Simulator) -> None:
     console.print(f"Report: {write_report(folder, simulator)}")
 
 
-def _table(summary: dict[str, dict[str, float]], limits: Limits, title: str, caption: str) -> Table:
+def _table(summary: dict[str, dict[str, float]], case: Case, when: str) -> Table:
     """The out-of-sample table for a terminal."""
-    table = Table(title=title, caption=caption)
+    table = Table(title=f"{case.title}: {when}", caption=case.tariff.describe(case.currency))
     table.add_column("method", no_wrap=True)
-    kinds = [kind.name for kind in limits]
-    for column in ("€/day", "above optimum", *kinds, "not converged"):
+    kinds = [kind.name for kind in case.limits]
+    for column in (f"{case.currency}/day", "above optimum", *kinds, "not converged"):
         table.add_column(column, justify="right")
     best = summary.get("perfect_foresight", {}).get("cost")
     for method, row in summary.items():

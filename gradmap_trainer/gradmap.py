@@ -8,7 +8,7 @@ One outer iteration, for a batch of days and all agents:
     proximal reuse of G            many optimiser steps on the surrogate
                                    mean max(G d, G clip(d, -e, e)),  d = policy(o) - z
                                    whose trust region e lies in action space
-    dual ascent                    one multiplier per step of the day and constraint
+    dual ascent                    one multiplier per step of the episode and constraint
 
 with  J = mean over days [ cost + sum over steps and constraints (dual x + q/2 x²) ]
 and x the violation of tightened limits in units of its scale. All agents move at once, and the
@@ -72,7 +72,7 @@ class Rollout(Record):
         private: (steps, batch, agents, private entries) observations.
         shared: (steps, batch, shared entries) observations.
         outputs: (steps, batch, agents, action_size) of the networks.
-        device_voltage: (steps, batch, 2 connections) approximate voltages to start power flows
+        device_voltage: (steps, batch, 2 branches) approximate voltages to start power flows
             from.
     """
 
@@ -274,16 +274,19 @@ def draw_state(
 
 
 def draw_days(simulator: Simulator, count: int, random: np.random.Generator) -> list[int]:
-    """Training days, one from each of `count` equal groups by the spread of their prices.
+    """Training days to begin at, one from each of `count` equal groups by the spread of prices.
 
     The few days on which everybody wants the same hour decide whether limits hold: every batch has
     some, and none has too many. Each day is drawn as often as any other.
     """
-    table = simulator.case.days.load("train", simulator.clock)  # on the host
-    spread = table.day_ahead_price.std(dim=1).argsort().tolist()
-    edges = np.linspace(0, len(spread), count + 1) + random.uniform(0.0, len(spread))
-    places = random.uniform(edges[:-1], edges[1:]) % len(spread)
-    return [spread[int(place)] for place in places]
+    clock = simulator.clock
+    table = simulator.case.days.load("train", clock.day)  # on the host
+    starts = torch.tensor(table.starts(clock.days), dtype=torch.long, device="cpu")
+    prices = table.day_ahead_price.unfold(0, clock.days, 1)[starts]
+    order = starts[prices.flatten(1).std(dim=1).argsort()].tolist()
+    edges = np.linspace(0, len(order), count + 1) + random.uniform(0.0, len(order))
+    places = random.uniform(edges[:-1], edges[1:]) % len(order)
+    return [order[int(place)] for place in places]
 
 
 @torch.no_grad()
@@ -386,8 +389,8 @@ def improvement_on_first_day(
 @torch.no_grad()
 def outcome(found: Differentiated) -> dict[str, Tensor]:
     """Cost and violations of a trajectory for the log, scalars."""
-    result = found.result
-    row = {"cost": result.cost.sum(dim=(0, 2)).mean()}
+    result, days = found.result, found.rollout.start.day.clock.days
+    row = {"cost": result.cost.sum(dim=(0, 2)).mean() / days}
     for kind, tightened in found.violations.items():
         row[f"{kind}_violation"] = tightened.mean(dim=1).sum()
         row[f"{kind}_steps"] = (result.violations[kind] > TOLERANCE).any(dim=-1).float().mean()

@@ -66,8 +66,10 @@ def _case(case: Case) -> dict[str, Any]:
     """What a case holds besides feeder and fleet, whatever the configuration says of it."""
     return {
         "steps": case.clock.steps,
+        "step_hours": case.clock.hours,
         "days": _source(case.days, "case.days"),
         "demand": _source(case.demand, "case.demand"),
+        "load_profiles": case.load_profiles and _source(case.load_profiles, "case.load_profiles"),
         "tariff": asdict(case.tariff),
         "limits": case.limits.thresholds,
         "penalty": case.penalty,

@@ -29,13 +29,23 @@ from gridedge_env.checks import (
 )
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
-from gridedge_env.devices import Fleet, default_home_scale, mixed_counts, sample_fleet
+from gridedge_env.currency import EURO, check_currency
+from gridedge_env.devices import (
+    Fleet,
+    default_home_scale,
+    mixed_counts,
+    sample_fleet,
+    sample_places,
+)
 from gridedge_env.feeder import Feeder, load_feeder
+from gridedge_env.feeder.places import loads_beside
+from gridedge_env.feeder.records import Load
 from gridedge_env.record import Record
 from gridedge_env.scenarios import (
     DaySource,
     DemandSource,
     GeneratedDemand,
+    LoadProfiles,
     ObservedDays,
     Tariff,
     load_metered_demand,
@@ -55,19 +65,24 @@ class Case(Record):
     """All that a simulator needs to know.
 
     Attributes:
-        feeder: the network, its source voltage and taps as they are to be.
+        feeder: the network, its source voltage and taps as they are to be. Its loads take no part:
+            they draw what they draw, beside the homes.
         fleet: customers and their devices, in double precision on the CPU.
         clock: of the days.
         days: where weather and prices come from.
         demand: where the demand of homes comes from.
+        load_profiles: how the feeder's own loads go up and down; None: they draw their nominal
+            power, as their load models say.
         tariff: retail prices.
         limits: of the network.
-        penalty: € in the reward per unit of network violation.
+        penalty: money in the reward per unit of network violation.
         reactive_power: whether actions have a number for the reactive power of every device, too.
         regulator_control: whether taps follow their controls: after every step they move as
             OpenDSS's would under its voltages, within the step's time, and stand there in the next
             step. Otherwise they are frozen.
         seed: chooses which demand homes have, and begins all other randomness.
+        name: in tables and reports; none: what `title` makes of the rest.
+        currency: of all prices and costs, as it is to be written: "€", "CHF".
     """
 
     feeder: Feeder
@@ -75,12 +90,15 @@ class Case(Record):
     clock: Clock = Clock()
     days: DaySource = ObservedDays()
     demand: DemandSource[Any] = GeneratedDemand()
+    load_profiles: LoadProfiles | None = None
     tariff: Tariff = Tariff()
     limits: Limits = field(default_factory=Limits)
     penalty: float = 100.0
     reactive_power: bool = False
     regulator_control: bool = False
     seed: int = 0
+    name: str = ""
+    currency: str = EURO
 
     def __post_init__(self) -> None:
         for name, kind in (
@@ -93,11 +111,25 @@ class Case(Record):
             check_type(getattr(self, name), kind, name, f"a {kind.__name__}")
         check_source(self.days, ("load",), "days", DaySource)
         check_source(self.demand, DEMAND_MEMBERS, "demand", DemandSource)
+        if self.load_profiles is not None:
+            check_type(self.load_profiles, LoadProfiles, "load_profiles", "LoadProfiles")
+            if len(self.load_profiles.names) != len(self.feeder.loads):
+                raise ValueError(
+                    f"load_profiles.names: got {len(self.load_profiles.names)}, expected one for "
+                    f"each of the feeder's {len(self.feeder.loads)} loads"
+                )
         check_whole_number(self.seed, 0, "seed")
         check_not_negative(self.penalty, "penalty")
         for name in ("reactive_power", "regulator_control"):
             check_flag(getattr(self, name), name)
+        check_type(self.name, str, "name", "text")
+        check_currency(self.currency, "currency")
         self.tariff.check_clock(self.clock)
+
+    @property
+    def title(self) -> str:
+        """Its name or, without one, "1,000 agents on ieee123"."""
+        return self.name or f"{len(self.fleet.names):,} agents on {self.feeder.name}"
 
     @property
     def can_be_saved(self) -> bool:
@@ -156,6 +188,8 @@ class CaseSettings:
             published feeders boost a full, one-way load; homes that import less and also export
             would see overvoltage at rest.
         regulator_control: whether taps follow their controls from step to step.
+        keep_loads: whether the feeder's loads that no home replaces stay, at nominal power. Homes
+            are then in proportion to those that they replace.
         home_scale: size of every home over an ordinary one's; None: in proportion to the feeder
             (1 for 1,000 agents on IEEE 123).
         reactive_power: whether batteries and generators also control reactive power, within their
@@ -177,6 +211,7 @@ class CaseSettings:
     source_voltage: float = 1.0
     neutral_taps: bool = True
     regulator_control: bool = False
+    keep_loads: bool = False
     home_scale: float | None = None
     reactive_power: bool = False
     penalty: float = 100.0
@@ -195,7 +230,7 @@ class CaseSettings:
         if self.home_scale is not None:
             check_positive(self.home_scale, "home_scale")
         check_not_negative(self.penalty, "penalty")
-        for name in ("neutral_taps", "regulator_control", "reactive_power"):
+        for name in ("neutral_taps", "regulator_control", "keep_loads", "reactive_power"):
             check_flag(getattr(self, name), name)
         for name in ("feeder", "demand"):
             check_text(getattr(self, name), name, "a name or a path")
@@ -298,10 +333,15 @@ def _make_case(
 ) -> Case:
     """Homes stand where the feeder's own loads are, and replace them."""
     count = int(settings.num_agents)
-    scale = settings.home_scale or default_home_scale(feeder, count)
+    replaced, kept = feeder, tuple[Load, ...]()
+    if settings.keep_loads:
+        kept = loads_beside(feeder, sample_places(feeder, count, settings.seed))
+        beside = {load.name for load in kept}
+        replaced = feeder.with_loads(load for load in feeder.loads if load.name not in beside)
+    scale = settings.home_scale or default_home_scale(replaced, count)
     network = feeder.with_neutral_taps() if settings.neutral_taps else feeder
     return Case(
-        feeder=network.without_loads().with_source_voltage(settings.source_voltage),
+        feeder=network.with_loads(kept).with_source_voltage(settings.source_voltage),
         fleet=sample_fleet(feeder, mixed_counts(settings.mix, count), settings.seed, scale),
         clock=Clock.of_minutes(settings.step_minutes),
         demand=_demand_source(settings, scale) if demand is None else demand,

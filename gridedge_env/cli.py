@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gridedge_env.case import Case, default_case
-from gridedge_env.case_files import read_case
+from gridedge_env.case_files import leave_loads_to_customers, read_case
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
@@ -50,20 +50,24 @@ def new(folder: Folder, feeder: str = "ieee123", num_agents: int = 1000, seed: i
 
     Args:
         folder: a new one.
-        feeder: a built-in feeder's name, a folder of tables, or an OpenDSS script. Source voltage
-            and taps of one that is not built in stay as modelled.
+        feeder: a built-in feeder's name, a folder of tables, or an OpenDSS script. Source voltage,
+            taps, and loads that no home replaces, of one that is not built in stay as modelled.
         num_agents: number of homes, a third with each kind of device, in the place of its loads.
         seed: chooses homes and devices.
     """
     network = load_feeder(feeder)
     own = feeder not in built_in_feeders()
-    default_case(
+    made = default_case(
         network,
         num_agents,
         seed,
         source_voltage=network.source.per_unit if own else 1.0,
         neutral_taps=not own,
-    ).save(folder)
+        keep_loads=own,
+    )
+    made.save(folder)
+    if own:
+        leave_loads_to_customers(made.feeder.with_loads(network.loads), folder)
     print(f"Wrote {folder}. Edit its tables, then: gridedge-case check {folder}")
 
 
@@ -75,10 +79,13 @@ def check(folder: Folder) -> None:
     """
     fields, notes = read_case(folder)
     simulator, console = make_simulator(case=Case(**fields)), Console()
+    case = simulator.case
+    if case.name:
+        console.print(case.name, style="bold", highlight=False)
     for table in (_customers(simulator), _days(simulator)):
         console.print(table)
-    case = simulator.case
-    console.print(case.tariff.describe())
+    console.print(case.tariff.describe(case.currency))
+    console.print(simulator.days("train").describe_forecasts(case.currency))
     console.print(f"Limits: {', '.join(kind.rule for kind in case.limits)}.")
     for note in notes:
         console.print(f"- {note}", highlight=False)
@@ -107,10 +114,13 @@ def _days(simulator: Simulator) -> Table:
     splits = {split: simulator.days(split) for split in SPLITS}
     table = Table("", *splits, title=f"Days in steps of {simulator.clock.minutes} minutes")
     table.add_row("days", *(f"{len(days.dates)}" for days in splits.values()))
+    if simulator.clock.days > 1:
+        starts = (f"{len(simulator.starts(split))}" for split in SPLITS)
+        table.add_row(f"episodes of {simulator.clock.days} days", *starts)
     table.add_row("first", *(f"{days.dates[0]}" for days in splits.values()))
     table.add_row("last", *(f"{days.dates[-1]}" for days in splits.values()))
     for title, name, form in (
-        ("day-ahead price, €/kWh", "day_ahead_price", ".3f"),
+        (f"day-ahead price, {simulator.case.currency}/kWh", "day_ahead_price", ".3f"),
         ("outdoors, °C", "outdoor_temperature", ".0f"),
         ("irradiance, W/m²", "irradiance", ".0f"),
     ):
@@ -120,30 +130,40 @@ def _days(simulator: Simulator) -> Table:
 
 
 def _draw(case: Case) -> Figure:
-    """The feeder, with a dot at each bus that is the larger the more customers stand there."""
+    """The feeder, a dot at each bus that is the larger the more customers stand there.
+
+    Buses of other loads have a square.
+    """
     figure = draw_feeder(case.feeder)
-    names, fleet = case.fleet.connection_names, case.fleet
-    customers = Counter(names[place].partition(".")[0] for place in fleet.connection.tolist())
+    places = {bus.name: (bus.x, bus.y) for bus in case.feeder.buses if bus.x is not None}
+    others = {load.bus: places[load.bus] for load in case.feeder.loads if load.bus in places}
+    if others:
+        x, y = np.array(list(others.values()), dtype=float).T
+        figure.axes[0].scatter(x, y, 90.0, marker="s", color="tab:blue", alpha=0.6)
+    fleet = case.fleet
+    customers = Counter(place.partition(".")[0] for place in fleet.places)
     at = [(bus.x, bus.y, customers[bus.name]) for bus in case.feeder.buses if bus.x is not None]
     x, y, count = np.array(at, dtype=float).T
     figure.axes[0].scatter(
         x, y, 60.0 * (count > 0) + 300.0 * count / count.max(), color="tab:orange", alpha=0.6
     )
-    figure.axes[0].set_title(
-        f"{len(fleet.names):,} customers; the largest dot is {count.max():.0f}"
-    )
+    title = f"{len(fleet.names):,} customers; the largest dot is {count.max():.0f}"
+    if others:
+        title += f"; squares: {len(case.feeder.loads)} other loads"
+    figure.axes[0].set_title(title)
     return figure
 
 
 def _tried(simulator: Simulator) -> Table:
     """Homes that need no training, on days of the first split."""
-    count = min(DAYS_TRIED, len(simulator.days("train").dates))
+    count = min(DAYS_TRIED, len(simulator.starts("train")))
     days = evaluation_days(simulator, "train", count)
     limits = simulator.case.limits
     played = evaluate(simulator, {}, days, "train", foresight_iterations=0).episodes
-    table = Table(title=f"{count} days of training, steps outside limits")
+    table = Table(title=f"{simulator.clock.episodes(count)} of training, steps outside limits")
     table.add_column("all homes")
-    for column in ("€/day", *(kind.name for kind in limits), "not converged"):
+    cost = f"{simulator.case.currency}/day"
+    for column in (cost, *(kind.name for kind in limits), "not converged"):
         table.add_column(column, justify="right")
     for name, episode in played.items():
         row = summarise(episode, limits)

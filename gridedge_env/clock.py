@@ -11,6 +11,7 @@ from gridedge_env.checks import check_positive, check_whole_number
 HOURS_PER_DAY = 24
 # Step lengths that meters, markets and the built-in data know.
 STEP_MINUTES = (15, 30, 60)
+MOST_DAYS = 7
 
 
 def minutes_of_day(time: str) -> int | None:
@@ -22,7 +23,7 @@ def minutes_of_day(time: str) -> int | None:
 
 @dataclass(frozen=True)
 class Clock:
-    """The steps of an episode, which is one day from midnight to midnight.
+    """The steps of an episode: one day from midnight to midnight, or up to 7 consecutive ones.
 
     Attributes:
         steps: how many.
@@ -35,25 +36,37 @@ class Clock:
     def __post_init__(self) -> None:
         check_whole_number(self.steps, 1, "clock.steps")
         check_positive(self.hours, "clock.hours")
-        if not math.isclose(self.steps * self.hours, HOURS_PER_DAY):
+        whole = math.isclose(self.steps * self.hours, HOURS_PER_DAY * self.days)
+        if not whole or not 1 <= self.days <= MOST_DAYS or self.steps % self.days:
             raise ValueError(
                 f"clock: got {self.steps} steps of {self.hours} hours, expected steps that make up "
-                f"a day of {HOURS_PER_DAY} hours"
+                f"days of {HOURS_PER_DAY} hours, from 1 to {MOST_DAYS}"
             )
 
     @staticmethod
-    def of_minutes(step_minutes: int) -> Clock:
-        """A day in steps of so many minutes.
+    def of_minutes(step_minutes: int, days: int = 1) -> Clock:
+        """Consecutive days in steps of so many minutes.
 
         Raises:
-            ValueError: not 15, 30 or 60.
+            ValueError: not 15, 30 or 60 minutes, or not 1 to 7 days.
         """
         if step_minutes not in STEP_MINUTES:
             raise ValueError(
                 f"step_minutes: got {step_minutes!r}, expected one of "
                 f"{', '.join(map(str, STEP_MINUTES))}"
             )
-        return Clock(60 * HOURS_PER_DAY // int(step_minutes), step_minutes / 60)
+        days = check_whole_number(days, 1, "days_per_episode", MOST_DAYS)
+        return Clock(days * 60 * HOURS_PER_DAY // int(step_minutes), step_minutes / 60)
+
+    @property
+    def days(self) -> int:
+        """How many an episode has."""
+        return round(self.steps * self.hours / HOURS_PER_DAY)
+
+    @property
+    def day(self) -> Clock:
+        """That of a single day in such steps."""
+        return Clock(self.steps // self.days, self.hours)
 
     @property
     def minutes(self) -> int:
@@ -66,5 +79,10 @@ class Clock:
         return 3600.0 * self.hours
 
     def time(self, step: int) -> str:
-        """The time of day at which a step begins, as "07:30"; the day ends at "24:00"."""
-        return "{:02d}:{:02d}".format(*divmod(self.minutes * step, 60))
+        """The time of day at which a step begins, as "07:30"; the episode ends at "24:00"."""
+        of_day = step % self.day.steps if step < self.steps else self.day.steps
+        return "{:02d}:{:02d}".format(*divmod(self.minutes * of_day, 60))
+
+    def episodes(self, count: int) -> str:
+        """So many in words: "28 days", or "28 episodes of 2 days"."""
+        return f"{count} days" if self.days == 1 else f"{count} episodes of {self.days} days"

@@ -24,7 +24,7 @@ UNSOLVED_VOLTAGE_VIOLATION = 0.05
 
 @dataclass(frozen=True)
 class VoltageBand(Limit):
-    """A band of voltage at every node (ANSI C84.1 range A).
+    """A band of voltage at every node (ANSI C84.1 range A), to the neutral of a bus that has one.
 
     Attributes:
         minimum_voltage: pu.
@@ -57,12 +57,12 @@ class VoltageBand(Limit):
         return f"{self.minimum_voltage:g} to {self.maximum_voltage:g} pu at every node"
 
     def places(self, power_flow: PowerFlow) -> Sequence[str]:
-        """Nodes."""
-        return power_flow.node_names
+        """Nodes that are no neutral."""
+        return power_flow.phase_names
 
     def quantity(self, power_flow: PowerFlow, solution: PowerFlowSolution) -> Tensor:
         """Voltage magnitude, pu."""
-        return solution.voltage_magnitude
+        return power_flow.phase_voltage(solution)
 
     def edges(self, quantity: Array) -> tuple[Array, ...]:
         """See `Limit`."""
@@ -258,13 +258,11 @@ def check_limited_nodes(node_names: Sequence[str], energised: Sequence[bool]) ->
         energised: per node, whether a path leads to the source.
 
     Raises:
-        ValueError: a node without a path to the source, or of a neutral (phase 4 and above).
+        ValueError: a node without a path to the source.
     """
     dead = [name for name, live in zip(node_names, energised, strict=True) if not live]
-    neutral = [name for name in node_names if int(name.rpartition(".")[2]) > 3]
-    for nodes, problem in ((dead, "without a path to the source"), (neutral, "of a neutral")):
-        if nodes:
-            raise ValueError(
-                f"feeder: {len(nodes)} nodes {problem}: {', '.join(nodes[:5])}"
-                f"{', ...' if len(nodes) > 5 else ''}, expected energised phases at every node"
-            )
+    if dead:
+        raise ValueError(
+            f"feeder: {len(dead)} nodes without a path to the source: {', '.join(dead[:5])}"
+            f"{', ...' if len(dead) > 5 else ''}, expected energised phases at every node"
+        )

@@ -1,4 +1,4 @@
-"""A batch of days as they will unfold, and the part of them that devices go through in a call."""
+"""A batch of episodes as they will unfold, and the part that devices go through in a call."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gridedge_env.record import Record, batch
 
 @dataclass(frozen=True, eq=False)
 class Day(Record):
-    """A batch of days; nothing in it depends on what the agents do.
+    """A batch of episodes, of a day each or several; nothing in it depends on what agents do.
 
     Attributes:
-        clock: of the days.
-        table_row: (batch,) row of each day in its split's table.
+        clock: of the episodes.
+        table_row: (batch,) row of each one's first day in its split's table.
         outdoor_temperature: (batch, steps) °C.
         irradiance: (batch, steps) W/m².
         import_price: (batch, steps) €/kWh.
@@ -28,6 +28,8 @@ class Day(Record):
         shared_observation: (batch, steps, shared fields).
         direct_irradiance: (batch, steps, 3) W/m² from the east, the north and above, of
             `scenarios.sun`; None: the days' source does not say.
+        load_multiplier: (batch, steps, profiles) of the nominal power of the feeder's own loads;
+            None: they draw just that.
     """
 
     clock: Clock
@@ -40,19 +42,21 @@ class Day(Record):
     mean_demand: Tensor
     shared_observation: Tensor = field(metadata=batch())
     direct_irradiance: Tensor | None = field(default=None, metadata=batch())
+    load_multiplier: Tensor | None = field(default=None, metadata=batch())
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that differentiate, too
     @torch.enable_grad()
-    def conditions(self) -> Tensor:
-        """(4, steps, batch, 1) what all homes share.
+    def conditions(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(steps, batch, 1) each, what all homes share.
 
         Outdoor temperature in °C, irradiance in W/m², export price in €/kWh and by how much the
         import price is above it.
         """
         above = self.import_price - self.export_price
         series = (self.outdoor_temperature, self.irradiance, self.export_price, above)
-        return torch.stack(series).transpose(1, 2).unsqueeze(-1).contiguous()
+        outdoor, sun, export, surcharge = torch.stack(series).mT.unsqueeze(-1).contiguous()
+        return outdoor, sun, export, surcharge
 
     @cached_property
     @torch.inference_mode(False)
@@ -70,18 +74,22 @@ class Day(Record):
     @cached_property
     @torch.inference_mode(False)
     def hours_left(self) -> Tensor:
-        """(steps, 1, 1) from the end of each step to midnight."""
+        """(steps, 1, 1) from the end of each step to that of the episode, a midnight."""
         like = self.outdoor_temperature
         steps = torch.arange(self.clock.steps, device=like.device, dtype=like.dtype)
         return (self.clock.hours * steps.flip(0))[:, None, None]
 
+    def last_mean(self, series: Tensor) -> Tensor:
+        """(batch, 1) mean over the last day of a series (batch, steps)."""
+        return series[:, -self.clock.day.steps :].mean(dim=1, keepdim=True)
+
 
 @dataclass(frozen=True)
 class Window:
-    """Some steps of a batch of days.
+    """Some steps of a batch of episodes.
 
     Attributes:
-        day: the days.
+        day: the episodes.
         first: the first of the steps.
         steps: how many there are.
     """
@@ -97,17 +105,17 @@ class Window:
 
     @property
     def end(self) -> int:
-        """Steps of the day that are done when these are."""
+        """Steps of the episode that are done when these are."""
         return self.first + self.steps
 
     @property
-    def ends_day(self) -> bool:
-        """Whether midnight comes after these steps."""
+    def ends_episode(self) -> bool:
+        """Whether the last midnight comes after these steps."""
         return self.end == self.day.clock.steps
 
     @property
     def hours_left(self) -> Tensor:
-        """(steps, 1, 1) from the end of each step to midnight."""
+        """(steps, 1, 1) from the end of each step to that of the episode, a midnight."""
         return self.day.hours_left[self.first : self.end]
 
     @property
@@ -139,5 +147,13 @@ class Window:
         """(steps, batch, 1) €/kWh by which the import price is above it."""
         return self._condition(3)
 
+    @property
+    def load_multiplier(self) -> Tensor | None:
+        """(steps x batch, profiles) of the feeder's own loads, or None, as of `Day`."""
+        multiplier = self.day.load_multiplier
+        if multiplier is None:
+            return None
+        return multiplier[:, self.first : self.end].transpose(0, 1).flatten(0, 1)
+
     def _condition(self, number: int) -> Tensor:
-        return self.day.conditions[number, self.first : self.end]
+        return self.day.conditions[number][self.first : self.end]

@@ -37,6 +37,8 @@ EPISODES_FILE = "evaluation.npz"
 class Episode(Record):
     """One method on all evaluated days: NumPy arrays, whose batch are the days.
 
+    Episodes of several days are cut into theirs.
+
     Attributes:
         cost: (days,) € of the whole fleet.
         quantities: (days, steps, places) what is limited, by kind of limit: "voltage", "loading",
@@ -78,15 +80,16 @@ class Evaluation(Record):
 
 
 def evaluation_days(simulator: Simulator, split: str, count: int) -> list[int]:
-    """`count` days spread evenly over the split's year.
+    """Rows at which `count` episodes begin, spread evenly over the split's year.
 
     Raises:
-        ValueError: more days than the split has, or none.
+        ValueError: more than the split has, or none.
     """
-    available = len(simulator.days(split).dates)
+    starts = simulator.starts(split)
+    available = len(starts)
     if not 1 <= count <= available:
         raise ValueError(f"days: got {count}, expected 1 to {available}")
-    return [int((k + 0.5) * available / count) for k in range(count)]
+    return [starts[int((k + 0.5) * available / count)] for k in range(count)]
 
 
 def evaluate(
@@ -103,7 +106,7 @@ def evaluate(
     Args:
         simulator: the case.
         policies: learned policies by method name.
-        days: rows of `simulator.days(split)`.
+        days: rows of `simulator.days(split)` at which episodes begin.
         split: whose weather, prices and homes.
         seed: chooses demand and initial room temperatures.
         foresight_iterations: effort of the perfect-foresight optimum; 0 leaves it out.
@@ -136,11 +139,12 @@ def evaluate(
         )
         planned = iter(plan)
         episodes[FORESIGHT] = record(simulator, state, lambda private, shared: next(planned))
-    dates = simulator.days(split).dates
+    dates, clock = simulator.days(split).dates, simulator.clock
+    every = [day + k for day in days for k in range(clock.days)]
     return Evaluation(
-        np.array([dates[day].isoformat() for day in days]),
-        _numpy(state.day.import_price),
-        _numpy(state.day.outdoor_temperature),
+        np.array([dates[day].isoformat() for day in every]),
+        _numpy(state.day.import_price).reshape(len(every), -1),
+        _numpy(state.day.outdoor_temperature).reshape(len(every), -1),
         np.array([simulator.fleet.names[agent] for agent in _examples(simulator)]),
         np.array([group.kind.name for group in simulator.fleet.groups]),
         episodes,
@@ -149,22 +153,23 @@ def evaluate(
 
 def record(simulator: Simulator, state: SimulatorState, policy: Policy) -> Episode:
     """Play the days with the exact power flow and keep what the table and the report need."""
-    agents = _examples(simulator)
+    agents, days = _examples(simulator), simulator.clock.days
     results: list[Result] = []
     stores: list[Tensor] = []
     for before, _, result in play(simulator, policy, state):
         stores.append(_example_stores(simulator, before))
         results.append(result)
+    cost = torch.stack([r.cost.sum(dim=-1) for r in results])
     return Episode(
-        cost=_numpy(torch.stack([r.cost.sum(dim=-1) for r in results]).sum(dim=0)),
+        cost=_numpy(cost.unflatten(0, (days, -1)).sum(dim=1).T.flatten()),
         quantities={
-            kind.name: _by_day([r.quantities[kind.name] for r in results])
+            kind.name: _by_day([r.quantities[kind.name] for r in results], days)
             for kind in simulator.case.limits
         },
-        converged=_by_day([r.converged for r in results]),
-        fleet_power=_by_day([r.power.sum(dim=-1) for r in results]),
-        example_power=_by_day([r.power[:, agents] for r in results]),
-        example_store=_by_day(stores),
+        converged=_by_day([r.converged for r in results], days),
+        fleet_power=_by_day([r.power.sum(dim=-1) for r in results], days),
+        example_power=_by_day([r.power[:, agents] for r in results], days),
+        example_store=_by_day(stores, days),
     )
 
 
@@ -281,8 +286,9 @@ def _example_stores(simulator: Simulator, state: SimulatorState) -> Tensor:
     return torch.stack(stores, dim=-1)
 
 
-def _by_day(steps: list[Tensor]) -> np.ndarray:
-    return _numpy(torch.stack(steps, dim=1))
+def _by_day(steps: list[Tensor], days: int) -> np.ndarray:
+    """From the steps of episodes of so many days, (batch, ...) each, to (all days, steps, ...)."""
+    return _numpy(torch.stack(steps, dim=1).unflatten(1, (days, -1)).flatten(0, 1))
 
 
 def _numpy(values: Tensor) -> np.ndarray:

@@ -1,9 +1,9 @@
 """What an agent observes: its own meter, and what every customer can read in the news.
 
 Private fields come from the agent's own home. Shared fields are the clock, the day-ahead prices,
-published for the whole day before it begins, what a lone battery would make of these, and
-the weather with its forecast (the observed temperature stands in for the forecast). Nothing of
-another agent is in them, and nothing that is not yet known: past midnight, where tomorrow's prices
+published or forecast for the whole day before it begins, what a lone battery would make of these,
+and the forecast of the weather (the observed temperature where there is none). Nothing of another
+agent is in them, and nothing that is not yet known: past midnight, where tomorrow's prices
 start, the blocks ahead are cut short. Where what is fed in earns another price than the retail
 one, agents are told that, too.
 
@@ -22,13 +22,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gridedge_env.clock import HOURS_PER_DAY, Clock
+from gridedge_env.clock import Clock
+from gridedge_env.currency import EURO
 from gridedge_env.day import Window
 from gridedge_env.devices import Fleet
-from gridedge_env.devices.battery_schedule import lone_plans
-from gridedge_env.powerflow.solution import magnitude
+from gridedge_env.news import PLANNED_HOURS, News
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.state import SimulatorState
+from gridedge_env.wiring import Wiring
 
 # Blocks of price and temperature ahead: hours from the end of this step to their begin and end.
 PRICE_BLOCKS = (
@@ -36,19 +37,14 @@ PRICE_BLOCKS = (
     *((4.0, 6.0), (6.0, 8.0), (8.0, 10.0), (10.0, 14.0)),
 )
 TEMPERATURE_BLOCKS = ((0.0, 3.0), (3.0, 8.0), (8.0, 14.0))
-# Agents see the best plans of two lone batteries that hold so many hours of full power. The slow
-# one's plan spreads over more of the day, as the plans of many must on a feeder that they share.
-PLANNED_HOURS = (2, 5)
 # Every entry of an observation is clipped to this many of its scale.
 OBSERVATION_BOUND = 10.0
 
-# €/kWh: the European day-ahead market's prices are multiples of 0.01 €/MWh.
-PRICE_TICK = 1e-5
 # €/kWh: typical retail price with its tax, and typical spread within a day.
 PRICE_CENTRE, PRICE_SCALE = 0.25, 0.10
 # €/kWh: a typical price of what is fed in, where that is not the retail price.
 EXPORT_PRICE_CENTRE = 0.10
-NET_METERING = Tariff()
+NET_METERING, ONE_DAY = Tariff(), Clock()
 
 
 @dataclass(frozen=True)
@@ -57,11 +53,13 @@ class Moment:
 
     Attributes:
         fleet: the homes.
+        wiring: their connections.
         state: where they stand.
         step: the step, which the agents are to decide on.
     """
 
     fleet: Fleet
+    wiring: Wiring
     state: SimulatorState
     step: int
 
@@ -76,70 +74,6 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class News:
-    """What shared fields are made of: whole days, all (days, steps).
-
-    Attributes:
-        clock: of the days.
-        price: €/kWh that a kilowatt-hour costs.
-        temperature: °C outdoors.
-        published_price: €/kWh as the price, in double precision whatever the simulator's, and from
-            day-ahead prices in whole ticks: the same numbers for everybody who reads them.
-        export_price: €/kWh that a kilowatt-hour earns that is fed in.
-    """
-
-    clock: Clock
-    price: Tensor
-    temperature: Tensor
-    published_price: Tensor
-    export_price: Tensor
-
-    @property
-    def angle(self) -> Tensor:
-        """(steps,) of the hand of a clock that goes round once a day."""
-        like, steps = self.price, round(HOURS_PER_DAY / self.clock.hours)
-        step = torch.arange(self.clock.steps, device=like.device, dtype=like.dtype)
-        return 2.0 * torch.pi * step / steps
-
-    @cached_property
-    def price_mean(self) -> Tensor:
-        """(days, 1)."""
-        return self.price.mean(dim=1, keepdim=True)
-
-    @cached_property
-    def to_come(self) -> Tensor:
-        """(steps, steps) bool: whether a step is this one or a later one."""
-        steps = self.clock.steps
-        return torch.ones(steps, steps, device=self.price.device, dtype=torch.bool).triu()
-
-    @cached_property
-    def difference(self) -> Tensor:
-        """(days, steps, steps) each price less the present one."""
-        return self.price[:, None, :] - self.price[:, :, None]
-
-    @cached_property
-    def plans(self) -> tuple[Tensor, Tensor]:
-        """What typical batteries would do that had the feeder to themselves, at these prices.
-
-        The state of charge before a step and the charging power in it over full power, (days,
-        steps, `PLANNED_HOURS`) each.
-        """
-        energy, power = lone_plans(PLANNED_HOURS, self.published_price, self.clock.hours)
-        return energy.to(self.price), power.to(self.price)
-
-    def ahead(self, values: Tensor, begin: float, end: float) -> Tensor:
-        """Mean over a block of hours after each step; the present value if the day is over."""
-        hours = self.clock.hours
-        step = torch.arange(self.clock.steps, device=values.device, dtype=values.dtype)
-        opens = (step[None, :] - step[:, None] - 1.0) * hours  # of each step, after each other
-        overlap = (opens + hours).clamp(max=end) - opens.clamp(min=begin)
-        weight = overlap.clamp(min=0.0) / hours
-        total = weight.sum(dim=1)
-        mean = values @ weight.T / total.where(total > 0.0, 1.0)
-        return torch.where(total > 0.0, mean, values)
-
-
-@dataclass(frozen=True)
 class ObservationField:
     """One entry of an observation: (value - offset) / scale, clipped; the value in `unit`.
 
@@ -151,7 +85,7 @@ class ObservationField:
         private: known to this agent alone; otherwise all agents see the same number.
         value: of a private field from a `Moment` to (batch, agents); of a shared one from `News` to
             (days, steps), or what broadcasts to that.
-        told_under: whether agents are told it under a tariff; None: under any.
+        told_under: whether agents are told it under a tariff and clock; None: under any.
     """
 
     name: str
@@ -160,7 +94,7 @@ class ObservationField:
     scale: float
     private: bool = False
     value: Callable[[Any], Tensor] = field(repr=False, compare=False, kw_only=True)
-    told_under: Callable[[Tariff], bool] | None = field(
+    told_under: Callable[[Tariff, Clock], bool] | None = field(
         default=None, repr=False, compare=False, kw_only=True
     )
 
@@ -174,7 +108,7 @@ def _own_load(moment: Moment) -> Tensor:
 
 
 def _own_voltage(moment: Moment) -> Tensor:
-    return magnitude(moment.state.device_voltage).index_select(-1, moment.fleet.connection)
+    return moment.wiring.meter_voltage(moment.state.device_voltage)
 
 
 def _price_rank(news: News) -> Tensor:
@@ -187,16 +121,16 @@ def _price_rank_ahead(news: News) -> Tensor:
 
 
 def _price_z_score(news: News) -> Tensor:
-    spread = news.price.std(dim=1, keepdim=True, correction=0).clamp(min=1e-3)
+    spread = news.prices.std(dim=2, correction=0).clamp(min=1e-3)
     return (news.price - news.price_mean) / spread
 
 
 def _price_minimum(news: News) -> Tensor:
-    return news.price.amin(dim=1, keepdim=True)
+    return news.prices.amin(dim=2)
 
 
 def _price_maximum(news: News) -> Tensor:
-    return news.price.amax(dim=1, keepdim=True)
+    return news.prices.amax(dim=2)
 
 
 def _price_minimum_ahead(news: News) -> Tensor:
@@ -208,26 +142,23 @@ def _price_maximum_ahead(news: News) -> Tensor:
 
 
 def _export_price_minimum_ahead(news: News) -> Tensor:
-    return _later_minimum(news.export_price) - news.export_price
+    return news.difference_of("export_price").where(news.to_come, torch.inf).amin(dim=2)
 
 
 def _export_price_maximum_ahead(news: News) -> Tensor:
-    return -_later_minimum(-news.export_price) - news.export_price
+    return news.difference_of("export_price").where(news.to_come, -torch.inf).amax(dim=2)
 
 
-def _later_minimum(values: Tensor) -> Tensor:
-    """(days, steps) the least from each step to the end of its day."""
-    return values.flip(1).cummin(dim=1).values.flip(1)
-
-
-def _feed_in_has_a_price_of_its_own(tariff: Tariff) -> bool:
+def _feed_in_has_a_price_of_its_own(tariff: Tariff, clock: Clock) -> bool:
     return not tariff.net_metering
 
 
+def _episodes_have_several_days(tariff: Tariff, clock: Clock) -> bool:
+    return clock.days > 1
+
+
 def _ahead(news: News, series: str, begin: float, end: float) -> Tensor:
-    """By how much a block ahead is above the present."""
-    values = getattr(news, series)
-    return news.ahead(values, begin, end) - values
+    return news.ahead(series, begin, end)
 
 
 def _turned(news: News, wave: Callable[[Tensor], Tensor], turns: int) -> Tensor:
@@ -328,6 +259,14 @@ SHARED_FIELDS: tuple[ObservationField, ...] = (
             ("export_price_maximum_ahead", "€/kWh above now", 0.0, _export_price_maximum_ahead),
         )
     ),
+    ObservationField(
+        "days_left",
+        "days of the episode after this one",
+        0.0,
+        1.0,
+        value=attrgetter("days_left"),
+        told_under=_episodes_have_several_days,
+    ),
 )
 
 
@@ -337,40 +276,44 @@ def own_state_names(slots: int) -> list[str]:
 
 
 def observation_fields(
-    slots: int = 1, tariff: Tariff = NET_METERING
+    slots: int = 1,
+    tariff: Tariff = NET_METERING,
+    currency: str = EURO,
+    clock: Clock = ONE_DAY,
 ) -> tuple[ObservationField, ...]:
     """The entries in order; private ones first.
 
     Args:
         slots: largest number of devices of an agent.
         tariff: of the case.
+        currency: of the case, in which prices are.
+        clock: of the case.
     """
     states = (_own_state(slot, slots) for slot in range(slots))
     known = (*states, *PRIVATE_FIELDS, *SHARED_FIELDS)
-    return tuple(e for e in known if e.told_under is None or e.told_under(tariff))
+    return tuple(
+        replace(entry, unit=entry.unit.replace(EURO, currency))
+        for entry in known
+        if entry.told_under is None or entry.told_under(tariff, clock)
+    )
 
 
 def shared_observations(
     fields: tuple[ObservationField, ...], days: DayTable, tariff: Tariff, clock: Clock
 ) -> Tensor:
-    """The shared entries of every step of every day: (days, steps, shared fields), clipped.
+    """The shared entries of every step of episodes: (episodes, steps, shared fields), clipped.
 
     Args:
         fields: the shared ones.
-        days: observed weather and prices.
+        days: weather and prices of the days of all episodes, one after the other, and their
+            forecasts if there are any.
         tariff: the retail prices that agents see.
-        clock: of the days.
+        clock: of the episodes.
     """
-    published = (days.day_ahead_price.double() / PRICE_TICK).round() * PRICE_TICK
-    news = News(
-        clock,
-        tariff.import_price(days, clock),
-        days.outdoor_temperature,
-        tariff.import_price(replace(days, day_ahead_price=published), clock),
-        tariff.export_price(days, clock),
-    )
+    news = News.of(days, tariff, clock)
     values = [entry.value(news).expand_as(news.price) for entry in fields]
-    return _entries(fields, torch.stack(values)).permute(1, 2, 0).contiguous()
+    entries = _entries(fields, torch.stack(values)).permute(1, 2, 0).contiguous()
+    return entries.reshape(-1, clock.steps, len(fields))
 
 
 def private_observations(fields: tuple[ObservationField, ...], moment: Moment) -> Tensor:

@@ -1,4 +1,4 @@
-"""The PettingZoo view: one day at a time, with dictionaries from agent names to arrays.
+"""The PettingZoo view: one episode at a time, with dictionaries from agent names to arrays.
 
 All physics is the simulator's, with a batch of one. What is added here is the bookkeeping that the
 PettingZoo API asks for: spaces, agent names, and which day comes next.
@@ -56,15 +56,16 @@ def parallel_env(
 
 
 class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32]]):
-    """A fleet of homes on a feeder for one day; made by `parallel_env`.
+    """A fleet of homes on a feeder for one episode, a day or several; made by `parallel_env`.
 
-    Midnight terminates all agents at once: the books are closed, nothing is worth anything after.
+    Its last midnight terminates all agents at once: the books are closed, nothing is worth anything
+    after.
 
     Attributes:
         simulator: the physics.
-        simulator_state: where the day stands; None until the first reset.
+        simulator_state: where the episode stands; None until the first reset.
         possible_agents: names of all agents.
-        agents: the same while a day is under way, nobody when it is over.
+        agents: the same while an episode is under way, nobody when it is over.
         render_mode: as given.
         np_random: for wrappers that draw, as SuperSuit's frame skip does; nothing here uses it.
     """
@@ -116,13 +117,14 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
     def reset(
         self, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, dict[str, Any]]]:
-        """Begin a day at midnight.
+        """Begin an episode at midnight.
 
         Args:
             seed: chooses the day, demand and room temperatures, as in `simulator.reset`. Without
                 one, every reset begins a new day; which ones follows from the last seed given.
-            options: {"day": row} takes that row of `simulator.days(split)`. Other keys count for
-                nothing, as in every PettingZoo environment, unless one looks like a misspelt "day".
+            options: {"day": row} begins at that row of `simulator.days(split)`. Other keys count
+                for nothing, as in every PettingZoo environment, unless one looks like a misspelt
+                "day".
 
         Returns:
             Observations, and infos, which are empty.
@@ -170,8 +172,8 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             `converged`, False if the power flow did not. reward = -cost - penalty * violation.
 
         Raises:
-            ValueError: no day is under way, or an action that is missing, of the wrong shape, not
-                finite, or of an unknown agent.
+            ValueError: no episode is under way, or an action that is missing, of the wrong shape,
+                not finite, or of an unknown agent.
         """
         state = self._require_day()
         action = torch.from_numpy(self._stack(actions)).to(state.device_voltage)
@@ -194,8 +196,8 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
     def differentiable_step(self, action: Tensor) -> Result:
         """As `step`, but with a graph from the action to the result.
 
-        `simulator_state` keeps its graph, so that later results of the day are differentiable in
-        this action, too.
+        `simulator_state` keeps its graph, so that later results of the episode are differentiable
+        in this action, too.
 
         Args:
             action: (agents, action_size) in [-1, 1].
@@ -204,7 +206,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             What the step cost and did to the network, with a batch of one.
 
         Raises:
-            ValueError: no day is under way, or an action of the wrong shape or not finite.
+            ValueError: no episode is under way, or an action of the wrong shape or not finite.
         """
         state = self._require_day()
         check_action(action, (len(self.agents), self.simulator.action_size), "action")
@@ -223,11 +225,12 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         sim, state = self.simulator, self._require_reset()
         if self._result is None:
             solution = sim.power_flow.solve_branches(torch.zeros_like(state.device_voltage))
-            voltage, loading = solution.voltage_magnitude[0], None
+            voltage, loading = sim.power_flow.phase_voltage(solution)[0], None
         else:
             voltage, loading = self._result.voltage_magnitude[0], self._result.loading[0]
         figure = draw_feeder(sim.feeder, voltage, loading, sim.case.limits)
-        date = self._dates[int(state.day.table_row)]
+        day = min(state.step // sim.clock.day.steps, sim.clock.days - 1)
+        date = self._dates[int(state.day.table_row) + day]
         figure.axes[0].set_title(f"{date:%A %d %B %Y}, {sim.clock.time(state.step)}", fontsize=11)
         return to_rgb(figure)
 
@@ -257,13 +260,13 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
 
     def _require_reset(self) -> SimulatorState:
         if self.simulator_state is None:
-            raise ValueError("no day has begun, expected reset() first")
+            raise ValueError("no episode has begun, expected reset() first")
         return self.simulator_state
 
     def _require_day(self) -> SimulatorState:
         if not self.agents:
             raise ValueError(
-                f"the day of {self.simulator.clock.steps} steps is over, expected reset()"
+                f"the episode of {self.simulator.clock.steps} steps is over, expected reset()"
             )
         return self._require_reset()
 

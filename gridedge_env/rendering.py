@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gridedge_env.constraints import Limits
 from gridedge_env.feeder import Feeder, Network, build_network
+from gridedge_env.feeder.places import FIRST_NEUTRAL
 from gridedge_env.limit import Limit
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def draw_feeder(
 
     Args:
         feeder: the network.
-        voltage: (nodes,) pu, magnitudes or complex; a bus has the colour of its worst phase.
+        voltage: (phases,) pu, magnitudes or complex, of all nodes that are no neutral; a bus has
+            the colour of its worst phase.
         loading: (branch phases,) current over rating; a line is as wide as its worst phase is full.
         limits: buses and lines beyond them stand out; `Limits()` by default.
         axes: where to draw; a new figure by default.
@@ -78,8 +80,8 @@ def draw_feeder(
     if voltage is None:
         _draw_plain_buses(axes, positions)
     else:
-        magnitude = _values("voltage", voltage, network.node_names)
-        buses = _bus_of_node(network)
+        buses = [bus.name for bus in feeder.buses for k in bus.phases if k < FIRST_NEUTRAL]
+        magnitude = _values("voltage", voltage, buses)
         _draw_buses(axes, positions, buses, magnitude, band, "voltage of the worst phase, pu")
     return _finished(axes)
 

@@ -1,5 +1,7 @@
 """The batched, differentiable simulator: a fleet of homes on a three-phase feeder, day by day.
 
+An episode is one day or, by the case's clock, several consecutive ones.
+
     state = simulator.reset(batch_size=8)
     state, result = simulator.step(state, action)
 
@@ -14,29 +16,34 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gridedge_env.case import Case, default_case
-from gridedge_env.checks import check_type, check_whole_number
+from gridedge_env.checks import check_type
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import check_limited_nodes
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.kind import REACTIVE_SHARE
+from gridedge_env.episodes import (
+    Split,
+    chosen_starts,
+    draw_starts,
+    generator_of,
+    load_split,
+    unfold,
+)
 from gridedge_env.feeder import Feeder
 from gridedge_env.observation import (
     Moment,
     observation_fields,
     private_observations,
-    shared_observations,
 )
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, check_dtype, settle_taps
 from gridedge_env.record import Record
-from gridedge_env.scenarios import SPLITS, Calendar, DayTable, Homes, Variation
-from gridedge_env.scenarios.observed import check_table
+from gridedge_env.scenarios import DayTable, Variation
 from gridedge_env.state import Result, SimulatorState, check_action
-from gridedge_env.transfer import to_device
+from gridedge_env.wiring import Wiring
 
 AS_OBSERVED = Variation()
 
@@ -95,7 +102,7 @@ def check_device(device: str | torch.device) -> torch.device:
     check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
     try:
         checked = torch.device(device)
-        torch.empty(0, device=checked, dtype=torch.float32).cpu()  # 'meta' holds no values to give
+        torch.ones(1, device=checked, dtype=torch.float32).tolist()  # "meta" has no numbers
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device: got {str(device)!r}, expected 'cpu' or a device of this machine ({error})"
@@ -110,10 +117,11 @@ class Simulator:
         case: all that it simulates.
         device: where it computes.
         dtype: in what precision.
-        clock: steps of a day, and their length.
+        clock: steps of an episode, and their length.
         feeder: the network.
         fleet: agents and devices, in that precision, on that device.
-        power_flow: the physics; its injections are the homes' connections.
+        power_flow: the physics; its injections are the feeder's loads and the homes' connections.
+        wiring: how these draw there.
         num_agents: number of agents.
         action_size: numbers per action: one for each device of an agent; twice that with reactive
             power.
@@ -129,18 +137,25 @@ class Simulator:
         self.feeder = case.feeder
         self.fleet = case.fleet.to(device, dtype)
         self.power_flow = PowerFlow(self.feeder, self.fleet.connection_names, device, dtype)
+        self.wiring = Wiring(self.power_flow, case.fleet, case.load_profiles)
         check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
         self.num_agents = len(self.fleet.names)
         self.action_size = case.action_size
-        self.observation_fields = observation_fields(self.fleet.slots, case.tariff)
+        self.observation_fields = observation_fields(
+            self.fleet.slots, case.tariff, case.currency, case.clock
+        )
         self.private_size = sum(f.private for f in self.observation_fields)
         self._private_fields = self.observation_fields[: self.private_size]
         self._shared_fields = self.observation_fields[self.private_size :]
-        self._tables: dict[str, tuple[DayTable, Homes]] = {}
+        self._splits: dict[str, Split] = {}
 
     def days(self, split: str) -> DayTable:
-        """The days of "train", "validation" or "test"."""
-        return self._table(split)[0]
+        """The days of "train", "validation" or "test", each on its own."""
+        return self._split(split).days
+
+    def starts(self, split: str) -> list[int]:
+        """Rows of `days(split)` at which episodes can begin: as many days follow as they need."""
+        return self._split(split).starts.tolist()
 
     def reset(
         self,
@@ -150,50 +165,26 @@ class Simulator:
         days: Sequence[int] | None = None,
         variation: Variation = AS_OBSERVED,
     ) -> SimulatorState:
-        """A fresh batch of days at midnight, as a function of the arguments alone.
+        """A fresh batch of episodes at midnight, as a function of the arguments alone.
 
         Args:
-            batch_size: number of days, drawn at random from the split.
+            batch_size: number of episodes, drawn at random from the split.
             split: "train", "validation" or "test": other years, and other homes behind the meters.
             seed: chooses days, demand and room temperatures.
-            days: rows of `days(split)` to take instead of random ones; sets the batch size.
+            days: rows of `days(split)` to begin at instead of random ones; sets the batch size.
             variation: departure from the observed days; none by default.
 
         Raises:
-            ValueError: unknown split, no days, a row that is not there, a negative seed.
+            ValueError: unknown split, no days, a row that is not there or not followed by as many
+                days as an episode needs, a negative seed.
         """
-        table, homes = self._table(split)
-        count = len(table.dates)
-        entropy = [check_whole_number(seed, 0, "seed"), SPLITS.index(split)]
-        mixed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
-        generator = torch.Generator(self.device).manual_seed(int(mixed[0] >> 1))
+        loaded = self._split(split)
+        generator = generator_of(seed, split, self.device)
         if days is None:
-            size = (check_whole_number(batch_size, 1, "batch_size"),)
-            row = torch.randint(
-                count, size, generator=generator, dtype=torch.long, device=self.device
-            )
+            row = draw_starts(loaded, batch_size, generator)
         else:
-            rows = [check_whole_number(day, 0, "days") for day in days]
-            if not rows or max(rows) >= count:
-                raise ValueError(f"days: got {rows}, expected rows from 0 to {count - 1}")
-            row = to_device(torch.tensor(rows, dtype=torch.long, device="cpu"), self.device)
-
-        chosen, case, scale = table.select(row), self.case, self.case.demand.scale
-        calendar = Calendar(row, chosen.month, chosen.weekend)
-        demand = case.demand.draw(homes, calendar, generator, self.clock)
-        chosen = variation.of_days(chosen)
-        day = Day(
-            self.clock,
-            row,
-            chosen.outdoor_temperature,
-            chosen.irradiance,
-            case.tariff.import_price(chosen, self.clock),
-            case.tariff.export_price(chosen, self.clock),
-            variation.of_demand(demand.to(self.dtype)).mul_(scale),
-            homes.mean_power.to(self.dtype) * scale,
-            shared_observations(self._shared_fields, chosen, case.tariff, self.clock),
-            chosen.direct_irradiance,
-        )
+            row = chosen_starts(loaded, days, self.clock.days)
+        day = unfold(self.case, loaded, row, self._shared_fields, generator, variation)
         return self._midnight(day, generator)
 
     def observe(self, state: SimulatorState) -> Tensor:
@@ -207,7 +198,7 @@ class Simulator:
         All agents read the same prices and weather; a learner need not store them a thousand times.
         """
         step = min(state.step, self.clock.steps - 1)
-        moment = Moment(self.fleet, state, step)
+        moment = Moment(self.fleet, self.wiring, state, step)
         private = private_observations(self._private_fields, moment)
         return private, state.day.shared_observation[:, step]
 
@@ -261,7 +252,7 @@ class Simulator:
         Args:
             state: where to begin.
             actions: (steps, batch, agents, action_size), as in `step`.
-            start: (steps, batch, 2 connections) device voltages near the solution; speeds it up.
+            start: (steps, batch, 2 branches) device voltages near the solution; speeds it up.
 
         Returns:
             The trajectory; every field has a leading steps axis.
@@ -304,10 +295,10 @@ class Simulator:
             and its cost apart from electricity in €: (steps, batch, devices).
         """
         window = self._window(state, len(actions))
-        active = actions[..., : self.fleet.slots].to(self.dtype).clamp(-1.0, 1.0)
+        bounded = actions.to(self.dtype).clamp(-1.0, 1.0)
         following: list[Record] = []
         powers, costs = [], []
-        groups = zip(self.fleet.groups, state.devices, self.fleet.split(active), strict=True)
+        groups = zip(self.fleet.groups, state.devices, self.fleet.split(bounded), strict=True)
         for group, own, action in groups:
             after, power, cost = group.kind.run(group.parameters, own, action, window)
             following.append(after)
@@ -320,7 +311,7 @@ class Simulator:
         window = Window(state.day, state.step, steps)
         if window.end > self.clock.steps:
             raise ValueError(
-                f"state: its day is over after {self.clock.steps} steps, expected a reset"
+                f"state: its episode is over after {self.clock.steps} steps, expected a reset"
             )
         return window
 
@@ -335,11 +326,11 @@ class Simulator:
             actions: (steps, batch, agents, action_size).
 
         Returns:
-            (steps, batch, agents) kW at each meter, and (steps x batch, 2 connections) kW, then
-            kvar, of all homes at each connection.
+            (steps, batch, agents) kW at each meter, and (steps x batch, 2 branches) kW, then kvar,
+            of homes and the feeder's own loads.
         """
-        begin, end, fleet = state.step, state.step + len(output), self.fleet
-        demand = state.day.demand[:, begin:end].transpose(0, 1)
+        window, fleet = Window(state.day, state.step, len(output)), self.fleet
+        demand = state.day.demand[:, window.first : window.end].transpose(0, 1)
         power = demand + fleet.by_agent(output)
         reactive = fleet.add(REACTIVE_SHARE * demand, fleet.reactive_share, output)
         if self.case.reactive_power:
@@ -347,7 +338,8 @@ class Simulator:
             room = (fleet.inverter_rating**2 - output**2).clamp(min=0.0)
             share = fleet.join(fleet.split(chosen))
             reactive = reactive + fleet.by_agent(share * (room + 1e-12).sqrt())
-        return power, fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
+        homes = fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
+        return power, self.wiring.drawn(homes, window.load_multiplier)
 
     def _bill(self, state: SimulatorState, power: Tensor, cost: Tensor) -> Tensor:
         """€ of every agent, its devices' cost and the electricity at its meter.
@@ -369,7 +361,8 @@ class Simulator:
             day=day,
             step=0,
             devices=tuple(
-                group.kind.begin(group.parameters, batch, generator) for group in self.fleet.groups
+                group.kind.begin(group.parameters, batch, generator, self.clock)
+                for group in self.fleet.groups
             ),
             device_voltage=flow.no_load(batch),
             tap_position=(
@@ -377,16 +370,8 @@ class Simulator:
             ),
         )
 
-    def _table(self, split: str) -> tuple[DayTable, Homes]:
-        """Days and homes of a split, made on first use."""
-        if split not in self._tables:
-            loaded = self.case.days.load(split, self.clock)
-            check_table(loaded, split, self.clock)
-            days = loaded.to(self.device, self.dtype)
-            for group in self.fleet.groups:
-                group.kind.check_days(days)
-            homes = self.case.demand.assign_homes(
-                split, self.num_agents, self.case.seed, self.device
-            )
-            self._tables[split] = days, homes
-        return self._tables[split]
+    def _split(self, split: str) -> Split:
+        """Days and homes of a split, loaded on first use."""
+        if split not in self._splits:
+            self._splits[split] = load_split(self.case, self.wiring, split, self.device, self.dtype)
+        return self._splits[split]

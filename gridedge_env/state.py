@@ -24,8 +24,8 @@ class SimulatorState(Record):
         step: steps done, the same for the whole batch.
         devices: the state of the devices of each kind, as in `Fleet.groups`; the kinds' own
             records.
-        device_voltage: (batch, 2 connections) voltage across the homes' connections in the previous
-            step, pu, real parts first.
+        device_voltage: (batch, 2 branches) voltage across the phases of loads and homes in the
+            previous step, pu, real parts first.
         tap_position: (batch, regulators) under regulator control; None: frozen.
     """
 
@@ -66,7 +66,7 @@ class Result:
 
     @property
     def voltage_magnitude(self) -> Tensor:
-        """(..., nodes) pu."""
+        """(..., phases) pu, of every node that is no neutral, to the neutral or ground."""
         return self.quantities["voltage"]
 
     @property
@@ -86,7 +86,7 @@ class Result:
 
     @property
     def voltage_violation(self) -> Tensor:
-        """(..., nodes) pu outside the band; nowhere 0 in a power flow that did not converge."""
+        """(..., phases) pu outside the band; nowhere 0 in a power flow that did not converge."""
         return self.violations["voltage"]
 
     @property

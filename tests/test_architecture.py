@@ -19,15 +19,16 @@ ROOT = Path(__file__).parents[1]
 FLOORS: dict[str, list[set[str]]] = {
     "gridedge_env": [
         {"checks"},
-        {"record", "clock", "transfer", "compiled"},
+        {"record", "clock", "currency", "transfer", "compiled"},
         {"day", "feeder"},
         {"powerflow"},
         {"scenarios", "limit"},
         {"constraints"},
         {"devices"},
         {"case_files"},
-        {"case", "state"},
+        {"case", "state", "wiring", "news"},
         {"observation"},
+        {"episodes"},
         {"simulator"},
         {"reference", "rendering"},
         {"evaluation", "parallel"},
@@ -52,7 +53,7 @@ FILES: dict[str, list[set[str]]] = {
     "gridedge_env/feeder": [
         {"records", "ranges"},
         {"primitive"},
-        {"validation", "tables"},
+        {"validation", "tables", "places"},
         {"feeder"},
         {"elements"},
         {"admittance"},
@@ -62,6 +63,7 @@ FILES: dict[str, list[set[str]]] = {
     "gridedge_env/case_files": [
         {"description", "customers"},
         {"series"},
+        {"background"},
         {"folder"},
     ],
     "gridedge_env/powerflow": [
@@ -83,7 +85,7 @@ FILES: dict[str, list[set[str]]] = {
         {"local_time"},
         {"steps"},
         {"meters"},
-        {"prices", "weather"},
+        {"prices", "profiles", "weather"},
     ],
     "gridedge_env/devices": [
         {"ranges", "recurrence", "linear_program"},

@@ -32,8 +32,9 @@ from baselines.compare.results import JobResult
 from baselines.compare.statistics import CONFIDENCE
 from baselines.compare.tables import NEGATIVE_DAYS, OURS, PRICE_FACTORS, Tables, as_observed
 from gradmap_trainer.config import write_whole
-from gradmap_trainer.report.words import SPACE, euro, percent, step_name
+from gradmap_trainer.report.words import SPACE, money, percent, step_name
 from gridedge_env.case import CaseSettings
+from gridedge_env.currency import EURO
 
 PAGE = "comparison.md"
 LEVEL = f"{100.0 * CONFIDENCE:g}{SPACE}%"
@@ -198,7 +199,7 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
         if (method, date) not in means.index:
             return "–"
         row = means.loc[(method, date)]
-        above = "" if floor is None else f", {euro(row['cost'] - floor[date])}"
+        above = "" if floor is None else f", {money(row['cost'] - floor[date], EURO)}"
         return f"{percent(row['any_steps'])}{above}"
 
     return [
@@ -207,7 +208,7 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
         f"often: {step_name(comparison.clock)}s outside any limit, and cost above perfect "
         "foresight, both as means over seeds at the largest budgets.",
         markdown_table(
-            ["day", "lowest price, €/kWh", *(look(comparison, m).name for m in learners)],
+            ["day", f"lowest price, {EURO}/kWh", *(look(comparison, m).name for m in learners)],
             (
                 [str(date), f"{row['lowest_price']:.3f}".replace("-", "−")]
                 + [cell(method, str(date)) for method in learners]
@@ -260,7 +261,7 @@ def _budgets(comparison: Comparison, tables: Tables) -> list[str]:
     return [
         "## What a budget buys",
         "Every row is of trainings of their own, each annealed to the end of its budget. The score "
-        f"is the cost plus €{SPACE}{price:g} a day for every percentage point of "
+        f"is the cost plus {EURO}{SPACE}{price:g} a day for every percentage point of "
         f"{step_name(comparison.clock)}s outside any limit.",
         markdown_table(
             ["method", "budget, s", "n", *(column.heading for column in columns)],
@@ -316,7 +317,7 @@ def _equal_quality(comparison: Comparison, table: pd.DataFrame) -> list[str]:
         "prices the means are:",
         markdown_table(
             ["rival", f"{ours}, s"]
-            + [f"€{SPACE}{f * comparison.quality.price:g} a point" for f in PRICE_FACTORS],
+            + [f"{EURO}{SPACE}{f * comparison.quality.price:g} a point" for f in PRICE_FACTORS],
             (
                 [
                     look(comparison, row["rival"]).name,

@@ -137,9 +137,9 @@ def time_split(metrics: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
 # ------------------------------------------------------------------------------------------- days
 
 
-def cost_by_day(evaluation: Evaluation, reference: str) -> Figure:
+def cost_by_day(evaluation: Evaluation, reference: str, currency: str) -> Figure:
     """Each day's cost of the fleet above that of the reference method."""
-    figure, (axes,) = _panel(f"Cost above {appearance(reference).name.lower()}, € a day")
+    figure, (axes,) = _panel(f"Cost above {appearance(reference).name.lower()}, {currency} a day")
     base = evaluation.episodes[reference].cost
     for key, episode in _back_to_front(evaluation):
         if key != reference:
@@ -243,8 +243,9 @@ def device_day(
     """Price, power at the meter, and the device's own state of one agent on one day."""
     group = simulator.fleet.group(str(evaluation.example_kinds[example]))
     drawn = group.kind.store_axis(group.parameters, 0)
+    price_title = f"{drawn.price_title}, {simulator.case.currency}/kWh"
     figure, (price, power, store) = _panel(
-        drawn.price_title, "Power at the meter, kW", drawn.title, height=4.6, width=_NARROW
+        price_title, "Power at the meter, kW", drawn.title, height=4.6, width=_NARROW
     )
     figure.suptitle(str(evaluation.examples[example]), fontsize=10.0, fontweight="bold")
     _day_line(price, evaluation.import_price[day], PRICE_COLOUR)
@@ -268,7 +269,9 @@ def device_day(
     return figure
 
 
-def fleet_day(evaluation: Evaluation, kinds: Iterable[Limit], day: int) -> dict[str, Figure]:
+def fleet_day(
+    evaluation: Evaluation, kinds: Iterable[Limit], day: int, currency: str
+) -> dict[str, Figure]:
     """One day of the whole feeder, and what each panel shows: last the limits of these kinds."""
     panels = {}
 
@@ -277,7 +280,7 @@ def fleet_day(evaluation: Evaluation, kinds: Iterable[Limit], day: int) -> dict[
         _hour_axis(axes)
         return axes
 
-    _day_line(panel("Price, €/kWh"), evaluation.import_price[day], PRICE_COLOUR)
+    _day_line(panel(f"Price, {currency}/kWh"), evaluation.import_price[day], PRICE_COLOUR)
     power = panel("Power of all homes, kW")
     for key, episode in _back_to_front(evaluation):
         _day_line(power, episode.fleet_power[day], appearance(key).colour)

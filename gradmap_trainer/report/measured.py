@@ -60,8 +60,8 @@ def how_this_was_measured(run: EvaluatedRun) -> list[str]:
                 (
                     "Same start, same day",
                     "every method begins each day in the same state and meets the same weather, "
-                    "prices and demand. Every battery ends the day half full, as it began, and "
-                    "heat left in the buildings is credited: nothing is borrowed from tomorrow.",
+                    "prices and demand. Every battery ends as it began, half full, and heat left "
+                    "in the buildings is credited: nothing is borrowed from tomorrow.",
                 ),
                 ("Cost", _cost(run)),
                 ("Network", _network(run)),
@@ -100,6 +100,7 @@ def _days(run: EvaluatedRun) -> str:
         if drawn
         else ""
     )
+    together = "" if clock.days == 1 else f", {clock.days} of them on end in every episode"
     site = _site(run, run.split)
     source = (
         f" Weather was measured in {site}, prices are those of the Dutch day-ahead auction at the "
@@ -109,8 +110,8 @@ def _days(run: EvaluatedRun) -> str:
     )
     return (
         f"{len(dates)} of the {len(table.dates)} usable days of {table.years} ({dates[0]} to "
-        f"{dates[-1]}), each of {clock.steps} {step_name(clock)}s.{source} Training drew its days "
-        f"from {_learned_on(run)}{varied}."
+        f"{dates[-1]}), each of {clock.day.steps} {step_name(clock)}s{together}.{source} Training "
+        f"drew its days from {_learned_on(run)}{varied}. {table.describe_forecasts(run.currency)}"
     )
 
 
@@ -128,9 +129,10 @@ def _homes(run: EvaluatedRun) -> str:
 
 
 def _cost(run: EvaluatedRun) -> str:
+    case = run.simulator.case
     return (
         "energy at every meter, fuel, battery wear and discomfort of rooms colder than agreed. "
-        f"{run.simulator.case.tariff.describe()} The bill is that of the meter: of a home's demand "
+        f"{case.tariff.describe(case.currency)} The bill is that of the meter: of a home's demand "
         "and its devices together. Penalties that only training has are not in it."
     )
 
@@ -144,10 +146,15 @@ def _network(run: EvaluatedRun) -> str:
     scale = f"{run.simulator.case.demand.scale:.3g}"
     size = "" if scale == "1" else f", each {scale} times as large as an ordinary one"
     share = "" if _has_own_meters(run) else f", in proportion{size}"
+    homes = f"{run.simulator.num_agents:,} homes{share}"
+    kept = sum(load.kw for load in feeder.loads)
+    beside = f"{len(feeder.loads)} other loads of {kept:,.0f} kW nominal"
+    loads = (
+        f"{homes}, beside {beside}" if feeder.loads else f"Its loads are replaced by the {homes}"
+    )
     return (
         f"{feeder.name}, three-phase and unbalanced: {len(run.simulator.power_flow.node_names)} "
-        f"nodes at {len(feeder.buses)} buses. Its loads are replaced by the "
-        f"{run.simulator.num_agents:,} homes{share}. Source at "
+        f"nodes at {len(feeder.buses)} buses. {loads}. Source at "
         f"{feeder.source.per_unit:g} pu, regulator taps {taps}."
     )
 

@@ -43,6 +43,11 @@ class EvaluatedRun:
     split: str
     simulator: Simulator
 
+    @property
+    def currency(self) -> str:
+        """Of the case."""
+        return self.simulator.case.currency
+
 
 def read_run(folder: Path, simulator: Simulator) -> EvaluatedRun:
     """Read a run's folder.
@@ -124,7 +129,7 @@ def _split_of(folder: Path, evaluation: Evaluation, simulator: Simulator) -> str
 
 def _check_case(folder: Path, evaluation: Evaluation, simulator: Simulator) -> None:
     nodes = evaluation.episodes[OURS].quantities["voltage"].shape[-1]
-    expected = len(simulator.power_flow.node_names)
+    expected = len(simulator.power_flow.phase_names)
     if nodes != expected:
         raise ValueError(
             f"{folder}: evaluated on a feeder of {nodes} nodes, expected the {expected} of "

@@ -18,7 +18,7 @@ from gradmap_trainer.report.run import FLOOR, OURS, REST, RIVAL, EvaluatedRun
 from gradmap_trainer.report.words import (
     difference,
     duration,
-    euro,
+    money,
     percent,
     relative,
     signed_percent,
@@ -39,13 +39,15 @@ FEEDERS = {
 def headline(run: EvaluatedRun) -> list[str]:
     """What was trained, on what, how long, and the verdict."""
     ours, rival, rest = (run.table[key] for key in (OURS, RIVAL, REST))
-    against = [difference(ours["cost"], rest["cost"], "doing nothing")]
+    against = [difference(ours["cost"], rest["cost"], "doing nothing", run.currency)]
     if FLOOR in run.table:
-        against.insert(0, difference(ours["cost"], run.table[FLOOR]["cost"], "perfect foresight"))
+        floor = run.table[FLOOR]["cost"]
+        against.insert(0, difference(ours["cost"], floor, "perfect foresight", run.currency))
     feeder = run.simulator.feeder.name
+    over = ("GradMAP training report", run.name, run.simulator.case.name)
     device = run.config.get("device", run.simulator.device)
     return [
-        page.paragraph(f"GradMAP training report · {run.name}", "over"),
+        page.paragraph(" · ".join(filter(None, over)), "over"),
         page.heading(
             f"GradMAP costs {', '.join(against)}, and is outside the network's limits in "
             f"{percent(ours['any_steps'])} of {_steps(run)}"
@@ -60,8 +62,8 @@ def headline(run: EvaluatedRun) -> list[str]:
         ),
         page.paragraph(
             "Homes that follow the price alone cost "
-            f"{difference(rival['cost'], ours['cost'], 'GradMAP')} and are outside the network's "
-            f"limits in {percent(rival['any_steps'])} of {_steps(run)}.",
+            f"{difference(rival['cost'], ours['cost'], 'GradMAP', run.currency)} and are outside "
+            f"the network's limits in {percent(rival['any_steps'])} of {_steps(run)}.",
             "lead",
         ),
         page.tiles(_key_figures(run)),
@@ -82,16 +84,16 @@ def _steps(run: EvaluatedRun) -> str:
 def _key_figures(run: EvaluatedRun) -> Iterable[tuple[str, str, str]]:
     ours, rival, rest = (run.table[key] for key in (OURS, RIVAL, REST))
     yield (
-        euro(ours["cost"]),
+        money(ours["cost"], run.currency),
         f"a day for all homes together, mean of {len(run.evaluation.dates)} days",
-        f"doing nothing: {euro(rest['cost'])}",
+        f"doing nothing: {money(rest['cost'], run.currency)}",
     )
     floor = run.table.get(FLOOR, rest)["cost"]
     if floor < rest["cost"]:
         yield (
             percent((rest["cost"] - ours["cost"]) / (rest["cost"] - floor)),
             "of what perfect foresight saves over doing nothing",
-            f"perfect foresight: {euro(floor)} a day",
+            f"perfect foresight: {money(floor, run.currency)} a day",
         )
     for kind in run.simulator.case.limits:
         yield (
@@ -112,7 +114,8 @@ def out_of_sample(run: EvaluatedRun) -> list[str]:
         )
     ]
     if FLOOR in episodes:
-        panels.insert(0, ("cost by day", svg(figures.cost_by_day(run.evaluation, FLOOR))))
+        costs = figures.cost_by_day(run.evaluation, FLOOR, run.currency)
+        panels.insert(0, ("cost by day", svg(costs)))
     return [
         page.table(
             [
@@ -169,7 +172,7 @@ def _row(run: EvaluatedRun, key: str) -> str:
     limits = run.simulator.case.limits
     shares = [row[f"{kind.name}_steps"] for kind in limits]
     cells = [
-        page.number(row["cost"], euro(row["cost"])),
+        page.number(row["cost"], money(row["cost"], run.currency)),
         "<td>–</td>" if above is None else page.number(above, signed_percent(above)),
         *(page.number(share, percent(share), bad=share > 0.0) for share in shares),
         *(_worst(kind, row[kind.worst_name]) for kind in limits),
@@ -186,8 +189,9 @@ def _worst(kind: Limit, value: float) -> str:
 
 def learning(run: EvaluatedRun) -> list[str]:
     """Cost, violations and duals against training time."""
+    cost = f"Cost on training days, {run.currency} a day"
     curves = [
-        Curve("Cost on training days, € a day", {"cost": ("cost", appearance(OURS).colour)}),
+        Curve(cost, {"cost": ("cost", appearance(OURS).colour)}),
         Curve(
             f"{_steps(run).capitalize()} outside limits",
             {f"{k.name}_steps": (k.name, k.colour) for k in run.simulator.case.limits},
@@ -244,12 +248,13 @@ def one_day(run: EvaluatedRun) -> list[str]:
     prices = evaluation.import_price[day]
     fleet = run.simulator.fleet
     homes = [str(name) for name in evaluation.examples]
-    places = [fleet.connection_names[fleet.connection[fleet.names.index(name)]] for name in homes]
+    places = [fleet.places[fleet.names.index(name)] for name in homes]
     compared = [OURS, RIVAL]
+    whole = figures.fleet_day(evaluation, _drawn(run), day, run.currency)
     return [
         page.paragraph(
             f"{evaluation.dates[day]}: of the evaluated days the one on which prices differ most, "
-            f"from {prices.min():.2f} to {prices.max():.2f} € per kWh."
+            f"from {prices.min():.2f} to {prices.max():.2f} {run.currency} per kWh."
         ),
         page.figure(
             "One home of each kind",
@@ -273,10 +278,7 @@ def one_day(run: EvaluatedRun) -> list[str]:
             "limits. Within a band each method has two lines, the lowest and the highest.",
             "peaks of power in the cheapest and dearest hours, and limits that are crossed at the "
             "same time. A fleet that knows its network spreads its power over the hours around.",
-            [
-                (words, svg(panel))
-                for words, panel in figures.fleet_day(evaluation, _drawn(run), day).items()
-            ],
+            [(words, svg(panel)) for words, panel in whole.items()],
             _legend(evaluation.episodes),
         ),
     ]
@@ -330,7 +332,7 @@ def diagnostics(run: EvaluatedRun) -> list[str]:
     curves = [
         Curve("Samples beyond the trust region", {"clip_fraction": ("share", blue)}, "percent"),
         Curve(
-            "Improvement of the objective, €",
+            f"Improvement of the objective, {run.currency}",
             {
                 "predicted_improvement": ("predicted", blue),
                 "realised_improvement": ("realised", orange),

@@ -8,10 +8,10 @@ from gridedge_env.clock import Clock
 SPACE = "\u00a0"
 
 
-def euro(amount: float) -> str:
+def money(amount: float, currency: str) -> str:
     """€ 3,898 or, when small, € 38.98."""
     decimals = 0 if abs(amount) >= 100.0 else 2
-    return f"{'−' if amount < 0 else ''}€{SPACE}{abs(amount):,.{decimals}f}"
+    return f"{'−' if amount < 0 else ''}{currency}{SPACE}{abs(amount):,.{decimals}f}"
 
 
 def percent(share: float) -> str:
@@ -30,11 +30,11 @@ def relative(cost: float, reference: float) -> float | None:
     return (cost - reference) / abs(reference) if reference else None
 
 
-def difference(cost: float, reference: float, name: str) -> str:
+def difference(cost: float, reference: float, name: str, currency: str) -> str:
     """How a cost compares: "4.5 % more than doing nothing"."""
     share = relative(cost, reference)
     if share is None:
-        return f"{euro(cost)} a day against nothing for {name}"
+        return f"{money(cost, currency)} a day against nothing for {name}"
     if abs(share) < 5e-5:
         return f"as much as {name}"
     return f"{percent(abs(share))} {'more' if share > 0 else 'less'} than {name}"

@@ -52,20 +52,20 @@ def table_of(kind: DeviceKind[Any, Any]) -> str:
 
 def write_customers(fleet: Fleet, meters: Sequence[str], folder: Path) -> None:
     """Write the tables."""
-    places = [fleet.connection_names[c] for c in fleet.connection.tolist()]
+    places = fleet.places
     agents: dict[str, Sequence[Any]] = {"agent": fleet.names, "place": places}
-    _write(folder / AGENTS_FILE, {**agents, "meter": meters} if any(meters) else agents)
+    write_table(folder / AGENTS_FILE, {**agents, "meter": meters} if any(meters) else agents)
     # The order of places is that of the power flow's equations: another would round otherwise.
     if tuple(dict.fromkeys(places)) != fleet.connection_names:
         numbers = range(1, len(fleet.connection_names) + 1)
-        _write(folder / CONNECTIONS_FILE, {"number": numbers, "place": fleet.connection_names})
+        write_table(folder / CONNECTIONS_FILE, {"number": numbers, "place": fleet.connection_names})
     for group in fleet.groups:
         columns = {
             entry.name: [repr(value) for value in getattr(group.parameters, entry.name).tolist()]
             for entry in fields(group.parameters)
         }
         owners = [fleet.names[agent] for agent in group.agent.tolist()]
-        _write(folder / table_of(group.kind), {"agent": owners, **columns})
+        write_table(folder / table_of(group.kind), {"agent": owners, **columns})
 
 
 def read_customers(folder: Path) -> Customers:
@@ -78,7 +78,7 @@ def read_customers(folder: Path) -> Customers:
     if not (folder / AGENTS_FILE).is_file():
         findings.stop("got no such file, expected the customers")
     table = read_table(folder / AGENTS_FILE, findings)
-    columns = _texts(table, findings, ["agent", "place"], ["meter"])
+    columns = texts_of(table, findings, ["agent", "place"], ["meter"])
     rows: dict[str, int] = {}
     for agent, row in zip(columns["agent"], table.rows.tolist(), strict=True):
         if not agent or agent in rows:
@@ -118,7 +118,7 @@ def _read_devices(
 ) -> Devices:
     names = [entry.name for entry in fields(kind.parameters)]
     table = read_table(path, findings)
-    owners = _texts(table, findings, ["agent", *names])["agent"]
+    owners = texts_of(table, findings, ["agent", *names])["agent"]
     for agent, row in zip(owners, table.rows.tolist(), strict=True):
         if agent not in agents:
             findings.fault(f"got {agent!r}, expected an agent of {AGENTS_FILE}", row, "agent")
@@ -147,7 +147,7 @@ def _read_connections(
         return None, []
     findings = Findings(CONNECTIONS_FILE)
     table = read_table(path, findings)
-    listed = _texts(table, findings, ["number", "place"])["place"]
+    listed = texts_of(table, findings, ["number", "place"])["place"]
     seen: dict[str, int] = {}
     for place, row in zip(listed, table.rows.tolist(), strict=True):
         if place in seen:
@@ -163,7 +163,7 @@ def _read_connections(
     return listed, [*findings.faults, *elsewhere]
 
 
-def _texts(
+def texts_of(
     table: Table, findings: Findings, needed: Sequence[str], allowed: Sequence[str] = ()
 ) -> dict[str, list[str]]:
     """The columns as trimmed text.
@@ -186,7 +186,8 @@ def _texts(
     }
 
 
-def _write(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write columns by name."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gridedge_env.checks import check_flag, check_not_negative, check_whole_number
-from gridedge_env.clock import Clock
+from gridedge_env.checks import check_flag, check_not_negative, check_type, check_whole_number
+from gridedge_env.clock import MOST_DAYS, Clock
+from gridedge_env.currency import EURO, check_currency
 from gridedge_env.scenarios.series import Fault
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.local_time import zone_of
@@ -24,15 +25,24 @@ CASE_FILE = "case.toml"
 ENCODING = "utf-8-sig"  # some editors begin a file with a byte order mark
 HEADER = """\
 What is simulated. Beside this file: feeder/, agents.csv and a table for each kind of device;
-prices.csv, weather.csv and meters.csv where these are the customers' own.
+prices.csv, weather.csv and meters.csv where these are the customers' own; background.csv where
+other loads stay.
 """
-TAPS = ("as modelled", "neutral", "controlled")
+AS_MODELLED = "as modelled"
+TAPS = (AS_MODELLED, "neutral", "controlled")
+LOADS = (AS_MODELLED, "none")
 SECTIONS = ("feeder", "limits", "tariff", "days", "demand")
 
 # Keys outside of sections: their check, and the value where the file does not say.
 _PLAIN: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
+    "name": (lambda value, name: check_type(value, str, name, "text"), ""),
+    "currency": (check_currency, EURO),
     "time_zone": (lambda value, name: zone_of(value), "Europe/Amsterdam"),
     "step_minutes": (lambda value, name: Clock.of_minutes(value), 30),
+    "days_per_episode": (
+        lambda value, name: check_whole_number(value, 1, name, MOST_DAYS),
+        1,
+    ),
     "penalty": (check_not_negative, 100.0),
     "reactive_power": (check_flag, False),
     "seed": (lambda value, name: check_whole_number(value, 0, name), 0),

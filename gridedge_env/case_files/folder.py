@@ -8,6 +8,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from gridedge_env.case_files.background import (
+    BACKGROUND_FILE,
+    FEEDER_FOLDER,
+    PROFILES,
+    read_background,
+    write_background,
+)
 from gridedge_env.case_files.customers import (
     AGENTS_FILE,
     CONNECTIONS_FILE,
@@ -17,7 +24,9 @@ from gridedge_env.case_files.customers import (
     write_customers,
 )
 from gridedge_env.case_files.description import (
+    AS_MODELLED,
     CASE_FILE,
+    LOADS,
     TAPS,
     check_keys,
     collected,
@@ -40,14 +49,18 @@ from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.devices import KINDS
 from gridedge_env.feeder import Feeder, load_feeder
-from gridedge_env.feeder.admittance import build_network
-from gridedge_env.powerflow.injections import device_branches
-from gridedge_env.scenarios import DaySource, DemandSource, GeneratedDemand, ObservedDays, Tariff
+from gridedge_env.feeder.places import place_at
+from gridedge_env.scenarios import (
+    DaySource,
+    DemandSource,
+    GeneratedDemand,
+    LoadProfiles,
+    ObservedDays,
+    Tariff,
+)
 from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.tariff import tariff_from_record
-
-FEEDER_FOLDER = "feeder"
 
 
 def write_case(case: Mapping[str, Any], folder: Path) -> None:
@@ -62,13 +75,18 @@ def write_case(case: Mapping[str, Any], folder: Path) -> None:
     days = write_days(case["days"], folder)
     demand, meters = write_demand(case["demand"], folder)
     case["feeder"].save(folder / FEEDER_FOLDER)
+    write_background(case["feeder"], case["load_profiles"], folder)
     write_customers(case["fleet"], meters, folder)
-    taps = "controlled" if case["regulator_control"] else "as modelled"
-    zone = getattr(case["demand"], "time_zone", getattr(case["days"], "time_zone", None))
+    taps = "controlled" if case["regulator_control"] else AS_MODELLED
+    zoned = (case[source] for source in ("demand", "days", "load_profiles"))
+    zone = next((source.time_zone for source in zoned if hasattr(source, "time_zone")), None)
     write_description(
         {
+            "name": case["name"],
+            "currency": case["currency"],
             "time_zone": zone,
             "step_minutes": case["clock"].minutes,
+            "days_per_episode": case["clock"].days,
             "penalty": case["penalty"],
             "reactive_power": case["reactive_power"],
             "seed": case["seed"],
@@ -91,10 +109,10 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
     findings = Findings(CASE_FILE)
     description = read_description(folder, findings)
+    clock = Clock.of_minutes(description["step_minutes"], description["days_per_episode"])
     faults = list(_unread(folder))
     feeder = _feeder(folder, description["feeder"], findings, faults)
-    customers = _customers(folder, feeder, faults)
-    clock = Clock.of_minutes(description["step_minutes"])
+    customers = _customers(folder, faults)
     limits = _limits(description["limits"], findings)
     tariff = _tariff(description["tariff"], clock, findings)
     zone, notes = description["time_zone"], list[str]()
@@ -106,6 +124,12 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     with listed(faults):
         demand, found = read_demand(folder, description["demand"], zone, days, customers)
         notes += [*found, *(customers.notes if customers else ())]
+    profiles: LoadProfiles | None = None
+    if feeder and customers and _all_stand_on(feeder, customers, faults):
+        with listed(faults):
+            places = customers.fleet.places
+            feeder, profiles, found = read_background(folder, feeder, places, zone)
+            notes += found
     if customers and not (faults or findings.faults):
         for group in customers.fleet.groups:
             with collected(findings):
@@ -119,19 +143,23 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         "clock": clock,
         "days": days,
         "demand": demand,
+        "load_profiles": profiles,
         "tariff": tariff,
         "limits": limits,
         "penalty": description["penalty"],
         "reactive_power": description["reactive_power"],
         "regulator_control": description["feeder"].get("taps") == "controlled",
         "seed": description["seed"],
+        "name": description["name"],
+        "currency": description["currency"],
     }, tuple(notes)
 
 
 def _unread(folder: Path) -> Iterator[Fault]:
     """Tables that nothing reads: under a slip of the pen devices or meters would be left out."""
-    tables = [AGENTS_FILE, CONNECTIONS_FILE, *map(table_of, KINDS.values())]
-    series = [f"{name}{suffix}" for name in (PRICES, WEATHER, METERS) for suffix in SUFFIXES]
+    tables = [AGENTS_FILE, CONNECTIONS_FILE, BACKGROUND_FILE, *map(table_of, KINDS.values())]
+    names = (PRICES, WEATHER, METERS, PROFILES)
+    series = [f"{name}{suffix}" for name in names for suffix in SUFFIXES]
     expected = ", ".join([*tables, *(name for name in series if name.endswith(".csv"))])
     for path in sorted(folder.iterdir()):
         if path.name.lower().endswith(SUFFIXES) and path.name not in (*tables, *series):
@@ -150,55 +178,63 @@ def listed(faults: list[Fault]) -> Iterator[None]:
 def _feeder(
     folder: Path, section: Mapping[str, Any], findings: Findings, faults: list[Fault]
 ) -> Feeder | None:
-    """The feeder, its source voltage and taps as the description says."""
-    check_keys(section, ["source_voltage", "taps"], findings, "feeder.")
-    taps = section.get("taps", TAPS[0])
-    if taps not in TAPS:
-        findings.fault(f"got {taps!r}, expected one of {', '.join(TAPS)}", None, "feeder.taps")
-    source_voltage = section.get("source_voltage")
-    if source_voltage is not None:
+    """The feeder; its source voltage, taps and loads as the description says."""
+    check_keys(section, ["source_voltage", "taps", "loads"], findings, "feeder.")
+    taps, loads = (section.get(key, AS_MODELLED) for key in ("taps", "loads"))
+    for key, value, known in (("taps", taps, TAPS), ("loads", loads, LOADS)):
+        if value not in known:
+            what = f"got {value!r}, expected one of {', '.join(known)}"
+            findings.fault(what, None, f"feeder.{key}")
+    source_voltage: float | None = None
+    if "source_voltage" in section:
         with collected(findings):
-            check_source_voltage(source_voltage, "feeder.source_voltage")
+            given = section["source_voltage"]
+            source_voltage = check_source_voltage(given, "feeder.source_voltage")
     try:
         feeder = load_feeder(folder / FEEDER_FOLDER)
         if taps == "neutral":
             feeder = feeder.with_neutral_taps()
+        if loads == "none":
+            feeder = feeder.without_loads()
         return feeder if source_voltage is None else feeder.with_source_voltage(source_voltage)
     except (ValueError, FileNotFoundError) as error:
         faults.append(Fault(FEEDER_FOLDER, None, None, str(error)))
         return None
 
 
-def _customers(folder: Path, feeder: Feeder | None, faults: list[Fault]) -> Customers | None:
-    """The customers, if their tables are right and they stand on the feeder."""
-    customers = None
+def _customers(folder: Path, faults: list[Fault]) -> Customers | None:
+    """The customers, if their tables are right."""
     with listed(faults):
-        customers = read_customers(folder)
-    if feeder is None or customers is None:
-        return customers
-    network, fleet = build_network(feeder), customers.fleet
-    at_home = [fleet.connection_names[place] for place in fleet.connection.tolist()]
-    unused = [place for place in fleet.connection_names if place not in at_home]
+        return read_customers(folder)
+    return None
+
+
+def _all_stand_on(feeder: Feeder, customers: Customers, faults: list[Fault]) -> bool:
+    """Whether all customers' places are on the feeder; those that are not are faults."""
+    buses, before = {bus.name: bus for bus in feeder.buses}, len(faults)
+    fleet = customers.fleet
+    unused = [place for place in fleet.connection_names if place not in fleet.places]
     named: list[tuple[str, int | None, str]] = [
-        *((AGENTS_FILE, row, place) for row, place in zip(customers.rows, at_home, strict=True)),
+        *((AGENTS_FILE, *each) for each in zip(customers.rows, fleet.places, strict=True)),
         *((CONNECTIONS_FILE, None, place) for place in unused),
     ]
     for file, row, place in named:
         try:
-            device_branches(network, [place], 0)
-        except ValueError:
-            what = f"got {place!r}, expected bus.phase or bus.phase.phase of the feeder"
+            place_at(place, buses)
+        except ValueError as error:
+            what = str(error).removeprefix("place: ")
             faults.append(Fault(file, row, "place", what))
-    return customers
+    return len(faults) == before
 
 
 def _limits(section: Mapping[str, Any], findings: Findings) -> Limits:
     """The limits: the usual ones where the description says nothing, or nonsense."""
     usual, given = Limits(), dict[str, float]()
     check_keys(section, usual.thresholds, findings, "limits.")
-    for name in usual.thresholds.keys() & section.keys():
-        with collected(findings):
-            given[name] = check_number(section[name], f"limits.{name}")
+    for name in usual.thresholds:
+        if name in section:
+            with collected(findings):
+                given[name] = check_number(section[name], f"limits.{name}")
     with collected(findings):
         return Limits(**given)
     return usual

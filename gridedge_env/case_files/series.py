@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gridedge_env.case_files.customers import AGENTS_FILE, Customers
@@ -83,13 +84,13 @@ def read_days(
     splits = {split: _ranges(section.get(split), split, findings) for split in SPLITS}
     readers = ((read_prices, prices, _PRICE_KEYS), (read_weather, weather, _WEATHER_KEYS))
     series = [
-        _read(reader, path, findings, "days", section, keys, time_zone)
+        read_series(reader, path, findings, time_zone, "days", section, keys)
         for reader, path, keys in readers
         if path.is_file()
     ]
     findings.check()
     price, seen = filter(None, series)
-    days = SeriesDays(_bare(price), _bare(seen), time_zone, splits, site)
+    days = SeriesDays(bare(price), bare(seen), time_zone, splits, site)
     with collected(findings):
         for split in SPLITS:
             if not days.dates(split):
@@ -97,7 +98,10 @@ def read_days(
                 findings.fault(what, None, f"days.{split}")
     findings.check()
     notes = (*price.notes, *seen.notes, *notes_of_days(price, time_zone))
-    return days, (*notes, "Forecasts of the weather are perfect.")
+    if "irradiance_forecast" in seen.names:
+        told = f"{weather.name}: forecasts of the irradiance are left out: no agent observes it."
+        notes = (*notes, told)
+    return days, notes
 
 
 def read_demand(
@@ -124,7 +128,7 @@ def read_demand(
     check_keys(section, _METER_KEYS, findings, "demand.")
     if not path.is_file():
         findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
-    series = _read(read_meters, path, findings, "demand", section, _METER_KEYS, time_zone)
+    series = read_series(read_meters, path, findings, time_zone, "demand", section, _METER_KEYS)
     if series is None or customers is None:
         raise Faults(findings.faults)
     meters = customers.meters
@@ -137,7 +141,7 @@ def read_demand(
         what = f"got no meter of any agent, expected those of {path.name}"
         findings.faults.append(Fault(AGENTS_FILE, None, "meter", what))
     findings.check()
-    source = CustomerMeters(_bare(series.of(used)), meters, time_zone, days)
+    source = CustomerMeters(bare(series.of(used)), meters, time_zone, days)
     with collected(findings):
         source.assign_homes("train", len(meters), 0, "cpu")
     findings.check()
@@ -170,8 +174,8 @@ def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
             f"days: got {type(days).__name__}, expected ObservedDays or SeriesDays, which a folder "
             "can hold"
         )
-    _write(days.prices, folder / f"{PRICES}.csv")
-    _write(days.weather, folder / f"{WEATHER}.csv")
+    write_series(days.prices, folder / f"{PRICES}.csv")
+    write_series(days.weather, folder / f"{WEATHER}.csv")
     splits = {split: [list(each) for each in days.splits.get(split, ())] for split in SPLITS}
     site = {} if days.site is None else {"site": list(days.site)}
     return {"price_unit": "currency/kWh", **site, **splits}
@@ -190,20 +194,30 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
             f"demand: got {type(demand).__name__}, expected GeneratedDemand or CustomerMeters, "
             "which a folder can hold"
         )
-    _write(demand.meters, folder / f"{METERS}.csv")
+    write_series(demand.meters, folder / f"{METERS}.csv")
     return {"unit": "kW"}, demand.meter
 
 
-def _read(
+def read_series(
     reader: Callable[..., Series],
     path: Path,
     findings: Findings,
-    place: str,
-    section: Mapping[str, Any],
-    keys: Mapping[str, str],
     time_zone: str,
+    place: str = "",
+    section: Mapping[str, Any] = MappingProxyType({}),
+    keys: Mapping[str, str] = MappingProxyType({}),
 ) -> Series | None:
-    """A series, or None where its file, or what the section says of it, is faulty."""
+    """A series, or None where its file, or what the description says of it, is faulty.
+
+    Args:
+        reader: of such series.
+        path: of the file, which faults name.
+        findings: takes what is wrong.
+        time_zone: of timestamps without an offset.
+        place: name of the section.
+        section: of the description.
+        keys: which of it are arguments of the reader, by the argument.
+    """
     options = {option: section[key] for option, key in keys.items() if key in section}
     in_section = {option: f"{place}.{key}" for option, key in keys.items()}
     with collected(findings), renamed(**in_section):
@@ -214,7 +228,7 @@ def _read(
     return None
 
 
-def _bare(series: Series) -> Series:
+def bare(series: Series) -> Series:
     """Without notes: what was repaired is repaired."""
     return replace(series, notes=())
 
@@ -249,9 +263,9 @@ def _ranges(value: Any, split: str, findings: Findings) -> tuple[DateRange, ...]
     return tuple(ranges)
 
 
-def _write(series: Series, path: Path) -> None:
-    """The series as CSV; numbers are written so that they read back exactly."""
-    import pandas as pd
+def write_series(series: Series, path: Path) -> None:
+    """Write a series so that it reads back exactly."""
+    import pandas as pd  # a case in Python needs no files
     import pyarrow as pa
     import pyarrow.csv
 

@@ -8,6 +8,7 @@ from gridedge_env.devices.sampling import (
     default_home_scale,
     mixed_counts,
     sample_fleet,
+    sample_places,
 )
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "make_fleet",
     "mixed_counts",
     "sample_fleet",
+    "sample_places",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.clock import HOURS_PER_DAY
+from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.battery_schedule import Levels, Meter, battery_schedule
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
@@ -68,7 +68,9 @@ class Battery(DeviceKind[Batteries, BatteryState]):
             "wear_cost": random.uniform(*WEAR_COST, count),
         }
 
-    def begin(self, parameters: Batteries, batch: int, generator: torch.Generator) -> BatteryState:
+    def begin(
+        self, parameters: Batteries, batch: int, generator: torch.Generator, clock: Clock
+    ) -> BatteryState:
         """Half full."""
         return BatteryState((MIDNIGHT_STATE_OF_CHARGE * parameters.capacity).expand(batch, -1))
 

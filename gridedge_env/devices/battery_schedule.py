@@ -77,6 +77,7 @@ def battery_schedule(
     hours: float,
     delay_cost: float = 0.0,
     meter: Meter | None = None,
+    forecast: Tensor | None = None,
 ) -> Tensor:
     """Energy stored after every step under the cheapest schedule of each battery alone.
 
@@ -88,6 +89,8 @@ def battery_schedule(
         hours: length of a step.
         delay_cost: € per kWh moved and step since midnight: of equals, the earlier is chosen.
         meter: what else is behind it, where what is fed in earns another price.
+        forecast: (batch, steps) €/kWh that each step is said to have until it begins, by which the
+            rest of the day is planned anew in every step; None: the price itself.
 
     Returns:
         (steps, batch, batteries) kWh; half full at midnight.
@@ -103,14 +106,19 @@ def battery_schedule(
     drawn = change.clamp(min=0.0) / batteries.charge_efficiency
     delivered = -change.clamp(max=0.0) * batteries.discharge_efficiency
     bought, wear = (drawn - delivered)[:, None], (batteries.wear_cost * delivered)[:, None]
-    cost = bought * price.T[:, None, :, None] + wear  # (steps, moves, batch, batteries)
-    if meter:
-        demand = hours * meter.demand.transpose(0, 1)[:, None]
-        fed_in = (demand + bought).clamp(max=0.0) - demand.clamp(max=0.0)
-        cost = cost + (meter.export_price - price).T[:, None, :, None] * fed_in
-    if delay_cost:
-        late = delay_cost * torch.arange(steps, **where)
-        cost = cost + late[:, None, None, None] * change.abs()[:, None]
+
+    def cost_at(price: Tensor) -> Tensor:
+        """(steps, moves, batch, batteries) of every move."""
+        cost = bought * price.T[:, None, :, None] + wear
+        if meter:
+            demand = hours * meter.demand.transpose(0, 1)[:, None]
+            fed_in = (demand + bought).clamp(max=0.0) - demand.clamp(max=0.0)
+            cost = cost + (meter.export_price - price).T[:, None, :, None] * fed_in
+        if delay_cost:
+            late = delay_cost * torch.arange(steps, **where)
+            cost = cost + late[:, None, None, None] * change.abs()[:, None]
+        return cost
+
     left = hours * torch.arange(steps, 0, -1, **where)[:, None, None]
     lowest, highest = energy_bounds(batteries, left)
     inside = (stored >= lowest - 1e-3 * spacing) & (stored <= highest + 1e-3 * spacing)
@@ -118,10 +126,19 @@ def battery_schedule(
     barrier = barrier.mT[:, None]  # (steps, 1, batteries, levels)
 
     first = ((energy - middle) / spacing).round().long() + half
-    return middle + (cheapest_levels(cost, barrier, first, half, fall) - half) * spacing
+    cost = cost_at(price)
+    planned = cost if forecast is None else cost_at(forecast)
+    return middle + (cheapest_levels(cost, barrier, first, half, fall, planned) - half) * spacing
 
 
-def cheapest_levels(cost: Tensor, barrier: Tensor, first: Tensor, last: int, fall: int) -> Tensor:
+def cheapest_levels(
+    cost: Tensor,
+    barrier: Tensor,
+    first: Tensor,
+    last: int,
+    fall: int,
+    planned: Tensor | None = None,
+) -> Tensor:
     """The cheapest way over levels of stores: values backwards from midnight, the way forwards.
 
     Args:
@@ -130,11 +147,13 @@ def cheapest_levels(cost: Tensor, barrier: Tensor, first: Tensor, last: int, fal
         first: (batch, stores) integer, the level before the first step.
         last: the only level that will do at midnight.
         fall: levels that the first move descends.
+        planned: what each step's moves are expected to cost before it begins; None: `cost`.
 
     Returns:
         (steps, batch, stores) integer, the level after each step.
     """
     steps, moves = cost.shape[:2]
+    planned = cost if planned is None else planned
     # Costs to come, (batch, stores, levels).
     to_come = cost.new_full((*first.shape, barrier.shape[-1]), torch.inf)
     to_come[..., last] = 0.0
@@ -143,7 +162,7 @@ def cheapest_levels(cost: Tensor, barrier: Tensor, first: Tensor, last: int, fal
     for t in reversed(range(steps)):
         beyond = functional.pad(to_come, (fall, moves - 1 - fall), value=torch.inf)
         moved = beyond.unfold(-1, moves, 1).permute(3, 0, 1, 2)
-        to_come = torch.add(moved, cost[t, ..., None], out=choices).amin(dim=0) + barrier[t]
+        to_come = torch.add(moved, planned[t, ..., None], out=choices).amin(dim=0) + barrier[t]
         after.append(beyond)
 
     level, path = first, []
@@ -156,7 +175,7 @@ def cheapest_levels(cost: Tensor, barrier: Tensor, first: Tensor, last: int, fal
 
 
 def lone_plans(
-    hours_of_power: tuple[int, ...], price: Tensor, hours: float
+    hours_of_power: tuple[int, ...], price: Tensor, hours: float, forecast: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """What typical batteries would do that had the feeder to themselves.
 
@@ -167,6 +186,7 @@ def lone_plans(
         hours_of_power: of full power that each battery holds.
         price: (days, steps) €/kWh, in double precision.
         hours: length of a step.
+        forecast: of the price, as of `battery_schedule`.
 
     Returns:
         The state of charge before a step, and the charging power in it over full power: (days,
@@ -175,7 +195,9 @@ def lone_plans(
     batteries, levels = _lone_batteries(hours_of_power, hours, price.device)
     capacity = batteries.capacity
     start = batteries.full_power.middle.expand(1, len(price), -1)
-    after = battery_schedule(batteries, levels, start[0], price, hours, DELAY_COST)
+    after = battery_schedule(
+        batteries, levels, start[0], price, hours, DELAY_COST, forecast=forecast
+    )
     before = torch.cat((start, after[:-1]))
     change = (after - before) / hours
     power = torch.where(change > 0.0, change / TYPICAL_EFFICIENCY, change * TYPICAL_EFFICIENCY)

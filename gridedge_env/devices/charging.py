@@ -1,7 +1,8 @@
 """A car that comes and goes, and what its charger may do: it leaves with what it needs.
 
-All bounds follow from how much of the day's trip lies ahead and from how long the car is plugged in
-until it leaves and until midnight, so that a step costs the same whatever the clock.
+All bounds follow from how much of its trips lies ahead, one a day, and from how long the car is
+plugged in until it leaves and until the episode ends, so that a step costs the same whatever the
+clock.
 """
 
 from __future__ import annotations
@@ -87,54 +88,73 @@ class ChargerLimits(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class EvChargerState(Record):
-    """Where cars stand, and what their day is; (batch, chargers) each.
+    """Where cars stand, and what their days are.
 
     Attributes:
-        energy: kWh stored.
-        departure: hour of this day.
-        arrival: hour of this day.
-        trip_energy: kWh that this day's trip uses, evenly from departure to arrival.
+        energy: (batch, chargers) kWh stored.
+        departure: (days, batch, chargers) hour of each day.
+        arrival: likewise.
+        trip_energy: likewise, kWh that the day's trip uses, evenly from departure to arrival.
     """
 
     energy: Tensor = field(metadata=batch())
-    departure: Tensor = field(metadata=batch())
-    arrival: Tensor = field(metadata=batch())
-    trip_energy: Tensor = field(metadata=batch())
+    departure: Tensor = field(metadata=batch(1))
+    arrival: Tensor = field(metadata=batch(1))
+    trip_energy: Tensor = field(metadata=batch(1))
 
 
 class Ahead(NamedTuple):
-    """What lies ahead of a car, (..., batch, chargers) each.
+    """What lies ahead of a car, (..., batch, chargers) each; of each day (..., days, batch, ...).
 
     Attributes:
-        trip: kWh that the rest of its trip uses.
-        leaving: hours plugged in until it leaves.
-        plugged: hours plugged in until midnight.
+        trip: kWh that the rest of its trips uses.
+        plugged: hours plugged in until the episode ends.
+        leaving: of each day, hours plugged in until it leaves.
+        later: of each day, kWh that the trips of all later ones use.
     """
 
     trip: Tensor
-    leaving: Tensor
     plugged: Tensor
+    leaving: Tensor
+    later: Tensor
 
     @classmethod
     def of(cls, state: EvChargerState, time: Tensor | float) -> Ahead:
-        """From an hour of the day on, (..., 1, 1)."""
-        away = (state.arrival - time) / (state.arrival - state.departure)
-        leaving = torch.relu(state.departure - time)
-        back = HOURS_PER_DAY - state.arrival
-        evening = back - torch.relu(time - state.arrival)
-        return cls(away.clamp(0.0, 1.0) * state.trip_energy, leaving, leaving + evening)
+        """From an hour of the episode on, (..., 1, 1, 1)."""
+        departure, arrival = state.departure, state.arrival
+        days = torch.arange(len(departure), device=departure.device, dtype=departure.dtype)
+        of_day = time - HOURS_PER_DAY * days[:, None, None]
+        away = ((arrival - of_day) / (arrival - departure)).clamp(0.0, 1.0)
+        morning = torch.minimum(torch.relu(departure - of_day), departure)
+        back = HOURS_PER_DAY - arrival
+        evening = torch.relu(back - torch.relu(of_day - arrival))
+        stay = morning + evening
+        later = _sum_before(state.trip_energy.flip(0)).flip(0)
+        return cls(
+            (away * state.trip_energy).sum(dim=-3),
+            stay.sum(dim=-3),
+            morning + _sum_before(stay),
+            later.expand_as(stay),
+        )
 
     @classmethod
     def of_steps(cls, state: EvChargerState, window: Window) -> Ahead:
         """When the first step begins and when each ends: (steps + 1, batch, chargers)."""
-        ends = HOURS_PER_DAY - window.hours_left
-        return cls.of(state, torch.cat((ends[:1] - window.hours, ends)))
+        clock = window.day.clock
+        ends = clock.steps * clock.hours - window.hours_left
+        return cls.of(state, torch.cat((ends[:1] - window.hours, ends))[..., None])
+
+
+def _sum_before(values: Tensor) -> Tensor:
+    """Of each day, the sum over those before it: (..., days, batch, chargers)."""
+    first, earlier = values[..., :1, :, :], values[..., :-1, :, :]
+    return torch.cat((torch.zeros_like(first), earlier.cumsum(dim=-3)), dim=-3)
 
 
 class Room(NamedTuple):
     """What is possible in a step, (..., batch, chargers) each.
 
-    Energies are less what the rest of the trip will use: only charging changes them.
+    Energies are less what the trips to come will use: only charging changes them.
 
     Attributes:
         charge: kWh that can go into the store at most.
@@ -155,8 +175,9 @@ class Room(NamedTuple):
         limits = chargers.limits
         up = RETURN_POWER_SHARE * limits.charge
         down = RETURN_POWER_SHARE * limits.discharge
+        until_departures = (after.later + after.leaving * up).amin(dim=-3)
         lowest = torch.maximum(
-            limits.least - torch.minimum(after.trip, after.leaving * up),
+            limits.least - torch.minimum(after.trip, until_departures),
             limits.middle - after.plugged * up,
         )
         highest = torch.minimum(
@@ -194,11 +215,12 @@ def run_chargers(
 ) -> tuple[EvChargerState, Tensor, Tensor]:
     """One or more steps.
 
-    An action spans what is feasible now and still gets there: by departure to what the trip and the
-    driver's minimum need, by midnight to half full. The way there may take 0.6 of full power, which
-    leaves slack for feeders that are full. A one-way charger charges the least at -1, the most at
-    +1; a two-way one discharges as far as it can at -1, does as little as it may at 0, and charges
-    as far at +1. A step in which the car leaves or comes back counts for the hours it is there.
+    An action spans what is feasible now and still gets there: by each departure to what the trip
+    and the driver's minimum need, by the end of the episode to half full. The way there may take
+    0.6 of full power, which leaves slack for feeders that are full. A one-way charger charges the
+    least at -1, the most at +1; a two-way one discharges as far as it can at -1, does as little as
+    it may at 0, and charges as far at +1. A step in which the car leaves or comes back counts for
+    the hours it is there.
 
     Args:
         chargers: parameters.

@@ -1,6 +1,6 @@
 """The best schedule of each charger on its own, at known prices: dynamic programming.
 
-As that of batteries (`battery_schedule`), over energies less what the rest of the trip will use,
+As that of batteries (`battery_schedule`), over energies less what the trips to come will use,
 whose bounds change from step to step and from day to day.
 """
 
@@ -24,7 +24,7 @@ def charging_schedule(
 ) -> Tensor:
     """Energy after every step under the cheapest schedule of each charger alone.
 
-    Energies are less what the rest of the trip will use. The host looks at them.
+    Energies are less what the trips to come will use. The host looks at them.
 
     Args:
         chargers: parameters.

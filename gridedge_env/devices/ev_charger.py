@@ -1,4 +1,4 @@
-"""Charger of an electric car: it leaves with what it needs, and ends the day where it began."""
+"""Charger of an electric car: it leaves with what it needs, and ends where it began."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.clock import HOURS_PER_DAY
+from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.charging import Ahead, EvChargers, EvChargerState, Room, run_chargers
 from gridedge_env.devices.charging_schedule import charging_schedule
@@ -66,15 +66,16 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         }
 
     def begin(
-        self, parameters: EvChargers, batch: int, generator: torch.Generator
+        self, parameters: EvChargers, batch: int, generator: torch.Generator, clock: Clock
     ) -> EvChargerState:
-        """Half full, with a day of its own: normal around the car's hours, lognormal in energy.
+        """Half full, with days of its own: normal around the car's hours, lognormal in energy.
 
-        A trip that the time plugged in and 0.6 of full power would not suffice for, before it or
-        after it, or that the battery does not hold, is shortened to what they do.
+        A trip that the day's time plugged in and 0.6 of full power would not suffice for, before it
+        or after it, or that the battery does not hold, is shortened to what they do: each day could
+        begin and end half full.
         """
         limits, like = parameters.limits, parameters.capacity
-        size = (3, batch, len(like))
+        size = (3, clock.days, batch, len(like))
         drawn = torch.randn(size, generator=generator, device=like.device, dtype=torch.float32)
         leave, back, use = drawn.clamp(-WIDEST_DRAW, WIDEST_DRAW).to(like)
         spread = parameters.hours_spread
@@ -116,17 +117,17 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
     ) -> Tensor:
         """How pressing it is: share of the time plugged in for which it will have to charge.
 
-        At 0.6 of full power, until it leaves or until midnight, whichever presses more; at 1 it
+        At 0.6 of full power, until it leaves or the episode ends, whichever presses most; at 1 it
         must, from now on. Below 0 a two-way charger has energy to spare; from -1 to 1.
         """
         limits = parameters.limits
         ahead = Ahead.of(state, window.first * window.hours)
         up, energy = RETURN_POWER_SHARE * limits.charge, state.energy - ahead.trip
         moment = 1e-3 * window.hours
-        midnight = (limits.middle - energy) / (up * ahead.plugged.clamp(min=moment))
-        leaving = (limits.least - energy) / (up * ahead.leaving.clamp(min=moment))
-        pressing = torch.where(ahead.leaving > 0.0, torch.maximum(midnight, leaving), midnight)
-        return pressing.clamp(-1.0, 1.0)
+        at_end = (limits.middle - energy) / (up * ahead.plugged.clamp(min=moment))
+        leaving = (limits.least - ahead.later - energy) / (up * ahead.leaving.clamp(min=moment))
+        leaving = leaving.masked_fill(ahead.leaving <= 0.0, -torch.inf).amax(dim=-3)
+        return torch.maximum(at_end, leaving).clamp(-1.0, 1.0)
 
     def store_axis(self, parameters: EvChargers, device: int) -> StoreAxis:
         """State of charge."""
@@ -189,7 +190,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         meters: Meters,
         around: np.ndarray | None,
     ) -> LinearProgram:
-        """See `store_program`; energies are less what the rest of the trip uses."""
+        """See `store_program`; energies are less what the trips to come use."""
         hours = meters.hours
         ahead = Ahead.of_steps(state, Window(day, 0, day.clock.steps))
         room = Room.of(parameters, ahead)

@@ -1,7 +1,7 @@
 """The fleet: who is there, what they own, and where on the feeder they live.
 
-An agent is a customer at one node and phase (or between two phases): a demand that nobody controls,
-one meter, and one or more devices, of which its action has a number each. Devices of a kind stand
+An agent is a customer at one place, of one phase or three: a demand that nobody controls, one
+meter, and one or more devices, of which its action has a number each. Devices of a kind stand
 together, so that every tensor over devices is one slice for each kind.
 """
 
@@ -21,6 +21,7 @@ from gridedge_env.checks import check_text, check_type
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.devices.ranges import out_of_range
+from gridedge_env.feeder.places import PLACE_FORMS
 from gridedge_env.record import Record
 
 
@@ -50,7 +51,7 @@ class Fleet(Record):
 
     Attributes:
         names: of the agents.
-        connection_names: where they connect, "bus.phase" or "bus.phase.phase", each once.
+        connection_names: where they connect, each once: places of `feeder.places`.
         connection: (agents,) index into `connection_names`.
         groups: the devices of each kind that there is.
         slots: largest number of devices of an agent.
@@ -77,6 +78,11 @@ class Fleet(Record):
         raise ValueError(f"kind: no device is a {kind!r}, expected one of {known}")
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """Where each agent connects."""
+        return tuple(self.connection_names[place] for place in self.connection.tolist())
+
+    @cached_property
     def counts(self) -> tuple[int, ...]:
         """Number of devices of each kind that there is."""
         return tuple(len(group) for group in self.groups)
@@ -100,10 +106,11 @@ class Fleet(Record):
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def split(self, actions: Tensor) -> tuple[Tensor, ...]:
-        """From (..., agents, slots) to the devices of each kind, (..., devices)."""
+        """From (..., agents, at least slots) to the devices of each kind, (..., devices)."""
         if self.one_each:
-            return actions[..., 0].split(self.counts, dim=-1)
-        return tuple(actions.flatten(-2).index_select(-1, place) for place in self._places)
+            return torch.split_with_sizes(actions[..., 0], self.counts, dim=-1)
+        flat = actions[..., : self.slots].flatten(-2)
+        return tuple(flat.index_select(-1, place) for place in self._places)
 
     def join(self, values: Sequence[Tensor]) -> Tensor:
         """From the devices of each kind, (..., devices), to all devices in the same order."""
@@ -211,7 +218,7 @@ def make_fleet(
     """A fleet from its tables, in double precision on the CPU.
 
     Args:
-        places: where each agent connects, "bus.phase" or "bus.phase.phase", by its name.
+        places: where each agent connects, by its name: "bus.phase", "bus.phase.phase" or "bus".
         devices: by the name of their kind.
         connections: all places where agents may connect; by default those where one does.
 
@@ -224,7 +231,7 @@ def make_fleet(
         raise ValueError("places: got none, expected at least one agent")
     for agent, place in places.items():
         check_text(agent, "places", "names of agents")
-        check_text(place, f"places[{agent!r}]", "'bus.phase' or 'bus.phase.phase'")
+        check_text(place, f"places[{agent!r}]", PLACE_FORMS)
     rows = {name: row for row, name in enumerate(places)}
     owned = dict.fromkeys(places, 0)
     groups, owners = [], list[int]()

@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters
@@ -98,7 +99,7 @@ class Generator(DeviceKind[Generators, GeneratorState]):
         }
 
     def begin(
-        self, parameters: Generators, batch: int, generator: torch.Generator
+        self, parameters: Generators, batch: int, generator: torch.Generator, clock: Clock
     ) -> GeneratorState:
         """Off."""
         return GeneratorState(torch.zeros_like(parameters.maximum_power).expand(batch, -1))
@@ -131,7 +132,7 @@ class Generator(DeviceKind[Generators, GeneratorState]):
             percent=True,
             ended=True,
             price=float(parameters.linear_cost[device]),
-            price_title="Price (solid) and cost of fuel (dotted), €/kWh",
+            price_title="Price (solid) and cost of fuel (dotted)",
         )
 
     def idle(self, parameters: Generators, seen: Seen) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.heated_building import (
     DESIGN_OUTDOOR_TEMPERATURE,
@@ -81,7 +82,9 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
             "solar_aperture": random.uniform(2.0, 8.0, count) * scale,
         }
 
-    def begin(self, parameters: HeatPumps, batch: int, generator: torch.Generator) -> HeatPumpState:
+    def begin(
+        self, parameters: HeatPumps, batch: int, generator: torch.Generator, clock: Clock
+    ) -> HeatPumpState:
         """Rooms anywhere in their comfort bands."""
         like = parameters.lowest_temperature
         size = (batch, len(like))
@@ -92,7 +95,7 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
     def run(
         self, parameters: HeatPumps, state: HeatPumpState, action: Tensor, window: Window
     ) -> tuple[HeatPumpState, Tensor, Tensor]:
-        """See `run_heat_pumps`; heat that is left at midnight is credited."""
+        """See `run_heat_pumps`; heat that is left at the last midnight is credited."""
         temperature, power, discomfort = run_heat_pumps(
             parameters,
             state.temperature,
@@ -101,12 +104,13 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
             window.irradiance,
             window.hours,
         )
-        if window.ends_day:
+        if window.ends_episode:
+            day = window.day
             worth = stored_heat_value(
                 parameters,
                 temperature[-1],
-                window.day.outdoor_temperature.mean(dim=1, keepdim=True),
-                window.day.import_price.mean(dim=1, keepdim=True),
+                day.last_mean(day.outdoor_temperature),
+                day.last_mean(day.import_price),
             )
             discomfort = torch.cat((discomfort[:-1], discomfort[-1:] - worth))
         return HeatPumpState(temperature[-1]), power, discomfort
@@ -187,8 +191,11 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
 
         none, kelvin = np.zeros(shape), np.zeros(shape)
         kelvin[-1] = stored_heat_value(  # linear, and nothing at the edge: € per K
-            parameters, edge + 1.0, outdoor.mean(), outdoor.new_tensor(meters.imported.mean())
-        ).numpy()
+            parameters,
+            edge + 1.0,
+            day.last_mean(day.outdoor_temperature),
+            day.last_mean(day.import_price),
+        )[0].numpy()
         first = drift.numpy().copy()
         first[0] += (kept * (midnight - edge)).numpy()
         one = sparse.eye_array(size)

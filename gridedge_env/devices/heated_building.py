@@ -247,8 +247,8 @@ def stored_heat_value(
     Args:
         heat_pumps: parameters.
         temperature: (batch, heat pumps) °C at midnight.
-        mean_outdoor_temperature: (batch, 1) °C over the day.
-        mean_price: (batch, 1) €/kWh, import price over the day.
+        mean_outdoor_temperature: (batch, 1) °C over the day before.
+        mean_price: (batch, 1) €/kWh, import price over that day.
     """
     performance = coefficient_of_performance(
         mean_outdoor_temperature, heat_pumps.supply_temperature, heat_pumps.performance

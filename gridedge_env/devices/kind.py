@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.clock import Clock
+from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.linear_program import LinearProgram, Meters
 from gridedge_env.record import Record
@@ -40,7 +40,7 @@ class Seen:
     """What the agents with devices of a kind observe, each field in its own unit.
 
     Attributes:
-        clock: of the day.
+        clock: of the episode.
         own_state: (batch, devices) of `DeviceKind.observed_state`.
         shared: from the name of a shared field to its value, (batch, 1); under net metering, of
             which agents are told nothing else, "export_price" is the price.
@@ -52,11 +52,12 @@ class Seen:
 
     @property
     def hours_left(self) -> Tensor:
-        """(batch, 1) from the end of the present step to midnight, by the observed clock."""
+        """(batch, 1) from the end of the present step to that of the episode, as observed."""
         angle = torch.atan2(self.shared("sine_1_day"), self.shared("cosine_1_day"))
-        steps = self.clock.steps
+        steps = self.clock.day.steps
         step = (angle / (2.0 * torch.pi) * steps).round() % steps
-        return self.clock.hours * (steps - step - 1.0)
+        today = self.clock.hours * (steps - step - 1.0)
+        return today if self.clock.days == 1 else today + HOURS_PER_DAY * self.shared("days_left")
 
     def is_cheap(self, share: float) -> Tensor:
         """(batch, 1) bool: whether less than a share of the day is cheaper, and some of it dearer.
@@ -89,7 +90,7 @@ class StoreAxis:
         band: whether the range from 0 to 1 is drawn as a band.
         ended: whether it is the state of the step that has ended.
         price: €/kWh of the device's own, drawn beside the electricity's; None: none.
-        price_title: what both prices are.
+        price_title: what both prices are, without their unit.
     """
 
     title: str
@@ -99,7 +100,7 @@ class StoreAxis:
     band: bool = False
     ended: bool = False
     price: float | None = None
-    price_title: str = "Price, €/kWh"
+    price_title: str = "Price"
 
 
 class DeviceKind(ABC, Generic[ParametersT, StateT]):
@@ -136,8 +137,10 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         """Draw the parameters of so many devices; `scale` multiplies every power and energy."""
 
     @abstractmethod
-    def begin(self, parameters: ParametersT, batch: int, generator: torch.Generator) -> StateT:
-        """The state at midnight; what is random in it is drawn in single precision."""
+    def begin(
+        self, parameters: ParametersT, batch: int, generator: torch.Generator, clock: Clock
+    ) -> StateT:
+        """The state when episodes begin; what is random in it is drawn in single precision."""
 
     def check_days(self, days: DayTable) -> None:
         """Refuse days that lack what the devices live by.
@@ -221,11 +224,11 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     # --- Perfect foresight and its certificate --------------------------------------------------
 
     def lone_plan(self, parameters: ParametersT, state: StateT, day: Day) -> Tensor:
-        """(steps, batch, devices) good actions for a known day without a network.
+        """(steps, batch, devices) good actions for known days without a network.
 
         Args:
             parameters: of the devices.
-            state: at midnight.
+            state: when they begin.
             day: whose demand is that behind each device's meter, (batch, steps, devices).
         """
         like = _any_parameter(parameters)
@@ -244,7 +247,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         meters: Meters,
         around: np.ndarray | None,
     ) -> LinearProgram:
-        """All that the devices may do on one known day, and its cost, without the network.
+        """All that the devices may do in one known episode, and its cost, without the network.
 
         Args:
             parameters: in double precision.

@@ -10,6 +10,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, flat
@@ -110,7 +111,7 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
         }
 
     def begin(
-        self, parameters: PvInverters, batch: int, generator: torch.Generator
+        self, parameters: PvInverters, batch: int, generator: torch.Generator, clock: Clock
     ) -> PvInverterState:
         """Dark."""
         none = torch.zeros_like(parameters.maximum_power).expand(batch, -1)

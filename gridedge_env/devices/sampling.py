@@ -75,19 +75,29 @@ def sample_fleet(feeder: Feeder, counts: Mapping[str, int], seed: int, home_scal
             to spread the homes by.
     """
     check_known(counts, KINDS, "counts")
-    spots = _spot_loads(feeder)
     names = {kind: [f"{kind}_{k}" for k in range(count)] for kind, count in counts.items()}
     agents = [name for kind in KINDS for name in names.get(kind, ())]
-    weights = np.array(list(spots.values()))
-    places = _spread(weights, len(agents), np.random.default_rng([seed, PLACES_STREAM]))
-    spot_names = list(spots)
+    places = sample_places(feeder, len(agents), seed)
     devices = {}
     for kind, owners in names.items():
         random = np.random.default_rng([seed, KINDS[kind].random_stream])
         columns = KINDS[kind].sample(len(owners), home_scale, random)
         devices[kind] = Devices(owners, columns)
-    where = {agent: spot_names[place] for agent, place in zip(agents, places, strict=True)}
-    return make_fleet(where, devices, spot_names)
+    where = dict(zip(agents, places, strict=True))
+    return make_fleet(where, devices, list(_spot_loads(feeder)))
+
+
+def sample_places(feeder: Feeder, count: int, seed: int) -> list[str]:
+    """Where so many homes stand, as a function of the seed.
+
+    Raises:
+        ValueError: no load of the feeder draws power.
+    """
+    spots = _spot_loads(feeder)
+    weights = np.array(list(spots.values()))
+    chosen = _spread(weights, count, np.random.default_rng([seed, PLACES_STREAM]))
+    names = list(spots)
+    return [names[place] for place in chosen]
 
 
 def _spot_loads(feeder: Feeder) -> dict[str, float]:

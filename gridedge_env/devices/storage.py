@@ -12,7 +12,8 @@ from gridedge_env.devices.ranges import positive, within
 from gridedge_env.devices.recurrence import states_before
 from gridedge_env.record import Record
 
-# At midnight every battery stands here, so that days cost what they cost and nothing is left over.
+# When episodes begin and end, at midnight, every battery stands here, so that they cost what they
+# cost and nothing is left over.
 MIDNIGHT_STATE_OF_CHARGE = 0.5
 MINIMUM_STATE_OF_CHARGE = 0.05
 # Round-trip efficiencies and wear of five home batteries (Tesla Powerwall 2 and 3, BYD, Siemens

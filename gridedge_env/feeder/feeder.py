@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gridedge_env.feeder.records import FeederRecords
+from gridedge_env.feeder.records import FeederRecords, Load
 from gridedge_env.feeder.tables import to_texts
 from gridedge_env.feeder.validation import validate
 
@@ -33,7 +34,15 @@ class Feeder(FeederRecords):
 
     def without_loads(self) -> Feeder:
         """The same feeder with no loads."""
-        return replace(self, loads=())
+        return self.with_loads(())
+
+    def with_loads(self, loads: Iterable[Load]) -> Feeder:
+        """The same feeder with these loads in the place of its own.
+
+        Raises:
+            ValueError: one that does not fit the feeder.
+        """
+        return replace(self, loads=tuple(loads))
 
     def with_source_voltage(self, per_unit: float) -> Feeder:
         """The same feeder with the source at another voltage, per unit."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from gridedge_env.feeder import Feeder, Network
+from gridedge_env.feeder import Feeder
+from gridedge_env.feeder.places import FIRST_NEUTRAL, PLACE_FORMS, place_at
 from gridedge_env.powerflow.load_models import DEVICE_LAW, BranchLaw, law_of_load
 
 
@@ -54,35 +55,37 @@ def load_branches(feeder: Feeder) -> list[DeviceBranch]:
 
 
 def device_branches(
-    network: Network, names: Sequence[str], first_injection: int
+    feeder: Feeder, names: Sequence[str], first_injection: int
 ) -> list[DeviceBranch]:
-    """Constant-power devices at "bus.phase" (wye) or "bus.phase.phase" (delta).
+    """Constant-power devices at places by name, see `feeder.places`.
 
     Raises:
         ValueError: a name that is not of that form, or names a node that the feeder does not have.
     """
-    node_index = {name: k for k, name in enumerate(network.node_names)}
+    node_index = {name: k for k, name in enumerate(feeder.node_names)}
+    buses = {bus.name: bus for bus in feeder.buses}
     branches = []
-    for offset, name in enumerate(names):
-        bus, *phases = name.rsplit(".", 2) if name.count(".") >= 2 else name.split(".")
-        nodes = [node_index.get(f"{bus}.{phase}", -1) for phase in phases]
-        if len(nodes) not in (1, 2) or min(nodes) < 0 or len(set(nodes)) < len(nodes):
+    for injection, name in enumerate(names, start=first_injection):
+        try:
+            place = place_at(name, buses)
+        except ValueError as error:
             raise ValueError(
-                f"injections: {name!r} is not at nodes of this feeder; expected 'bus.phase' or "
-                f"'bus.phase.phase' with nodes such as {network.node_names[0]!r}"
+                f"injections: {name!r} is not at nodes of this feeder; expected {PLACE_FORMS}, "
+                f"with nodes such as {feeder.node_names[0]!r}"
+            ) from error
+        share, base = 1.0 / len(place.branches), 1e3 * buses[place.bus].base_kv
+        for phase, other in place.branches:
+            branches.append(
+                DeviceBranch(
+                    injection,
+                    share,
+                    node_index[f"{place.bus}.{phase}"],
+                    node_index.get(f"{place.bus}.{other}", -1),
+                    base * (np.sqrt(3.0) if 0 < other < FIRST_NEUTRAL else 1.0),
+                    0j,
+                    DEVICE_LAW,
+                )
             )
-        base = network.voltage_base[nodes[0]]
-        branches.append(
-            DeviceBranch(
-                first_injection + offset,
-                1.0,
-                nodes[0],
-                nodes[1] if len(nodes) == 2 else -1,
-                base * (np.sqrt(3.0) if len(nodes) == 2 else 1.0),
-                0j,
-                DEVICE_LAW,
-            )
-        )
     return branches
 
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gridedge_env.feeder import Feeder, build_network
+from gridedge_env.feeder.places import FIRST_NEUTRAL, neutral_of
 from gridedge_env.powerflow.backend import Backend, ImplicitPowerFlow
 from gridedge_env.powerflow.device_space import VoltageOperator
 from gridedge_env.powerflow.fixed_point import FixedPoint
@@ -22,8 +24,9 @@ class PowerFlow:
 
     Args:
         feeder: the network; its own loads come first among the injections.
-        injections: more injections, at constant power: "bus.phase" between a phase and neutral,
-            "bus.phase.phase" between two phases.
+        injections: more injections, at constant power: "bus.phase" between a phase and ground,
+            "bus.phase.phase" between two phases or a phase and its neutral, "bus" spread over all
+            three phases.
         device: where to compute, such as "cpu" or "cuda".
         dtype: torch.float64 (differences from OpenDSS below 1e-8 pu) or torch.float32.
         settings: when to stop iterating; by default a few units of rounding.
@@ -33,8 +36,10 @@ class PowerFlow:
 
     Attributes:
         injection_names: names of the columns of `power`.
+        branch_injection: per branch of `device_voltage`, the column of `power` that it is a phase of.
         nominal_power: (injections,) complex kVA drawn; 0 for the extra injections.
         node_names: names of the columns of `voltage`, "bus.phase".
+        phase_names: names of the columns of `phase_voltage`: of all nodes that are no neutral.
         branch_names: names of the columns of `branch_current`.
         branch_rating: (branch phases,) A, infinite where unrated.
         three_phase_buses: names of the columns of `unbalance`.
@@ -55,7 +60,7 @@ class PowerFlow:
         check_dtype(dtype)
         extra = list(injections or ())
         network = build_network(feeder)
-        branches = load_branches(feeder) + device_branches(network, extra, len(feeder.loads))
+        branches = load_branches(feeder) + device_branches(feeder, extra, len(feeder.loads))
         if not branches:
             raise ValueError(
                 f"injections: feeder {feeder.name!r} has no load and no injection was given; "
@@ -73,6 +78,9 @@ class PowerFlow:
         nominal = [complex(load.kw, load.kvar) for load in feeder.loads] + [0j] * len(extra)
         self.nominal_power = torch.tensor(nominal, dtype=dtype.to_complex(), device=self.device)
         self.node_names = list(network.node_names)
+        phases, neutrals = self._phases_and_neutrals()
+        self.phase_names = [self.node_names[node] for node in phases]
+        self._phase, self._neutral = torch.tensor((phases, neutrals), device=self.device)
         self.branch_names = list(network.branch_names)
         self.branch_rating = torch.tensor(network.branch_rating, dtype=dtype, device=self.device)
         self.three_phase_buses = list(network.three_phase_buses)
@@ -80,6 +88,8 @@ class PowerFlow:
         self.regulator_names = [regulator.transformer for regulator in feeder.regulators]
         positions = [float(regulator.tap_position) for regulator in feeder.regulators]
         self.tap_position = torch.tensor(positions, dtype=dtype, device=self.device)
+        self.branch_injection = tuple(branch.injection for branch in branches)
+        self._one_branch_each = len(branches) == len(self.injection_names)
 
     def solve(
         self,
@@ -175,6 +185,17 @@ class PowerFlow:
             found.status,
         )
 
+    def spread(self, power: Tensor) -> Tensor:
+        """From injections to their phases, as `solve_branches` takes them.
+
+        (batch, 2 branches) from (batch, 2 injections), kW, then kvar.
+        """
+        if self._one_branch_each:
+            return power
+        parts = power.unflatten(-1, (2, len(self.injection_names)))
+        drawn = parts.index_select(-1, self.space.injection) * self.space.share.to(self.dtype)
+        return drawn.flatten(-2)
+
     def sweep_branches(self, power: Tensor, start: Tensor, sweeps: int) -> Tensor:
         """Device voltages after a fixed number of iterations: a quick look, without certificate.
 
@@ -188,6 +209,17 @@ class PowerFlow:
         """
         precision = self.backend.dtype
         return self.backend.sweep(power.to(precision), start.to(precision), sweeps).to(self.dtype)
+
+    def phase_voltage(self, solution: PowerFlowSolution) -> Tensor:
+        """What supply is judged by: voltage between each phase and its bus's neutral, or ground.
+
+        (batch, phases) pu, magnitudes.
+        """
+        if len(self._phase) == len(self.node_names):
+            return solution.voltage_magnitude
+        grounded = functional.pad(solution.voltage, (0, 1))
+        phase, neutral = (grounded.index_select(-1, at) for at in (self._phase, self._neutral))
+        return (phase - neutral).abs()
 
     def no_load(self, batch: int) -> Tensor:
         """Device voltages when nothing is drawn: (batch, 2 branches) pu."""
@@ -203,6 +235,21 @@ class PowerFlow:
     def _tap_change(self, tap_position: Tensor) -> Tensor:
         complex_type = self.space.no_load.dtype.to_complex()
         return self.space.taps.change(tap_position).to(complex_type)
+
+    def _phases_and_neutrals(self) -> tuple[list[int], list[int]]:
+        """Nodes that are no neutral, and the neutral of each; the number of nodes is the ground."""
+        node = {name: k for k, name in enumerate(self.node_names)}
+        pairs = [
+            (
+                node[f"{bus.name}.{phase}"],
+                node.get(f"{bus.name}.{neutral_of(bus.phases)}", len(node)),
+            )
+            for bus in self.feeder.buses
+            for phase in bus.phases
+            if phase < FIRST_NEUTRAL
+        ]
+        phases, neutrals = zip(*pairs, strict=True)
+        return list(phases), list(neutrals)
 
     def _check_tap_position(self, tap_position: Tensor, batch: int) -> None:
         expected = (batch, len(self.regulator_names))
@@ -226,8 +273,7 @@ class PowerFlow:
             parts = torch.view_as_real(power).movedim(-1, 1)
         else:  # whose gradient PyTorch lays out otherwise than `view_as_real` can take it
             parts = torch.stack((power.real, power.imag), dim=1)
-        drawn = parts.index_select(-1, self.space.injection) * self.space.share.to(self.dtype)
-        return drawn.flatten(1)
+        return self.spread(parts.flatten(1))
 
 
 def _check_tensor(value: Tensor, name: str, expected: str, real: bool = False) -> None:

@@ -47,8 +47,9 @@ def fleet_programs(
     if (exported > imported).any():
         step = int((exported - imported).argmax())
         raise ValueError(
-            f"tariff: got {exported[step, 0]:.3f} €/kWh for exports and {imported[step, 0]:.3f} "
-            f"for imports in step {step}, expected no more for exports: bills must be convex"
+            f"tariff: got {exported[step, 0]:.3f} {simulator.case.currency}/kWh for exports and "
+            f"{imported[step, 0]:.3f} for imports in step {step}, expected no more for exports: "
+            "bills must be convex"
         )
     if (demand < 0.0).any() and (exported < imported).any():
         raise ValueError(

@@ -108,9 +108,8 @@ class FleetNetwork:
 
     def operate(self, drawn: np.ndarray) -> OperatingPoints:
         """Operating points from what devices draw at each connection."""
-        power = self._power(drawn)
         with torch.no_grad():
-            solution = self.simulator.power_flow.solve_branches(power)
+            solution = self._solve(self._power(drawn))
             kinds = _excess(self.simulator, solution)
         excess = np.concatenate([_numpy(kind) for kind in kinds], axis=1)
         ends = np.cumsum([kind.shape[1] for kind in kinds])
@@ -151,7 +150,7 @@ class FleetNetwork:
 
         Where it does not, since `given` is outside them or `reached` inside, at the nearer end.
         """
-        step, limit = place.T
+        step = place[:, 0]
         start = reached.solution.device_voltage[step]
         low, high = np.zeros((len(place), 1)), np.ones((len(place), 1))
         way = reached.drawn[step] - given.drawn[step]
@@ -159,12 +158,12 @@ class FleetNetwork:
             for _ in range(BISECTIONS):
                 middle = 0.5 * (low + high)
                 power = self._power(given.drawn[step] + middle * way, step)
-                excess, solved = self._excess_at(power, start, limit)
+                excess, solved = self._excess_at(power, start, place)
                 inside = _numpy((excess < 0.0) & solved).astype(bool)[:, None]
                 low, high = np.where(inside, middle, low), np.where(inside, high, middle)
         touching = given.drawn[step] + low * way
         power = self._power(touching, step).requires_grad_()
-        excess, _ = self._excess_at(power, start, limit)
+        excess, _ = self._excess_at(power, start, place)
         (gradient,) = torch.autograd.grad(excess.sum(), power)
         slope = _numpy(gradient)
         return Tangents(place, slope, (slope * touching).sum(axis=1) - _numpy(excess))
@@ -175,9 +174,22 @@ class FleetNetwork:
             self.simulator.device, self.simulator.dtype
         )
 
-    def _excess_at(self, power: Tensor, start: Tensor, limit: np.ndarray) -> tuple[Tensor, Tensor]:
-        """(rows,) by how much each row's power exceeds its limit, and whether it has a solution."""
-        solution = self.simulator.power_flow.solve_branches(power, start)
+    def _solve(
+        self, power: Tensor, step: np.ndarray | slice = slice(None), start: Tensor | None = None
+    ) -> PowerFlowSolution:
+        """Power flows of what homes draw, as of `_power`, in the given steps."""
+        multiplier = self.state.day.load_multiplier
+        at_steps = None if multiplier is None else multiplier[0, step]
+        drawn = self.simulator.wiring.drawn(power, at_steps)
+        return self.simulator.power_flow.solve_branches(drawn, start)
+
+    def _excess_at(self, power: Tensor, start: Tensor, place: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(rows,) by how much each row's power exceeds the limit at its place, and whether solved.
+
+        `place` is (rows, 2), step and limit.
+        """
+        step, limit = place.T
+        solution = self._solve(power, step, start)
         excess = torch.cat(_excess(self.simulator, solution), dim=1)
         column = torch.from_numpy(limit).to(excess.device)
         return excess.gather(1, column[:, None])[:, 0], solution.converged

@@ -15,6 +15,7 @@ from gridedge_env.scenarios.import_prices import (
     Period,
     TimeOfUse,
 )
+from gridedge_env.scenarios.load_profiles import LoadProfiles
 from gridedge_env.scenarios.metered import MeteredDemand, load_metered_demand
 from gridedge_env.scenarios.observed import (
     SPLITS,
@@ -45,6 +46,7 @@ __all__ = [
     "GeneratedDemand",
     "Homes",
     "ImportPrice",
+    "LoadProfiles",
     "MeteredDemand",
     "NetMetering",
     "Nothing",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gridedge_env.checks import check_not_negative, check_number
 from gridedge_env.clock import Clock
+from gridedge_env.currency import EURO
 from gridedge_env.scenarios.observed import DayTable
 from gridedge_env.scenarios.price_kind import ExportPrice, same_price
 
@@ -23,7 +24,7 @@ class NetMetering(ExportPrice):
         """See `ExportPrice`."""
         return imported
 
-    def describe(self) -> str:
+    def describe(self, currency: str = EURO) -> str:
         """See `PriceKind`."""
         return "the same price"
 
@@ -46,9 +47,9 @@ class Fixed(ExportPrice):
         """See `ExportPrice`."""
         return same_price(self.price, days)
 
-    def describe(self) -> str:
+    def describe(self, currency: str = EURO) -> str:
         """See `PriceKind`."""
-        return f"{self.price:g} €/kWh at all times"
+        return f"{self.price:g} {currency}/kWh at all times"
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,12 @@ class DayAheadFeedIn(ExportPrice):
         """See `ExportPrice`."""
         return (self.factor * days.day_ahead_price - self.fee).clamp(min=self.floor)
 
-    def describe(self) -> str:
+    def describe(self, currency: str = EURO) -> str:
         """See `PriceKind`."""
         factor = "" if self.factor == 1.0 else f"{self.factor:g} × "
         return (
-            f"{factor}the day-ahead price less a fee of {self.fee:g} €/kWh, but at least "
-            f"{self.floor:g} €/kWh"
+            f"{factor}the day-ahead price less a fee of {self.fee:g} {currency}/kWh, but at least "
+            f"{self.floor:g} {currency}/kWh"
         )
 
 
@@ -96,7 +97,7 @@ class Nothing(ExportPrice):
         """See `ExportPrice`."""
         return torch.zeros_like(imported)
 
-    def describe(self) -> str:
+    def describe(self, currency: str = EURO) -> str:
         """See `PriceKind`."""
         return "nothing"
 

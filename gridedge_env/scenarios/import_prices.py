@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gridedge_env.checks import check_known, check_not_negative, check_number
 from gridedge_env.clock import HOURS_PER_DAY, Clock, minutes_of_day
+from gridedge_env.currency import EURO
 from gridedge_env.scenarios.observed import DayTable
 from gridedge_env.scenarios.price_kind import ImportPrice, same_price
 from gridedge_env.transfer import to_device
@@ -49,9 +50,9 @@ class DayAhead(ImportPrice):
         """See `ImportPrice`."""
         return self.factor * days.day_ahead_price + self.adder
 
-    def describe(self) -> str:
+    def describe(self, currency: str = EURO) -> str:
         """See `PriceKind`."""
-        return f"{self.factor:g} × day-ahead price + {self.adder:g} €/kWh"
+        return f"{self.factor:g} × day-ahead price + {self.adder:g} {currency}/kWh"
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,11 @@ class Period:
             return False
         return self.span[0] < other.span[1] and other.span[0] < self.span[1]
 
-    def describe(self) -> str:
+    def describe(self, currency: str) -> str:
         """Its price and hours."""
         always = self.span == (0, 60 * HOURS_PER_DAY)
         hours = "" if always else f" from {self.begin} to {self.end}"
-        return f"{self.price:g} €/kWh{hours}{DAYS[self.days]}"
+        return f"{self.price:g} {currency}/kWh{hours}{DAYS[self.days]}"
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,7 @@ class TimeOfUse(ImportPrice):
         for one, other in combinations(given, 2):
             if one.overlaps(other):
                 raise ValueError(
-                    f"{place}: got {one.describe()!r} and {other.describe()!r}, expected none that "
-                    "overlap"
+                    f"{place}: got {one.text!r} and {other.text!r}, expected none that overlap"
                 )
 
     @classmethod
@@ -201,12 +201,12 @@ class TimeOfUse(ImportPrice):
         table = to_device(torch.tensor(rows, dtype=like.dtype, device="cpu"), like.device)
         return table[days.weekend.long()]
 
-    def describe(self) -> str:
+    def describe(self, currency: str = EURO) -> str:
         """See `PriceKind`."""
         if not self.periods:
-            return f"{self.otherwise:g} €/kWh at all times"
-        periods = ", ".join(period.describe() for period in self.periods)
-        return f"{periods}, {self.otherwise:g} €/kWh at all other times"
+            return f"{self.otherwise:g} {currency}/kWh at all times"
+        periods = ", ".join(period.describe(currency) for period in self.periods)
+        return f"{periods}, {self.otherwise:g} {currency}/kWh at all other times"
 
 
 @dataclass(frozen=True)
@@ -227,9 +227,9 @@ class Flat(ImportPrice):
         """See `ImportPrice`."""
         return same_price(self.price, days)
 
-    def describe(self) -> str:
+    def describe(self, currency: str = EURO) -> str:
         """See `PriceKind`."""
-        return f"{self.price:g} €/kWh at all times"
+        return f"{self.price:g} {currency}/kWh at all times"
 
 
 IMPORT_KINDS: dict[str, type[ImportPrice]] = {

@@ -63,6 +63,8 @@ class DayTable(Record):
         day_ahead_price: (days, steps) €/kWh, before tax and the supplier's charges.
         direct_irradiance: (days, steps, 3) W/m² from the east, the north and above, by
             `sun.direct_irradiance` for a place; None: not known, no device may ask for it.
+        price_forecast: (days, steps) €/kWh, the day-ahead price as it was forecast; None: as it is.
+        temperature_forecast: (days, steps) °C, likewise.
     """
 
     dates: tuple[date, ...]
@@ -72,6 +74,34 @@ class DayTable(Record):
     irradiance: Tensor = field(metadata=batch())
     day_ahead_price: Tensor = field(metadata=batch())
     direct_irradiance: Tensor | None = field(default=None, metadata=batch())
+    price_forecast: Tensor | None = field(default=None, metadata=batch())
+    temperature_forecast: Tensor | None = field(default=None, metadata=batch())
+
+    @property
+    def as_forecast(self) -> DayTable:
+        """The days as they are forecast; the same object where all forecasts are perfect."""
+        price, temperature = self.price_forecast, self.temperature_forecast
+        if price is None and temperature is None:
+            return self
+        return replace(
+            self,
+            day_ahead_price=self.day_ahead_price if price is None else price,
+            outdoor_temperature=self.outdoor_temperature if temperature is None else temperature,
+        )
+
+    def describe_forecasts(self, currency: str) -> str:
+        """How good the forecasts are that agents go by, in a sentence."""
+        if self.as_forecast is self:
+            return "Forecasts of prices and temperatures are perfect."
+        said = []
+        for name, forecast, actual, unit in (
+            ("prices", self.price_forecast, self.day_ahead_price, f"{currency}/kWh"),
+            ("temperatures", self.temperature_forecast, self.outdoor_temperature, "K"),
+        ):
+            wrong = None if forecast is None else (forecast - actual).abs().mean()
+            amount = "perfect" if wrong is None else f"off by {wrong:.2g} {unit} on average"
+            said.append(f"of {name} are {amount}")
+        return f"Forecasts {' and those '.join(said)}."
 
     @property
     def years(self) -> str:
@@ -85,6 +115,12 @@ class DayTable(Record):
         row = torch.arange(len(self.month), dtype=torch.long, device=self.month.device)
         return Calendar(row, self.month, self.weekend)
 
+    def starts(self, days: int) -> list[int]:
+        """Rows at which so many consecutive days begin."""
+        ends = zip(self.dates, self.dates[days - 1 :], strict=False)
+        length = timedelta(days=days - 1)
+        return [row for row, (first, last) in enumerate(ends) if last - first == length]
+
     def select(self, row: Tensor) -> DayTable:
         """The days at `row` (batch,), without their dates: no device is waited for."""
         return replace(self, dates=()).take(row)
@@ -94,7 +130,9 @@ class DaySource(Protocol):
     """Where days come from: `ObservedDays`, or your own."""
 
     def load(self, split: str, clock: Clock) -> DayTable:
-        """All days of "train", "validation" or "test", in steps of the clock.
+        """All days of "train", "validation" or "test", in steps of the clock of a single day.
+
+        Episodes of several days are put together from those whose dates follow each other.
 
         On the CPU and in single precision, from one call to the next the same object, whose tensors
         are not written to.
@@ -128,7 +166,7 @@ class ObservedDays:
 class Variation:
     """A departure from the days as observed: to train for more than one year showed, or to test it.
 
-    Each is a number for all days, or a tensor (days,) with one for each.
+    Each is a number for all episodes, or a tensor (episodes,) with one for each.
 
     Attributes:
         price_factor: multiplies the day-ahead price.
@@ -153,12 +191,28 @@ class Variation:
                     f"{entry.name}: got {fault}, expected a finite number or a tensor (days,)"
                 )
 
+    def of_each(self, days: int) -> Variation:
+        """For the days of episodes of so many, one after the other."""
+        if days == 1:
+            return self
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return Variation(
+            **{
+                name: value.repeat_interleave(days) if isinstance(value, Tensor) else value
+                for name, value in values.items()
+            }
+        )
+
     def of_days(self, days: DayTable) -> DayTable:
-        """The varied days; demand is not part of the table."""
+        """The varied days, their forecasts alike; demand is not part of the table."""
+        factor, shift = _column(self.price_factor), _column(self.temperature_shift)
+        price, temperature = days.price_forecast, days.temperature_forecast
         return replace(
             days,
-            outdoor_temperature=days.outdoor_temperature + _column(self.temperature_shift),
-            day_ahead_price=days.day_ahead_price * _column(self.price_factor),
+            outdoor_temperature=days.outdoor_temperature + shift,
+            day_ahead_price=days.day_ahead_price * factor,
+            price_forecast=None if price is None else price * factor,
+            temperature_forecast=None if temperature is None else temperature + shift,
         )
 
     def of_demand(self, demand: Tensor) -> Tensor:
@@ -195,9 +249,9 @@ def check_table(table: DayTable, split: str, clock: Clock) -> None:
     days = len(table.dates)
     if not days:
         raise ValueError(f"{where}: got no days, expected one or more")
-    for name in (entry.name for entry in fields(table) if entry.name != "dates"):
+    for name, usual in ((entry.name, entry.default) for entry in fields(table)):
         values = getattr(table, name)
-        if name == "direct_irradiance" and values is None:
+        if name == "dates" or (usual is None and values is None):
             continue
         check_type(values, Tensor, f"{where}, {name}", "a tensor")
         expected: tuple[int, ...] = (days,) if name in ("month", "weekend") else (days, clock.steps)

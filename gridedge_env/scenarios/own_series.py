@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -22,6 +22,10 @@ from gridedge_env.scenarios.sun import direct_irradiance, midnights
 
 DateRange = tuple[date, date]
 
+# Columns of the series; the last of each, a forecast, may be missing.
+PRICE_NAMES = ("price", "forecast")
+WEATHER_NAMES = ("temperature", "irradiance", "temperature_forecast")
+
 # kW: homes are told their load over its mean, which is no measure of one that hardly consumes.
 LEAST_MEAN_POWER = 0.05
 
@@ -35,8 +39,10 @@ class SeriesDays(Record):
     (weather); those of shorter ones are averaged.
 
     Attributes:
-        prices: column "price", per kWh before tax and the supplier's charges.
-        weather: columns "temperature" in °C and "irradiance" in W/m².
+        prices: column "price", per kWh before tax and the supplier's charges, and, if there is
+            one, "forecast".
+        weather: columns "temperature" in °C and "irradiance" in W/m² and, if there is one,
+            "temperature_forecast". What sun was forecast is told to nobody.
         time_zone: of the days, an IANA name.
         splits: first and last day of one or more ranges for "train", "validation" and "test".
         site: ° north and ° east, by which it is known where the sun stands; None: PV is refused.
@@ -72,14 +78,20 @@ class SeriesDays(Record):
         return {}
 
     @cached_property
-    def _days(self) -> tuple[tuple[date, ...], np.ndarray, np.ndarray]:
-        """Days that both series have: their dates and values, (days, steps, columns) each."""
-        priced, price = by_local_day(self.prices.of(["price"]), self.time_zone)
-        seen, weather = by_local_day(self.weather.of(["temperature", "irradiance"]), self.time_zone)
-        common = sorted(set(priced) & set(seen))
-        at = [{day: row for row, day in enumerate(days)} for days in (priced, seen)]
-        rows = [[place[day] for day in common] for place in at]
-        return tuple(common), price[rows[0]], weather[rows[1]]
+    def _days(self) -> tuple[tuple[date, ...], dict[str, np.ndarray]]:
+        """Days that both series have: their dates, and (days, steps) by the name of a column."""
+        known = []
+        for series, names in ((self.prices, PRICE_NAMES), (self.weather, WEATHER_NAMES)):
+            used = [*names[:-1], *(name for name in names[-1:] if name in series.names)]
+            dates, values = by_local_day(series.of(used), self.time_zone)
+            place = {day: row for row, day in enumerate(dates)}
+            known.append((place, dict(zip(used, np.moveaxis(values, -1, 0), strict=True))))
+        common = sorted(set.intersection(*(set(place) for place, _ in known)))
+        return tuple(common), {
+            name: values[[place[day] for day in common]]
+            for place, columns in known
+            for name, values in columns.items()
+        }
 
     def _load(self, split: str, clock: Clock) -> DayTable:
         dates = self.dates(split)
@@ -87,14 +99,17 @@ class SeriesDays(Record):
             raise ValueError(
                 f"days: got no complete day for {split!r}, expected prices and weather of its range"
             )
-        everything, price, weather = self._days
+        everything, columns = self._days
         place = {day: row for row, day in enumerate(everything)}
         rows = [place[day] for day in dates]
 
-        def table(values: np.ndarray) -> Tensor:
-            return torch.from_numpy(values.astype(np.float32))
+        def held(name: str) -> Tensor:
+            return _table(_held(columns[name][rows], clock.steps))
 
-        sun = table(_sloped(weather[rows, :, 1], clock.steps, least=0.0))
+        def sloped(name: str, least: float = -np.inf) -> Tensor:
+            return _table(_sloped(columns[name][rows], clock.steps, least))
+
+        sun = sloped("irradiance", least=0.0)
         midnight = midnights(dates, self.time_zone)
         direct = None if self.site is None else direct_irradiance(sun, midnight, clock, *self.site)
         return DayTable(
@@ -103,10 +118,14 @@ class SeriesDays(Record):
             weekend=torch.tensor(
                 [day.weekday() >= 5 for day in dates], dtype=torch.bool, device="cpu"
             ),
-            outdoor_temperature=table(_sloped(weather[rows, :, 0], clock.steps)),
+            outdoor_temperature=sloped("temperature"),
             irradiance=sun,
-            day_ahead_price=table(_held(price[rows, :, 0], clock.steps)),
+            day_ahead_price=held("price"),
             direct_irradiance=direct,
+            price_forecast=held(PRICE_NAMES[-1]) if PRICE_NAMES[-1] in columns else None,
+            temperature_forecast=(
+                sloped(WEATHER_NAMES[-1]) if WEATHER_NAMES[-1] in columns else None
+            ),
         )
 
 
@@ -158,9 +177,7 @@ class CustomerMeters(Record):
         for home, name in enumerate(self.meter):
             if name:
                 known, values = self._by_day[name]
-                at = {day: row for row, day in enumerate(known)}
-                rows = [at[day] if day in at else nearest(day, known) for day in dates]
-                load[:, :, home] = values[rows]
+                load[:, :, home] = values[like_days(dates, known)]
                 mean[home] = np.abs(values).mean()
         return OwnHomes(
             torch.from_numpy(mean.clip(LEAST_MEAN_POWER).astype(np.float32)).to(device),
@@ -185,6 +202,12 @@ class CustomerMeters(Record):
         return found
 
 
+def like_days(dates: Sequence[date], known: tuple[date, ...]) -> list[int]:
+    """Which of the known days each date is, or is most like."""
+    at = {day: row for row, day in enumerate(known)}
+    return [at[day] if day in at else nearest(day, known) for day in dates]
+
+
 def nearest(day: date, known: tuple[date, ...]) -> int:
     """Which of the days it is, or is most like: of its kind if any is, nearest in the year."""
 
@@ -195,6 +218,10 @@ def nearest(day: date, known: tuple[date, ...]) -> int:
         return kind, min(apart, 365 - apart), abs((other - day).days)
 
     return min(range(len(known)), key=unlike)
+
+
+def _table(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def _held(values: np.ndarray, steps: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gridedge_env.checks import check_known
 from gridedge_env.clock import Clock, minutes_of_day
+from gridedge_env.currency import EURO
 from gridedge_env.scenarios.observed import DayTable
 
 KindT = TypeVar("KindT", bound="PriceKind")
@@ -45,7 +46,7 @@ class PriceKind(ABC):
         return [self.kind, *(f"{name}={getattr(self, name)}" for name in own)]
 
     @abstractmethod
-    def describe(self) -> str:
+    def describe(self, currency: str = EURO) -> str:
         """What a kilowatt-hour costs or earns, in words that follow "costs" or "earns"."""
 
     @property

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gridedge_env.checks import check_known
 from gridedge_env.clock import Clock
+from gridedge_env.currency import EURO
 from gridedge_env.scenarios.export_prices import EXPORT_KINDS, ExportPrice, NetMetering
 from gridedge_env.scenarios.import_prices import IMPORT_KINDS, DayAhead, ImportPrice
 from gridedge_env.scenarios.observed import DayTable
@@ -70,11 +71,11 @@ class Tariff:
         """Price earned by a kilowatt-hour that is fed in, likewise."""
         return self.exports.of_days(days, clock, self.import_price(days, clock))
 
-    def describe(self) -> str:
-        """A sentence."""
+    def describe(self, currency: str = EURO) -> str:
+        """A sentence, with prices in a currency."""
         return (
-            f"Consumption costs {self.imports.describe()}; what is fed in earns "
-            f"{self.exports.describe()}."
+            f"Consumption costs {self.imports.describe(currency)}; what is fed in earns "
+            f"{self.exports.describe(currency)}."
         )
 
     def record(self) -> dict[str, Any]:

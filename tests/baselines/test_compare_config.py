@@ -71,6 +71,7 @@ def test_every_option_of_the_case_is_reached():
         "source_voltage": 1.02,
         "neutral_taps": False,
         "regulator_control": True,
+        "keep_loads": True,
         "home_scale": 2.0,
         "reactive_power": True,
         "penalty": 3.0,

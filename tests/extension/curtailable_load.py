@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.kind import REACTIVE_SHARE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, flat
@@ -64,7 +65,7 @@ class CurtailableLoad(DeviceKind[CurtailableLoads, CurtailableLoadState]):
         }
 
     def begin(
-        self, parameters: CurtailableLoads, batch: int, generator: torch.Generator
+        self, parameters: CurtailableLoads, batch: int, generator: torch.Generator, clock: Clock
     ) -> CurtailableLoadState:
         """All of the day's energy is left."""
         return CurtailableLoadState(parameters.daily_energy.expand(batch, -1))

@@ -14,7 +14,8 @@ from pettingzoo.test import parallel_api_test
 from torch import Tensor
 
 from gridedge_env import Case, Simulator, default_case, make_simulator, observation, parallel_env
-from gridedge_env.observation import Moment, News, ObservationField
+from gridedge_env.news import News
+from gridedge_env.observation import Moment, ObservationField
 from gridedge_env.reference import Policy, PriceFollowing, VoltWatt, play
 from gridedge_env.state import SimulatorState
 from tests.extension.whole_run import (

@@ -91,6 +91,7 @@ OPTIONS = [
     ("--source-voltage 1.02", "source_voltage", 1.02),
     ("--no-neutral-taps", "neutral_taps", False),
     ("--regulator-control", "regulator_control", True),
+    ("--keep-loads", "keep_loads", True),
     ("--home-scale 2.5", "home_scale", 2.5),
     ("--reactive-power", "reactive_power", True),
     ("--penalty 10", "penalty", 10.0),
@@ -129,12 +130,7 @@ def test_a_run_of_many_options(tmp_path, capsys):
     assert simulator.case.regulator_control
     assert simulator.clock.steps == len(learner.duals["voltage"]) == 24
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    for told in (
-        "hours out",
-        "1.06 pu at every node",
-        "their controls",
-        "fed in earns nothing",
-    ):
+    for told in ("hours out", "1.06 pu at every node", "their controls", "fed in earns nothing"):
         assert told in page.replace("\N{NON-BREAKING HYPHEN}", "-"), told
 
 

@@ -21,6 +21,7 @@ from gradmap_trainer.training import open_run
 from gridedge_env import CaseSettings, Simulator, make_simulator, observation
 from gridedge_env.clock import Clock
 from gridedge_env.scenarios import DayTable, MeteredDemand, ObservedDays
+from tests.gridedge_env.other_loads import case_among_loads
 
 CONFIG = TrainConfig(case=CaseSettings(feeder="ieee13", num_agents=3))
 
@@ -130,3 +131,16 @@ def test_days_that_cannot_be_known_again_are_refused_before_training(
     with pytest.raises(ValueError, match=told):
         open_run(replace(CONFIG, run=str(folder)), simulator(days=days))
     assert not folder.exists()
+
+
+def test_other_profiles_of_other_loads_are_refused() -> None:
+    case = case_among_loads()
+    assert case.load_profiles is not None
+    series = case.load_profiles.series
+    louder = replace(case.load_profiles, series=replace(series, values=1.5 * series.values))
+    known = saved(make_simulator(case=case))
+    check_matches(known, identity(CONFIG, make_simulator(case=case_among_loads())))
+    with pytest.raises(ValueError, match=r"case\.load_profiles\.fingerprint is '[0-9a-f]{64}' in"):
+        check_matches(
+            known, identity(CONFIG, make_simulator(case=replace(case, load_profiles=louder)))
+        )

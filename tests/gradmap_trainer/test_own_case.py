@@ -74,8 +74,9 @@ def test_a_moved_run_evaluates_to_the_same_numbers(
     assert call("gradmap-report", moved) == 0
     report = (moved / "report.html").read_text(encoding="utf-8")
     assert "own meter showed on the very day" in report
-    assert "0.32 €/kWh" in report
-    for words in ("Dutch", "Aachen", "homes that training has not seen"):
+    assert "0.32 CHF/kWh" in report
+    assert "Elm Street" in report
+    for words in ("€", "Dutch", "Aachen", "homes that training has not seen"):
         assert words not in report
     for path in moved.rglob("*"):
         if path.suffix in {".json", ".toml", ".csv"}:
@@ -132,7 +133,14 @@ def test_a_case_is_checked(
     case_command(["check", str(folder)])
     told = capsys.readouterr().out
     assert max(map(len, told.splitlines())) <= 80
-    for words in ("6 customers on ieee13", "2024-03-02", "clocks change", "price following"):
+    for words in (
+        "Elm Street",
+        "6 customers on ieee13",
+        "CHF/day",
+        "2024-03-02",
+        "clocks change",
+        "price following",
+    ):
         assert words in told
     assert (folder / "case.svg").stat().st_size > 10_000
     for name in ("batteries", "generators"):

@@ -19,7 +19,7 @@ from gradmap_trainer.report.appearance import appearance
 from gradmap_trainer.report.measured import how_this_was_measured
 from gradmap_trainer.report.run import read_run
 from gradmap_trainer.report.sections import distributions, headline, one_day, out_of_sample
-from gradmap_trainer.report.words import difference, duration, euro, percent
+from gradmap_trainer.report.words import difference, duration, money, percent
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import (
     EPISODES_FILE,
@@ -377,7 +377,7 @@ def test_numbers_in_words():
         f"10{space}min",
         f"2{space}h 10{space}min",
     ]
-    assert [euro(x) for x in (3897.85, 38.976, -1200.4)] == [
+    assert [money(x, "€") for x in (3897.85, 38.976, -1200.4)] == [
         f"€{space}3,898",
         f"€{space}38.98",
         f"−€{space}1,200",
@@ -387,7 +387,7 @@ def test_numbers_in_words():
         f"0.35{space}%",
         f"12.5{space}%",
     ]
-    assert difference(100.0, 100.0, "idle") == "as much as idle"
-    assert difference(5.0, 0.0, "idle") == f"€{space}5.00 a day against nothing for idle"
+    assert difference(100.0, 100.0, "idle", "€") == "as much as idle"
+    assert difference(5.0, 0.0, "idle", "€") == f"€{space}5.00 a day against nothing for idle"
     # Ours earns 50 €, the other 100 €: half as much, which is 50 % of 100 dearer.
-    assert difference(-50.0, -100.0, "idle") == f"50.0{space}% more than idle"
+    assert difference(-50.0, -100.0, "idle", "€") == f"50.0{space}% more than idle"

@@ -27,6 +27,7 @@ from gridedge_env import (
 from gridedge_env.case import settings_from_record
 from gridedge_env.clock import Clock
 from gridedge_env.devices import default_counts, default_home_scale, sample_fleet
+from gridedge_env.feeder.places import loads_beside
 from gridedge_env.scenarios import (
     DayAhead,
     DayAheadFeedIn,
@@ -47,6 +48,7 @@ OPTIONS: dict[str, Any] = {
     "source_voltage": 1.02,
     "neutral_taps": False,
     "regulator_control": True,
+    "keep_loads": True,
     "home_scale": 4.0,
     "reactive_power": True,
     "penalty": 7.0,
@@ -112,7 +114,9 @@ def test_the_shorthand_is_the_case_to_the_bit(options: dict[str, Any]) -> None:
 
 def test_options_go_where_they_belong(case: Case) -> None:
     feeder = load_feeder("ieee13")
-    assert case.feeder == feeder.without_loads().with_source_voltage(1.02)
+    kept = loads_beside(feeder, case.fleet.places)
+    assert 0 < len(kept) < len(feeder.loads)
+    assert case.feeder == feeder.with_loads(kept).with_source_voltage(1.02)
     assert any(regulator.tap_position for regulator in case.feeder.regulators)
     assert case.fleet == sample_fleet(feeder, {"battery": 2, "pv_inverter": 5}, 3, 4.0)
     assert case.clock == Clock(24, 1.0)
@@ -221,6 +225,7 @@ def test_what_is_no_case_is_refused(given: Any) -> None:
         ("home_scale", float("inf"), "home_scale: got inf, expected a positive number"),
         ("penalty", -1.0, "penalty: got -1.0, expected a number of at least 0"),
         ("neutral_taps", 1, "neutral_taps: got 1, expected True or False"),
+        ("keep_loads", "some", "keep_loads: got 'some', expected True or False"),
         ("regulator_control", "yes", "regulator_control: got 'yes', expected True or False"),
         ("reactive_power", None, "reactive_power: got None, expected True or False"),
         ("feeder", 13, "feeder: got 13, expected a name or a path"),

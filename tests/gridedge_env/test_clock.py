@@ -50,3 +50,21 @@ def test_what_is_no_number_of_its_kind_is_refused(field: str, value: object) -> 
 def test_lengths_that_no_meter_knows_are_refused(minutes: object) -> None:
     with pytest.raises(ValueError, match=f"step_minutes: got {minutes!r}, expected one of 15, 30,"):
         Clock.of_minutes(minutes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("days", range(1, 8))
+def test_consecutive_days(days: int) -> None:
+    clock = Clock.of_minutes(30, days)
+    assert clock == Clock(48 * days, 0.5)
+    assert (clock.days, clock.day) == (days, Clock())
+    steps = [0, 48 * days - 47, 48 * days]
+    assert [clock.time(step) for step in steps] == ["00:00", "00:30", "24:00"]
+    assert clock.episodes(3) == ("3 days" if days == 1 else f"3 episodes of {days} days")
+
+
+@pytest.mark.parametrize("days", [0, 8, 1.5, True, "2"])
+def test_other_numbers_of_days_are_refused(days: object) -> None:
+    with pytest.raises(ValueError, match=f"^days_per_episode: got {days!r}, expected a whole"):
+        Clock.of_minutes(30, days)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="^clock: got 384 steps of 0.5 hours, expected"):
+        Clock(8 * 48, 0.5)

@@ -38,9 +38,9 @@ def day() -> Day:
 
 def test_conditions_are_time_first(day: Day) -> None:
     """Temperature, irradiance, export price and by how much importing costs more."""
-    assert day.conditions.shape == (4, STEPS, DAYS, 1)
+    assert [values.shape for values in day.conditions] == 4 * [(STEPS, DAYS, 1)]
     for step, row in ((0, 0), (5, 2), (23, 1)):
-        found = day.conditions[:, step, row, 0].tolist()
+        found = [float(values[step, row, 0]) for values in day.conditions]
         at = 100.0 * row + step
         assert found == [1000.0 + at, 2000.0 + at, 3000.0 + at, 0.5]
 
@@ -55,7 +55,7 @@ def test_hours_left_by_hand(day: Day) -> None:
 
 def test_a_window_is_some_steps_of_the_days(day: Day) -> None:
     window = Window(day, 5, 2)
-    assert (window.end, window.ends_day, window.hours) == (7, False, 1.0)
+    assert (window.end, window.ends_episode, window.hours) == (7, False, 1.0)
     assert window.hours_left[:, 0, 0].tolist() == [18.0, 17.0]
     for found, first in (
         (window.outdoor_temperature, 1000.0),
@@ -65,8 +65,8 @@ def test_a_window_is_some_steps_of_the_days(day: Day) -> None:
         assert found.shape == (2, DAYS, 1)
         assert found[1, :, 0].tolist() == [first + 6.0, first + 106.0, first + 206.0]
     assert window.import_surcharge.unique().tolist() == [0.5]
-    assert Window(day, 22, 2).ends_day
-    assert not Window(day, 22, 1).ends_day
+    assert Window(day, 22, 2).ends_episode
+    assert not Window(day, 22, 1).ends_episode
 
 
 def test_some_days_of_a_batch(day: Day) -> None:
@@ -75,7 +75,8 @@ def test_some_days_of_a_batch(day: Day) -> None:
     assert last.table_row.tolist() == [9, 7]
     assert torch.equal(last.demand, day.demand[[2, 0]])
     assert last.mean_demand is day.mean_demand
-    assert torch.equal(last.conditions, day.conditions[:, :, [2, 0]])
+    for found, all_days in zip(last.conditions, day.conditions, strict=True):
+        assert torch.equal(found, all_days[:, [2, 0]])
     assert Day.cat([day.take(slice(1)), day.take([1, 2])]) == day
 
 
@@ -90,7 +91,7 @@ def test_days_of_other_homes_are_not_one_batch(day: Day) -> None:
 def test_conditions_first_asked_for_without_gradients_can_be_differentiated_with(day: Day) -> None:
     """They are kept: what inference mode makes may not enter a later graph."""
     with torch.inference_mode():
-        kept = day.conditions, day.hours_left
+        kept = *day.conditions, day.hours_left
     weight = torch.ones(1, dtype=torch.float64, requires_grad=True)
     total = sum((weight * values).sum() for values in kept)
     (gradient,) = torch.autograd.grad(total, weight)

@@ -47,6 +47,7 @@ def test_options(tables):
         "step_minutes",
         "source_voltage",
         "neutral_taps",
+        "keep_loads",
         "reactive_power",
         "penalty",
     ):

@@ -13,9 +13,9 @@ from torch import Tensor
 from gridedge_env import Simulator, make_simulator, observation
 from gridedge_env.clock import Clock
 from gridedge_env.devices.storage import TYPICAL_EFFICIENCY
+from gridedge_env.news import PLANNED_HOURS
 from gridedge_env.observation import (
     OBSERVATION_BOUND,
-    PLANNED_HOURS,
     PRICE_BLOCKS,
     SHARED_FIELDS,
     observation_fields,

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from gridedge_env import make_simulator
-from gridedge_env.observation import PLANNED_HOURS, observation_fields
+from gridedge_env.news import PLANNED_HOURS
+from gridedge_env.observation import observation_fields
 from gridedge_env.scenarios import (
     DayAheadFeedIn,
     ExportPrice,

@@ -119,7 +119,7 @@ def test_midnight_terminates_all_agents_and_nothing_truncates_them(env):
         assert not any(truncations.values())
     assert env.agents == []
     assert env.num_agents == 0
-    with pytest.raises(ValueError, match=r"the day of 48 steps is over, expected reset\(\)"):
+    with pytest.raises(ValueError, match=r"the episode of 48 steps is over, expected reset\(\)"):
         env.step({})
     with pytest.raises(ValueError, match="over"):
         env.differentiable_step(torch.zeros(10, 1))
@@ -136,7 +136,7 @@ def test_steps_need_a_reset(simulator):
         lambda: fresh.differentiable_step(torch.zeros(10, 1)),
         fresh.render,
     ):
-        with pytest.raises(ValueError, match=r"no day has begun, expected reset\(\) first"):
+        with pytest.raises(ValueError, match=r"no episode has begun, expected reset\(\) first"):
             call()
 
 

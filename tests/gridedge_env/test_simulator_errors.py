@@ -12,7 +12,6 @@ import torch
 
 from gridedge_env import Simulator, default_case, load_feeder, make_simulator
 from gridedge_env.clock import Clock
-from gridedge_env.feeder.records import Admittance
 from gridedge_env.scenarios import DayTable, ObservedDays
 
 ZERO = ((0.0, 0.0), (0.0, 0.0))
@@ -53,24 +52,13 @@ def test_what_cannot_be_made_is_refused(arguments: dict[str, Any], message: str)
 
 
 def test_nodes_without_a_voltage_to_limit_are_refused() -> None:
-    """A line switched off, and a bus with a neutral of its own."""
+    """A line switched off."""
     feeder = load_feeder("ieee123")
     opened = replace(
         feeder, switches=tuple(replace(s, closed=s.name != "sw4") for s in feeder.switches)
     )
     with pytest.raises(ValueError, match=r"feeder: \d+ nodes without a path to the source: "):
         make_simulator(opened, num_agents=3)
-    *others, last = feeder.buses
-    grounding = Admittance(
-        "grounding", (f"{last.name}.3",), (f"{last.name}.4",), ((1.0, 0.5), (0.5, 1.0)), ZERO
-    )
-    with_neutral = replace(
-        feeder,
-        buses=(*others, replace(last, phases=(*last.phases, 4))),
-        admittances=(grounding,),
-    )
-    with pytest.raises(ValueError, match=rf"feeder: 1 nodes of a neutral: {last.name}\.4, expect"):
-        make_simulator(with_neutral, num_agents=3)
 
 
 def test_a_gpu_that_is_not_there_is_refused() -> None:
@@ -166,7 +154,9 @@ def test_no_step_after_midnight(simulator: Simulator) -> None:
         lambda: simulator.glance(over, action),
         lambda: simulator.simulate(state, action.expand(2, -1, -1, -1)),
     ):
-        with pytest.raises(ValueError, match="state: its day is over after 48 steps, expected a r"):
+        with pytest.raises(
+            ValueError, match="state: its episode is over after 48 steps, expected a r"
+        ):
             call()
 
 

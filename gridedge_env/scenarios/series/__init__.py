@@ -1,4 +1,4 @@
-"""A user's own series, as they come: prices, weather and meters, read and checked.
+"""A user's own series, as they come: prices, weather, meters and profiles, read and checked.
 
 All faults of a file are collected, each with its row and column (`Faults`); what was repaired,
 left out or assumed is in a series' notes.
@@ -7,6 +7,7 @@ left out or assumed is in a series' notes.
 from gridedge_env.scenarios.series.faults import Fault, Faults
 from gridedge_env.scenarios.series.meters import read_meters
 from gridedge_env.scenarios.series.prices import read_prices
+from gridedge_env.scenarios.series.profiles import read_profiles
 from gridedge_env.scenarios.series.steps import Series, by_local_day, notes_of_days
 from gridedge_env.scenarios.series.weather import read_weather
 
@@ -18,5 +19,6 @@ __all__ = [
     "notes_of_days",
     "read_meters",
     "read_prices",
+    "read_profiles",
     "read_weather",
 ]

@@ -83,7 +83,8 @@ def read_prices(
     step = _step(instants)
     begin, step, grid = on_grid(rows, findings, step)
     _hold_hours(grid, step, findings)
-    _check_magnitude(grid[:, 0], unit, largest_mean, table.names[columns[0]], findings)
+    for price, column in zip(grid.T, columns, strict=True):
+        _check_magnitude(price, unit, largest_mean, table.names[column], findings)
     gaps = Gaps(share=0.0)
     return series_of(grid, begin, step, names, instants.dropped, time_zone, gaps, findings)
 

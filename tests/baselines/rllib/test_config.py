@@ -26,6 +26,7 @@ CASE_OPTIONS = [
     ("--source-voltage 1.02", "source_voltage", 1.02),
     ("--no-neutral-taps", "neutral_taps", False),
     ("--regulator-control", "regulator_control", True),
+    ("--keep-loads", "keep_loads", True),
     ("--home-scale 2.5", "home_scale", 2.5),
     ("--reactive-power", "reactive_power", True),
     ("--reward-penalty 30", "penalty", 30.0),

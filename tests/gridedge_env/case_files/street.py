@@ -14,6 +14,8 @@ DESCRIPTION = """\
 time_zone = "Europe/Berlin"
 step_minutes = 15
 seed = 4
+name = "Elm Street"
+currency = "CHF"
 
 [limits]
 minimum_voltage = 0.9

@@ -55,6 +55,7 @@ def test_a_street_of_ones_own(street: Path, tmp_path: Path) -> None:
     """Names, meters, prices and tariff are the street's; what was assumed is said."""
     case = load_case(street)
     assert case.fleet.names == NAMES
+    assert (case.title, case.currency) == ("Elm Street", "CHF")
     assert isinstance(case.days, SeriesDays)
     assert isinstance(case.demand, CustomerMeters)
     simulator = make_simulator(case=case)
@@ -68,6 +69,9 @@ def test_a_street_of_ones_own(street: Path, tmp_path: Path) -> None:
     own = meters[meters.timestamp.str.startswith("2024-04-23")]
     np.testing.assert_allclose(day.demand[0, :, 1], own["meter 1"], atol=1e-6)
     assert not day.demand[0, :, 5].any()
+    units = [field.unit for field in simulator.observation_fields]
+    assert "CHF/kWh" in units
+    assert not any("€" in unit for unit in units)
     notes = " ".join(read_case(street)[1])
     assert "clocks change: 2024-03-31" in notes
     assert "Agents without a meter" in notes
@@ -126,43 +130,49 @@ def gone(name: str) -> Callable[[Path], None]:
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a key": (text("case.toml", "seed", "sede"), "case.toml, row 3, column 'sede': got this key,"),
     "a step": (text("case.toml", "= 15", "= 20"), "'step_minutes': got 20, expected one of 15, 30"),
+    "a name": (text("case.toml", '"Elm Street"', "7"), "'name': got 7, expected text"),
+    "a currency": (text("case.toml", '"CHF"', '"1 CHF"'), "'currency': got '1 CHF', expected a cu"),
     "a zone": (text("case.toml", "Berlin", "Bärlin"), "'time_zone': got 'Europe/Bärlin', expected"),
     "a tariff's key": (
         text("case.toml", "price = 0.08", "prise = 0.08"),
-        "row 14, column 'tariff.exports': unknown 'prise'",
+        "row 16, column 'tariff.exports': unknown 'prise'",
     ),
     "a key twice": (
         text("case.toml", 'kind = "fixed"', "price = 0.1"),
-        "case.toml, row 16: got no TOML .Cannot overwrite a value.",
+        "case.toml, row 18: got no TOML .Cannot overwrite a value.",
     ),
     "a number too long": (
         text("case.toml", "seed = 4", f"penalty = {'9' * 400}"),
         "row 3, column 'penalty': got 9999.*, expected a number of at least 0",
     ),
+    "a voltage": (
+        text("case.toml", "[limits]", "[feeder]\nsource_voltage = 230\n\n[limits]"),
+        "^case.toml, row 7, column 'feeder.source_voltage': got 230, expected a number from 0.5",
+    ),
     "no toml": (text("case.toml", "seed = 4", "seed ="), "case.toml, row 3: got no TOML"),
     "a limit": (
         text("case.toml", "= 0.9", "= 2.0"),
-        "row 5, column 'limits': got voltages 2.0 to 1.1",
+        "row 7, column 'limits': got voltages 2.0 to 1.1",
     ),
     "a tariff": (
         text("case.toml", '"fixed"', '"fix"'),
-        "row 15, column 'tariff.exports.kind': got 'fix'",
+        "row 17, column 'tariff.exports.kind': got 'fix'",
     ),
     "a period": (
         text("case.toml", "07:00", "07:10"),
-        "row 9, column 'tariff.imports': got a price that changes at '07:10'",
+        "row 11, column 'tariff.imports': got a price that changes at '07:10'",
     ),
     "a split": (
         text("case.toml", "2024-04-10", "2024-02-10"),
-        "row 19, column 'days.train': got .*expected the f",
+        "row 21, column 'days.train': got .*expected the f",
     ),
     "no split": (
         text("case.toml", "test = ", "text = "),
-        "row 21, column 'days.text': got this key, expected one of",
+        "row 23, column 'days.text': got this key, expected one of",
     ),
     "no days": (
         text("case.toml", "2024-04-21, 2024-04-30", "2025-01-01, 2025-02-01"),
-        "row 21, column 'days.test': got no day",
+        "row 23, column 'days.test': got no day",
     ),
     "a twin": (
         text("agents.csv", "bob", "ann"),
@@ -188,7 +198,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no table": (gone("heat_pumps.csv"), "'cleo' with no device, expected one in batteries.csv"),
     "a unit": (
         text("case.toml", "[days]", "[days]\nprice_unit = 'ct'"),
-        "row 19, column 'days.price_unit': got 'ct', expected one of",
+        "row 21, column 'days.price_unit': got 'ct', expected one of",
     ),
     "no agents": (gone("agents.csv"), "agents.csv: got no such file"),
     "a table unread": (

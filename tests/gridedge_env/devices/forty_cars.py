@@ -41,7 +41,7 @@ def forty_cars() -> EvChargers:
 
 
 def midnight(cars: EvChargers) -> EvChargerState:
-    return EV_CHARGER.begin(cars, BATCH, torch.Generator().manual_seed(1))
+    return EV_CHARGER.begin(cars, BATCH, torch.Generator().manual_seed(1), Clock())
 
 
 def actions_of(kind: str, steps: int) -> Tensor:

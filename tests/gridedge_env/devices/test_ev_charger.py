@@ -41,7 +41,8 @@ def values_of(cars: EvChargers) -> list[Tensor]:
 
 
 def standing(energy: float = 20.0, departure: float = 8.0) -> EvChargerState:
-    return EvChargerState(*(tensor(x)[None] for x in (energy, departure, 18.0, 9.0)))
+    days = (tensor(x)[None, None] for x in (departure, 18.0, 9.0))
+    return EvChargerState(tensor(energy)[None], *days)
 
 
 def step(
@@ -136,7 +137,7 @@ def test_towards_midnight_by_hand() -> None:
 )
 def test_a_trip_too_long_is_shortened(power: float, trip: float) -> None:
     cars = replace(charger(power=power), trip_energy=tensor(100.0))
-    state = EV_CHARGER.begin(cars, 1, torch.Generator())
+    state = EV_CHARGER.begin(cars, 1, torch.Generator(), Clock())
     assert state.trip_energy.item() == pytest.approx(trip)
     assert state.energy.item() == 20.0
 
@@ -230,11 +231,11 @@ def test_every_car_gets_where_it_must(cars: EvChargers, minutes: int, kind: str)
         power > 0.0, power * cars.charge_efficiency, power / cars.discharge_efficiency
     )
     used = (hours * stored).sum(dim=0)
-    torch.testing.assert_close(used, begin.trip_energy, rtol=0.0, atol=ROUNDING)
+    torch.testing.assert_close(used, begin.trip_energy[0], rtol=0.0, atol=ROUNDING)
     # Nobody leaves without: what is in the store when the trip begins is the trip and the minimum.
     ends = hours * torch.arange(1, day.clock.steps + 1, dtype=torch.float64)[:, None, None]
     on_the_way = (ends >= begin.departure) & (ends <= begin.arrival)
-    rest = Ahead.of(begin, ends).trip
+    rest = Ahead.of(begin, ends[..., None]).trip
     enough = energy - rest >= cars.minimum_energy - ROUNDING
     assert enough[on_the_way].all()
     together, several, _ = run_chargers(cars, begin, actions, Window(day, 0, day.clock.steps))
@@ -262,7 +263,7 @@ def test_both_ends_of_the_action_are_what_is_feasible(cars: EvChargers) -> None:
 def test_gradients(cars: EvChargers) -> None:
     """Of power and wear in actions, and of the last energy in the first, over a leaving."""
     few = EvChargers(*(values[:8] for values in values_of(cars)))
-    day, begin = a_day(60, 1), EV_CHARGER.begin(few, 1, torch.Generator().manual_seed(4))
+    day, begin = a_day(60, 1), EV_CHARGER.begin(few, 1, torch.Generator().manual_seed(4), Clock())
     actions = (0.9 * actions_of("random", 12)[:, :1, :8]).requires_grad_()
     energy = (begin.energy + 0.3).requires_grad_()
 
@@ -312,13 +313,15 @@ def test_samples_are_within_their_ranges() -> None:
 
 def test_days_differ_around_the_cars_own(cars: EvChargers) -> None:
     """Half an hour and 30 % (less: draws end at 2); the same days in both precisions."""
-    state = EV_CHARGER.begin(cars, 400, torch.Generator().manual_seed(1))
+    state = EV_CHARGER.begin(cars, 400, torch.Generator().manual_seed(1), Clock())
     assert (state.arrival - state.departure >= SHORTEST_ABSENCE - ROUNDING).all()
-    apart = state.departure - cars.departure
+    apart = state.departure[0] - cars.departure
     assert apart.std().item() == pytest.approx(0.5, abs=0.05)
     assert apart.mean().item() == pytest.approx(0.0, abs=0.02)
-    spread = (state.trip_energy / cars.trip_energy).log().std(dim=0)
+    spread = (state.trip_energy[0] / cars.trip_energy).log().std(dim=0)
     assert 0.2 < spread.median() < 0.32
-    single = EV_CHARGER.begin(cars.to(dtype=torch.float32), 400, torch.Generator().manual_seed(1))
+    single = EV_CHARGER.begin(
+        cars.to(dtype=torch.float32), 400, torch.Generator().manual_seed(1), Clock()
+    )
     torch.testing.assert_close(single.departure.double(), state.departure, rtol=1e-6, atol=0.0)
     torch.testing.assert_close(single.trip_energy.double(), state.trip_energy, rtol=1e-5, atol=0.0)

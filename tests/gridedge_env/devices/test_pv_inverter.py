@@ -60,7 +60,7 @@ def a_day(price: float = 0.3, export: float = 0.1) -> Day:
 
 
 def dark() -> PvInverterState:
-    return PV_INVERTER.begin(roofs(), 1, torch.Generator())
+    return PV_INVERTER.begin(roofs(), 1, torch.Generator(), Clock())
 
 
 def test_powers_by_hand() -> None:

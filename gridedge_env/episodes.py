@@ -1,0 +1,158 @@
+"""Episodes: from the days of a split, and the demand of its homes, to days as they will unfold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gridedge_env.case import Case
+from gridedge_env.checks import check_whole_number
+from gridedge_env.day import Day
+from gridedge_env.observation import ObservationField, shared_observations
+from gridedge_env.scenarios import SPLITS, Calendar, DayTable, Homes, Variation
+from gridedge_env.scenarios.observed import check_table
+from gridedge_env.transfer import to_device
+from gridedge_env.wiring import Wiring
+
+
+class Split(NamedTuple):
+    """What episodes are made of.
+
+    Attributes:
+        days: weather and prices of single days.
+        starts: (episodes,) rows of `days` at which as many begin as an episode has.
+        homes: who lives there.
+        load_multipliers: (days, steps, profiles) of the feeder's own loads; None: constant.
+    """
+
+    days: DayTable
+    starts: Tensor
+    homes: Homes
+    load_multipliers: Tensor | None
+
+
+def load_split(
+    case: Case, wiring: Wiring, split: str, device: torch.device, dtype: torch.dtype
+) -> Split:
+    """Days and homes of "train", "validation" or "test", and what other loads do.
+
+    Raises:
+        ValueError: no such split, no days, too few in a row, or some that lack what devices need.
+    """
+    clock = case.clock
+    loaded = case.days.load(split, clock.day)
+    check_table(loaded, split, clock.day)
+    starts = loaded.starts(clock.days)
+    if not starts:
+        raise ValueError(
+            f"case.days, split {split!r}: got no {clock.days} consecutive days, expected some for "
+            "an episode"
+        )
+    days = loaded.to(device, dtype)
+    for group in case.fleet.groups:
+        group.kind.check_days(days)
+    homes = case.demand.assign_homes(split, len(case.fleet.names), case.seed, device)
+    return Split(days, _on(device, starts), homes, wiring.multipliers(loaded.dates, clock.day))
+
+
+def generator_of(seed: int, split: str, device: torch.device) -> torch.Generator:
+    """A source of randomness for episodes of a split.
+
+    Raises:
+        ValueError: a negative seed.
+    """
+    entropy = [check_whole_number(seed, 0, "seed"), SPLITS.index(split)]
+    mixed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(mixed[0] >> 1))
+
+
+def draw_starts(split: Split, count: int, generator: torch.Generator) -> Tensor:
+    """(count,) rows at which episodes begin, at random.
+
+    Raises:
+        ValueError: a count below one.
+    """
+    size, device = (check_whole_number(count, 1, "batch_size"),), split.starts.device
+    place = torch.randint(
+        len(split.starts), size, generator=generator, dtype=torch.long, device=device
+    )
+    return split.starts[place]
+
+
+def chosen_starts(split: Split, days: Sequence[int], length: int) -> Tensor:
+    """(rows,) the rows that were asked for, on the device.
+
+    Args:
+        split: whose days.
+        days: the rows.
+        length: days of an episode.
+
+    Raises:
+        ValueError: none, or one that is not there, or at which too few consecutive days begin.
+    """
+    table = split.days
+    rows = [check_whole_number(day, 0, "days") for day in days]
+    if not rows or max(rows) >= len(table.dates):
+        raise ValueError(f"days: got {rows}, expected rows from 0 to {len(table.dates) - 1}")
+    for row in set(rows).difference(table.starts(length)) if length > 1 else ():
+        raise ValueError(
+            f"days: got row {row}, {table.dates[row]}, expected one at which {length} consecutive "
+            "days begin"
+        )
+    return _on(split.starts.device, rows)
+
+
+def unfold(
+    case: Case,
+    split: Split,
+    row: Tensor,
+    fields: tuple[ObservationField, ...],
+    generator: torch.Generator,
+    variation: Variation,
+) -> Day:
+    """Episodes as they will unfold.
+
+    Args:
+        case: whose tariff and demand count.
+        split: whose days and homes.
+        row: (batch,) rows at which they begin.
+        fields: the shared ones of an observation.
+        generator: of the split's device, for demand.
+        variation: departure from the observed days.
+    """
+    clock, homes, scale = case.clock, split.homes, case.demand.scale
+    ahead = torch.arange(clock.days, device=row.device, dtype=torch.long)
+    every = (row[:, None] + ahead).flatten()  # all days of the episodes, one after the other
+    chosen, variation = split.days.select(every), variation.of_each(clock.days)
+    dtype = chosen.day_ahead_price.dtype
+    calendar = Calendar(every, chosen.month, chosen.weekend)
+    demand = case.demand.draw(homes, calendar, generator, clock.day)
+    chosen = variation.of_days(chosen)
+    others = split.load_multipliers
+
+    def joined(values: Tensor | None) -> Any:
+        return (
+            values if values is None else values.reshape(len(row), clock.steps, *values.shape[2:])
+        )
+
+    return Day(
+        clock,
+        row,
+        joined(chosen.outdoor_temperature),
+        joined(chosen.irradiance),
+        joined(case.tariff.import_price(chosen, clock.day)),
+        joined(case.tariff.export_price(chosen, clock.day)),
+        joined(variation.of_demand(demand.to(dtype)).mul_(scale)),
+        homes.mean_power.to(dtype) * scale,
+        shared_observations(fields, chosen, case.tariff, clock),
+        joined(chosen.direct_irradiance),
+        joined(None if others is None else others[every]),
+    )
+
+
+def _on(device: torch.device, rows: Sequence[int]) -> Tensor:
+    return to_device(torch.tensor(rows, dtype=torch.long, device="cpu"), device)
