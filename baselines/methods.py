@@ -18,6 +18,7 @@ from typing import Protocol
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import Update, iterate, make_learner, progress, reuse_gradient
+from gradmap_trainer.training import warm_up
 from gridedge_env.case import Case
 from gridedge_env.evaluation import evaluation_days, record, summarise
 from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, VoltVar, VoltWatt
@@ -205,6 +206,7 @@ def learn(
     config = replace(config, seconds=budget.seconds, iterations=budget.iterations(steps))
     simulator = make_simulator(case=case, device=device)
     learner = make_learner(config, simulator)
+    warm_up(config, simulator, update)
     while progress(config, learner) < 1.0:
         learner, row = iterate(config, simulator, learner, update)
         observe(learner.seconds, int(row["environment_steps"]), learner.policies)

@@ -15,23 +15,25 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
+from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from gradmap_trainer.config import TrainConfig, load_config
-from gradmap_trainer.flags import TrainFlags, read_flags
+from gradmap_trainer.console import outside_limits, progress_line, say
+from gradmap_trainer.flags import TrainFlags, check_own_case, read_flags
 from gradmap_trainer.gradmap import Learner, progress
-from gradmap_trainer.run_folder import case_of_run, holds_run, load_policies
+from gradmap_trainer.run_folder import case_of_run, case_to_train, holds_run, load_policies
 from gradmap_trainer.training import open_run
 from gradmap_trainer.training import train as train_learner
-from gridedge_env.case import Case, CaseSettings, load_case
+from gridedge_env.case import Case
 from gridedge_env.checks import check_whole_number, renamed
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
+from gridedge_env.scenarios import CustomerMeters
 from gridedge_env.scenarios.observed import ObservedDays, check_split
 from gridedge_env.scenarios.series import Faults
 from gridedge_env.simulator import Simulator, make_simulator
@@ -68,34 +70,35 @@ def train() -> None:
     command = "gradmap-train"
     with _mistakes(command):
         config, brought, resume = _parse_train(sys.argv[1:])
-        simulator = make_simulator(case=_case(config, brought, resume), device=config.device)
+        case = case_to_train(config.case, Path(config.run), brought, resume)
+        simulator = make_simulator(case=case, device=config.device)
         with renamed(days="evaluation_days"):
             count = config.evaluation_days
             days = count and evaluation_days(simulator, "test", count)
-        learner = open_run(config, simulator, resume)
+        sentences: list[str] = []
+        learner = open_run(config, simulator, resume, sentences.append)
         begun_at = learner.iteration
     console = Console()
+    for sentence in sentences:
+        console.print(sentence, highlight=False)
     kinds = ", ".join(f"{len(group)} {group.kind.plural}" for group in simulator.fleet.groups)
     if simulator.case.name:
         console.print(simulator.case.name, style="bold", highlight=False)
-    console.print(
+    say(
+        console,
         f"Training {simulator.num_agents} agents ({kinds}) on "
-        f"{simulator.feeder.name} in {config.run}"
+        f"{simulator.feeder.name} in {config.run}",
     )
     currency = simulator.case.currency
-    with _interruptible() as interrupted, _bar(console, "training") as bar:
-        task = bar.add_task("", total=1.0, note="")
-        bar.update(task, completed=progress(config, learner))
+    with _interruptible() as interrupted, progress_line(console, "training") as tell:
+        tell(progress(config, learner), "compiling")
 
         def observe(learner: Learner, row: dict[str, float]) -> None:
-            shares = (f"{kind} {row[f'{kind}_steps']:.1%}" for kind in learner.duals)
             note = (
-                f"iteration {learner.iteration}, {row['cost']:,.0f} {currency}/day, steps "
-                f"violating: {', '.join(shares)}"
+                f"iteration {learner.iteration}, {row['cost']:,.0f} {currency}/day, "
+                f"{outside_limits(row, learner.duals)}"
             )
-            bar.update(task, completed=progress(config, learner), note=note)
-            if not console.is_terminal and learner.iteration % 50 == 0:
-                console.print(note)
+            tell(progress(config, learner), note)
 
         learner = train_learner(config, simulator, learner, observe, interrupted)
     if interrupted():
@@ -169,7 +172,7 @@ def export() -> None:
             to or run / "policies",
             action_names(simulator),
         )
-    Console().print(f"Wrote {len(files)} policies to {files[0].parent}")
+    say(Console(), f"Wrote {len(files)} policies to {files[0].parent}")
 
 
 @_stoppable
@@ -186,7 +189,8 @@ def report() -> None:
 
     with _mistakes("gradmap-report"):
         run = tyro.cli(parse)
-        simulator = make_simulator(case=case_of_run(load_config(run, TrainConfig), run))
+        load_config(run, TrainConfig)  # which says what else the folder is
+        simulator = make_simulator(case=case_of_run(run))
         _report(Console(), run, simulator)
 
 
@@ -220,35 +224,10 @@ def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool]:
         kept = load_config(Path(config.run), TrainConfig)
         config, brought, resume = parse(replace(kept, run=config.run))
         own_case = kept.case is None
-    return _with_own_case(config) if own_case else config, brought, resume
-
-
-def _with_own_case(config: TrainConfig) -> TrainConfig:
-    """The configuration of a run on a case that was brought.
-
-    Raises:
-        ValueError: options of the default case were given, too.
-    """
-    if config.case != CaseSettings():
-        raise ValueError(
-            "case: got a case of your own and options of the default case, expected one of them"
-        )
-    return replace(config, case=None)
-
-
-def _case(config: TrainConfig, brought: Path | None, resume: bool) -> Case:
-    """What is to be trained on.
-
-    Raises:
-        ValueError: a case was brought to a run that is about another.
-    """
-    folder = Path(config.run)
-    if not (resume and holds_run(folder)):
-        return (config.case or CaseSettings()).make() if brought is None else load_case(brought)
-    case = case_of_run(config, folder)
-    if brought is not None and load_case(brought) != case:
-        raise ValueError(f"case: {brought} is not the case of {folder}, expected that or none")
-    return case
+    if own_case:
+        check_own_case(config.case)
+        config = replace(config, case=None)
+    return config, brought, resume
 
 
 def _done(learner: Learner, begun_at: int) -> str:
@@ -267,19 +246,19 @@ def _evaluate(
     foresight_iterations: int,
     split: str = "test",
 ) -> Evaluation:
-    with _bar(console, "evaluating") as bar:
-        task = bar.add_task("", total=1.0, note="")
+    with progress_line(console, "evaluating") as tell:
         evaluation = evaluate_policies(
             simulator,
             {"gradmap": learner.policies},
             days,
             split,
             foresight_iterations=foresight_iterations,
-            progress=lambda method, share: bar.update(task, completed=share, note=method),
+            progress=lambda method, share: tell(share, method),
         )
     limits = simulator.case.limits
     summary = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
-    built_in = isinstance(simulator.case.days, ObservedDays)
+    own = isinstance(simulator.case.demand, CustomerMeters)
+    built_in = isinstance(simulator.case.days, ObservedDays) and not own
     words = SPLITS_IN_WORDS[split] if built_in else f"days of {split}"
     when = f"{simulator.days(split).years}, {words}"
     console.print(
@@ -291,34 +270,24 @@ def _evaluate(
 def _report(console: Console, folder: Path, simulator: Simulator) -> None:
     from gradmap_trainer.report import write_report
 
-    console.print(f"Report: {write_report(folder, simulator)}")
+    say(console, f"Report: {write_report(folder, simulator)}")
 
 
 def _table(summary: dict[str, dict[str, float]], case: Case, when: str) -> Table:
-    """The out-of-sample table for a terminal."""
-    table = Table(title=f"{case.title}: {when}", caption=case.tariff.describe(case.currency))
+    """The out-of-sample table for a terminal of 80 columns."""
+    look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False}
+    title, caption = f"{case.title}: {when}", case.tariff.describe(case.currency)
+    table = Table(title=title, caption=caption, collapse_padding=True, **look)
     table.add_column("method", no_wrap=True)
     kinds = [kind.name for kind in case.limits]
-    for column in (f"{case.currency}/day", "above optimum", *kinds, "not converged"):
-        table.add_column(column, justify="right")
+    for column in (f"{case.currency}/day", "above optimum", *kinds, "unsolved"):
+        table.add_column(column, justify="right", overflow="fold")
     best = summary.get("perfect_foresight", {}).get("cost")
     for method, row in summary.items():
         above = "" if best is None else f"{(row['cost'] - best) / abs(best):+.2%}"
         shares = (f"{row[f'{kind}_steps']:.2%}" for kind in kinds)
         table.add_row(method, f"{row['cost']:,.0f}", above, *shares, str(row["nonconverged"]))
     return table
-
-
-def _bar(console: Console, what: str) -> Progress:
-    return Progress(
-        TextColumn(what),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-    )
 
 
 @contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import gridedge_env
+from gradmap_trainer.release import VERSION_FIELD, check_release
 from gridedge_env.case import CaseSettings, settings_from_record
 from gridedge_env.checks import (
     check_known,
@@ -68,6 +70,8 @@ class TrainConfig:
         run: folder of the run.
         case: what is trained on; its seed also chooses initial weights and training days. None: a
             case that was brought, of which the run's folder holds all.
+        warm_start: folder of a run whose policies customers that it knew begin with. Afterwards it
+            only tells where the run came from.
         device: "cpu", "cuda", ...
         iterations: outer iterations, over which trust region and learning rate are annealed.
         seconds: stop after so much training; the annealing then follows the clock instead.
@@ -100,6 +104,7 @@ class TrainConfig:
 
     run: str = "runs/default"
     case: CaseSettings | None = CaseSettings()
+    warm_start: str | None = None
     device: str = "cpu"
     iterations: int = 200
     seconds: float | None = None
@@ -130,6 +135,8 @@ class TrainConfig:
         check_text(self.device, "device", "a name such as 'cpu'")
         if self.case is not None:
             check_type(self.case, CaseSettings, "case", "CaseSettings or None")
+        if self.warm_start is not None:
+            check_text(self.warm_start, "warm_start", "the folder of a run")
         for name, least in WHOLE_NUMBERS.items():
             check_whole_number(getattr(self, name), least, name)
         for name, check in NUMBERS.items():
@@ -162,15 +169,7 @@ class TrainConfig:
         Raises:
             ValueError: a margin that leaves nothing of its limit.
         """
-        for kind, margin in self.margins.items():
-            try:
-                limits = limits.tightened(**{kind: margin})
-            except ValueError as error:
-                raise ValueError(
-                    f"{kind}_margin: got {margin}, expected one that leaves something of the "
-                    f"limits ({str(error).removeprefix('limits: ')})"
-                ) from error
-        return limits
+        return tightened(limits, self.margins)
 
     def make_simulator(self) -> Simulator:
         """The case that this configuration trains on.
@@ -181,6 +180,23 @@ class TrainConfig:
         if self.case is None:
             raise ValueError("case: got none, expected settings, or the folder of a run")
         return make_simulator(case=self.case.make(), device=self.device)
+
+
+def tightened(limits: Limits, margins: Mapping[str, float]) -> Limits:
+    """The limits less margins by kind, which are the fields "<kind>_margin" of a configuration.
+
+    Raises:
+        ValueError: a margin that leaves nothing of its limit.
+    """
+    for kind, margin in margins.items():
+        try:
+            limits = limits.tightened(**{kind: margin})
+        except ValueError as error:
+            raise ValueError(
+                f"{kind}_margin: got {margin}, expected one that leaves something of the "
+                f"limits ({str(error).removeprefix('limits: ')})"
+            ) from error
+    return limits
 
 
 def check_minibatches(minibatches: int, batch_days: int, steps: int) -> None:
@@ -197,8 +213,9 @@ def check_minibatches(minibatches: int, batch_days: int, steps: int) -> None:
 
 
 def save_config(config: DataclassInstance, folder: Path) -> None:
-    """Write `config.json`."""
-    write_whole(folder / CONFIG_FILE, json.dumps(asdict(config), indent=2) + "\n")
+    """Write `config.json`, and by which version."""
+    record = {VERSION_FIELD: gridedge_env.__version__, **asdict(config)}
+    write_whole(folder / CONFIG_FILE, json.dumps(record, indent=2) + "\n")
 
 
 def load_config(folder: Path, kind: type[ConfigT], run_kind: str = "a GridEdge run") -> ConfigT:
@@ -211,13 +228,19 @@ def load_config(folder: Path, kind: type[ConfigT], run_kind: str = "a GridEdge r
 
     Raises:
         FileNotFoundError: no such folder, or no run in it.
-        ValueError: the file is not the configuration of such a run.
+        ValueError: the file is not the configuration of such a run, or another release's.
     """
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise FileNotFoundError(f"run: {path} not found, expected the folder of {run_kind}")
     try:
-        return config_from_record(json.loads(path.read_text(encoding="utf-8")), kind)
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"run: {path} is not the configuration of {run_kind}: {error}") from error
+    if isinstance(record, dict) and VERSION_FIELD in record:
+        check_release(record.pop(VERSION_FIELD), f"run: {path}")
+    try:
+        return config_from_record(record, kind)
     except (ValueError, TypeError) as error:
         raise ValueError(f"run: {path} is not the configuration of {run_kind}: {error}") from error
 

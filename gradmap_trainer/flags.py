@@ -53,6 +53,18 @@ def read_flags(
         return tyro.cli(command, prog=name, args=arguments)
 
 
+def check_own_case(settings: CaseSettings | None) -> None:
+    """Refuse options of the default case beside a case that was brought.
+
+    Raises:
+        ValueError: there are some.
+    """
+    if settings not in (None, CaseSettings()):
+        raise ValueError(
+            "case: got a case of your own and options of the default case, expected one of them"
+        )
+
+
 def price_record(words: Sequence[str]) -> dict[str, Any]:
     """The record of a price from its words; a name that comes several times is a list.
 

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.policies import Policies, to_leaning_action
+from gradmap_trainer.policies import Policies, to_action, to_leaning_action
 from gradmap_trainer.surrogate import Samples, descend
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import TOLERANCE
@@ -172,16 +172,9 @@ def reuse_gradient(
     """GradMAP's `Update`: as many steps as a small trust region lets one gradient last for."""
     trust_region = annealed(config.trust_region, config.final_trust_region, done)
     samples = samples_of(found.rollout, found.gradient)
-    clipped = improve_policies(
-        learner.policies, learner.optimiser, samples, trust_region, config, random
-    )
-    predicted, realised = improvement_on_first_day(simulator, learner.policies, found)
-    return {
-        "clip_fraction": clipped,
-        "predicted_improvement": predicted,
-        "realised_improvement": realised,
-        "trust_region": trust_region,
-    }
+    improve_policies(learner.policies, learner.optimiser, samples, trust_region, config, random)
+    seen = change_on_first_day(simulator, learner.policies, found, trust_region)
+    return {**seen, "trust_region": trust_region}
 
 
 def iterate(
@@ -324,14 +317,10 @@ def improve_policies(
     trust_region: float,
     config: TrainConfig,
     random: np.random.Generator,
-) -> Tensor:
-    """Descend the clipped surrogate; agents do not interact here.
-
-    Returns:
-        The share of samples at the edge of the trust region in the last minibatch.
-    """
+) -> None:
+    """Descend the clipped surrogate; agents do not interact here."""
     orders = np.stack([random.permutation(samples[0].shape[-1]) for _ in range(config.epochs)])
-    return descend(policies, optimiser, samples, orders, config.minibatches, trust_region)
+    descend(policies, optimiser, samples, orders, config.minibatches, trust_region)
 
 
 def samples_of(rollout: Rollout, gradient: Tensor) -> Samples:
@@ -363,13 +352,15 @@ def ascend(
 
 
 @torch.no_grad()
-def improvement_on_first_day(
-    simulator: Simulator, policies: Policies, found: Differentiated
-) -> tuple[Tensor, Tensor]:
-    """How much J of the batch's first day fell, by the gradient and in truth, €.
+def change_on_first_day(
+    simulator: Simulator, policies: Policies, found: Differentiated, trust_region: float
+) -> dict[str, Tensor]:
+    """What an update did to the batch's first day.
 
-    Positive where it fell. Where the two part, the trust region is too wide for the fleet's joint
-    curvature.
+    How much J fell, by the gradient and in truth, €, positive where it fell: where the two part,
+    the trust region is too wide for the fleet's joint curvature. And the share of actions that it
+    moved further than the trust region: an output may go as far as it likes within the rest band,
+    or beyond what makes a full action, and moves none.
     """
     first, objective = found.rollout.take(slice(1)), found.objective
     outputs = policies.outputs(first.private[:, 0].permute(1, 2, 0), first.shared[:, 0].T)
@@ -383,7 +374,12 @@ def improvement_on_first_day(
     after = simulator.simulate(first.start, to_leaning_action(outputs), first.device_voltage)
     violations = after.scaled_violations(objective.limits)
     realised = before - objective.of_days(after.cost, violations)
-    return predicted, realised[0]
+    moved = (to_action(outputs) - to_action(first.outputs)).abs()
+    return {
+        "beyond_trust_region": (moved > trust_region).float().mean(),
+        "predicted_improvement": predicted,
+        "realised_improvement": realised[0],
+    }
 
 
 @torch.no_grad()

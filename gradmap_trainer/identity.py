@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-import gridedge_env
+from gradmap_trainer.release import VERSION_FIELD, release
 from gridedge_env.case import Case
 from gridedge_env.simulator import Simulator
 
@@ -53,7 +53,7 @@ def identity(config: DataclassInstance, simulator: Simulator) -> dict[str, Any]:
     if fixed["case"] is not None:
         del fixed["case"]["limits"]  # only those that are not the usual ones: all are in the case
     return {
-        "gridedge": gridedge_env.__version__,
+        VERSION_FIELD: release(),
         "feeder_fingerprint": simulator.feeder.fingerprint,
         "fleet_fingerprint": simulator.fleet.fingerprint,
         "observation_fingerprint": _digest(repr(simulator.observation_fields).encode()),

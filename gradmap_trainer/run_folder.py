@@ -15,7 +15,7 @@ from gradmap_trainer.checkpoint import check_matches, load_checkpoint, save_chec
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, write_whole
 from gradmap_trainer.gradmap import Learner, make_learner
 from gradmap_trainer.identity import identity
-from gridedge_env.case import Case, load_case
+from gridedge_env.case import Case, CaseSettings, load_case
 from gridedge_env.simulator import Simulator, make_simulator
 
 METRICS_FILE = "metrics.csv"
@@ -23,18 +23,37 @@ CASE_FOLDER = "case"
 CHECKPOINT_FORMAT = 1
 
 
-def case_of_run(config: TrainConfig, folder: Path) -> Case:
+def case_of_run(folder: Path) -> Case:
     """The case that a run is about, as its folder holds it.
 
     Raises:
         FileNotFoundError: part of it is not there.
         ValueError: what is there is no case, or there is none.
     """
-    if (folder / CASE_FOLDER).is_dir():
-        return load_case(folder / CASE_FOLDER)
-    if config.case is None:
-        raise ValueError(f"run: {folder} holds no {CASE_FOLDER}/, expected the case of the run")
-    return config.case.make()
+    kept = folder / CASE_FOLDER
+    if not kept.is_dir():
+        raise ValueError(
+            f"run: {folder} holds no {CASE_FOLDER}/, expected the case of the run (one with days "
+            "or demand from a source of your own in Python goes on from Python alone)"
+        )
+    return load_case(kept)
+
+
+def case_to_train(
+    settings: CaseSettings | None, folder: Path, brought: Path | None, resume: bool
+) -> Case:
+    """What a run is to be trained on: its own case, one that was brought, or the settings'.
+
+    Raises:
+        FileNotFoundError: no case in the folder that was brought.
+        ValueError: there is none, or one was brought to a run that is about another.
+    """
+    if not (resume and holds_run(folder)):
+        return (settings or CaseSettings()).make() if brought is None else load_case(brought)
+    case = case_of_run(folder)
+    if brought is not None and load_case(brought) != case:
+        raise ValueError(f"case: {brought} is not the case of {folder}, expected that or none")
+    return case
 
 
 def keep_case(case: Case, folder: Path) -> None:
@@ -132,7 +151,7 @@ def load_policies(folder: Path, device: str = "cpu") -> tuple[TrainConfig, Simul
         ValueError: what is there is not a run, or damaged.
     """
     config = replace(load_config(folder, TrainConfig), device=device)
-    simulator = make_simulator(case=case_of_run(config, folder), device=device)
+    simulator = make_simulator(case=case_of_run(folder), device=device)
     return config, simulator, load_learner(config, simulator, folder, exact=False)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gradmap_trainer.kernels import descent
 from gradmap_trainer.kernels.descent import Samples
@@ -27,7 +26,7 @@ def descend(
     orders: np.ndarray,
     minibatches: int,
     trust_region: float,
-) -> Tensor:
+) -> None:
     """Take `minibatches` optimiser steps down the surrogate in each epoch.
 
     Args:
@@ -37,14 +36,11 @@ def descend(
         orders: (epochs, samples) order in which each epoch takes them.
         minibatches: parts of equal size, to within one sample.
         trust_region: largest change of an output that still earns; infinite: none.
-
-    Returns:
-        The share of outputs at the edge of the trust region in the last minibatch.
     """
     networks = policies.networks()
     if descent.can_descend(networks, optimiser, samples):
-        return descent.descend(networks, optimiser, samples, orders, minibatches, trust_region)
-    outside = torch.zeros((), dtype=torch.float32, device=samples[0].device)
+        descent.descend(networks, optimiser, samples, orders, minibatches, trust_region)
+        return
     for order in to_device(torch.from_numpy(orders), samples[0].device):
         # Shuffled as a whole: gathering each minibatch by itself takes a fifth longer.
         shuffled = [values[..., order] for values in samples]
@@ -56,5 +52,3 @@ def descend(
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
-            outside = (change != bounded).float().mean()
-    return outside

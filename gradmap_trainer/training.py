@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,18 +27,31 @@ from gradmap_trainer.run_folder import (
     save_learner,
     truncate_metrics,
 )
+from gradmap_trainer.warm_start import Tell, warm_learner
 from gridedge_env.simulator import Simulator
 
 Observer = Callable[[Learner, dict[str, float]], None]
 
 
-def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) -> Learner:
+def open_run(
+    config: TrainConfig,
+    simulator: Simulator,
+    resume: bool = False,
+    tell: Tell = lambda sentence: None,
+) -> Learner:
     """Begin a run in its folder, or take up the one that is there.
 
+    Args:
+        config: the run.
+        simulator: its case.
+        resume: whether to take up a run that is there.
+        tell: told of a run that begins with another's policies what carries over, in sentences.
+
     Raises:
+        FileNotFoundError: no run that it is to begin with.
         ValueError: the folder holds a run and `resume` is not set, or one that does not match;
             there can be no such folder; or the case is one that no training is possible on, or that
-            no checkpoint could know again.
+            no checkpoint could know again, or that another run's policies cannot act in.
     """
     folder = Path(config.run)
     _check_trainable(config, simulator)
@@ -51,18 +65,26 @@ def open_run(config: TrainConfig, simulator: Simulator, resume: bool = False) ->
         try:
             learner = load_learner(config, simulator, folder)
         except FileNotFoundError:  # killed before its first checkpoint
-            learner = make_learner(config, simulator)
+            learner = _begin(config, simulator, tell)
         keep_case(simulator.case, folder)
         truncate_metrics(folder, learner.iteration)
     else:
+        learner = _begin(config, simulator, tell)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"run: {folder} cannot be a folder: {error.strerror}") from error
         keep_case(simulator.case, folder)
-        learner = make_learner(config, simulator)
+    if config.warm_start is not None and learner.iteration == 0:
+        save_learner(learner, config, simulator, folder)  # from here on without the other run
     save_config(config, folder)
     return learner
+
+
+def _begin(config: TrainConfig, simulator: Simulator, tell: Tell) -> Learner:
+    if config.warm_start is None:
+        return make_learner(config, simulator)
+    return warm_learner(config, simulator, tell)
 
 
 def _check_trainable(config: TrainConfig, simulator: Simulator) -> None:
@@ -86,6 +108,8 @@ def train(
 ) -> Learner:
     """Iterate until the budget is spent, or `stop`; either way, end with a checkpoint.
 
+    What is compiled first counts for no training time.
+
     Args:
         config: the run.
         simulator: its case, `config.make_simulator()`.
@@ -95,6 +119,8 @@ def train(
         update: what becomes of every gradient.
     """
     folder = Path(config.run)
+    if progress(config, learner) < 1.0:
+        warm_up(config, simulator, update)
     saved = time.monotonic()
     while progress(config, learner) < 1.0 and not stop():
         learner, row = iterate(config, simulator, learner, update)
@@ -105,3 +131,13 @@ def train(
             saved = time.monotonic()
     save_learner(learner, config, simulator, folder)
     return learner
+
+
+def warm_up(config: TrainConfig, simulator: Simulator, update: Update = reuse_gradient) -> None:
+    """Have kernels compiled and days read by one small iteration of a learner that is thrown away.
+
+    Otherwise the first iteration of a process would take their time, half a minute where nothing
+    is on disk yet, for time in which something was learned.
+    """
+    small = replace(config, batch_days=1, epochs=1, minibatches=1)
+    iterate(small, simulator, make_learner(small, simulator), update)

@@ -22,8 +22,10 @@ from gridedge_env.case_files import leave_loads_to_customers, read_case
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
+from gridedge_env.layout import bus_positions
 from gridedge_env.rendering import draw_feeder
-from gridedge_env.scenarios import SPLITS
+from gridedge_env.scenarios import SPLITS, CustomerMeters
+from gridedge_env.scenarios.demand import HOURS_PER_YEAR
 from gridedge_env.simulator import Simulator, make_simulator
 
 EXIT_MISTAKE = 2
@@ -82,17 +84,17 @@ def check(folder: Folder) -> None:
     case = simulator.case
     if case.name:
         console.print(case.name, style="bold", highlight=False)
-    for table in (_customers(simulator), _days(simulator)):
+    for table in (_customers(simulator), _devices(simulator), _days(simulator)):
         console.print(table)
     console.print(case.tariff.describe(case.currency))
     console.print(simulator.days("train").describe_forecasts(case.currency))
     console.print(f"Limits: {', '.join(kind.rule for kind in case.limits)}.")
+    console.print("Repaired, left out or assumed:" if notes else "Nothing was assumed.")
     for note in notes:
         console.print(f"- {note}", highlight=False)
     console.print(_tried(simulator))
-    if any(bus.x is not None for bus in case.feeder.buses):
-        _draw(case).savefig(folder / PICTURE)
-        console.print(f"Picture: {folder / PICTURE}")
+    _draw(case).savefig(folder / PICTURE)
+    console.print(f"Picture: {folder / PICTURE}")
     run = f"runs/{folder.resolve().name}"
     console.print(f"Nothing is wrong. Train: gradmap-train --case {folder} --run {run}")
 
@@ -100,14 +102,41 @@ def check(folder: Folder) -> None:
 def _customers(simulator: Simulator) -> Table:
     fleet = simulator.fleet
     table = Table(title=f"{len(fleet.names):,} customers on {simulator.feeder.name}")
-    table.add_column("devices")
-    table.add_column("customers", justify="right")
-    table.add_column("mean demand, kW", justify="right")
-    mean = simulator.reset(days=[0]).day.mean_demand
+    table.add_column("customers with")
+    for column in ("", "other demand, MWh a year", "kWh each"):
+        table.add_column(column, justify="right")
+    energy = _annual_energy(simulator)
     for kind in dict.fromkeys(fleet.agent_kinds):
-        own = [agent for agent, kinds in enumerate(fleet.agent_kinds) if kinds == kind]
-        table.add_row(kind.replace("_", " "), f"{len(own):,}", f"{mean[own].mean():.2f}")
+        own = energy[[agent for agent, kinds in enumerate(fleet.agent_kinds) if kinds == kind]]
+        words = kind.replace("_", " ")
+        table.add_row(words, f"{len(own):,}", f"{own.sum() / 1e3:,.1f}", _range(own, ",.0f"))
     return table
+
+
+def _annual_energy(simulator: Simulator) -> np.ndarray:
+    """(customers,) kWh, besides what devices draw."""
+    demand = simulator.case.demand
+    if isinstance(demand, CustomerMeters):
+        return demand.annual_energy
+    return HOURS_PER_YEAR * simulator.reset(days=[0]).day.mean_demand.double().numpy()
+
+
+def _devices(simulator: Simulator) -> Table:
+    table = Table(title="Their devices")
+    table.add_column("kind")
+    for column in ("", "kW", "kW each", "kWh", "kWh each"):
+        table.add_column(column, justify="right")
+    for group in simulator.case.fleet.groups:
+        power = group.kind.full_power(group.parameters).numpy()
+        storage = group.kind.storage(group.parameters).numpy()
+        stored = (f"{storage.sum():,.0f}", _range(storage, ",.1f")) if storage.any() else ()
+        words = group.kind.plural, f"{len(group):,}"
+        table.add_row(*words, f"{power.sum():,.0f}", _range(power, ",.1f"), *stored)
+    return table
+
+
+def _range(values: np.ndarray, form: str) -> str:
+    return f"{values.min():{form}} to {values.max():{form}}"
 
 
 def _days(simulator: Simulator) -> Table:
@@ -125,7 +154,7 @@ def _days(simulator: Simulator) -> Table:
         ("irradiance, W/m²", "irradiance", ".0f"),
     ):
         values = [getattr(days, name) for days in splits.values()]
-        table.add_row(title, *(f"{each.min():{form}} to {each.max():{form}}" for each in values))
+        table.add_row(title, *(_range(each.cpu().numpy(), form) for each in values))
     return table
 
 
@@ -135,14 +164,14 @@ def _draw(case: Case) -> Figure:
     Buses of other loads have a square.
     """
     figure = draw_feeder(case.feeder)
-    places = {bus.name: (bus.x, bus.y) for bus in case.feeder.buses if bus.x is not None}
+    places = bus_positions(case.feeder)
     others = {load.bus: places[load.bus] for load in case.feeder.loads if load.bus in places}
     if others:
-        x, y = np.array(list(others.values()), dtype=float).T
+        x, y = np.array(list(others.values())).T
         figure.axes[0].scatter(x, y, 90.0, marker="s", color="tab:blue", alpha=0.6)
     fleet = case.fleet
     customers = Counter(place.partition(".")[0] for place in fleet.places)
-    at = [(bus.x, bus.y, customers[bus.name]) for bus in case.feeder.buses if bus.x is not None]
+    at = [(x, y, customers[bus]) for bus, (x, y) in places.items()]
     x, y, count = np.array(at, dtype=float).T
     figure.axes[0].scatter(
         x, y, 60.0 * (count > 0) + 300.0 * count / count.max(), color="tab:orange", alpha=0.6

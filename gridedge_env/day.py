@@ -147,6 +147,11 @@ class Window:
         """(steps, batch, 1) €/kWh by which the import price is above it."""
         return self._condition(3)
 
+    def with_electricity(self, cost: Tensor, power: Tensor) -> Tensor:
+        """€ of every meter: a cost, and what it is billed for kW; (steps, batch, agents) each."""
+        bill = torch.addcmul(cost, self.export_price, power, value=self.hours)
+        return torch.addcmul(bill, self.import_surcharge, torch.relu(power), value=self.hours)
+
     @property
     def load_multiplier(self) -> Tensor | None:
         """(steps x batch, profiles) of the feeder's own loads, or None, as of `Day`."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.constraints import Limits
+from gridedge_env.day import Window
 from gridedge_env.limit import Limit
 from gridedge_env.record import Record, batch
 from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, perfect_foresight, play
@@ -41,6 +42,11 @@ class Episode(Record):
 
     Attributes:
         cost: (days,) € of the whole fleet.
+        agent_cost: (days, agents) € of every customer.
+        agent_electricity: (days, agents) € of it that the meter bills; the rest are wear, fuel and
+            discomfort.
+        agent_moved: (days, agents) kWh that the meter drew more, or less, than at rest, step by
+            step; the larger of the two. 0 if that is not known.
         quantities: (days, steps, places) what is limited, by kind of limit: "voltage", "loading",
             ...
         converged: (days, steps) bool.
@@ -51,6 +57,9 @@ class Episode(Record):
     """
 
     cost: np.ndarray = field(metadata=batch())
+    agent_cost: np.ndarray = field(metadata=batch())
+    agent_electricity: np.ndarray = field(metadata=batch())
+    agent_moved: np.ndarray = field(metadata=batch())
     quantities: Mapping[str, np.ndarray] = field(metadata=batch())
     converged: np.ndarray = field(metadata=batch())
     fleet_power: np.ndarray = field(metadata=batch())
@@ -126,10 +135,11 @@ def evaluate(
             raise ValueError(
                 f"policies: got one named {name!r}, expected names that no reference controller has"
             )
+    at_rest = torch.stack([result.power for _, _, result in play(simulator, rules["idle"], state)])
     episodes = {}
     for method, policy in {**policies, **rules}.items():
         progress(method, 0.0)
-        episodes[method] = record(simulator, state, policy)
+        episodes[method] = record(simulator, state, policy, at_rest)
     if foresight_iterations:
         plan = perfect_foresight(
             simulator,
@@ -138,7 +148,9 @@ def evaluate(
             lambda done: progress(FORESIGHT, done / foresight_iterations),
         )
         planned = iter(plan)
-        episodes[FORESIGHT] = record(simulator, state, lambda private, shared: next(planned))
+        episodes[FORESIGHT] = record(
+            simulator, state, lambda private, shared: next(planned), at_rest
+        )
     dates, clock = simulator.days(split).dates, simulator.clock
     every = [day + k for day in days for k in range(clock.days)]
     return Evaluation(
@@ -151,17 +163,34 @@ def evaluate(
     )
 
 
-def record(simulator: Simulator, state: SimulatorState, policy: Policy) -> Episode:
-    """Play the days with the exact power flow and keep what the table and the report need."""
+def record(
+    simulator: Simulator, state: SimulatorState, policy: Policy, at_rest: Tensor | None = None
+) -> Episode:
+    """Play the days with the exact power flow and keep what the table and the report need.
+
+    Args:
+        simulator: the case.
+        state: the days at midnight.
+        policy: of all agents.
+        at_rest: (steps, episodes, agents) kW at the meters when every device does least.
+    """
     agents, days = _examples(simulator), simulator.clock.days
     results: list[Result] = []
     stores: list[Tensor] = []
     for before, _, result in play(simulator, policy, state):
         stores.append(_example_stores(simulator, before))
         results.append(result)
-    cost = torch.stack([r.cost.sum(dim=-1) for r in results])
+    power = torch.stack([r.power for r in results])
+    cost = torch.stack([r.cost for r in results])
+    window = Window(state.day, state.step, len(power))
+    electricity = window.with_electricity(torch.zeros_like(power), power)
+    moved = simulator.clock.hours * (power - (power if at_rest is None else at_rest))
+    more, less = (_sum_by_day(part, days) for part in (torch.relu(moved), torch.relu(-moved)))
     return Episode(
-        cost=_numpy(cost.unflatten(0, (days, -1)).sum(dim=1).T.flatten()),
+        cost=_numpy(_sum_by_day(cost.sum(dim=-1), days)),
+        agent_cost=_numpy(_sum_by_day(cost, days)),
+        agent_electricity=_numpy(_sum_by_day(electricity, days)),
+        agent_moved=_numpy(torch.maximum(more, less)),
         quantities={
             kind.name: _by_day([r.quantities[kind.name] for r in results], days)
             for kind in simulator.case.limits
@@ -284,6 +313,11 @@ def _example_stores(simulator: Simulator, state: SimulatorState) -> Tensor:
     groups = zip(simulator.fleet.groups, state.devices, strict=True)
     stores = [group.kind.stored(group.parameters, own)[:, 0] for group, own in groups]
     return torch.stack(stores, dim=-1)
+
+
+def _sum_by_day(values: Tensor, days: int) -> Tensor:
+    """From steps of episodes of so many days, (steps, batch, ...), to (all days, ...)."""
+    return values.unflatten(0, (days, -1)).sum(dim=1).transpose(0, 1).flatten(0, 1)
 
 
 def _by_day(steps: list[Tensor], days: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gridedge_env.constraints import Limits
 from gridedge_env.feeder import Feeder, Network, build_network
 from gridedge_env.feeder.places import FIRST_NEUTRAL
+from gridedge_env.layout import Positions, bus_positions
 from gridedge_env.limit import Limit
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-Positions = dict[str, tuple[float, float]]
 FloatArray = NDArray[np.float64]
 
 INK, LINE_COLOUR, OVERLOAD_COLOUR = "#2b3640", "#a3adb8", "#e0284f"
@@ -50,7 +50,8 @@ def draw_feeder(
 ) -> Figure:
     """Draw a feeder as a map: buses at their coordinates, joined by lines.
 
-    Buses without coordinates, and what leads to them, are left out. Needs matplotlib.
+    Buses without coordinates, and what leads to them, are left out; where none has any, the map is
+    a tree from the source. Needs matplotlib.
 
     Args:
         feeder: the network.
@@ -64,11 +65,11 @@ def draw_feeder(
         The figure, for `savefig`.
 
     Raises:
-        ValueError: values of the wrong length, or a feeder without coordinates.
+        ValueError: values of the wrong length.
     """
     limits = limits or Limits()
     (band,) = (kind for kind in limits if kind.name == "voltage")
-    network, positions = build_network(feeder), _positions(feeder)
+    network, positions = build_network(feeder), bus_positions(feeder)
     axes = axes or _new_axes(positions)
     share = None
     if loading is not None:
@@ -106,15 +107,14 @@ def draw_limit(
         The figure, for `savefig`.
 
     Raises:
-        ValueError: places that are not on a map, values of the wrong length, or a feeder without
-            coordinates.
+        ValueError: places that are not on a map, or values of the wrong length.
     """
     if not is_on_map(feeder, places):
         raise ValueError(
             f"places: got {', '.join(places)!s:.80}, expected buses and nodes, or phases of "
             f"branches, of {feeder.name!r}"
         )
-    network, positions = build_network(feeder), _positions(feeder)
+    network, positions = build_network(feeder), bus_positions(feeder)
     axes = axes or _new_axes(positions)
     values = _values(kind.name, quantity, places)
     row = {name: row for row, name in enumerate(network.branch_names)}
@@ -139,13 +139,6 @@ def is_on_map(feeder: Feeder, places: Sequence[str]) -> bool:
     branches = set(network.branch_names)
     buses = {*network.node_names, *_bus_of_node(network)}
     return bool(places) and (branches.issuperset(places) or buses.issuperset(places))
-
-
-def _positions(feeder: Feeder) -> Positions:
-    positions = {b.name: (b.x, b.y) for b in feeder.buses if b.x is not None and b.y is not None}
-    if not positions:
-        raise ValueError(f"feeder: no bus of {feeder.name!r} has coordinates, expected some")
-    return positions
 
 
 def _finished(axes: Axes) -> Figure:

@@ -346,10 +346,8 @@ class Simulator:
 
         (steps, batch, agents) for `power` in kW of the same shape and `cost` of every device.
         """
-        window, hours = Window(state.day, state.step, len(power)), self.clock.hours
-        bill = self.fleet.by_agent(cost)
-        bill = torch.addcmul(bill, window.export_price, power, value=hours)
-        return torch.addcmul(bill, window.import_surcharge, torch.relu(power), value=hours)
+        window = Window(state.day, state.step, len(power))
+        return window.with_electricity(self.fleet.by_agent(cost), power)
 
     def _result(self, cost: Tensor, power: Tensor, solution: PowerFlowSolution) -> Result:
         case = self.case

@@ -118,7 +118,9 @@ class TestHostSynchronisation(unittest.TestCase):
         with stand_ins(), waits_in("transfer.py") as waits:
             _, row = gradmap.iterate(self.config, self.simulator, learner)
         assert waits == ["transfer.py"]  # `to_host`, and it fetches all numbers with one wait
-        measured = [row[name] for name in ("cost", "dual_norm", "clip_fraction", "gradient_norm")]
+        measured = [
+            row[name] for name in ("cost", "dual_norm", "beyond_trust_region", "gradient_norm")
+        ]
         assert all(isinstance(value, float) for value in measured)
         assert len(set(measured)) == len(measured)
 

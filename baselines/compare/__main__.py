@@ -29,8 +29,8 @@ def main() -> None:
     """Run what is to be compared, then write tables, figures and page."""
     console = Console()
     try:
-        config, folder = tyro.cli(_parse, prog=COMMAND)
-        comparison = load_comparison(config)
+        config, folder, case = tyro.cli(_parse, prog=COMMAND)
+        comparison = load_comparison(config, case)
         done = results.load(folder, comparison)
         folder.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
@@ -57,7 +57,8 @@ def _parse(
     config: Annotated[Path | None, tyro.conf.Positional] = None,
     out: Path | None = None,
     quick: bool = False,
-) -> tuple[Path, Path]:
+    case: Path | None = None,
+) -> tuple[Path, Path, Path | None]:
     """Compare GradMAP with rules, learners and perfect foresight on the same days.
 
     Args:
@@ -65,11 +66,13 @@ def _parse(
         out: folder of the results; by default one in runs/ with the configuration's name. A
             comparison that is there already goes on.
         quick: a comparison in miniature, of a few minutes.
+        case: folder of a case of your own, in place of the configuration's `[case]`. Trials in
+            other homes are left out: its customers are the same for every seed.
     """
     if config and quick:
         raise ValueError(f"quick: got it and {config}, expected one of them")
     chosen = config or (QUICK if quick else FULL)
-    return chosen, out or Path("runs") / f"compare-{chosen.stem}"
+    return chosen, out or Path("runs") / f"compare-{chosen.stem}", case
 
 
 def _run(

@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from baselines.compare.own_case import case_from_record, fingerprint, with_case
 from baselines.methods import METHODS, Rule, find
-from gridedge_env.case import Case, CaseSettings, settings_from_record
+from gridedge_env.case import Case, CaseSettings, load_case
 from gridedge_env.checks import (
     check_flag,
     check_known,
@@ -25,7 +27,7 @@ from gridedge_env.checks import (
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
-from gridedge_env.scenarios import Variation
+from gridedge_env.scenarios import Tariff, Variation
 from gridedge_env.simulator import make_simulator
 
 if sys.version_info >= (3, 11):
@@ -146,7 +148,8 @@ class Comparison:
         seeds: each one a fleet, and a training of every learner.
         rules: methods that have nothing to learn.
         learners: budgets of every method that learns, seconds.
-        case: what is learned; the seed is each job's.
+        case: what is learned; the seed is each job's. Or the folder of a case of one's own, whose
+            customers are the same for every seed.
         days: that are played.
         robustness: trials by name, beside that of the days as observed.
         running: of the jobs.
@@ -156,7 +159,7 @@ class Comparison:
     seeds: tuple[int, ...]
     rules: tuple[str, ...]
     learners: Mapping[str, tuple[float, ...]]
-    case: CaseSettings = field(default_factory=CaseSettings)
+    case: CaseSettings | str = field(default_factory=CaseSettings)
     days: Days = field(default_factory=Days)
     robustness: Mapping[str, Trial] = field(default_factory=dict)
     running: Running = field(default_factory=Running)
@@ -178,21 +181,47 @@ class Comparison:
             _check_list(budgets, f"learners.{method}")
         if AS_OBSERVED in self.robustness:
             raise ValueError(f"robustness: got {AS_OBSERVED!r}, expected a name that is not taken")
+        for name, trial in self.robustness.items():
+            if trial.other_fleet and isinstance(self.case, str):
+                raise ValueError(
+                    f"robustness.{name}.other_fleet: got it and a case of one's own, expected one "
+                    "of them: its customers are the same for every seed"
+                )
 
     @property
     def trials(self) -> dict[str, Trial]:
         """What every method plays: the days as observed, then the tests of robustness."""
         return {AS_OBSERVED: Trial(), **self.robustness}
 
+    @cached_property
+    def _own(self) -> Case:
+        """The case in a folder."""
+        assert isinstance(self.case, str)
+        return load_case(self.case)
+
     @property
     def clock(self) -> Clock:
         """Of the days."""
+        if isinstance(self.case, str):
+            return self._own.clock
         return Clock.of_minutes(self.case.step_minutes)
 
     @property
     def limits(self) -> Limits:
         """Of the network."""
-        return Limits(**self.case.limits)
+        return self._own.limits if isinstance(self.case, str) else Limits(**self.case.limits)
+
+    @property
+    def tariff(self) -> Tariff:
+        """Retail prices."""
+        return self._own.tariff if isinstance(self.case, str) else self.case.tariff
+
+    @property
+    def population(self) -> str:
+        """Who is there: "1,000 agents on ieee123"."""
+        if isinstance(self.case, str):
+            return f"{len(self._own.fleet.names):,} agents on {self._own.feeder.name}"
+        return f"{self.case.num_agents:,} agents on {self.case.feeder}"
 
     @property
     def jobs(self) -> list[Job]:
@@ -213,26 +242,39 @@ class Comparison:
     def record(self) -> dict[str, Any]:
         """As `comparison_from` reads it."""
         record = asdict(self)
-        del record["case"]["seed"]
-        record["case"]["tariff"] = self.case.tariff.record()
+        if not isinstance(self.case, str):
+            del record["case"]["seed"]
+            record["case"]["tariff"] = self.case.tariff.record()
         record["robustness"] = {name: trial.record for name, trial in self.robustness.items()}
         return record
 
     @property
     def bearing(self) -> dict[str, Any]:
-        """What bears on the result of any job, by dotted name; of limits, all that there are."""
+        """What bears on the result of any job, by dotted name; of limits, all that there are.
+
+        Of a case of one's own what its files hold, wherever they are.
+        """
         record = self.record
-        record["case"]["limits"] = self.limits.thresholds
+        if isinstance(self.case, str):
+            record["case"] = {"files": fingerprint(Path(self.case))}
+        else:
+            record["case"]["limits"] = self.limits.thresholds
         del record["running"]["overhead_seconds"]
         return flat({name: record[name] for name in ("case", "days", "robustness", "running")})
 
     def case_of(self, seed: int) -> Case:
         """The case of a seed."""
+        if isinstance(self.case, str):
+            return replace(self._own, seed=seed)
         return replace(self.case, seed=seed).make()
 
 
-def load_comparison(path: Path) -> Comparison:
+def load_comparison(path: Path, case: Path | None = None) -> Comparison:
     """Read a configuration and check it against the methods and the case.
+
+    Args:
+        path: a TOML file.
+        case: folder of a case of one's own, in place of the configuration's.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -241,7 +283,8 @@ def load_comparison(path: Path) -> Comparison:
     if not path.is_file():
         raise FileNotFoundError(f"config: {path} not found, expected a TOML file")
     try:
-        comparison = comparison_from(tomllib.loads(path.read_text(encoding="utf-8")))
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
+        comparison = comparison_from(record if case is None else with_case(record, case))
         _check_against_the_world(comparison)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -257,9 +300,6 @@ def comparison_from(record: Mapping[str, Any]) -> Comparison:
     check_known(record, _names(Comparison), "configuration")
     if "seeds" not in record:
         raise ValueError("seeds: got none, expected a list of whole numbers")
-    case = _table(record, "case")
-    if "seed" in case:
-        raise ValueError("case.seed: got one, expected seeds for the whole comparison")
     robustness = _table(record, "robustness")
     return Comparison(
         seeds=_tuple(record["seeds"], "seeds"),
@@ -268,7 +308,7 @@ def comparison_from(record: Mapping[str, Any]) -> Comparison:
             method: _tuple(budgets, f"learners.{method}")
             for method, budgets in _table(record, "learners").items()
         },
-        case=settings_from_record(case),
+        case=case_from_record(record),
         days=_read(Days, record, "days"),
         robustness={name: _trial(robustness, name) for name in robustness},
         running=_read(Running, record, "running"),

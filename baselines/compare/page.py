@@ -91,19 +91,19 @@ def write_page(
 
 
 def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobResult]) -> str:
-    case, running = comparison.case, comparison.running
+    running, own = comparison.running, isinstance(comparison.case, str)
     days = tables.days[tables.days["trial"] == AS_OBSERVED].drop_duplicates("date")
     negative = int((days["lowest_price"] < 0.0).sum())
     options = _options(comparison)
     together = "one at a time" if running.processes == 1 else f"{running.processes} side by side"
     machines = sorted({result.machine for result in results.values()})
     lines = [
-        f"{case.num_agents:,} agents on {case.feeder}, on {running.device}"
+        f"{comparison.population}, on {running.device}"
         + (f", with {options}" if options else "")
-        + f". Seeds {listed(comparison.seeds)}: each one a fleet of its own, and a training.",
-        case.tariff.describe(),
-        f"{len(days)} test days of 2024, a year and site never seen in training, {negative} of "
-        "them with negative prices (some day-ahead price is below zero).",
+        + f". Seeds {listed(comparison.seeds)}: each one {_of_a_seed(own)}.",
+        comparison.tariff.describe(),
+        f"{len(days)} test days{'' if own else ' of 2024, a year and site'} never seen in "
+        f"training, {negative} of them with negative prices (some day-ahead price is below zero).",
         "Seconds are of training by the wall clock, without start, validation and test. "
         f"Jobs ran {together}, each in a process of its own.",
         f"Tables give means over seeds ± the half width of the {LEVEL} confidence interval"
@@ -121,8 +121,14 @@ def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobRe
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _of_a_seed(own_case: bool) -> str:
+    return "a training of the same customers" if own_case else "a fleet of its own, and a training"
+
+
 def _options(comparison: Comparison) -> str:
     """Of the case, what is not as usual."""
+    if isinstance(comparison.case, str):
+        return ""
     usual = replace(comparison, case=CaseSettings()).bearing
     told = ("case.feeder", "case.num_agents")
     return ", ".join(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from gradmap_trainer.config import check_minibatches
+from gradmap_trainer.config import check_minibatches, tightened
 from gridedge_env.case import Case, CaseSettings
 from gridedge_env.checks import (
     check_not_negative,
@@ -37,6 +37,7 @@ class RLConfig:
             devices of a kind, "separate": one each; both through PettingZoo, by RLlib's own PPO,
             with its own networks.
         case: what is learned; its seed also chooses initial weights, training days and exploration.
+            None: a case that was brought, of which the run's folder holds all.
         iterations: of sampling and learning, over which the learning rate falls.
         seconds: stop after so much training, without start-up, validation and evaluation; the
             learning rate then follows the clock. None: after the iterations.
@@ -70,7 +71,7 @@ class RLConfig:
     run: str = "runs/rllib"
     algorithm: Literal["ippo", "mappo"] = "ippo"
     policies: Literal["joint", "by-kind", "separate"] = "joint"
-    case: CaseSettings = CaseSettings()
+    case: CaseSettings | None = CaseSettings()
     iterations: int = 300
     seconds: float | None = 600.0
     batch_days: int = 16
@@ -103,26 +104,42 @@ class RLConfig:
             check_number(getattr(self, name), name, "0 to 1", lambda share: 0.0 <= share <= 1.0)
         if self.seconds is not None:
             check_positive(self.seconds, "seconds")
-        steps = Clock.of_minutes(self.case.step_minutes).steps
-        check_minibatches(self.minibatches, self.batch_days, steps)
         if self.policies != "joint" and self.algorithm != "ippo":
             raise ValueError(
                 f"algorithm: got {self.algorithm!r} with policies {self.policies!r}, "
                 "expected 'ippo': a centralised critic needs 'joint' policies"
             )
-        if self.policies == "separate" and self.case.num_agents > MOST_SEPARATE_MODULES:
+        if self.case is not None:
+            self._check_size(Clock.of_minutes(self.case.step_minutes), self.case.num_agents)
+
+    def _check_size(self, clock: Clock, num_agents: int) -> None:
+        check_minibatches(self.minibatches, self.batch_days, clock.steps)
+        if self.policies == "separate" and num_agents > MOST_SEPARATE_MODULES:
             raise ValueError(
-                f"num_agents: got {self.case.num_agents} with separate policies, expected at most "
+                f"num_agents: got {num_agents} with separate policies, expected at most "
                 f"{MOST_SEPARATE_MODULES}, or 'joint' policies, which are unshared too"
             )
 
     def make_simulator(self) -> Simulator:
-        """The case by its true limits."""
+        """The case by its true limits.
+
+        Raises:
+            ValueError: a case that was brought, which the configuration does not hold.
+        """
+        if self.case is None:
+            raise ValueError("case: got none, expected settings, or the folder of a run")
         return make_simulator(case=self.case.make())
 
     def training_case(self, case: Case) -> Case:
-        """A case with the penalty and the margins of training."""
-        limits = case.limits.tightened(voltage=self.voltage_margin, loading=self.loading_margin)
+        """A case with the penalty and the margins of training.
+
+        Raises:
+            ValueError: too large a case, or too small a one; or margins that leave nothing of its
+                limits.
+        """
+        self._check_size(case.clock, len(case.fleet.names))
+        margins = {"voltage": self.voltage_margin, "loading": self.loading_margin}
+        limits = tightened(case.limits, margins)
         penalty = self.training_penalty * len(case.fleet.names)
         return replace(case, penalty=penalty, limits=limits)
 

@@ -37,7 +37,7 @@ class RLFlags(RLConfig):
     @staticmethod
     def of(config: RLConfig) -> RLFlags:
         """Flags whose defaults are a configuration."""
-        return RLFlags(**{**vars(config), "case": CaseFlags(**vars(config.case))})
+        return RLFlags(**{**vars(config), "case": CaseFlags(**vars(config.case or CaseSettings()))})
 
     @property
     def config(self) -> RLConfig:

@@ -19,10 +19,16 @@ from baselines.rllib.training import Training, training
 from gradmap_trainer.checkpoint import check_matches
 from gradmap_trainer.config import load_config, save_config, write_whole
 from gradmap_trainer.identity import identity
-from gradmap_trainer.run_folder import append_metrics, holds_run, truncate_metrics
+from gradmap_trainer.run_folder import (
+    append_metrics,
+    case_of_run,
+    holds_run,
+    keep_case,
+    truncate_metrics,
+)
 from gridedge_env.evaluation import TOLERANCE, evaluation_days
 from gridedge_env.reference import Policy, play
-from gridedge_env.simulator import Simulator
+from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import SimulatorState
 
 CHECKPOINTS = "checkpoint_*"
@@ -81,9 +87,11 @@ def open_folder(config: RLConfig, simulator: Simulator, resume: bool = False) ->
     """Make the run's folder, or check that the run that is there is to be gone on with.
 
     Raises:
-        ValueError: it holds a run and `resume` is not set, or the run is another.
+        ValueError: it holds a run and `resume` is not set, or the run is another; or no training is
+            possible on the case.
     """
     folder = Path(config.run)
+    config.training_case(simulator.case)
     if holds_run(folder) and not resume:
         raise ValueError(f"run: {folder} already holds a run, expected --resume or another folder")
     expected = {**identity(config, simulator), "ray": ray.__version__}
@@ -91,6 +99,7 @@ def open_folder(config: RLConfig, simulator: Simulator, resume: bool = False) ->
     if checkpoint:
         check_matches(_read_record(checkpoint), expected)
     folder.mkdir(parents=True, exist_ok=True)
+    keep_case(simulator.case, folder)
     save_config(config, folder)
 
 
@@ -123,7 +132,7 @@ def load_policy(folder: Path) -> tuple[RLConfig, Simulator, Policy]:
     checkpoint = newest_checkpoint(folder)
     if checkpoint is None:
         raise FileNotFoundError(f"run: {folder} holds no checkpoint, expected a run that has begun")
-    simulator = config.make_simulator()
+    simulator = make_simulator(case=case_of_run(folder))
     check_matches(_read_record(checkpoint), identity(config, simulator))
     modules = MultiRLModule.from_checkpoint((checkpoint / MODULES).absolute())
     return config, simulator, fleet_policy(config, simulator, modules.__getitem__)

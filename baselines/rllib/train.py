@@ -20,11 +20,12 @@ from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes, ray_session
 from gradmap_trainer.config import load_config
-from gradmap_trainer.flags import read_flags
-from gradmap_trainer.run_folder import holds_run
+from gradmap_trainer.flags import check_own_case, read_flags
+from gradmap_trainer.run_folder import case_to_train, holds_run
 from gridedge_env.checks import renamed
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
+from gridedge_env.simulator import make_simulator
 
 COMMAND = "python -m baselines.rllib.train"
 
@@ -33,8 +34,9 @@ def main() -> None:
     """Train, evaluate, save; see the module."""
     console = Console()
     with exit_codes(COMMAND):
-        config, resume = _parse(sys.argv[1:])
-        simulator = config.make_simulator()
+        config, brought, resume = _parse(sys.argv[1:])
+        case = case_to_train(config.case, Path(config.run), brought, resume)
+        simulator = make_simulator(case=case)
         with renamed(days="evaluation_days"):
             count = config.evaluation_days
             days = count and evaluation_days(simulator, "test", count)
@@ -47,30 +49,41 @@ def main() -> None:
             evaluate_policy(console, config, simulator, policy, days)
 
 
-def _parse(arguments: list[str]) -> tuple[RLConfig, bool]:
-    """The configuration, and whether to resume; a resumed run's own values are the defaults."""
+def _parse(arguments: list[str]) -> tuple[RLConfig, Path | None, bool]:
+    """The configuration, the folder of a case that was brought, and whether to resume.
 
-    def parse(default: RLConfig) -> tuple[RLConfig, bool]:
+    A resumed run's own values are the defaults.
+    """
+
+    def parse(default: RLConfig) -> tuple[RLConfig, Path | None, bool]:
         flags = RLFlags.of(default)
 
         def command(
-            config: Annotated[RLFlags, tyro.conf.arg(name="")] = flags, resume: bool = False
-        ) -> tuple[RLConfig, bool]:
+            config: Annotated[RLFlags, tyro.conf.arg(name="")] = flags,
+            case: Path | None = None,
+            resume: bool = False,
+        ) -> tuple[RLConfig, Path | None, bool]:
             """Train IPPO or MAPPO with RLlib.
 
             Args:
+                case: folder of a case of your own, in place of the default case and its options.
                 resume: go on with the run in the folder if there is one; its configuration holds,
                     and only its budget and evaluation can be changed.
             """
-            return config.config, resume
+            return config.config, case, resume
 
         return read_flags(command, COMMAND, arguments)
 
-    config, resume = parse(RLConfig())
+    config, brought, resume = parse(RLConfig())
+    own_case = brought is not None
     if resume and holds_run(Path(config.run)):
         kept = load_config(Path(config.run), RLConfig, RUN_KIND)
-        config, resume = parse(replace(kept, run=config.run))
-    return config, resume
+        config, brought, resume = parse(replace(kept, run=config.run))
+        own_case = kept.case is None
+    if own_case:
+        check_own_case(config.case)
+        config = replace(config, case=None)
+    return config, brought, resume
 
 
 def _line(row: dict[str, float], limits: Limits) -> str:

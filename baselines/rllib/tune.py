@@ -65,6 +65,8 @@ def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
     """
     if config.seconds is None:
         raise ValueError("seconds: got None, expected the time that a trial may train")
+    if config.case is None:
+        raise ValueError("case: got none, expected settings")
     folder = Path(config.run).absolute()
     with ray_session(at_once):
         results = tune.Tuner(

@@ -40,7 +40,7 @@ def descend(
     orders: np.ndarray,
     minibatches: int,
     trust_region: float,
-) -> Tensor:
+) -> None:
     """See `surrogate.descend`. Weights and Adam's state change in place, as with PyTorch."""
     from gradmap_trainer.kernels import descent_kernel
 
@@ -51,7 +51,6 @@ def descend(
     layout, sizes, tensors = lay_out(networks, orders, ends)
     places = [addresses(parameters)]
     places += [addresses(m[name] for m in moments) for name in ("exp_avg", "exp_avg_sq")]
-    outside = np.zeros(len(private), np.int64)
     run_blocks(
         descent_kernel.descend,
         len(private),
@@ -66,12 +65,9 @@ def descend(
         earned.ravel(),
         ends,
         np.float32(trust_region),
-        outside,
     )
     for moment in moments:
         moment["step"] += len(orders) * minibatches
-    share = outside.sum() / (before[..., 0].size * (ends[-1] - ends[-2]))
-    return torch.tensor(share, dtype=torch.float64, device="cpu")
 
 
 def _moments(optimiser: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:

@@ -55,7 +55,6 @@ def descend(
     earned: Any,
     ends: Any,
     trust_region: Any,
-    outside: Any,
     first: int,
     last: int,
 ) -> None:
@@ -74,7 +73,6 @@ def descend(
         earned: (agents * actions * samples,) gradients.
         ends: (minibatches + 1,) samples before each minibatch, and in all.
         trust_region: largest change of an output that still earns.
-        outside: (agents,) set to the number of outputs beyond it in the last minibatch.
         first: number of the first agent.
         last: one more than the last agent's.
     """
@@ -125,7 +123,7 @@ def descend(
                 store(work.deltas, place, alike(0.0, load(work.deltas, place, LANES)))
             seen = pointer(at.places, layout.rows[0] + skipped)
             _forward(at, work, seen, count)
-            outside[agent] = _surrogate(
+            _surrogate(
                 at, work, pointer(before, first_output), pointer(earned, first_output), samples,
                 pointer(at.order, skipped), count, trust_region,
             )  # fmt: skip
@@ -170,16 +168,12 @@ def _surrogate(
     order: Any,
     count: int,
     trust_region: Any,
-) -> int:
+) -> None:
     """The output layer, the surrogate's slope there, and back to the last hidden layer.
 
     Adds to the output layer's gradient and to the last level of deltas.
-
-    Returns:
-        The number of outputs beyond the trust region.
     """
     width, level = at.width[at.layers - 1], at.level[at.layers]
-    outside = 0
     for action in range(at.actions):
         weight = pointer(work.weights, at.weight[at.layers] + action * width)
         gradient = pointer(work.gradient, at.weight[at.layers] + action * width)
@@ -196,14 +190,12 @@ def _surrogate(
             slope = earned[sample] / np.float32(count)
             if slope * change < slope * bounded:
                 slope = np.float32(0.0)
-            outside += change != bounded
             work.gradient[bias] = work.gradient[bias] + slope
             for unit in range(0, width, LANES):
                 along = load(gradient, unit, LANES) + slope * load(activations, unit, LANES)
                 store(gradient, unit, along)
                 back = load(deltas, unit, LANES) + slope * load(weight, unit, LANES)
                 store(deltas, unit, back)
-    return outside
 
 
 @kernel

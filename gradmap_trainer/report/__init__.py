@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that a stranger can read, print and pass on.
+"""The report of a run: one HTML file that a stranger can read, print and pass on, and the bills.
 
 It opens with the verdict in plain words; every figure says what it shows and what to look for.
 """
@@ -8,24 +8,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from gradmap_trainer.report import page
+from gradmap_trainer.report.bills import customer_bills, write_bills
+from gradmap_trainer.report.customers import customers
 from gradmap_trainer.report.figures import style
 from gradmap_trainer.report.measured import how_this_was_measured
 from gradmap_trainer.report.run import read_run
 from gradmap_trainer.report.sections import (
-    diagnostics,
     distributions,
     headline,
-    learning,
     one_day,
     out_of_sample,
     worst_moments,
 )
+from gradmap_trainer.report.training import diagnostics, learning
 from gridedge_env.simulator import Simulator
 
 REPORT_FILE = "report.html"
 
 SECTIONS = {
     "Out of sample": out_of_sample,
+    "Customers": customers,
     "Learning": learning,
     "The network's limits": distributions,
     "One day": one_day,
@@ -36,14 +38,14 @@ SECTIONS = {
 
 
 def write_report(folder: Path, simulator: Simulator) -> Path:
-    """Write `report.html` into the folder of a run.
+    """Write `report.html` and `bills.csv` into the folder of a run.
 
     Args:
         folder: of a run that was trained and evaluated.
         simulator: its case: names, coordinates, limits.
 
     Returns:
-        The file written.
+        The page written.
 
     Raises:
         FileNotFoundError: the run lacks its configuration, log or evaluation.
@@ -53,6 +55,7 @@ def write_report(folder: Path, simulator: Simulator) -> Path:
     with style():
         sections = [page.section(title, *parts(run)) for title, parts in SECTIONS.items()]
     text = page.page(f"GradMAP: {run.name}", *headline(run), page.contents(SECTIONS), *sections)
+    write_bills(customer_bills(run), folder)
     path = folder / REPORT_FILE
     path.write_text(text, encoding="utf-8")
     return path

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from gradmap_trainer.report.words import listed
+from gridedge_env.devices import DeviceKind
 
 
 @dataclass(frozen=True)
@@ -38,16 +43,26 @@ APPEARANCES = {
     "thermostat": Appearance(
         "Thermostat",
         "#cc79a7",
-        "as doing nothing, but heat pumps hold rooms mid-way in their comfort band and cars charge "
-        "at once.",
+        "as doing nothing, but devices see to comfort.",
     ),
     "idle": Appearance(
         "Doing nothing",
         "#8a8a8a",
-        "batteries rest, generators stay off, heat pumps keep rooms just warm enough, cars charge "
-        "as late as they may and roofs feed in all that they have.",
+        "every device does least.",
     ),
 }
+
+
+def about(key: str, kinds: Sequence[DeviceKind[Any, Any]]) -> str:
+    """What a method knows and does with devices of these kinds; empty if it is not known."""
+    told = appearance(key).about
+    more = told.removesuffix(".")
+    if key == "idle":
+        return f"{more}: {listed([f'{kind.plural} {kind.at_rest}' for kind in kinds])}."
+    if key == "thermostat":
+        changed = [f"{kind.plural} {kind.for_comfort}" for kind in kinds if kind.for_comfort]
+        return f"{more}: {listed(changed)}." if changed else "the same as doing nothing here."
+    return told
 
 
 def appearance(key: str) -> Appearance:

@@ -13,11 +13,10 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatter
+from matplotlib.ticker import FuncFormatter
 
 from gradmap_trainer.report.appearance import appearance
 from gridedge_env.clock import HOURS_PER_DAY
@@ -31,6 +30,7 @@ Scale = Literal["linear", "logarithmic", "percent"]
 
 LIMIT_COLOUR = "#c00000"
 PRICE_COLOUR = "#333333"
+GROUP = "#4d6d9a"
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -49,10 +49,10 @@ _STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "svg.hashsalt": "gridedge",  # the same run gives the same file
 }
+FAR_OUT = 3.0
 # Inches, for panels of which two or three stand side by side.
-_WIDTH, _NARROW = 4.8, 3.6
-_LEGEND_COLUMNS = 3  # for which a narrow panel has room
-_PERCENT = FuncFormatter(lambda share, _: f"{100.0 * share:.6g} %")
+_WIDTH, NARROW = 4.8, 3.6
+PERCENT = FuncFormatter(lambda share, _: f"{100.0 * share:.6g} %")
 
 
 def style() -> AbstractContextManager[None]:
@@ -67,94 +67,71 @@ def svg(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-# ------------------------------------------------------------------------------------- training
-
-
-def training_curves(
-    metrics: pd.DataFrame,
-    title: str,
-    columns: Mapping[str, tuple[str, str]],
-    scale: Scale = "linear",
-) -> Figure:
-    """Columns of the log against training time: every iteration faintly, and a running median.
-
-    Args:
-        metrics: the log.
-        title: what is drawn, with its unit.
-        columns: label and colour of each column to draw.
-        scale: vertical axis; "percent" for shares.
-    """
-    figure, (axes,) = _panel(title, height=2.6, width=_NARROW)
-    unit, seconds_per_unit = _time_unit(metrics["seconds"].iloc[-1])
-    time = metrics["seconds"] / seconds_per_unit
-    window = max(9, len(metrics) // 25)
-    smooth = metrics[list(columns)].rolling(window, center=True, min_periods=1).median()
-    for column, (label, colour) in columns.items():
-        axes.plot(time, smooth[column], color=colour, label=label)
-    if scale == "linear":  # single iterations may leave the frame, so that the trend can be read
-        axes.margins(y=0.6)
-        axes.autoscale_view()
-        axes.set_autoscaley_on(False)
-    for column, (_, colour) in columns.items():
-        axes.plot(time, metrics[column], color=colour, alpha=0.25, linewidth=0.7, zorder=1.0)
-    if scale == "logarithmic" and (metrics[list(columns)] > 0.0).any(axis=None):
-        axes.set_yscale("log", nonpositive="mask")
-        axes.yaxis.set_major_formatter(LogFormatter())
-        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.4)))
-    if scale == "percent":
-        axes.yaxis.set_major_formatter(_PERCENT)
-        axes.set_ylim(bottom=0.0)
-    if len(columns) > 1:
-        rows = math.ceil(len(columns) / _LEGEND_COLUMNS)
-        axes.set_title(title, pad=7.0 + 13.0 * rows)  # room for the legend
-        axes.legend(
-            loc="lower left",
-            bbox_to_anchor=(0.0, 1.0),
-            ncols=min(len(columns), _LEGEND_COLUMNS),
-            borderpad=0.1,
-            handlelength=1.2,
-            columnspacing=1.0,
-        )
-    axes.set_xlabel(f"training time, {unit}")
-    axes.set_xlim(left=0.0)
-    return figure
-
-
-def time_split(metrics: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
-    """Share of the iterations' time that went to each part; `columns` are their labels."""
-    figure, (axes,) = _panel("Share of training time", height=2.6, width=_NARROW)
-    shares = metrics[list(columns)].sum() / metrics[list(columns)].sum().sum()
-    bars = axes.barh(range(len(columns)), shares, height=0.55, color="#4d6d9a")
-    axes.bar_label(bars, [f"{100.0 * share:.0f} %" for share in shares], padding=4)
-    axes.set_yticks(range(len(columns)), list(columns.values()))
-    axes.invert_yaxis()
-    axes.set_xlim(0.0, 1.15 * shares.max())
-    axes.xaxis.set_major_formatter(_PERCENT)
-    axes.grid(visible=False, axis="y")
-    return figure
-
-
 # ------------------------------------------------------------------------------------------- days
 
 
 def cost_by_day(evaluation: Evaluation, reference: str, currency: str) -> Figure:
-    """Each day's cost of the fleet above that of the reference method."""
-    figure, (axes,) = _panel(f"Cost above {appearance(reference).name.lower()}, {currency} a day")
-    base = evaluation.episodes[reference].cost
-    for key, episode in _back_to_front(evaluation):
-        if key != reference:
-            _day_marks(axes, evaluation, episode.cost - base, appearance(key).colour)
+    """Each day's cost of the fleet above that of the reference method.
+
+    The frame shows ordinary days; what leaves it is a triangle at its edge.
+    """
+    figure, (axes,) = panel(f"Cost above {appearance(reference).name.lower()}, {currency} a day")
+    excess = excess_cost(evaluation, reference)
+    low, high = ordinary_range(excess.values())
+    for key, values in reversed(excess.items()):
+        colour = appearance(key).colour
+        _day_marks(axes, evaluation, values, colour)
+        beyond = (values < low) | (values > high)
+        dates = evaluation.dates[beyond].astype("datetime64[D]")
+        up = values[beyond] > high
+        for sign, edge, marker in ((up, high, "^"), (~up, low, "v")):
+            axes.plot(dates[sign], np.full(sign.sum(), edge), marker, color=colour, markersize=7)
     axes.axhline(0.0, color=appearance(reference).colour, linewidth=1.5)
+    room = 0.06 * (high - low)
+    axes.set_ylim(low - room, high + room)
     return figure
+
+
+def excess_cost(evaluation: Evaluation, reference: str) -> dict[str, np.ndarray]:
+    """(days,) by how much each day of every other method costs more than the reference's."""
+    base = evaluation.episodes[reference].cost
+    return {k: e.cost - base for k, e in evaluation.episodes.items() if k != reference}
+
+
+def beyond_frame(evaluation: Evaluation, reference: str) -> dict[str, dict[str, float]]:
+    """By date what leaves the frame of `cost_by_day`, by method; the furthest days first."""
+    excess = excess_cost(evaluation, reference)
+    low, high = ordinary_range(excess.values())
+    days = {
+        str(date): {k: float(e[day]) for k, e in excess.items() if not low <= e[day] <= high}
+        for day, date in enumerate(evaluation.dates)
+    }
+    furthest = sorted(days, key=lambda date: -max(map(abs, days[date].values()), default=0.0))
+    return {date: days[date] for date in furthest if days[date]}
+
+
+def ordinary_range(series: Iterable[np.ndarray]) -> tuple[float, float]:
+    """The range of several series and 0, less what is far out in its own one.
+
+    Far out (Tukey 1977) is what lies more than three times the middle half's width beyond it.
+    """
+    ordinary = [np.zeros(1)]
+    for values in series:
+        first, third = np.quantile(values, [0.25, 0.75])
+        reach = FAR_OUT * (third - first)
+        ordinary.append(values[(values >= first - reach) & (values <= third + reach)])
+    everything = np.concatenate(ordinary)
+    low, high = float(everything.min()), float(everything.max())
+    return (low, high) if low < high else (low - 1.0, high + 1.0)
 
 
 def violations_by_day(evaluation: Evaluation, limits: Limits, step: str) -> Figure:
     """Each day's share of steps, which are called `step`, outside any limit."""
-    figure, (axes,) = _panel(f"{step.capitalize()}s outside any limit")
+    figure, (axes,) = panel(f"{step.capitalize()}s outside any limit")
     for key, episode in _back_to_front(evaluation):
         outside = outside_any(episode, limits).mean(axis=-1)
         _day_marks(axes, evaluation, outside, appearance(key).colour)
-    axes.yaxis.set_major_formatter(_PERCENT)
+    axes.yaxis.set_major_formatter(PERCENT)
     axes.set_ylim(bottom=0.0)
     return figure
 
@@ -172,6 +149,27 @@ def spread(evaluation: Evaluation, kind: Limit, step: str) -> Figure:
     return _duration_curves(evaluation, kind, step)
 
 
+def savings(by_group: Mapping[str, np.ndarray], currency: str) -> Figure:
+    """What the customers of each group save, a shape each: (customers,) of money a day."""
+    figure, (axes,) = panel(
+        f"Saving of a customer, {currency} a day", height=0.8 + 0.5 * len(by_group)
+    )
+    everybody = np.concatenate(list(by_group.values()))
+    edges = np.linspace(min(0.0, everybody.min()), max(0.0, everybody.max()) + 1e-9, 81)
+    for row, values in enumerate(list(by_group.values())[::-1]):
+        low, median, high = np.quantile(values, [0.05, 0.5, 0.95])
+        count, _ = np.histogram(values, edges)
+        axes.stairs(row + 0.7 * count / count.max(), edges, baseline=row, fill=True, color=GROUP)
+        axes.plot([values.min(), values.max()], [row, row], color=GROUP, linewidth=0.8)
+        axes.plot([low, high], [row, row], color=GROUP, linewidth=3.0)
+        axes.plot(median, row, color="#333333", marker="|", markersize=9)
+    axes.axvline(0.0, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
+    axes.set_ylim(-0.35, len(by_group))
+    axes.set_yticks(range(len(by_group)), list(by_group)[::-1])
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
 def _histograms(evaluation: Evaluation, kind: Limit) -> Figure:
     """All places in all steps: per method a histogram, and the full range as a line."""
     solved = {key: e.quantities[kind.name][e.converged] for key, e in evaluation.episodes.items()}
@@ -180,7 +178,7 @@ def _histograms(evaluation: Evaluation, kind: Limit) -> Figure:
     highest = max([high, *(v.max() for v in solved.values() if v.size)])
     margin = 0.05 * (highest - lowest)
     edges = np.linspace(lowest - margin, highest + margin, 161)
-    figure, (axes,) = _panel(_sentence(kind.axis_title), height=0.6 + 0.5 * len(solved))
+    figure, (axes,) = panel(_sentence(kind.axis_title), height=0.6 + 0.5 * len(solved))
     for row, (key, values) in enumerate(reversed(solved.items())):
         if not values.size:
             continue
@@ -197,13 +195,13 @@ def _histograms(evaluation: Evaluation, kind: Limit) -> Figure:
     axes.set_yticks(range(len(solved)), [appearance(key).name for key in reversed(solved)])
     axes.grid(visible=False, axis="y")
     if kind.in_percent:
-        axes.xaxis.set_major_formatter(_PERCENT)
+        axes.xaxis.set_major_formatter(PERCENT)
     return figure
 
 
 def _duration_curves(evaluation: Evaluation, kind: Limit, step: str) -> Figure:
     """The worst place of each step, steps sorted from worst to best."""
-    figure, (axes,) = _panel(_sentence(kind.axis_title), height=3.1)
+    figure, (axes,) = panel(_sentence(kind.axis_title), height=3.1)
     from_above = math.isfinite(kind.bounds[1])
     for key, episode in _back_to_front(evaluation):
         (worst,) = _extremes(kind, episode.quantities[kind.name])
@@ -215,9 +213,9 @@ def _duration_curves(evaluation: Evaluation, kind: Limit, step: str) -> Figure:
     axes.set_xlim(right=1.0)
     if from_above and axes.dataLim.ymin >= 0.0:
         axes.set_ylim(bottom=0.0)
-    axes.xaxis.set_major_formatter(_PERCENT)
+    axes.xaxis.set_major_formatter(PERCENT)
     if kind.in_percent:
-        axes.yaxis.set_major_formatter(_PERCENT)
+        axes.yaxis.set_major_formatter(PERCENT)
     beyond = "above" if from_above else "below"
     axes.set_xlabel(f"share of {step}s at or {beyond} (logarithmic)")
     return figure
@@ -244,8 +242,8 @@ def device_day(
     group = simulator.fleet.group(str(evaluation.example_kinds[example]))
     drawn = group.kind.store_axis(group.parameters, 0)
     price_title = f"{drawn.price_title}, {simulator.case.currency}/kWh"
-    figure, (price, power, store) = _panel(
-        price_title, "Power at the meter, kW", drawn.title, height=4.6, width=_NARROW
+    figure, (price, power, store) = panel(
+        price_title, "Power at the meter, kW", drawn.title, height=4.6, width=NARROW
     )
     figure.suptitle(str(evaluation.examples[example]), fontsize=10.0, fontweight="bold")
     _day_line(price, evaluation.import_price[day], PRICE_COLOUR)
@@ -253,7 +251,7 @@ def device_day(
         price.axhline(drawn.price, color=PRICE_COLOUR, linestyle=":", linewidth=1.0)
     power.axhline(0.0, color="#666666", linewidth=0.6)
     if drawn.percent:
-        store.yaxis.set_major_formatter(_PERCENT)
+        store.yaxis.set_major_formatter(PERCENT)
     if drawn.band:
         ends = drawn.offset, drawn.offset + drawn.scale
         store.axhspan(*ends, color="#000000", alpha=0.06, linewidth=0)
@@ -275,24 +273,24 @@ def fleet_day(
     """One day of the whole feeder, and what each panel shows: last the limits of these kinds."""
     panels = {}
 
-    def panel(title: str) -> Axes:
-        panels[title], (axes,) = _panel(title, height=2.4)
+    def add(title: str) -> Axes:
+        panels[title], (axes,) = panel(title, height=2.4)
         _hour_axis(axes)
         return axes
 
-    _day_line(panel(f"Price, {currency}/kWh"), evaluation.import_price[day], PRICE_COLOUR)
-    power = panel("Power of all homes, kW")
+    _day_line(add(f"Price, {currency}/kWh"), evaluation.import_price[day], PRICE_COLOUR)
+    power = add("Power of all homes, kW")
     for key, episode in _back_to_front(evaluation):
         _day_line(power, episode.fleet_power[day], appearance(key).colour)
     for kind in kinds:
         band = all(map(math.isfinite, kind.bounds))
-        axes = panel(_sentence(f"{'lowest and highest ' if band else ''}{kind.axis_title}"))
+        axes = add(_sentence(f"{'lowest and highest ' if band else ''}{kind.axis_title}"))
         for key, episode in _back_to_front(evaluation):
             for values in _extremes(kind, episode.quantities[kind.name][day]):
                 _day_line(axes, values, appearance(key).colour)
         _limit_lines(axes, kind)
         if kind.in_percent:
-            axes.yaxis.set_major_formatter(_PERCENT)
+            axes.yaxis.set_major_formatter(PERCENT)
     return panels
 
 
@@ -303,7 +301,7 @@ def feeder_at(
     simulator: Simulator, episode: Episode, moment: tuple[int, int], kind: Limit, key: str
 ) -> Figure:
     """The feeder's map at a day and step: one kind of limit, or its voltages and loadings."""
-    figure, (axes,) = _panel("", height=4.2, width=6.0)
+    figure, (axes,) = panel("", height=4.2, width=6.0)
     axes.set_title(
         appearance(key).name, color=appearance(key).colour, fontsize=12, fontweight="bold"
     )
@@ -321,7 +319,7 @@ def feeder_at(
 # ------------------------------------------------------------------------------------------ parts
 
 
-def _panel(*titles: str, height: float = 2.9, width: float = _WIDTH) -> tuple[Figure, list[Axes]]:
+def panel(*titles: str, height: float = 2.9, width: float = _WIDTH) -> tuple[Figure, list[Axes]]:
     """A figure of axes one below the other with a common horizontal axis."""
     figure = Figure((width, height), layout="constrained")
     axes = list(figure.subplots(len(titles), 1, sharex=True, squeeze=False)[:, 0])
@@ -368,10 +366,3 @@ def _limit_lines(axes: Axes, kind: Limit) -> None:
 def _hour_axis(axes: Axes) -> None:
     axes.set_xlim(0.0, 24.0)
     axes.set_xticks(range(0, 25, 6), [f"{hour:02d}:00" for hour in range(0, 25, 6)])
-
-
-def _time_unit(seconds: float) -> tuple[str, float]:
-    """The unit in which a duration reads well, and its seconds."""
-    if seconds < 300.0:
-        return "seconds", 1.0
-    return ("minutes", 60.0) if seconds < 3 * 3600.0 else ("hours", 3600.0)

@@ -15,7 +15,7 @@ from gradmap_trainer.report import page
 from gradmap_trainer.report.run import FLOOR, EvaluatedRun
 from gradmap_trainer.report.words import SPACE, percent, step_name
 from gridedge_env.evaluation import TOLERANCE
-from gridedge_env.scenarios import CustomerMeters, GeneratedDemand, ObservedDays
+from gridedge_env.scenarios import CustomerMeters, GeneratedDemand, ObservedDays, SeriesDays
 from gridedge_env.scenarios.observed import SPLIT_SITES
 
 
@@ -46,8 +46,11 @@ def _site(run: EvaluatedRun, split: str) -> str:
 
 def _learned_on(run: EvaluatedRun) -> str:
     """The days of training: "2023, Aachen"."""
-    site = _site(run, "train")
-    return run.simulator.days("train").years + (f", {site}" if site else "")
+    site, days = _site(run, "train"), run.simulator.days("train")
+    when = days.years
+    if run.split != "train" and when == run.simulator.days(run.split).years:
+        when = f"{days.dates[0]} to {days.dates[-1]}"
+    return when + (f", {site}" if site else "")
 
 
 def how_this_was_measured(run: EvaluatedRun) -> list[str]:
@@ -77,7 +80,7 @@ def how_this_was_measured(run: EvaluatedRun) -> list[str]:
             ]
         ),
         "<h3>Configuration of the run</h3>",
-        page.pairs(_settings(run.config)),
+        page.pairs(_settings(_with_case(run.config))),
     ]
 
 
@@ -106,7 +109,7 @@ def _days(run: EvaluatedRun) -> str:
         f" Weather was measured in {site}, prices are those of the Dutch day-ahead auction at the "
         "same hours."
         if site
-        else ""
+        else _own_series(run)
     )
     return (
         f"{len(dates)} of the {len(table.dates)} usable days of {table.years} ({dates[0]} to "
@@ -115,9 +118,24 @@ def _days(run: EvaluatedRun) -> str:
     )
 
 
+def _own_series(run: EvaluatedRun) -> str:
+    """That prices and weather are the case's own, and of where, as far as it says."""
+    days = run.simulator.case.days
+    if not isinstance(days, SeriesDays):
+        return ""
+    place = "" if days.site is None else f", of {days.site[0]:g}° north and {days.site[1]:g}° east"
+    return f" Prices and weather are the case's own series{place}."
+
+
 def _homes(run: EvaluatedRun) -> str:
-    if _has_own_meters(run):
-        return "household demand is what each customer's own meter showed on the very day."
+    demand = run.simulator.case.demand
+    if isinstance(demand, CustomerMeters):
+        without = sum(not name for name in demand.meter)
+        told = f" Without one, and so with no demand but their devices': {without:,}."
+        return (
+            "household demand is what each customer's own meter showed on the very day."
+            + told * (without > 0)
+        )
     generated = isinstance(run.simulator.case.demand, GeneratedDemand)
     source = "generated from published statistics" if generated else "metered"
     unseen = run.split != "train"
@@ -193,6 +211,12 @@ def _foresight(run: EvaluatedRun) -> str:
         f"{text} It is itself {broken} of {step_name(run.simulator.clock)}s, so that its cost may "
         "be a little lower than the limits allow."
     )
+
+
+def _with_case(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration, in which a case that was brought is not the same as none."""
+    brought = config.get("case", config) is None
+    return {**config, "case": "brought, in the run's case/"} if brought else dict(config)
 
 
 def _settings(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -108,6 +108,11 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
+def link(file: str, text: str) -> str:
+    """A paragraph that leads to a file beside the page."""
+    return f'<p><a href="{escape(file)}">{escape(text)}</a></p>'
+
+
 def bullets(items: Iterable[tuple[str, str]]) -> str:
     """A list of things, each with what is to be said of it."""
     return "<ul>" + "".join(f"<li><b>{escape(a)}</b>: {escape(b)}</li>" for a, b in items) + "</ul>"
@@ -185,10 +190,16 @@ def number(value: float, text: str, bad: bool = False) -> str:
     return f'<td{" class=bad" if bad else ""}><data value="{value!r}">{escape(text)}</data></td>'
 
 
-def row(name: str, colour: str, cells: Iterable[str], ours: bool) -> str:
+def cell(text: str) -> str:
+    """A table cell of text."""
+    return f"<td>{escape(text)}</td>"
+
+
+def row(name: str, cells: Iterable[str], colour: str = "", ours: bool = False) -> str:
     """A table row of cells in markup; `ours` makes it stand out."""
+    mark = swatch(colour) if colour else ""
     return (
-        f'<tr{" class=ours" if ours else ""}><th scope="row">{swatch(colour)}{escape(name)}</th>'
+        f'<tr{" class=ours" if ours else ""}><th scope="row">{mark}{escape(name)}</th>'
         f"{''.join(cells)}</tr>"
     )
 

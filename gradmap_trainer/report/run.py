@@ -14,6 +14,7 @@ import pandas as pd
 from gradmap_trainer.config import CONFIG_FILE
 from gradmap_trainer.run_folder import METRICS_FILE
 from gridedge_env.constraints import Limits
+from gridedge_env.devices import DeviceKind
 from gridedge_env.evaluation import SUMMARY_FILE, Evaluation, load_evaluation
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.simulator import Simulator
@@ -47,6 +48,11 @@ class EvaluatedRun:
     def currency(self) -> str:
         """Of the case."""
         return self.simulator.case.currency
+
+    @property
+    def kinds(self) -> list[DeviceKind[Any, Any]]:
+        """The kinds of device that there are."""
+        return [group.kind for group in self.simulator.fleet.groups]
 
 
 def read_run(folder: Path, simulator: Simulator) -> EvaluatedRun:
@@ -140,4 +146,10 @@ def _check_case(folder: Path, evaluation: Evaluation, simulator: Simulator) -> N
         raise ValueError(
             f"{folder}: evaluated with agents {', '.join(sorted(unknown))}, expected agents of the "
             f"simulator's {simulator.num_agents}"
+        )
+    agents = evaluation.episodes[OURS].agent_cost.shape[-1]
+    if agents != simulator.num_agents:
+        raise ValueError(
+            f"{folder}: evaluated with {agents} agents, expected the simulator's "
+            f"{simulator.num_agents}"
         )

@@ -5,19 +5,19 @@ Each public function returns the parts of a section as markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
 
 from gradmap_trainer.report import figures, page
-from gradmap_trainer.report.appearance import appearance
-from gradmap_trainer.report.figures import Scale, svg
+from gradmap_trainer.report.appearance import about, appearance
+from gradmap_trainer.report.figures import svg
 from gradmap_trainer.report.measured import tested_on
 from gradmap_trainer.report.run import FLOOR, OURS, REST, RIVAL, EvaluatedRun
 from gradmap_trainer.report.words import (
     difference,
     duration,
+    listed,
     money,
     percent,
     relative,
@@ -25,9 +25,13 @@ from gradmap_trainer.report.words import (
     step_name,
 )
 from gridedge_env.evaluation import worst_moment
+from gridedge_env.feeder import Feeder, load_feeder
+from gridedge_env.layout import has_coordinates
 from gridedge_env.limit import Limit
 from gridedge_env.rendering import is_on_map
 
+# Of the days that leave a frame, so many are told in words.
+MOST_TOLD = 5
 FEEDERS = {
     "ieee13": "IEEE 13-bus test feeder",
     "ieee37": "IEEE 37-bus test feeder",
@@ -43,7 +47,6 @@ def headline(run: EvaluatedRun) -> list[str]:
     if FLOOR in run.table:
         floor = run.table[FLOOR]["cost"]
         against.insert(0, difference(ours["cost"], floor, "perfect foresight", run.currency))
-    feeder = run.simulator.feeder.name
     over = ("GradMAP training report", run.name, run.simulator.case.name)
     device = run.config.get("device", run.simulator.device)
     return [
@@ -53,7 +56,7 @@ def headline(run: EvaluatedRun) -> list[str]:
             f"{percent(ours['any_steps'])} of {_steps(run)}"
         ),
         page.paragraph(
-            f"{run.simulator.num_agents:,} homes on the {FEEDERS.get(feeder, f'feeder {feeder}')}, "
+            f"{run.simulator.num_agents:,} homes on the {_title(run.simulator.feeder)}, "
             f"with {_devices(run)}. Their controllers were trained together for "
             f"{duration(run.metrics['seconds'].iloc[-1])} ({len(run.metrics):,} iterations, "
             f"{device}). Then each acted alone, on what its own home, the clock, the weather and "
@@ -70,10 +73,15 @@ def headline(run: EvaluatedRun) -> list[str]:
     ]
 
 
+def _title(feeder: Feeder) -> str:
+    """A published feeder's title if it is one: a name may be anybody's."""
+    published = feeder.name in FEEDERS and load_feeder(feeder.name).lines == feeder.lines
+    return FEEDERS[feeder.name] if published else f"feeder {feeder.name}"
+
+
 def _devices(run: EvaluatedRun) -> str:
     """What the homes own: "334 batteries, 333 heat pumps and 333 generators"."""
-    *most, last = [f"{len(g):,} {g.kind.plural}" for g in run.simulator.fleet.groups]
-    return f"{', '.join(most)} and {last}" if most else last
+    return listed([f"{len(g):,} {g.kind.plural}" for g in run.simulator.fleet.groups])
 
 
 def _steps(run: EvaluatedRun) -> str:
@@ -136,20 +144,33 @@ def out_of_sample(run: EvaluatedRun) -> list[str]:
             "the network, or to switch the homes off." + _below_floor(run)
         ),
         page.bullets(
-            (appearance(key).name, appearance(key).about)
-            for key in run.table
-            if appearance(key).about
+            (appearance(key).name, words) for key in run.table if (words := about(key, run.kinds))
         ),
         page.figure(
             "Day by day",
             "Every mark is an evaluated day: what the fleet paid above perfect foresight, and in "
-            f"what share of {_steps(run)} any limit was broken.",
+            f"what share of {_steps(run)} any limit was broken.{_beyond_frame(run)}",
             "single days that are much worse than the rest. They tend to be days of extreme "
             "prices, on which all homes want the same at the same time.",
             panels,
             _legend(episodes),
         ),
     ]
+
+
+def _beyond_frame(run: EvaluatedRun) -> str:
+    """What the frame of the costs does not hold, the furthest days first."""
+    if FLOOR not in run.table:
+        return ""
+    days = figures.beyond_frame(run.evaluation, FLOOR)
+    told = []
+    for date, above in list(days.items())[:MOST_TOLD]:
+        costs = ", ".join(
+            f"{appearance(key).name} {money(cost, run.currency)}" for key, cost in above.items()
+        )
+        told.append(f"{date} ({costs})")
+    more = f" and {len(days) - len(told)} more" if len(days) > len(told) else ""
+    return f" A triangle is a day beyond the frame: {'; '.join(told)}{more}." if told else ""
 
 
 def _below_floor(run: EvaluatedRun) -> str:
@@ -173,45 +194,18 @@ def _row(run: EvaluatedRun, key: str) -> str:
     shares = [row[f"{kind.name}_steps"] for kind in limits]
     cells = [
         page.number(row["cost"], money(row["cost"], run.currency)),
-        "<td>–</td>" if above is None else page.number(above, signed_percent(above)),
+        page.cell("–") if above is None else page.number(above, signed_percent(above)),
         *(page.number(share, percent(share), bad=share > 0.0) for share in shares),
         *(_worst(kind, row[kind.worst_name]) for kind in limits),
         page.number(
             row["nonconverged"], f"{row['nonconverged']:,.0f}", bad=row["nonconverged"] > 0
         ),
     ]
-    return page.row(appearance(key).name, appearance(key).colour, cells, key == OURS)
+    return page.row(appearance(key).name, cells, appearance(key).colour, key == OURS)
 
 
 def _worst(kind: Limit, value: float) -> str:
     return page.number(value, percent(value) if kind.in_percent else f"{value:.4f}")
-
-
-def learning(run: EvaluatedRun) -> list[str]:
-    """Cost, violations and duals against training time."""
-    cost = f"Cost on training days, {run.currency} a day"
-    curves = [
-        Curve(cost, {"cost": ("cost", appearance(OURS).colour)}),
-        Curve(
-            f"{_steps(run).capitalize()} outside limits",
-            {f"{k.name}_steps": (k.name, k.colour) for k in run.simulator.case.limits},
-            "percent",
-        ),
-        Curve("Price of the limits", {"dual_norm": ("multipliers", "#333333")}),
-    ]
-    return [
-        page.figure(
-            "While it learned",
-            "Faint: single iterations. Each draws other days of the training year, so that they "
-            "scatter, and some leave the frame. Bold: the running median. The price of the limits "
-            "is the norm of the multipliers with which training makes violations dear; it rises "
-            "while limits are broken, and falls when they are kept.",
-            "a cost that no longer falls, violations near zero, a price that has settled. If a "
-            "curve still moves at the end, longer training would help.",
-            _draw(run, curves),
-            across=3,
-        )
-    ]
 
 
 def distributions(run: EvaluatedRun) -> list[str]:
@@ -287,13 +281,18 @@ def one_day(run: EvaluatedRun) -> list[str]:
 def worst_moments(run: EvaluatedRun) -> list[str]:
     """The feeder's map when each kind of limit was worst, ours and the rival's."""
     feeder, flow = run.simulator.feeder, run.simulator.power_flow
-    if all(bus.x is None or bus.y is None for bus in feeder.buses):
-        return [page.paragraph("The feeder has no coordinates, so that it cannot be drawn.")]
-    return [
+    drawn = [
         _worst_moment(run, kind)
         for kind in run.simulator.case.limits
         if kind.name != "loading" and is_on_map(feeder, kind.places(flow))
     ]
+    if has_coordinates(feeder):
+        return drawn
+    tree = (
+        "The feeder has no coordinates. It is drawn as a tree, the source on the left: a bus is as "
+        "far to the right as there are lines, switches and transformers between them."
+    )
+    return [page.paragraph(tree), *drawn]
 
 
 def _worst_moment(run: EvaluatedRun, kind: Limit) -> str:
@@ -324,72 +323,6 @@ def _worst_moment(run: EvaluatedRun, kind: Limit) -> str:
         "where the trouble is: everywhere, or in one corner.",
         panels,
     )
-
-
-def diagnostics(run: EvaluatedRun) -> list[str]:
-    """Whether training itself was healthy; only what the log holds."""
-    blue, orange = "#4d6d9a", "#c07830"
-    curves = [
-        Curve("Samples beyond the trust region", {"clip_fraction": ("share", blue)}, "percent"),
-        Curve(
-            f"Improvement of the objective, {run.currency}",
-            {
-                "predicted_improvement": ("predicted", blue),
-                "realised_improvement": ("realised", orange),
-            },
-        ),
-        Curve("Norm of the gradient", {"gradient_norm": ("norm", blue)}, "logarithmic"),
-        Curve(
-            "Annealing",
-            {"trust_region": ("trust region", blue), "learning_rate": ("learning rate", orange)},
-            "logarithmic",
-        ),
-        Curve("Power-flow residual, pu", {"powerflow_residual": ("largest", blue)}, "logarithmic"),
-    ]
-    panels = _draw(run, curves)
-    parts = {
-        "seconds_rollout": "rollout",
-        "seconds_gradient": "gradient",
-        "seconds_update": "updates",
-    }
-    if set(parts) <= set(run.metrics):
-        panels.append(("time split", svg(figures.time_split(run.metrics, parts))))
-    if not panels:
-        return [page.paragraph("The log holds no diagnostics.")]
-    return [
-        page.figure(
-            "Was training healthy?",
-            "The trust region is how far an action may move per iteration before the surrogate "
-            "stops rewarding it. The improvement is that of the objective, cost and priced "
-            "violations: as the gradient predicts it, and as simulation finds it. The residual is "
-            "the largest of the iteration's power flows. Time goes to rollouts, to simulation with "
-            "its gradient, and to updates of the policies.",
-            "realised improvement far below the predicted: the trust region is too wide, because "
-            "all homes move at once and the gradient does not see their joint effect. Nearly all "
-            "samples beyond the trust region: it is too narrow for the learning rate. A residual "
-            "that jumps: operating points near voltage collapse.",
-            panels,
-            across=3,
-        )
-    ]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A panel of columns of the log; arguments of `figures.training_curves`."""
-
-    title: str
-    columns: Mapping[str, tuple[str, str]]
-    scale: Scale = "linear"
-
-
-def _draw(run: EvaluatedRun, curves: Iterable[Curve]) -> list[tuple[str, bytes]]:
-    """Those panels all of whose columns the log has."""
-    return [
-        (c.title, svg(figures.training_curves(run.metrics, c.title, c.columns, c.scale)))
-        for c in curves
-        if set(c.columns) <= set(run.metrics)
-    ]
 
 
 def _legend(keys: Iterable[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gridedge_env.clock import Clock
 
 # No line may break between a number and its unit.
@@ -17,7 +19,7 @@ def money(amount: float, currency: str) -> str:
 def percent(share: float) -> str:
     """4.5 % or, when small, 0.45 %."""
     decimals = 2 if 0.0 < abs(share) < 0.01 else 1
-    return f"{100.0 * share:.{decimals}f}{SPACE}%"
+    return f"{'−' if share < 0 else ''}{100.0 * abs(share):.{decimals}f}{SPACE}%"
 
 
 def signed_percent(share: float) -> str:
@@ -38,6 +40,12 @@ def difference(cost: float, reference: float, name: str, currency: str) -> str:
     if abs(share) < 5e-5:
         return f"as much as {name}"
     return f"{percent(abs(share))} {'more' if share > 0 else 'less'} than {name}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """a, b and c."""
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def duration(seconds: float) -> str:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import torch
+
 from gridedge_env.case_files.customers import AGENTS_FILE, Customers
 from gridedge_env.case_files.description import CASE_FILE, check_keys, collected
 from gridedge_env.checks import check_positive, renamed
+from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.scenarios import (
     SPLITS,
     CustomerMeters,
     DaySource,
     DemandSource,
     GeneratedDemand,
+    MeteredDemand,
     ObservedDays,
     SeriesDays,
 )
@@ -26,6 +31,7 @@ from gridedge_env.scenarios.series import (
     Fault,
     Faults,
     Series,
+    by_local_day,
     notes_of_days,
     read_meters,
     read_prices,
@@ -34,6 +40,8 @@ from gridedge_env.scenarios.series import (
 from gridedge_env.scenarios.series.faults import Findings
 
 OBSERVED, GENERATED = "observed", "generated"
+# Meters of homes of which customers get some, on days of the same month and kind.
+POOL = "pool"
 PRICES, WEATHER, METERS = "prices", "weather", "meters"
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".epw")
 
@@ -41,6 +49,7 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet", ".epw")
 _PRICE_KEYS = {"unit": "price_unit", "stamps": "price_stamps"}
 _WEATHER_KEYS = {"stamps": "weather_stamps", "year": "weather_year"}
 _METER_KEYS = {key: key for key in ("unit", "stamps", "largest_gap_share", "leave_out")}
+_POOL_KEYS = {**_METER_KEYS, "time_zone": "time_zone"}
 
 
 def find_series(folder: Path, name: str, findings: Findings) -> Path:
@@ -97,11 +106,15 @@ def read_days(
                 what = "got no day on which prices and weather are complete, expected some"
                 findings.fault(what, None, f"days.{split}")
     findings.check()
-    notes = (*price.notes, *seen.notes, *notes_of_days(price, time_zone))
+    notes = [
+        f"{path.name}: {note}"
+        for path, read in ((prices, price), (weather, seen))
+        for note in (*read.notes, *notes_of_days(read, time_zone))
+    ]
     if "irradiance_forecast" in seen.names:
         told = f"{weather.name}: forecasts of the irradiance are left out: no agent observes it."
-        notes = (*notes, told)
-    return days, notes
+        notes.append(told)
+    return days, tuple(notes)
 
 
 def read_demand(
@@ -125,6 +138,8 @@ def read_demand(
             check_positive(scale, "demand.scale")
         findings.check()
         return GeneratedDemand(scale), ("Demand is generated.",)
+    if section.get("source") == POOL:
+        return _read_pool(path, section, time_zone, customers.meters if customers else ())
     check_keys(section, _METER_KEYS, findings, "demand.")
     if not path.is_file():
         findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
@@ -146,7 +161,13 @@ def read_demand(
         source.assign_homes("train", len(meters), 0, "cpu")
     findings.check()
     unused = [name for name in series.names if name not in used]
-    notes = [*series.notes]
+    notes = [f"{path.name}: {note}" for note in series.notes]
+    if missing := source.missing_days():
+        most = max(missing, key=lambda name: missing[name])
+        notes.append(
+            f"{path.name}: {len(missing)} meters lack days of the case, {most!r} most, "
+            f"{missing[most]}: there they show their own nearest day of the same kind."
+        )
     if unused:
         notes.append(f"{path.name}: {len(unused)} meters that no agent has are left out.")
     if len(meters) > len([name for name in meters if name]):
@@ -154,10 +175,32 @@ def read_demand(
     return source, tuple(notes)
 
 
+def _read_pool(
+    path: Path, section: Mapping[str, Any], time_zone: str, meters: Sequence[str]
+) -> tuple[MeteredDemand, tuple[str, ...]]:
+    findings = Findings(CASE_FILE)
+    check_keys(section, ["source", *_POOL_KEYS], findings, "demand.")
+    if any(meters):
+        findings.fault("got a pool, and meters of agents, expected one of them", None, "demand")
+    if not path.is_file():
+        findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
+    series = read_series(read_meters, path, findings, time_zone, "demand", section, _POOL_KEYS)
+    if series is None or findings.faults:
+        raise Faults(findings.faults)
+    findings = Findings(path.name)
+    dates, values = by_local_day(series, section.get("time_zone", time_zone))
+    demand = MeteredDemand(series.names, dates, torch.from_numpy(values.astype(np.float32)))
+    with collected(findings):
+        demand.check_drawable()
+    findings.check()
+    drawn = f"{path.name}: agents get homes of these meters, on days of the same month and kind."
+    return demand, (*(f"{path.name}: {note}" for note in series.notes), drawn)
+
+
 def can_be_saved(days: DaySource, demand: DemandSource[Any]) -> bool:
     """Whether a folder can hold these sources."""
     return isinstance(days, ObservedDays | SeriesDays) and isinstance(
-        demand, GeneratedDemand | CustomerMeters
+        demand, GeneratedDemand | CustomerMeters | MeteredDemand
     )
 
 
@@ -189,10 +232,18 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
     """
     if isinstance(demand, GeneratedDemand):
         return {"source": GENERATED, "scale": demand.scale}, ()
+    if isinstance(demand, MeteredDemand):
+        demand.check_drawable()
+        path = folder / f"{METERS}.csv"
+        write_series(_series_of(demand), path)
+        section = {"source": POOL, "unit": "kW", "time_zone": "UTC", "largest_gap_share": 0.0}
+        # What could not be read is refused now.
+        _read_pool(path, section, "UTC", ())
+        return section, ()
     if not isinstance(demand, CustomerMeters):
         raise ValueError(
-            f"demand: got {type(demand).__name__}, expected GeneratedDemand or CustomerMeters, "
-            "which a folder can hold"
+            f"demand: got {type(demand).__name__}, expected GeneratedDemand, MeteredDemand or "
+            "CustomerMeters, which a folder can hold"
         )
     write_series(demand.meters, folder / f"{METERS}.csv")
     return {"unit": "kW"}, demand.meter
@@ -222,7 +273,7 @@ def read_series(
     in_section = {option: f"{place}.{key}" for option, key in keys.items()}
     with collected(findings), renamed(**in_section):
         try:
-            return reader(path, time_zone=time_zone, **options)
+            return reader(path, **{"time_zone": time_zone, **options})
         except Faults as found:
             findings.faults += (replace(fault, file=path.name) for fault in found.faults)
     return None
@@ -263,6 +314,16 @@ def _ranges(value: Any, split: str, findings: Findings) -> tuple[DateRange, ...]
     return tuple(ranges)
 
 
+def _series_of(pool: MeteredDemand) -> Series:
+    """Its days as if clocks never changed: all are of 24 hours, and those between are missing."""
+    first, (_, steps, homes) = pool.dates[0], pool.load.shape
+    rows = [(day - first).days for day in pool.dates]
+    values = np.full((rows[-1] + 1, steps, homes), np.nan, dtype=np.float32)
+    values[rows] = pool.load.numpy()
+    begin = datetime.combine(first, time(), timezone.utc)
+    return Series(begin, HOURS_PER_DAY * 60 // steps, pool.names, values.reshape(-1, homes), ())
+
+
 def write_series(series: Series, path: Path) -> None:
     """Write a series so that it reads back exactly."""
     import pandas as pd  # a case in Python needs no files
@@ -274,4 +335,5 @@ def write_series(series: Series, path: Path) -> None:
     columns = [pa.array(column, from_pandas=True) for column in series.values.T]
     texts = pa.array(stamps.strftime("%Y-%m-%dT%H:%MZ"), pa.string())
     table = pa.Table.from_arrays([texts, *columns], ["timestamp", *series.names])
+    # Numbers are the shortest that read back exactly.
     pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -45,6 +45,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
 
     name = "battery"
     plural = "batteries"
+    at_rest = "rest"
     random_stream = 0
     parameters = Batteries
 
@@ -67,6 +68,14 @@ class Battery(DeviceKind[Batteries, BatteryState]):
             "minimum_energy": MINIMUM_STATE_OF_CHARGE * capacity,
             "wear_cost": random.uniform(*WEAR_COST, count),
         }
+
+    def full_power(self, parameters: Batteries) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
+
+    def storage(self, parameters: Batteries) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.capacity
 
     def begin(
         self, parameters: Batteries, batch: int, generator: torch.Generator, clock: Clock

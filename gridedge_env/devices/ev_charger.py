@@ -29,6 +29,8 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
 
     name = "ev_charger"
     plural = "EV chargers"
+    at_rest = "charge as late as they may"
+    for_comfort = "charge at once"
     random_stream = 5
     parameters = EvChargers
 
@@ -64,6 +66,14 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
             "hours_spread": np.full(count, 0.5),
             "energy_spread": np.full(count, 0.3),
         }
+
+    def full_power(self, parameters: EvChargers) -> Tensor:
+        """See `DeviceKind`."""
+        return torch.maximum(parameters.maximum_power, parameters.maximum_discharge_power)
+
+    def storage(self, parameters: EvChargers) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.capacity
 
     def begin(
         self, parameters: EvChargers, batch: int, generator: torch.Generator, clock: Clock
@@ -105,7 +115,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
 
     def inverter_rating(self, parameters: EvChargers) -> Tensor:
         """Of those that can feed back; the others are rectifiers."""
-        largest = torch.maximum(parameters.maximum_power, parameters.maximum_discharge_power)
+        largest = self.full_power(parameters)
         return torch.where(parameters.limits.two_way, INVERTER_OVERSIZE * largest, 0.0)
 
     def stored(self, parameters: EvChargers, state: EvChargerState) -> Tensor:

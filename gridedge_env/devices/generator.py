@@ -85,6 +85,7 @@ class Generator(DeviceKind[Generators, GeneratorState]):
 
     name = "generator"
     plural = "generators"
+    at_rest = "stay off"
     random_stream = 2
     parameters = Generators
 
@@ -97,6 +98,10 @@ class Generator(DeviceKind[Generators, GeneratorState]):
             "linear_cost": random.uniform(0.15, 0.35, count),
             "quadratic_cost": random.uniform(0.02, 0.08, count),
         }
+
+    def full_power(self, parameters: Generators) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
 
     def begin(
         self, parameters: Generators, batch: int, generator: torch.Generator, clock: Clock

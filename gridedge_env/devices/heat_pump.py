@@ -43,6 +43,8 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
 
     name = "heat_pump"
     plural = "heat pumps"
+    at_rest = "keep rooms just warm enough"
+    for_comfort = "hold rooms mid-way in their comfort band"
     random_stream = 1
     parameters = HeatPumps
     reactive_share = REACTIVE_SHARE
@@ -81,6 +83,10 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
             "internal_gain": 3e-3 * floor_area * scale,
             "solar_aperture": random.uniform(2.0, 8.0, count) * scale,
         }
+
+    def full_power(self, parameters: HeatPumps) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
 
     def begin(
         self, parameters: HeatPumps, batch: int, generator: torch.Generator, clock: Clock

@@ -109,6 +109,8 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     Attributes:
         name: in tables and of agents: "battery".
         plural: in sentences: "batteries".
+        at_rest: what they do by `idle`, after their plural: "rest".
+        for_comfort: likewise by `thermostat`, where that is something else.
         random_stream: a number that no other kind has: the sampling of one kind does not change
             that of another. 3 is taken, by the places of homes.
         parameters: the record of its parameters, whose fields are the columns of its table.
@@ -117,6 +119,8 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
 
     name: ClassVar[str]
     plural: ClassVar[str]
+    at_rest: ClassVar[str]
+    for_comfort: ClassVar[str] = ""
     random_stream: ClassVar[int]
     parameters: ClassVar[type[Record]]
     reactive_share: ClassVar[float] = 0.0
@@ -141,6 +145,14 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         self, parameters: ParametersT, batch: int, generator: torch.Generator, clock: Clock
     ) -> StateT:
         """The state when episodes begin; what is random in it is drawn in single precision."""
+
+    @abstractmethod
+    def full_power(self, parameters: ParametersT) -> Tensor:
+        """(devices,) kW that each can draw or feed in."""
+
+    def storage(self, parameters: ParametersT) -> Tensor:
+        """(devices,) kWh of electricity that each can store; 0: none."""
+        return torch.zeros_like(_any_parameter(parameters))
 
     def check_days(self, days: DayTable) -> None:
         """Refuse days that lack what the devices live by.

@@ -86,6 +86,7 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
 
     name = "pv_inverter"
     plural = "PV inverters"
+    at_rest = "feed in all that they have"
     random_stream = 6
     parameters = PvInverters
 
@@ -109,6 +110,10 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
             "azimuth": random.triangular(90.0, 180.0, 270.0, count),
             "performance_ratio": random.uniform(0.75, 0.90, count),
         }
+
+    def full_power(self, parameters: PvInverters) -> Tensor:
+        """See `DeviceKind`."""
+        return parameters.maximum_power
 
     def begin(
         self, parameters: PvInverters, batch: int, generator: torch.Generator, clock: Clock

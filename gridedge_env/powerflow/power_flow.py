@@ -36,7 +36,7 @@ class PowerFlow:
 
     Attributes:
         injection_names: names of the columns of `power`.
-        branch_injection: per branch of `device_voltage`, the column of `power` that it is a phase of.
+        branch_injection: per branch of `device_voltage`, the column of `power` whose phase it is.
         nominal_power: (injections,) complex kVA drawn; 0 for the extra injections.
         node_names: names of the columns of `voltage`, "bus.phase".
         phase_names: names of the columns of `phase_voltage`: of all nodes that are no neutral.

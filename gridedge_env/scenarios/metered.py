@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.clock import Clock
+from gridedge_env.record import Record
 from gridedge_env.scenarios.demand import Homes, home_generator
 from gridedge_env.scenarios.observed import SPLITS, Calendar, check_split
 
@@ -46,7 +47,7 @@ class MeteredHomes(Homes):
 
 
 @dataclass(frozen=True, eq=False)
-class MeteredDemand:
+class MeteredDemand(Record):
     """A `DemandSource` of metered homes; `load_metered_demand` makes one from a file.
 
     Attributes:
@@ -59,6 +60,22 @@ class MeteredDemand:
     dates: tuple[date, ...]
     load: Tensor
     scale: ClassVar[float] = 1.0
+
+    def check_drawable(self) -> None:
+        """Refuse homes and days of which not every split, month and kind of day can be drawn.
+
+        Raises:
+            ValueError: too few of them, days out of order, or a home that does not consume.
+        """
+        if len(self.names) < len(SPLITS):
+            raise ValueError(f"homes: got {len(self.names)}, expected one for each split or more")
+        if list(self.dates) != sorted(set(self.dates)):
+            raise ValueError("dates: got some twice or out of order, expected each after another")
+        if lacking := _kind_of_day_without(self.dates):
+            raise ValueError(f"dates: got no complete {lacking}, expected one of each month")
+        for name, mean in zip(self.names, self.load.mean(dim=(0, 1)).tolist(), strict=True):
+            if not mean > 0.0:
+                raise ValueError(f"home {name!r}: got {mean:.4g} kW, expected one that consumes")
 
     def homes_of(self, split: str) -> list[int]:
         """Indices of a split's homes: validation and test get 15 % each, by a hash of the name."""
@@ -359,14 +376,21 @@ def _check_magnitudes(source: Path, by_home: pd.DataFrame) -> None:
 
 def _check_calendar(source: Path, dates: tuple[date, ...]) -> None:
     """Refuse a record that lacks a month's working days or weekends: they could not be drawn."""
+    if lacking := _kind_of_day_without(dates):
+        raise ValueError(
+            f"{source}: column 'timestamp': no complete {lacking}, expected at least one of each "
+            "month (the record must span a year)"
+        )
+
+
+def _kind_of_day_without(dates: tuple[date, ...]) -> str:
+    """The first kind of day of which there is none, "" if there are all."""
     present = {(day.month, day.weekday() >= 5) for day in dates}
     for month in range(1, 13):
         for weekend, kind in ((False, "working day"), (True, "weekend day")):
             if (month, weekend) not in present:
-                raise ValueError(
-                    f"{source}: column 'timestamp': no complete {kind} in month {month}, expected "
-                    "at least one of each month (the record must span a year)"
-                )
+                return f"{kind} in month {month}"
+    return ""
 
 
 def _by_day(by_home: pd.DataFrame, days: int) -> Tensor:

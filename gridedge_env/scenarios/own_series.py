@@ -14,9 +14,9 @@ from torch import Tensor
 
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.record import Record
-from gridedge_env.scenarios.demand import Homes
+from gridedge_env.scenarios.demand import HOURS_PER_YEAR, Homes
 from gridedge_env.scenarios.metered import in_steps
-from gridedge_env.scenarios.observed import Calendar, DaySource, DayTable, check_split
+from gridedge_env.scenarios.observed import SPLITS, Calendar, DaySource, DayTable, check_split
 from gridedge_env.scenarios.series import Series, by_local_day
 from gridedge_env.scenarios.sun import direct_irradiance, midnights
 
@@ -189,6 +189,19 @@ class CustomerMeters(Record):
     ) -> Tensor:
         """What was metered; see `DemandSource.draw`."""
         return in_steps(homes.load[calendar.row], clock.steps)
+
+    @property
+    def annual_energy(self) -> np.ndarray:
+        """(customers,) kWh a year of all complete days, less what is fed in; 0 without a meter."""
+        mean = {name: values.mean() for name, (_, values) in self._by_day.items()}
+        return np.array([HOURS_PER_YEAR * mean.get(name, 0.0) for name in self.meter])
+
+    def missing_days(self) -> dict[str, int]:
+        """Of each meter that lacks days of the case, how many."""
+        clock = Clock.of_minutes(self.meters.minutes)
+        asked = {day for split in SPLITS for day in self.days.load(split, clock).dates}
+        missing = {name: len(asked.difference(days)) for name, (days, _) in self._by_day.items()}
+        return {name: count for name, count in missing.items() if count}
 
     @cached_property
     def _by_day(self) -> dict[str, tuple[tuple[date, ...], np.ndarray]]:

@@ -48,6 +48,7 @@ class CurtailableLoad(DeviceKind[CurtailableLoads, CurtailableLoadState]):
 
     name = "curtailable_load"
     plural = "curtailable loads"
+    at_rest = "draw all that they want"
     random_stream = 4
     parameters = CurtailableLoads
     reactive_share = REACTIVE_SHARE
@@ -63,6 +64,10 @@ class CurtailableLoad(DeviceKind[CurtailableLoads, CurtailableLoadState]):
             "daily_energy": 0.5 * power * random.uniform(3.0, 5.0, count),
             "inconvenience": random.uniform(0.2, 0.4, count),
         }
+
+    def full_power(self, parameters: CurtailableLoads) -> Tensor:
+        """What it draws when nothing is curtailed."""
+        return parameters.power
 
     def begin(
         self, parameters: CurtailableLoads, batch: int, generator: torch.Generator, clock: Clock

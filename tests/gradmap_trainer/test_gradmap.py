@@ -392,7 +392,7 @@ def test_the_log_says_what_happened(simulator, monkeypatch):
     norm = math.sqrt(sum(float(dual.square().sum()) for dual in following.duals.values()))
     assert row["dual_norm"] == pytest.approx(norm, rel=1e-5)
     assert row["nonconverged"] == 0.0
-    assert 0.0 < row["clip_fraction"] < 1.0
+    assert 0.0 < row["beyond_trust_region"] < 1.0
     assert row["powerflow_residual"] < 2e-6  # the solver's tolerance in single precision
     parts = row["seconds_rollout"] + row["seconds_gradient"] + row["seconds_update"]
     assert parts == pytest.approx(row["seconds"], rel=1e-6)

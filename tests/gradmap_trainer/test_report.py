@@ -16,6 +16,7 @@ import pytest
 import gridedge_env
 from gradmap_trainer.report import SECTIONS, write_report
 from gradmap_trainer.report.appearance import appearance
+from gradmap_trainer.report.bills import BILLS_FILE
 from gradmap_trainer.report.measured import how_this_was_measured
 from gradmap_trainer.report.run import read_run
 from gradmap_trainer.report.sections import distributions, headline, one_day, out_of_sample
@@ -78,7 +79,7 @@ def write_metrics(folder: Path, extra: bool, rows: int = 12) -> None:
     """A log; `extra` adds the columns that need not be there, one of which is never positive."""
     metrics = {"seconds": 65.5 / rows, "cost": 100.0, **dict.fromkeys(COLUMNS, 0.001)}
     if extra:
-        metrics |= {"dual_norm": 3.0, "clip_fraction": 0.01, "gradient_norm": 0.0}
+        metrics |= {"dual_norm": 3.0, "beyond_trust_region": 0.01, "gradient_norm": 0.0}
         metrics |= {"predicted_improvement": -1.0, "realised_improvement": 0.5}
         metrics |= {"trust_region": 0.1, "learning_rate": 0.01, "powerflow_residual": 1e-6}
         metrics |= {"seconds_rollout": 1.0, "seconds_gradient": 2.0, "seconds_update": 1.0}
@@ -104,6 +105,7 @@ class Page(HTMLParser):
         self.headings: list[str] = []
         self.rows: dict[str, list[tuple[float, str]]] = {}
         self._open: list[str] = []
+        self._tables = 0
 
     @staticmethod
     def read(path: Path) -> Page:
@@ -114,6 +116,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
         self._open.append(tag)
+        self._tables += tag == "table"
         if tag in ("h1", "h2"):
             self.headings.append("")
 
@@ -129,6 +132,8 @@ class Page(HTMLParser):
         self.text += data
         if inside in ("h1", "h2"):
             self.headings[-1] += data
+        elif self._tables > 1:
+            return
         elif inside == "th" and "row" in self.tags[-2][1].values():
             self.rows[data] = []
         elif inside == "data":
@@ -143,16 +148,16 @@ class Page(HTMLParser):
 
 def test_all_sections_are_there_and_linked(parsed):
     assert parsed.headings[1:] == list(SECTIONS)
-    links = [a["href"] for tag, a in parsed.tags if tag == "a"]
+    links = [a["href"] for tag, a in parsed.tags if tag == "a" and a["href"] != BILLS_FILE]
     places = [f"#{a['id']}" for tag, a in parsed.tags if tag == "section"]
     assert links == places
     assert len(set(places)) == len(SECTIONS)
 
 
 def test_every_figure_is_a_picture_with_a_description(parsed):
-    """2 by day, 3 of learning, 3 distributions, 3 homes, 5 of the day, 4 maps, 6 diagnostics."""
+    """2 by day, savings, 3 of learning, 3 distributions, 3 homes, 5 of a day, 4 maps, 6 others."""
     images = parsed.images()
-    assert len(images) == 26
+    assert len(images) == 27
     for image in images:
         assert ElementTree.fromstring(image).tag == "{http://www.w3.org/2000/svg}svg"
     assert all(attributes["alt"] for tag, attributes in parsed.tags if tag == "img")
@@ -163,7 +168,7 @@ def test_nothing_is_fetched_from_elsewhere(parsed):
         assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form")
         for name, value in attributes.items():
             if name in ("src", "href", "srcset", "style", "background", "data", "poster"):
-                assert (value or "").startswith(("#", SVG, "background:#"))
+                assert (value or "").startswith(("#", SVG, "background:#", BILLS_FILE))
     assert "url(" not in parsed.style
     assert "@import" not in parsed.style
     assert "://" not in parsed.text
@@ -258,13 +263,13 @@ def test_hostile_names_are_text(run, simulator):
 
 
 def test_what_a_run_lacks_is_left_out(run, simulator):
-    """No diagnostics in the log, no perfect foresight: 1 by day, 2 of learning, 15 after them."""
+    """No diagnostics in the log, no perfect foresight: 1 by day, savings, 2 of learning, 15."""
     write_metrics(run, extra=False, rows=1)
     evaluation = load_evaluation(run)
     episodes = {k: v for k, v in evaluation.episodes.items() if k != "perfect_foresight"}
     save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
     page = Page.read(write_report(run, simulator))
-    assert len(page.images()) == 18
+    assert len(page.images()) == 19
     assert "The log holds no diagnostics." in page.text
     assert "costs" in page.headings[0]
     assert "perfect foresight" not in page.headings[0]

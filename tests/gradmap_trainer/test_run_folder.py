@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from gradmap_trainer.config import TrainConfig
+import gridedge_env
+from gradmap_trainer.config import CONFIG_FILE, TrainConfig
 from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.run_folder import load_policies
 from gradmap_trainer.training import open_run, train
 from gridedge_env import CaseSettings, Limits, Simulator, make_simulator
 from gridedge_env.clock import Clock
 from gridedge_env.scenarios import DayAhead, DayTable, ObservedDays, Tariff
+from tests.gradmap_trainer.test_cli import assert_one_line, call
 
 CONFIG = TrainConfig(
     case=CaseSettings(feeder="ieee13", num_agents=3),
@@ -96,10 +99,58 @@ def test_devices_of_other_sizes_are_another_case(tmp_path: Path) -> None:
         open_run(config, make_simulator(case=other), resume=True)
 
 
-def test_a_source_of_ones_own_is_refused_by_commands(tmp_path: Path) -> None:
+def test_a_source_of_ones_own_is_refused_by_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """No file holds it; from Python, with its simulator, the run goes on."""
     config, simulator = changed_case(tmp_path, "days", OtherDays())
-    told = "days.source is 'OtherDays' in the checkpoint, expected 'ObservedDays'"
-    with pytest.raises(ValueError, match=f"case.{told}"):
-        load_policies(Path(config.run))
+    told = "holds no case/, expected the case of the run (one with days or demand from a source"
+    for command in ("evaluate", "export", "report"):
+        assert call(f"gradmap-{command}", config.run) == 2
+        assert_one_line(capsys.readouterr().err, told)
+    other = str(tmp_path / "other")
+    for words in (("--resume", "--run", config.run), ("--warm-start", config.run, "--run", other)):
+        assert call("gradmap-train", "--feeder", "ieee13", "--num-agents", 3, *words) == 2
+        assert_one_line(capsys.readouterr().err, told)
+    assert not Path(other).exists()
     assert run(replace(config, iterations=2), simulator).iteration == 2
+
+
+def by_version(folder: Path, version: str, **changes: object) -> None:
+    """Let a run be as another version of GridEdge would have left it."""
+    record = {**json.loads((folder / CONFIG_FILE).read_text()), "gridedge": version, **changes}
+    (folder / CONFIG_FILE).write_text(json.dumps(record))
+
+
+def test_runs_of_the_same_release_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an older patch of it, or read by a newer one: also to go on with."""
+    config = replace(CONFIG, run=str(tmp_path / "run"))
+    run(config, config.make_simulator())
+    major_minor = ".".join(gridedge_env.__version__.split(".")[:2])
+    by_version(Path(config.run), f"{major_minor}.0rc1")
+    monkeypatch.setattr(gridedge_env, "__version__", f"{major_minor}.77")
+    assert load_policies(Path(config.run))[2].iteration == 1
+    more = ("--resume", "--iterations", 2, "--evaluation-days", 0)
+    assert call("gradmap-train", "--run", config.run, *more) == 0
+    assert json.loads((tmp_path / "run" / CONFIG_FILE).read_text())["gridedge"].endswith(".77")
+
+
+def test_runs_of_another_release_are_refused_and_told_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before their fields are looked at, which may well be others; from Python, too."""
+    monkeypatch.setattr(gridedge_env, "__version__", "0.1.5")
+    config = replace(CONFIG, run=str(tmp_path / "run"))
+    run(config, config.make_simulator())
+    by_version(Path(config.run), "0.0.9", depth=3)
+    told = "config.json is by GridEdge 0.0.9, expected one by 0.1.x: install 0.0.9 to go on with it"
+    for command in ("evaluate", "export", "report"):
+        assert call(f"gradmap-{command}", config.run) == 2
+        assert_one_line(capsys.readouterr().err, told)
+    assert call("gradmap-train", "--resume", "--run", config.run) == 2
+    assert_one_line(capsys.readouterr().err, told)
+    monkeypatch.setattr(gridedge_env, "__version__", "0.2.0")
+    with pytest.raises(ValueError, match=r"gridedge is '0\.1' in the checkpoint, expected '0\.2'"):
+        open_run(config, config.make_simulator(), resume=True)

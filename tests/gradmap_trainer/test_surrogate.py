@@ -11,8 +11,18 @@ import torch
 from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.gradmap import Rollout, improve_policies, samples_of
+from gradmap_trainer.gradmap import (
+    Objective,
+    Rollout,
+    change_on_first_day,
+    differentiate,
+    improve_policies,
+    make_learner,
+    roll_out,
+    samples_of,
+)
 from gradmap_trainer.policies import Policies
+from gridedge_env import CaseSettings, Simulator
 
 CONFIG = TrainConfig(batch_days=2, minibatches=4)
 
@@ -159,3 +169,37 @@ def test_the_trust_region_bounds_the_change_of_actions(agreeing):
     assert 0.5 < bounded.square().mean().sqrt() < 1.6
     assert bounded.max() < 4.0
     assert free.square().mean().sqrt() > 4.0
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Simulator:
+    return replace(CONFIG, case=CaseSettings("ieee13", num_agents=3)).make_simulator()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "share"),
+    [
+        (0.0, 0.25, 0.0),  # both at rest
+        (-0.2, 0.2, 0.0),
+        (1.5, 2.0, 0.0),  # both at full power
+        (0.2, 0.4, 1.0),  # from rest to 0.1
+        (0.5, 0.54, 0.0),  # by less than the trust region
+        (0.5, 0.58, 1.0),
+        (-1.27, -1.5, 0.0),  # from -0.97 to -1
+    ],
+)
+def test_what_an_update_moves_is_counted_in_actions(
+    simulator: Simulator, before: float, after: float, share: float
+) -> None:
+    """All outputs are the bias of the last layer; the trust region is 0.05, the rest band 0.3."""
+    learner = make_learner(CONFIG, simulator)
+    policies, objective = learner.policies, Objective(simulator.case.limits, learner.duals, 1.0)
+    with torch.no_grad():
+        policies.weights[-1].zero_()
+        policies.biases[-1].fill_(before)
+        state = simulator.reset(split="train", days=[100], seed=0)
+        rollout = roll_out(simulator, policies, state, 2)
+        policies.biases[-1].fill_(after)
+    found = differentiate(simulator, rollout, objective)
+    seen = change_on_first_day(simulator, policies, found, 0.05)
+    assert float(seen["beyond_trust_region"]) == share

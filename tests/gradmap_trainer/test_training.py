@@ -17,7 +17,7 @@ import torch
 
 from gradmap_trainer.checkpoint import LATEST, PREVIOUS, load_checkpoint
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config
-from gradmap_trainer.gradmap import Learner
+from gradmap_trainer.gradmap import Learner, reuse_gradient
 from gradmap_trainer.run_folder import CASE_FOLDER, METRICS_FILE, load_policies
 from gradmap_trainer.training import open_run, train
 from gridedge_env.case import CaseSettings
@@ -108,6 +108,29 @@ def test_a_checkpoint_holds_all_that_training_changes(whole_run, simulator):
         assert set(moments) == {"step", "exp_avg", "exp_avg_sq"}
         for name, value in moments.items():
             assert torch.equal(tensors[f"optimiser.{index}.{name}"], value)
+
+
+def test_what_is_compiled_first_is_no_training_time(tmp_path, simulator):
+    """Each process begins with an iteration of another learner, which is neither timed nor logged.
+
+    That it changes nothing is what all the other tests here say. A run that is done has none.
+    """
+    config, seen = replace(SMALL, run=str(tmp_path / "run"), iterations=2), []
+
+    def update(config, simulator, learner, *rest):
+        seen.append(learner)
+        return reuse_gradient(config, simulator, learner, *rest)
+
+    begun = open_run(config, simulator)
+    train(config, simulator, begun, update=update)
+    assert [learner.policies is begun.policies for learner in seen] == [False, True, True]
+    assert [row["iteration"] for row in log(tmp_path / "run")] == ["1", "2"]
+
+    train(config, simulator, open_run(config, simulator, resume=True), update=update)
+    assert len(seen) == 3, "nothing left to train"
+    more = replace(config, iterations=3)
+    train(more, simulator, open_run(more, simulator, resume=True), update=update)
+    assert [learner.iteration for learner in seen] == [0, 0, 1, 0, 2]
 
 
 @pytest.mark.parametrize("stop_after", [1, 3])

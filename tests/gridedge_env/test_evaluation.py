@@ -47,6 +47,9 @@ def episode(voltage, loading, unbalance, converged, cost=(0.0,)) -> Episode:
     steps = len(converged)
     return Episode(
         cost=np.array(cost),
+        agent_cost=np.array(cost)[:, None],
+        agent_electricity=np.array(cost)[:, None],
+        agent_moved=np.zeros((1, 1)),
         quantities={
             "voltage": np.array([voltage]),
             "loading": np.array([[[0.0, x] for x in loading]]),
@@ -176,6 +179,7 @@ def test_trajectories_are_those_of_the_simulator(simulator, evaluation):
     # Both power flows end within 1e-11 pu (the solver's tolerance) of the same fixed point.
     close = {"rtol": 0.0, "atol": 1e-9}
     np.testing.assert_allclose(played.cost, result.cost.sum(dim=(0, 2)).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(played.agent_cost, result.cost.sum(dim=0).numpy(), rtol=1e-12)
     np.testing.assert_allclose(played.quantities["voltage"], by_day(result.voltage.abs()), **close)
     np.testing.assert_allclose(played.quantities["loading"], by_day(result.loading), **close)
     np.testing.assert_allclose(played.quantities["unbalance"], by_day(result.unbalance), **close)

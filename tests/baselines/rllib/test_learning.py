@@ -128,8 +128,8 @@ def test_another_case_is_not_gone_on_with(ray_running, tmp_path):
     assert load_config(Path(config.run), RLConfig, RUN_KIND) == replace(config, iterations=2)
 
 
-def test_a_fleet_that_the_configuration_does_not_tell_is_refused(ray_running, tmp_path):
-    """As many homes, elsewhere on the feeder; the commands would rebuild those of the settings."""
+def test_a_fleet_that_the_configuration_does_not_tell_is_the_runs_own(ray_running, tmp_path):
+    """As many homes, elsewhere on the feeder; the settings would make others."""
     config = replace(SMALL, run=str(tmp_path / "run"), iterations=1, seconds=None)
     case, elsewhere = config.case.make(), replace(config.case, seed=1).make().fleet
     simulator = make_simulator(case=replace(case, fleet=elsewhere))
@@ -137,12 +137,9 @@ def test_a_fleet_that_the_configuration_does_not_tell_is_refused(ray_running, tm
     with running(config, simulator) as run:
         run.save()
     open_folder(config, simulator, resume=True)
-    for use in (
-        lambda: open_folder(config, config.make_simulator(), resume=True),
-        lambda: load_policy(Path(config.run)),
-    ):
-        with pytest.raises(ValueError, match="match this run: fleet_fingerprint is '[0-9a-f]{64}'"):
-            use()
+    assert load_policy(Path(config.run))[1].case == simulator.case
+    with pytest.raises(ValueError, match="match this run: fleet_fingerprint is '[0-9a-f]{64}'"):
+        open_folder(config, config.make_simulator(), resume=True)
 
 
 def test_resumes_with_the_same_policies(ray_running, tmp_path):

@@ -17,7 +17,7 @@ import torch
 from gridedge_env import Limits, default_case, load_case, make_simulator
 from gridedge_env.case_files import read_case
 from gridedge_env.clock import Clock
-from gridedge_env.scenarios import CustomerMeters, DayTable, ObservedDays, SeriesDays
+from gridedge_env.scenarios import CustomerMeters, DayTable, MeteredDemand, ObservedDays, SeriesDays
 from gridedge_env.scenarios.series import Faults
 from tests.gridedge_env.case_files.street import NAMES, write_street
 
@@ -90,6 +90,66 @@ def test_meters_stand_in_for_their_own_missing_days(street: Path, tmp_path: Path
     day = make_simulator(case=load_case(folder)).reset(days=[0], split="train").day
     like = meters[meters.timestamp.str.startswith("2024-03-16")]
     np.testing.assert_allclose(day.demand[0, :, 2], like["meter 2"], atol=1e-6)
+    # 2 to 14 March.
+    told = "meters.csv: 1 meters lack days of the case, 'meter 2' most, 13: there they show"
+    assert told in " ".join(read_case(folder)[1])
+
+
+def pool(homes: int = 4) -> MeteredDemand:
+    """Homes on the 7th to 9th and last Sunday of each month of 2023: on days of all kinds.
+
+    The last Sundays of March and October are those on which Europe's clocks change.
+    """
+    dates = pd.date_range("2023-01-01", "2023-12-31")
+    chosen = [day for day in dates if day.day in (7, 8, 9) or (day.weekday() == 6 and day.day > 24)]
+    load = np.random.default_rng(0).gamma(1.5, 0.4, (len(chosen), 24, homes)).astype(np.float32)
+    names = tuple(f"home {number}" for number in range(homes))
+    return MeteredDemand(names, tuple(day.date() for day in chosen), torch.from_numpy(load))
+
+
+def test_a_pool_of_metered_homes_is_the_same_to_the_bit(tmp_path: Path) -> None:
+    """Its meters are in the folder, its days too, whatever clocks do there."""
+    case = replace(default_case("ieee13", num_agents=3), demand=pool())
+    assert case.can_be_saved
+    case.save(tmp_path / "case")
+    assert load_case(tmp_path / "case") == case
+    assert "agents get homes of these meters" in " ".join(read_case(tmp_path / "case")[1])
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (lambda p: pool(homes=2), "homes: got 2, expected one for each split or more"),
+        (
+            lambda p: replace(p, dates=p.dates[4:], load=p.load[4:]),
+            "dates: got no complete working day in month 1",
+        ),
+        (lambda p: replace(p, load=0.0 * p.load), "home 'home 0': got 0 kW, expected one that con"),
+        (
+            lambda p: replace(p, dates=p.dates[::-1]),
+            "dates: got some twice or out of order, expected each after another",
+        ),
+        (
+            lambda p: replace(p, load=p.load + 2000.0),
+            "meters.csv: got a mean of 2000 kW for half of the",
+        ),
+    ],
+)
+def test_a_pool_that_could_not_be_loaded_is_not_saved(
+    changed: Callable[[MeteredDemand], MeteredDemand], told: str, tmp_path: Path
+) -> None:
+    case = replace(default_case("ieee13", num_agents=3), demand=changed(pool()))
+    with pytest.raises(ValueError, match=told):
+        case.save(tmp_path / "case")
+
+
+def test_agents_with_meters_get_no_others(street: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "street"
+    shutil.copytree(street, folder)
+    with (folder / "case.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[demand]\nsource = "pool"\n')
+    with pytest.raises(Faults, match="'demand': got a pool, and meters of agents, expected one"):
+        load_case(folder)
 
 
 def test_sources_of_ones_own_are_refused_by_name(tmp_path: Path) -> None:
@@ -147,7 +207,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a voltage": (
         text("case.toml", "[limits]", "[feeder]\nsource_voltage = 230\n\n[limits]"),
-        "^case.toml, row 7, column 'feeder.source_voltage': got 230, expected a number from 0.5",
+        "^case.toml, row 8, column 'feeder.source_voltage': got 230, expected a number from 0.5",
     ),
     "no toml": (text("case.toml", "seed = 4", "seed ="), "case.toml, row 3: got no TOML"),
     "a limit": (

@@ -1,0 +1,83 @@
+"""Where the buses of a feeder are drawn: where they stand, or as a tree from the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+from gridedge_env.feeder import Feeder
+
+Positions: TypeAlias = dict[str, tuple[float, float]]
+
+# Width of a tree over its height.
+TREE_SHAPE = 1.6
+
+
+def has_coordinates(feeder: Feeder) -> bool:
+    """Whether any bus does."""
+    return any(bus.x is not None and bus.y is not None for bus in feeder.buses)
+
+
+def bus_positions(feeder: Feeder) -> Positions:
+    """Where each bus is drawn.
+
+    Where some have coordinates, those that have none are left out; where none has, all that lead
+    to the source stand as `tree_positions` has them.
+    """
+    if has_coordinates(feeder):
+        return {b.name: (b.x, b.y) for b in feeder.buses if b.x is not None and b.y is not None}
+    return tree_positions(feeder.source.bus, _links(feeder))
+
+
+def tree_positions(root: str, links: Iterable[tuple[str, str]]) -> Positions:
+    """A tree that grows to the right: its breadth-first one, where links make loops.
+
+    Args:
+        root: on the left.
+        links: pairs of buses.
+
+    Returns:
+        Of every bus that is linked to the root: the number of links between them as x, up to
+        `TREE_SHAPE`; as y, from 0 to 1, the ends of branches one above the other, and every other
+        bus half-way between its outermost branches.
+    """
+    neighbours: dict[str, list[str]] = {root: []}
+    for one, other in links:
+        neighbours.setdefault(one, []).append(other)
+        neighbours.setdefault(other, []).append(one)
+    depth, branches, found = {root: 0}, {root: list[str]()}, [root]
+    for bus in found:  # which grows meanwhile
+        for other in neighbours[bus]:
+            if other not in depth:
+                depth[other], branches[other] = depth[bus] + 1, []
+                branches[bus].append(other)
+                found.append(other)
+
+    height: dict[str, float] = {}
+    ends = 0
+    waiting = [root]
+    while waiting:  # branch after branch, so that no two cross
+        bus = waiting.pop()
+        waiting += reversed(branches[bus])
+        if not branches[bus]:
+            height[bus] = float(ends)
+            ends += 1
+    for bus in reversed(found):  # what is further away comes first
+        if branches[bus]:
+            heights = [height[branch] for branch in branches[bus]]
+            height[bus] = 0.5 * (min(heights) + max(heights))
+    across, up = max(*depth.values(), 1), max(ends - 1, 1)
+    return {bus: (TREE_SHAPE * depth[bus] / across, height[bus] / up) for bus in found}
+
+
+def _links(feeder: Feeder) -> Iterator[tuple[str, str]]:
+    """Pairs of buses between which there is a line, a closed switch or a transformer."""
+    for line in feeder.lines:
+        yield line.from_bus, line.to_bus
+    for switch in feeder.switches:
+        if switch.closed:
+            yield switch.from_bus, switch.to_bus
+    for transformer in feeder.transformers:
+        first, *others = transformer.windings
+        for winding in others:
+            yield first.bus, winding.bus

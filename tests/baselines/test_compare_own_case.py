@@ -1,0 +1,59 @@
+"""A comparison on a case of one's own, from its folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from baselines.compare.__main__ import _parse
+from baselines.compare.config import QUICK, Trial, comparison_from, load_comparison
+from baselines.compare.results import load
+from gridedge_env import Limits, default_case
+from tests.baselines.small_comparison import compare, small_comparison
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    case = default_case("ieee13", 5, step_minutes=60, limits=Limits(0.9), home_scale=60.0)
+    case.save(tmp_path / "case")
+    return tmp_path / "case"
+
+
+def test_results_are_of_the_case_that_its_files_hold(folder: Path, tmp_path: Path) -> None:
+    """Wherever they lie; edited, they are another."""
+    comparison = replace(small_comparison(), case=str(folder))
+    assert comparison_from(comparison.record) == comparison
+    assert comparison.case_of(7) == replace(comparison.case_of(0), seed=7)
+    found = compare(comparison, tmp_path / "out")
+    assert "5 agents on ieee13, on cpu. Seeds 0: each one a training of the same cust" in found.page
+    assert "- 2 test days never seen in training" in found.page
+    assert "Share of hours outside limits anywhere: voltage, 0.9 to 1.05 pu" in found.page
+    moved = replace(comparison, case=str(folder.rename(tmp_path / "moved")))
+    assert list(load(tmp_path / "out", moved)) == comparison.jobs
+    with (tmp_path / "moved" / "batteries.csv").open("a", encoding="utf-8") as table:
+        table.write("\n")
+    with pytest.raises(ValueError, match=r"holds results with case\.files = "):
+        load(tmp_path / "out", moved)
+
+
+def test_the_command_takes_a_folder_in_place_of_settings(folder: Path) -> None:
+    config, _, case = _parse(quick=True, case=folder)
+    comparison = load_comparison(config, case)
+    assert (comparison.case, comparison.clock.steps) == (str(folder), 24)
+    usual = load_comparison(QUICK)
+    assert comparison.seeds == usual.seeds
+    assert set(usual.robustness) - set(comparison.robustness) == {"other_homes"}
+
+
+def test_what_does_not_go_with_it_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^robustness\.others\.other_fleet: got it and a case of"):
+        replace(
+            small_comparison(), case=str(folder), robustness={"others": Trial(other_fleet=True)}
+        )
+    (folder / "agents.csv").unlink()
+    with pytest.raises(FileNotFoundError, match="agents.csv"):
+        load_comparison(QUICK, folder)
+    with pytest.raises(ValueError, match="^case: got 3, expected a table, or the folder of a case"):
+        comparison_from({"seeds": [0], "rules": ["idle"], "case": 3})
