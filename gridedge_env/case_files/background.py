@@ -160,7 +160,7 @@ def _profiles(
     series = read_series(read_profiles, path, findings, time_zone)
     if series is None:
         raise Faults(findings.faults)
-    findings.notes += series.notes
+    findings.notes += (f"{path.name}: {note}" for note in series.notes)
     for row, name in zip(table.rows.tolist(), names, strict=True):
         if name and name not in series.names:
             findings.fault(f"got {name!r}, expected a column of {path.name}", row, "profile")

@@ -258,7 +258,7 @@ def read_series(
     section: Mapping[str, Any] = MappingProxyType({}),
     keys: Mapping[str, str] = MappingProxyType({}),
 ) -> Series | None:
-    """A series, or None where its file, or what the description says of it, is faulty.
+    """A series, its notes without its path; None where its file, or what is said of it, is faulty.
 
     Args:
         reader: of such series.
@@ -273,7 +273,9 @@ def read_series(
     in_section = {option: f"{place}.{key}" for option, key in keys.items()}
     with collected(findings), renamed(**in_section):
         try:
-            return reader(path, **{"time_zone": time_zone, **options})
+            series = reader(path, **{"time_zone": time_zone, **options})
+            own = (note.removeprefix(f"{path}: ") for note in series.notes)
+            return replace(series, notes=tuple(own))
         except Faults as found:
             findings.faults += (replace(fault, file=path.name) for fault in found.faults)
     return None

@@ -47,7 +47,8 @@ def test_every_step_of_the_walk_works(
         *("pip", "gridedge-case", "rm", "cp", "gridedge-case", "gradmap-train", "gradmap-export")
     ]
     told = capsys.readouterr().out
-    for words in ("30 customers on street", "clocks change: 2025-03-30", "'M-1085' begins late"):
+    late = "- meters.csv.gz: 'M-1085' begins late"
+    for words in ("30 customers on street", "clocks change: 2025-03-30", late):
         assert words in told
     assert (tmp_path / "my_street" / "case.svg").is_file()
     report = (tmp_path / "runs" / "street" / "report.html").read_text(encoding="utf-8")
