@@ -35,17 +35,19 @@ class Customers:
     Attributes:
         fleet: agents and their devices.
         meters: of each agent, its meter's name; empty where there is none.
+        rows: of each agent, its line of `agents.csv`.
         notes: what was assumed, in sentences.
     """
 
     fleet: Fleet
     meters: tuple[str, ...]
+    rows: tuple[int, ...]
     notes: tuple[str, ...]
 
 
 def table_of(kind: DeviceKind[Any, Any]) -> str:
-    """Name of the table of a kind's devices: "heat_pumps.csv"."""
-    return f"{kind.plural.replace(' ', '_')}.csv"
+    """Name of the table of a kind's devices: "ev_chargers.csv"."""
+    return f"{kind.plural.replace(' ', '_').lower()}.csv"
 
 
 def write_customers(fleet: Fleet, meters: Sequence[str], folder: Path) -> None:
@@ -70,10 +72,11 @@ def read_customers(folder: Path) -> Customers:
     """Read the tables.
 
     Raises:
-        FileNotFoundError: no `agents.csv`.
         Faults: what is wrong in them, all of it.
     """
     findings = Findings(AGENTS_FILE)
+    if not (folder / AGENTS_FILE).is_file():
+        findings.stop("got no such file, expected the customers")
     table = read_table(folder / AGENTS_FILE, findings)
     columns = texts_of(table, findings, ["agent", "place"], ["meter"])
     rows: dict[str, int] = {}
@@ -106,7 +109,8 @@ def read_customers(folder: Path) -> Customers:
     if faults:
         raise Faults(faults)
     meters = tuple(columns.get("meter", [""] * len(places)))
-    return Customers(make_fleet(places, devices, connections), meters, tuple(notes))
+    fleet = make_fleet(places, devices, connections)
+    return Customers(fleet, meters, tuple(rows.values()), tuple(notes))
 
 
 def _read_devices(

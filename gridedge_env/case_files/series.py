@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 
-from gridedge_env.case_files.description import CASE_FILE, collected
-from gridedge_env.checks import check_known, check_positive
+from gridedge_env.case_files.customers import AGENTS_FILE, Customers
+from gridedge_env.case_files.description import CASE_FILE, check_keys, collected
+from gridedge_env.checks import check_positive, renamed
 from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.scenarios import (
     SPLITS,
@@ -26,6 +28,7 @@ from gridedge_env.scenarios import (
 )
 from gridedge_env.scenarios.own_series import DateRange
 from gridedge_env.scenarios.series import (
+    Fault,
     Faults,
     Series,
     by_local_day,
@@ -39,14 +42,24 @@ from gridedge_env.scenarios.series.faults import Findings
 OBSERVED, GENERATED = "observed", "generated"
 # Meters of homes of which customers get some, on days of the same month and kind.
 POOL = "pool"
-METER_KEYS = ("unit", "stamps", "largest_gap_share", "leave_out")
+PRICES, WEATHER, METERS = "prices", "weather", "meters"
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".epw")
 
+# Keys of a section, by the reader's argument that they are.
+_PRICE_KEYS = {"unit": "price_unit", "stamps": "price_stamps"}
+_WEATHER_KEYS = {"stamps": "weather_stamps", "year": "weather_year"}
+_METER_KEYS = {key: key for key in ("unit", "stamps", "largest_gap_share", "leave_out")}
+_POOL_KEYS = {**_METER_KEYS, "time_zone": "time_zone"}
 
-def find_series(folder: Path, name: str) -> Path:
+
+def find_series(folder: Path, name: str, findings: Findings) -> Path:
     """The file of a series, whatever its format; the usual one where there is none."""
-    found = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
-    return next((path for path in found if path.is_file()), found[0])
+    paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+    found = [path for path in paths if path.is_file()]
+    if len(found) > 1:
+        listed = " and ".join(path.name for path in found)
+        findings.fault(f"got {listed} beside it, expected one of them", None, name)
+    return found[0] if found else paths[0]
 
 
 def read_days(
@@ -63,16 +76,14 @@ def read_days(
         Faults: what is wrong in the section, or in the files.
     """
     findings = Findings(CASE_FILE)
-    prices, weather = find_series(folder, "prices"), find_series(folder, "weather")
+    prices, weather = (find_series(folder, name, findings) for name in (PRICES, WEATHER))
     alone = not (prices.is_file() or weather.is_file())
     if section.get("source", OBSERVED if alone else "") == OBSERVED:
-        with collected(findings):
-            check_known(section, ["source"], "days")
+        check_keys(section, ["source"], findings, "days.")
         findings.check()
         return ObservedDays(), ("Prices and weather are the built-in ones.",)
-    known = ["price_unit", "price_stamps", "weather_stamps", "weather_year", "site", *SPLITS]
-    with collected(findings):
-        check_known(section, known, "days")
+    known = [*_PRICE_KEYS.values(), *_WEATHER_KEYS.values(), "site", *SPLITS]
+    check_keys(section, known, findings, "days.")
     for path in (prices, weather):
         if not path.is_file():
             findings.fault(f"got no {path.name}, expected one beside it", None, "days")
@@ -80,29 +91,20 @@ def read_days(
     if site is not None:
         site = _site(site, findings)
     splits = {split: _ranges(section.get(split), split, findings) for split in SPLITS}
+    readers = ((read_prices, prices, _PRICE_KEYS), (read_weather, weather, _WEATHER_KEYS))
+    series = [
+        read_series(reader, path, findings, time_zone, "days", section, keys)
+        for reader, path, keys in readers
+        if path.is_file()
+    ]
     findings.check()
-    price = read_series(
-        read_prices,
-        prices,
-        findings,
-        unit=section.get("price_unit", "currency/MWh"),
-        time_zone=time_zone,
-        stamps=section.get("price_stamps", "begin"),
-    )
-    seen = read_series(
-        read_weather,
-        weather,
-        findings,
-        time_zone=time_zone,
-        stamps=section.get("weather_stamps", "begin"),
-        year=section.get("weather_year"),
-    )
+    price, seen = filter(None, series)
     days = SeriesDays(bare(price), bare(seen), time_zone, splits, site)
-    for split in SPLITS:
-        if not days.dates(split):
-            findings.fault(
-                "got no day on which prices and weather are complete, expected some", None, split
-            )
+    with collected(findings):
+        for split in SPLITS:
+            if not days.dates(split):
+                what = "got no day on which prices and weather are complete, expected some"
+                findings.fault(what, None, f"days.{split}")
     findings.check()
     notes = [
         f"{path.name}: {note}"
@@ -120,39 +122,41 @@ def read_demand(
     section: Mapping[str, Any],
     time_zone: str,
     days: DaySource,
-    meters: Sequence[str],
+    customers: Customers | None,
 ) -> tuple[DemandSource[Any], tuple[str, ...]]:
-    """The source of demand, and notes; `meters` are the customers' in the order of the fleet.
+    """The source of demand, and notes; `customers` are None where their tables are faulty.
 
     Raises:
         Faults: what is wrong in the section `[demand]`, in the file, or with the customers' meters.
     """
     findings = Findings(CASE_FILE)
-    path = find_series(folder, "meters")
+    path = find_series(folder, METERS, findings)
     if section.get("source", "" if path.is_file() else GENERATED) == GENERATED:
         scale = section.get("scale", 1.0)
+        check_keys(section, ["source", "scale"], findings, "demand.")
         with collected(findings):
-            check_known(section, ["source", "scale"], "demand")
             check_positive(scale, "demand.scale")
         findings.check()
         return GeneratedDemand(scale), ("Demand is generated.",)
-    pool = section.get("source") == POOL
-    with collected(findings):
-        check_known(section, [*METER_KEYS, *(("source", "time_zone") if pool else ())], "demand")
+    if section.get("source") == POOL:
+        return _read_pool(path, section, time_zone, customers.meters if customers else ())
+    check_keys(section, _METER_KEYS, findings, "demand.")
     if not path.is_file():
-        findings.fault(f"got no {path.name}, expected one beside it", None, "demand")
-    findings.check()
-    if pool:
-        return _read_pool(path, section, section.get("time_zone", time_zone), meters)
-    series = _read_meters(path, section, time_zone, findings)
+        findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
+    series = read_series(read_meters, path, findings, time_zone, "demand", section, _METER_KEYS)
+    if series is None or customers is None:
+        raise Faults(findings.faults)
+    meters = customers.meters
+    for name, row in zip(meters, customers.rows, strict=True):
+        if name and name not in series.names:
+            what = f"got {name!r}, expected a meter of {path.name}"
+            findings.faults.append(Fault(AGENTS_FILE, row, "meter", what))
     used = list(dict.fromkeys(filter(None, meters)))
-    for name in used:
-        if name not in series.names:
-            findings.fault(f"got no meter {name!r}, expected it in {path.name}", None, "meter")
-    if meters and not used:
-        findings.fault("got no meter of any agent, expected a column of agents.csv", None, "meter")
+    if not used:
+        what = f"got no meter of any agent, expected those of {path.name}"
+        findings.faults.append(Fault(AGENTS_FILE, None, "meter", what))
     findings.check()
-    source = CustomerMeters(bare(series.of(used)), tuple(meters), time_zone, days)
+    source = CustomerMeters(bare(series.of(used)), meters, time_zone, days)
     with collected(findings):
         source.assign_homes("train", len(meters), 0, "cpu")
     findings.check()
@@ -171,30 +175,20 @@ def read_demand(
     return source, tuple(notes)
 
 
-def _read_meters(
-    path: Path, section: Mapping[str, Any], time_zone: str, findings: Findings
-) -> Series:
-    return read_series(
-        read_meters,
-        path,
-        findings,
-        unit=section.get("unit", "kW"),
-        time_zone=time_zone,
-        largest_gap_share=section.get("largest_gap_share", 0.01),
-        stamps=section.get("stamps", "begin"),
-        leave_out=section.get("leave_out", ()),
-    )
-
-
 def _read_pool(
     path: Path, section: Mapping[str, Any], time_zone: str, meters: Sequence[str]
 ) -> tuple[MeteredDemand, tuple[str, ...]]:
     findings = Findings(CASE_FILE)
+    check_keys(section, ["source", *_POOL_KEYS], findings, "demand.")
     if any(meters):
-        findings.stop("got a pool, and meters of agents, expected one of them", None, "demand")
-    series = _read_meters(path, section, time_zone, findings)
+        findings.fault("got a pool, and meters of agents, expected one of them", None, "demand")
+    if not path.is_file():
+        findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
+    series = read_series(read_meters, path, findings, time_zone, "demand", section, _POOL_KEYS)
+    if series is None or findings.faults:
+        raise Faults(findings.faults)
     findings = Findings(path.name)
-    dates, values = by_local_day(series, time_zone)
+    dates, values = by_local_day(series, section.get("time_zone", time_zone))
     demand = MeteredDemand(series.names, dates, torch.from_numpy(values.astype(np.float32)))
     with collected(findings):
         demand.check_drawable()
@@ -223,8 +217,8 @@ def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
             f"days: got {type(days).__name__}, expected ObservedDays or SeriesDays, which a folder "
             "can hold"
         )
-    write_series(days.prices, folder / "prices.csv")
-    write_series(days.weather, folder / "weather.csv")
+    write_series(days.prices, folder / f"{PRICES}.csv")
+    write_series(days.weather, folder / f"{WEATHER}.csv")
     splits = {split: [list(each) for each in days.splits.get(split, ())] for split in SPLITS}
     site = {} if days.site is None else {"site": list(days.site)}
     return {"price_unit": "currency/kWh", **site, **splits}
@@ -240,30 +234,51 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
         return {"source": GENERATED, "scale": demand.scale}, ()
     if isinstance(demand, MeteredDemand):
         demand.check_drawable()
-        write_series(_series_of(demand), find_series(folder, "meters"))
+        path = folder / f"{METERS}.csv"
+        write_series(_series_of(demand), path)
         section = {"source": POOL, "unit": "kW", "time_zone": "UTC", "largest_gap_share": 0.0}
         # What could not be read is refused now.
-        read_demand(folder, section, "UTC", ObservedDays(), ())
+        _read_pool(path, section, "UTC", ())
         return section, ()
     if not isinstance(demand, CustomerMeters):
         raise ValueError(
             f"demand: got {type(demand).__name__}, expected GeneratedDemand, MeteredDemand or "
             "CustomerMeters, which a folder can hold"
         )
-    write_series(demand.meters, folder / "meters.csv")
+    write_series(demand.meters, folder / f"{METERS}.csv")
     return {"unit": "kW"}, demand.meter
 
 
 def read_series(
-    reader: Callable[..., Series], path: Path, findings: Findings, **options: Any
-) -> Series:
-    """A series; faults name its file, wrong options are faults of the description."""
-    try:
-        return reader(path, **options)
-    except Faults as found:
-        raise Faults(replace(fault, file=path.name) for fault in found.faults) from found
-    except ValueError as error:
-        findings.stop(str(error))
+    reader: Callable[..., Series],
+    path: Path,
+    findings: Findings,
+    time_zone: str,
+    place: str = "",
+    section: Mapping[str, Any] = MappingProxyType({}),
+    keys: Mapping[str, str] = MappingProxyType({}),
+) -> Series | None:
+    """A series, its notes without its path; None where its file, or what is said of it, is faulty.
+
+    Args:
+        reader: of such series.
+        path: of the file, which faults name.
+        findings: takes what is wrong.
+        time_zone: of timestamps without an offset.
+        place: name of the section.
+        section: of the description.
+        keys: which of it are arguments of the reader, by the argument.
+    """
+    options = {option: section[key] for option, key in keys.items() if key in section}
+    in_section = {option: f"{place}.{key}" for option, key in keys.items()}
+    with collected(findings), renamed(**in_section):
+        try:
+            series = reader(path, **{"time_zone": time_zone, **options})
+            own = (note.removeprefix(f"{path}: ") for note in series.notes)
+            return replace(series, notes=tuple(own))
+        except Faults as found:
+            findings.faults += (replace(fault, file=path.name) for fault in found.faults)
+    return None
 
 
 def bare(series: Series) -> Series:
@@ -314,10 +329,13 @@ def _series_of(pool: MeteredDemand) -> Series:
 def write_series(series: Series, path: Path) -> None:
     """Write a series so that it reads back exactly."""
     import pandas as pd  # a case in Python needs no files
+    import pyarrow as pa
+    import pyarrow.csv
 
     begin, step = pd.Timestamp(series.begin), timedelta(minutes=series.minutes)
     stamps = pd.date_range(begin, periods=len(series.values), freq=step)
-    table = pd.DataFrame(series.values, columns=list(series.names))
-    table.insert(0, "timestamp", stamps.strftime("%Y-%m-%dT%H:%MZ"))
-    # Without a format numbers are the shortest that read back exactly.
-    table.to_csv(path, index=False, lineterminator="\n")
+    columns = [pa.array(column, from_pandas=True) for column in series.values.T]
+    texts = pa.array(stamps.strftime("%Y-%m-%dT%H:%MZ"), pa.string())
+    table = pa.Table.from_arrays([texts, *columns], ["timestamp", *series.names])
+    # Numbers are the shortest that read back exactly.
+    pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))
