@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 import gridedge_env
-from gradmap_trainer.policies import REST_BAND
-from gridedge_env.observation import OBSERVATION_BOUND, ObservationField
+from gradmap_trainer.policies import LEAST_PLANNED_ACTION, REST_BAND
+from gridedge_env.observation import OBSERVATION_BOUND, ObservationField, planned_columns
 from gridedge_env.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -70,24 +70,27 @@ def export_policies(
         "observation_bound": str(OBSERVATION_BOUND),
         "gridedge_version": gridedge_env.__version__,
     }
+    planned = planned_columns(observation_fields)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for index, agent in enumerate(agents):
         layers = [(w[index], b[index]) for w, b in zip(weight_arrays, bias_arrays, strict=True)]
         told = {} if actions is None else {"action_names": json.dumps(list(actions[index]))}
-        model = _policy_model(layers, {"agent": agent, **told, **metadata})
+        model = _policy_model(layers, planned, {"agent": agent, **told, **metadata})
         paths.append(folder / f"{agent}.onnx")
         onnx.save(model, paths[-1])
     return paths
 
 
 def _policy_model(
-    layers: Sequence[tuple[np.ndarray, np.ndarray]], metadata: dict[str, str]
+    layers: Sequence[tuple[np.ndarray, np.ndarray]],
+    planned: Sequence[int],
+    metadata: dict[str, str],
 ) -> onnx.ModelProto:
-    """Return one agent's network: the layers of `Policies` and the head `to_action`."""
+    """Return one agent's network: the layers of `Policies`, its base and the head `to_action`."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
-    nodes = []
+    nodes: list[onnx.NodeProto] = []
     constants = {"least": np.array(-1.0, np.float32), "most": np.array(1.0, np.float32)}
     values = "observation"
     for number, (weight, bias) in enumerate(layers):
@@ -98,6 +101,31 @@ def _policy_model(
         if number < len(layers) - 1:
             nodes.append(helper.make_node("Tanh", [values], [f"hidden_{number}"]))
             values = f"hidden_{number}"
+    if planned:
+        rest = len(layers[-1][1]) - len(planned)
+        constants |= {
+            "columns": np.array(planned, np.int64),
+            "least_planned": np.array(LEAST_PLANNED_ACTION, np.float32),
+            "within_scale": np.array(REST_BAND / LEAST_PLANNED_ACTION, np.float32),
+            "rest_band": np.array(REST_BAND, np.float32),
+            "reactive": np.array([0, 0, 0, rest], np.int64),
+        }
+        steps = {
+            "planned": ("Gather", "observation", "columns"),
+            "size": ("Abs", "planned"),
+            "is_small": ("Less", "size", "least_planned"),
+            "within": ("Mul", "planned", "within_scale"),
+            "side": ("Sign", "planned"),
+            "to_edge": ("Mul", "side", "rest_band"),
+            "beyond": ("Add", "planned", "to_edge"),
+            "following": ("Where", "is_small", "within", "beyond"),
+            "base": ("Pad", "following", "reactive"),
+            "corrected": ("Add", values, "base"),
+        }
+        for name, (operator, *inputs) in steps.items():
+            axis: dict[str, Any] = {"axis": 1} if operator == "Gather" else {}
+            nodes.append(helper.make_node(operator, inputs, [name], **axis))
+        values = "corrected"
     nodes += [
         helper.make_node("Shrink", [values], ["rested"], bias=REST_BAND, lambd=REST_BAND),
         helper.make_node("Clip", ["rested", "least", "most"], ["action"]),

@@ -153,7 +153,7 @@ def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
         config.hidden_sizes,
         simulator.case.seed,
         simulator.device,
-        planned_columns(simulator.observation_fields, simulator.fleet.slots),
+        planned_columns(simulator.observation_fields),
     )
     optimiser = torch.optim.Adam(
         policies.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True

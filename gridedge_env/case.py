@@ -40,7 +40,6 @@ from gridedge_env.devices import (
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.feeder.places import loads_beside
 from gridedge_env.feeder.records import Load
-from gridedge_env.public_plan import PlanSettings
 from gridedge_env.record import Record
 from gridedge_env.scenarios import (
     DaySource,
@@ -84,7 +83,7 @@ class Case(Record):
         seed: chooses which demand homes have, and begins all other randomness.
         name: in tables and reports; none: what `title` makes of the rest.
         currency: of all prices and costs, as it is to be written: "€", "CHF".
-        public_plan: how the plan is made that agents observe; None: they observe none.
+        public_plan: whether agents observe the plan for the fleet that all can work out.
     """
 
     feeder: Feeder
@@ -101,7 +100,7 @@ class Case(Record):
     seed: int = 0
     name: str = ""
     currency: str = EURO
-    public_plan: PlanSettings | None = None
+    public_plan: bool = False
 
     def __post_init__(self) -> None:
         for name, kind in (
@@ -123,7 +122,7 @@ class Case(Record):
                 )
         check_whole_number(self.seed, 0, "seed")
         check_not_negative(self.penalty, "penalty")
-        for name in ("reactive_power", "regulator_control"):
+        for name in ("reactive_power", "regulator_control", "public_plan"):
             check_flag(getattr(self, name), name)
         check_type(self.name, str, "name", "text")
         check_currency(self.currency, "currency")
@@ -198,7 +197,7 @@ class CaseSettings:
         reactive_power: whether batteries and generators also control reactive power, within their
             inverter's rating.
         penalty: € in the reward per unit of network violation.
-        public_plan: whether agents observe the plan that all can work out.
+        public_plan: whether agents observe the plan for the fleet that all can work out.
         tariff: retail prices.
         limits: of the network: thresholds by name that are not the default ones.
         mix: share of the homes with each kind of device by its name, 1 in all; none: thirds of
@@ -357,5 +356,5 @@ def _make_case(
         reactive_power=settings.reactive_power,
         regulator_control=settings.regulator_control,
         seed=settings.seed,
-        public_plan=PlanSettings() if settings.public_plan else None,
+        public_plan=settings.public_plan,
     )

@@ -284,11 +284,9 @@ def own_state_names(slots: int) -> list[str]:
     return [f"own_state{_of_slot(slot, slots)}" for slot in range(slots)]
 
 
-def planned_columns(fields: Sequence[ObservationField], slots: int) -> tuple[int, ...]:
+def planned_columns(fields: Sequence[ObservationField]) -> tuple[int, ...]:
     """Where what the public plan asks of an agent's devices stands; nowhere without a plan."""
-    names = [entry.name for entry in fields]
-    asked = [f"{PLANNED_ACTION}{_of_slot(slot, slots)}" for slot in range(slots)]
-    return tuple(names.index(name) for name in asked if name in names)
+    return tuple(k for k, entry in enumerate(fields) if entry.name.startswith(PLANNED_ACTION))
 
 
 def _of_slot(slot: int, slots: int) -> str:

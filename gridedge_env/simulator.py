@@ -149,7 +149,7 @@ class Simulator:
             case.tariff,
             case.currency,
             case.clock,
-            planned=case.public_plan is not None,
+            case.public_plan,
         )
         self.private_size = sum(f.private for f in self.observation_fields)
         self._private_fields = self.observation_fields[: self.private_size]
@@ -160,12 +160,11 @@ class Simulator:
     @torch.inference_mode(False)  # kept for calls that differentiate, too
     def public_plan(self) -> PublicPlan | None:
         """What all can work out beforehand; None where agents do not observe it."""
-        settings = self.case.public_plan
-        if settings is None:
+        if not self.case.public_plan:
             return None
         expected = expected_demand(self.case, self._split("train"))
         where = self.fleet, self.power_flow, self.wiring
-        return PublicPlan(*where, self.case.limits, self.clock, expected, settings)
+        return PublicPlan(*where, self.case.limits, self.clock, expected)
 
     def days(self, split: str) -> DayTable:
         """The days of "train", "validation" or "test", each on its own."""

@@ -30,25 +30,14 @@ from gridedge_env.public_plan.program import MOST_GROUPS, Network, plan_fleet
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.wiring import Wiring
 
+# Classes of the devices of a kind, at most.
+CLASSES = 3
+# By how much the plan stays inside the limits: of ratings, and pu.
+LOADING_MARGIN, VOLTAGE_MARGIN = 0.03, 0.005
 # €/kWh by which the marginal cost of a class rises to its last kilowatt: devices differ.
 SPREAD = 0.01
 # Prices are read in whole ticks, temperatures in tenths of a degree: the same in every precision.
 PRICE_TICK, DEGREE_TICK, SUN_TICK = 1e-5, 0.1, 1.0
-
-
-@dataclass(frozen=True)
-class PlanSettings:
-    """How the plan is made.
-
-    Attributes:
-        classes: of the devices of a kind, at most.
-        voltage_margin: pu that the plan stays inside the voltage limits.
-        loading_margin: share of rating that it stays below it.
-    """
-
-    classes: int = 3
-    voltage_margin: float = 0.005
-    loading_margin: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -85,7 +74,6 @@ class PublicPlan:
         limits: what it is allowed.
         clock: of the days.
         expected: (12, 2, steps of a day) kW, mean demand of a home by month and kind of day.
-        settings: how plans are made.
 
     Attributes:
         limit_names: of the limits that can bind.
@@ -101,7 +89,6 @@ class PublicPlan:
         limits: Limits,
         clock: Clock,
         expected: Array,
-        settings: PlanSettings,
     ) -> None:
         self.clock, self._expected = clock, expected
         like = fleet.inverter_rating
@@ -109,7 +96,7 @@ class PublicPlan:
         self._fleet = fleet
         found = []
         for group in fleet.groups:
-            classes = classes_of(group, settings.classes)
+            classes = classes_of(group, CLASSES)
             flexibility = group.kind.flexibility(classes.parameters, outlook)
             found.append((group, classes, flexibility))
 
@@ -131,7 +118,7 @@ class PublicPlan:
         tangents = feeder_limits(
             power_flow,
             wiring,
-            limits.tightened(voltage=settings.voltage_margin, loading=settings.loading_margin),
+            limits.tightened(voltage=VOLTAGE_MARGIN, loading=LOADING_MARGIN),
             torch.from_numpy(base).to(like),
             tuple(torch.from_numpy(way).to(like) for way in (draw, feed)),
         )

@@ -14,7 +14,9 @@ import pytest
 import torch
 
 import gridedge_env
+from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export import action_names, export_policies
+from gradmap_trainer.gradmap import make_learner
 from gradmap_trainer.policies import to_action
 from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_env.observation import OBSERVATION_BOUND, ObservationField
@@ -145,3 +147,22 @@ def test_without_onnx_the_extra_is_named(tmp_path, layers, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", import_without_onnx)
     with pytest.raises(ImportError, match=r"pip install 'gridedge\[export\]'"):
         export_policies(*layers, FIELDS, AGENTS, tmp_path)
+
+
+@pytest.mark.parametrize("reactive_power", [False, True])
+def test_policies_that_correct_a_plan_carry_it_in_their_files(tmp_path, reactive_power):
+    """The plan is among the observations; the file adds what follows it."""
+    simulator = gridedge_env.make_simulator(
+        "ieee13", 6, public_plan=True, reactive_power=reactive_power
+    )
+    policies = make_learner(TrainConfig(), simulator).policies
+    private, shared = simulator.observe_parts(simulator.reset(days=[100, 200]))
+    with torch.no_grad():
+        actions = policies(private, shared)
+    observation = torch.cat((private, shared[:, None].expand(-1, 6, -1)), dim=-1)
+    names = simulator.fleet.names
+    paths = export_policies(*policies.layers(), simulator.observation_fields, names, tmp_path)
+    for agent, path in enumerate(paths):
+        session = onnxruntime.InferenceSession(path)
+        (found,) = session.run(None, {"observation": observation[:, agent].numpy()})
+        np.testing.assert_allclose(found, actions[:, agent].numpy(), atol=1e-6)
