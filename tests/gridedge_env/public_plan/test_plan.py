@@ -185,3 +185,14 @@ def test_episodes_of_two_days() -> None:
     battery = planned.stored[0, :, 0]
     assert battery[0] == pytest.approx(0.5)
     assert (battery[24] - 0.5).abs() > 0.01
+
+
+def test_a_kind_that_tells_nothing_is_not_planned_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its devices are asked for nothing; the others' plan does without them."""
+    generator = KINDS["generator"]
+    monkeypatch.setattr(type(generator), "flexibility", lambda *arguments: None)
+    simulator = gridedge_env.make_simulator("ieee13", 6, public_plan=True)
+    private, _ = simulator.observe_parts(simulator.reset(days=DAYS))
+    asked = {group.kind.name: private[:, group.agent, 3] for group in simulator.fleet.groups}
+    assert not asked["generator"].any()
+    assert asked["battery"].any()
