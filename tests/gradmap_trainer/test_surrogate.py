@@ -35,7 +35,7 @@ def one_sample_update(distance: float, gradient: float, trust_region: float = 0.
     policies = Policies(1, 1, 1, 1, (2,), 0, torch.device("cpu"))
     private, shared = torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1)
     output = policies.outputs(private[0], shared[0]).detach()[None] - distance
-    rollout = Rollout(None, private, shared, output, torch.empty(0))
+    rollout = Rollout(None, private, shared, output, 0.0 * output, torch.empty(0))
     before = policies.biases[-1].detach().clone()
     improve_policies(
         policies,
@@ -79,9 +79,8 @@ def random_rollout(agents: int) -> tuple[Rollout, Tensor]:
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    rollout = Rollout(
-        None, normal(6, 2, agents, 3), normal(6, 2, 4), normal(6, 2, agents, 1), torch.empty(0)
-    )
+    private, shared, output = normal(6, 2, agents, 3), normal(6, 2, 4), normal(6, 2, agents, 1)
+    rollout = Rollout(None, private, shared, output, 0.0 * output, torch.empty(0))
     return rollout, normal(6, 2, agents, 1)
 
 
