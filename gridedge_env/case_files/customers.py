@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from gridedge_env.devices import KINDS, Devices, Fleet, make_fleet
+from gridedge_env.devices import KINDS, Devices, Fleet, check_agent_name, make_fleet
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.ranges import out_of_range
 from gridedge_env.scenarios.series import Fault, Faults
-from gridedge_env.scenarios.series.faults import Findings
+from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.series.numbers import read_numbers
 from gridedge_env.scenarios.series.reading import Table, read_table
 
@@ -35,11 +35,13 @@ class Customers:
     Attributes:
         fleet: agents and their devices.
         meters: of each agent, its meter's name; empty where there is none.
+        rows: of each agent, its row of `agents.csv`.
         notes: what was assumed, in sentences.
     """
 
     fleet: Fleet
     meters: tuple[str, ...]
+    rows: tuple[int, ...]
     notes: tuple[str, ...]
 
 
@@ -81,6 +83,9 @@ def read_customers(folder: Path) -> Customers:
         if not agent or agent in rows:
             met = f"{agent!r}, as in row {rows[agent]}" if agent else "no name"
             findings.fault(f"got {met}, expected a name of its own", row, "agent")
+        elif agent:
+            with collected(findings, row):
+                check_agent_name(agent, "agent")
         rows.setdefault(agent, row)
     places = dict(zip(columns["agent"], columns["place"], strict=True))
     faults, notes, devices = list(findings.faults), list(findings.notes), dict[str, Devices]()
@@ -106,7 +111,8 @@ def read_customers(folder: Path) -> Customers:
     if faults:
         raise Faults(faults)
     meters = tuple(columns.get("meter", [""] * len(places)))
-    return Customers(make_fleet(places, devices, connections), meters, tuple(notes))
+    fleet = make_fleet(places, devices, connections)
+    return Customers(fleet, meters, tuple(rows.values()), tuple(notes))
 
 
 def _read_devices(

@@ -15,7 +15,7 @@ from gridedge_env.checks import (
 )
 from gridedge_env.clock import MOST_DAYS, Clock
 from gridedge_env.currency import EURO, check_currency
-from gridedge_env.scenarios.series.faults import Findings
+from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.series.local_time import zone_of
 
 CASE_FILE = "case.toml"
@@ -99,20 +99,3 @@ def read_description(folder: Path, findings: Findings) -> dict[str, Any]:
             findings.fault(f"got {section!r:.80}, expected a table", None, name)
         description[name] = section if isinstance(section, dict) else {}
     return description
-
-
-class collected:
-    """A context in which a `ValueError` becomes a fault of the file."""
-
-    def __init__(self, findings: Findings) -> None:
-        self._findings = findings
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, ValueError):
-            return False
-        field, colon, what = str(error).partition(": ")
-        self._findings.fault(what if colon else str(error), None, field if colon else None)
-        return True

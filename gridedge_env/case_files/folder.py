@@ -24,7 +24,6 @@ from gridedge_env.case_files.description import (
     CASE_FILE,
     LOADS,
     TAPS,
-    collected,
     read_description,
     write_description,
 )
@@ -32,7 +31,6 @@ from gridedge_env.case_files.series import read_days, read_demand, write_days, w
 from gridedge_env.checks import check_known, check_source_voltage
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
-from gridedge_env.devices import Fleet
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.feeder.places import place_at
 from gridedge_env.scenarios import (
@@ -43,7 +41,7 @@ from gridedge_env.scenarios import (
     ObservedDays,
 )
 from gridedge_env.scenarios.series import Fault, Faults
-from gridedge_env.scenarios.series.faults import Findings
+from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.tariff import tariff_from_record
 
 
@@ -109,11 +107,11 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         days, found = read_days(folder, description["days"], zone)
         notes += found
     with listed(faults):
-        meters = customers.meters if customers else ()
+        meters = dict(zip(customers.rows, customers.meters, strict=True)) if customers else {}
         demand, found = read_demand(folder, description["demand"], zone, days, meters)
         notes += [*found, *(customers.notes if customers else ())]
     profiles: LoadProfiles | None = None
-    if feeder and customers and _all_stand_on(feeder, customers.fleet, faults):
+    if feeder and customers and _all_stand_on(feeder, customers, faults):
         with listed(faults):
             places = customers.fleet.places
             feeder, profiles, found = read_background(folder, feeder, places, zone)
@@ -182,13 +180,15 @@ def _customers(folder: Path, faults: list[Fault]) -> Customers | None:
     return None
 
 
-def _all_stand_on(feeder: Feeder, fleet: Fleet, faults: list[Fault]) -> bool:
+def _all_stand_on(feeder: Feeder, customers: Customers, faults: list[Fault]) -> bool:
     """Whether all customers' places are on the feeder; those that are not are faults."""
     buses, before = {bus.name: bus for bus in feeder.buses}, len(faults)
+    fleet = customers.fleet
     unused = set(fleet.connection_names) - set(fleet.places)
-    listed_places = fleet.connection_names if unused else ()
-    for file, places in ((AGENTS_FILE, fleet.places), (CONNECTIONS_FILE, listed_places)):
-        for row, place in enumerate(places, start=2):
+    listed_places = enumerate(fleet.connection_names if unused else (), start=2)
+    own_places = zip(customers.rows, fleet.places, strict=True)
+    for file, places in ((AGENTS_FILE, own_places), (CONNECTIONS_FILE, listed_places)):
+        for row, place in places:
             try:
                 place_at(place, buses)
             except ValueError as error:

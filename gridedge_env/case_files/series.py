@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from gridedge_env.case_files.description import CASE_FILE, collected
+from gridedge_env.case_files.customers import AGENTS_FILE
+from gridedge_env.case_files.description import CASE_FILE
 from gridedge_env.checks import check_known, check_positive
 from gridedge_env.clock import HOURS_PER_DAY
 from gridedge_env.scenarios import (
@@ -34,7 +35,7 @@ from gridedge_env.scenarios.series import (
     read_prices,
     read_weather,
 )
-from gridedge_env.scenarios.series.faults import Findings
+from gridedge_env.scenarios.series.faults import Findings, collected
 
 OBSERVED, GENERATED = "observed", "generated"
 # Meters of homes of which customers get some, on days of the same month and kind.
@@ -120,16 +121,25 @@ def read_demand(
     section: Mapping[str, Any],
     time_zone: str,
     days: DaySource,
-    meters: Sequence[str],
+    meters: Mapping[int, str],
 ) -> tuple[DemandSource[Any], tuple[str, ...]]:
-    """The source of demand, and notes; `meters` are the customers' in the order of the fleet.
+    """The source of demand, and notes.
+
+    Args:
+        folder: of the case.
+        section: `[demand]` of its description.
+        time_zone: of the days.
+        days: of the case.
+        meters: the customers', in the order of the fleet, by their rows of `agents.csv`; "" is
+            none. Empty if nothing is known of customers: then the file is read for its faults.
 
     Raises:
         Faults: what is wrong in the section `[demand]`, in the file, or with the customers' meters.
     """
     findings = Findings(CASE_FILE)
     path = find_series(folder, "meters")
-    if section.get("source", "" if path.is_file() else GENERATED) == GENERATED:
+    metered = path.is_file() or any(meters.values())
+    if section.get("source", "" if metered else GENERATED) == GENERATED:
         scale = section.get("scale", 1.0)
         with collected(findings):
             check_known(section, ["source", "scale"], "demand")
@@ -143,20 +153,23 @@ def read_demand(
         findings.fault(f"got no {path.name}, expected one beside it", None, "demand")
     findings.check()
     if pool:
-        return _read_pool(path, section, section.get("time_zone", time_zone), meters)
+        return _read_pool(path, section, section.get("time_zone", time_zone), meters.values())
     series = _read_meters(path, section, time_zone, findings)
-    used = list(dict.fromkeys(filter(None, meters)))
-    for name in used:
-        if name not in series.names:
-            findings.fault(f"got no meter {name!r}, expected it in {path.name}", None, "meter")
-    if meters and not used:
-        findings.fault("got no meter of any agent, expected a column of agents.csv", None, "meter")
+    if not meters:  # The tables of customers are wrong; only what is wrong in this file was asked.
+        return GeneratedDemand(), ()
+    findings = Findings(AGENTS_FILE)
+    for row, name in meters.items():
+        if name and name not in series.names:
+            findings.fault(f"got {name!r}, expected a meter of {path.name}", row, "meter")
+    if not any(meters.values()):
+        findings.fault(f"got no meter of any agent, expected those of {path.name}", None, "meter")
     findings.check()
-    source = CustomerMeters(bare(series.of(used)), tuple(meters), time_zone, days)
+    source = CustomerMeters(bare(series), tuple(meters.values()), time_zone, days)
+    findings = Findings(path.name)
     with collected(findings):
         source.assign_homes("train", len(meters), 0, "cpu")
     findings.check()
-    unused = [name for name in series.names if name not in used]
+    unused = set(series.names).difference(source.meter)
     notes = [f"{path.name}: {note}" for note in series.notes]
     if missing := source.missing_days():
         most = max(missing, key=lambda name: missing[name])
@@ -166,7 +179,7 @@ def read_demand(
         )
     if unused:
         notes.append(f"{path.name}: {len(unused)} meters that no agent has are left out.")
-    if len(meters) > len([name for name in meters if name]):
+    if not all(source.meter):
         notes.append("Agents without a meter have no other demand than their devices'.")
     return source, tuple(notes)
 
@@ -187,7 +200,7 @@ def _read_meters(
 
 
 def _read_pool(
-    path: Path, section: Mapping[str, Any], time_zone: str, meters: Sequence[str]
+    path: Path, section: Mapping[str, Any], time_zone: str, meters: Iterable[str]
 ) -> tuple[MeteredDemand, tuple[str, ...]]:
     findings = Findings(CASE_FILE)
     if any(meters):
@@ -243,7 +256,7 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
         write_series(_series_of(demand), find_series(folder, "meters"))
         section = {"source": POOL, "unit": "kW", "time_zone": "UTC", "largest_gap_share": 0.0}
         # What could not be read is refused now.
-        read_demand(folder, section, "UTC", ObservedDays(), ())
+        read_demand(folder, section, "UTC", ObservedDays(), {})
         return section, ()
     if not isinstance(demand, CustomerMeters):
         raise ValueError(
