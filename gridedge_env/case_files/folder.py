@@ -104,7 +104,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     days: DaySource = ObservedDays()
     demand: DemandSource[Any] = GeneratedDemand()
     with listed(faults):
-        days, found = read_days(folder, description["days"], zone)
+        days, found = read_days(folder, description["days"], zone, clock)
         notes += found
     with listed(faults):
         meters = dict(zip(customers.rows, customers.meters, strict=True)) if customers else {}

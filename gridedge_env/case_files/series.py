@@ -14,7 +14,7 @@ import torch
 from gridedge_env.case_files.customers import AGENTS_FILE
 from gridedge_env.case_files.description import CASE_FILE
 from gridedge_env.checks import check_known, check_positive
-from gridedge_env.clock import HOURS_PER_DAY
+from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.scenarios import (
     SPLITS,
     CustomerMeters,
@@ -25,6 +25,7 @@ from gridedge_env.scenarios import (
     ObservedDays,
     SeriesDays,
 )
+from gridedge_env.scenarios.observed import consecutive
 from gridedge_env.scenarios.own_series import DateRange
 from gridedge_env.scenarios.series import (
     Faults,
@@ -51,7 +52,7 @@ def find_series(folder: Path, name: str) -> Path:
 
 
 def read_days(
-    folder: Path, section: Mapping[str, Any], time_zone: str
+    folder: Path, section: Mapping[str, Any], time_zone: str, clock: Clock
 ) -> tuple[DaySource, tuple[str, ...]]:
     """The source of days, and notes.
 
@@ -59,6 +60,7 @@ def read_days(
         folder: of the case.
         section: `[days]` of its description.
         time_zone: of the days.
+        clock: whose episodes must fit into each split.
 
     Raises:
         Faults: what is wrong in the section, or in the files.
@@ -99,17 +101,19 @@ def read_days(
         year=section.get("weather_year"),
     )
     days = SeriesDays(bare(price), bare(seen), time_zone, splits, site)
+    read = ((prices.name, price), (weather.name, seen))
+    left_out = [f"{name}: {note}" for name, of in read for note in notes_of_days(of, time_zone)]
     for split in SPLITS:
-        if not days.dates(split):
+        if not consecutive(days.dates(split), clock.days):
+            what = "no day" if clock.days == 1 else f"no {clock.days} days in a row"
+            why = " ".join(["", *left_out])
             findings.fault(
-                "got no day on which prices and weather are complete, expected some", None, split
+                f"got {what} on which prices and weather are complete, expected some.{why}",
+                None,
+                split,
             )
     findings.check()
-    notes = [
-        f"{path.name}: {note}"
-        for path, read in ((prices, price), (weather, seen))
-        for note in (*read.notes, *notes_of_days(read, time_zone))
-    ]
+    notes = [f"{name}: {note}" for name, of in read for note in of.notes] + left_out
     if "irradiance_forecast" in seen.names:
         told = f"{weather.name}: forecasts of the irradiance are left out: no agent observes it."
         notes.append(told)
