@@ -30,9 +30,16 @@ def check_number(
 ) -> float:
     """A finite number that is accepted; `expected` says which are."""
     number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and accept(value)):
-        raise ValueError(f"{name}: got {value!r}, expected {expected}")
+    if not (number and _is_finite(value) and accept(value)):
+        raise ValueError(f"{name}: got {value!r:.80}, expected {expected}")
     return value
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def check_positive(value: Any, name: str) -> float:

@@ -145,7 +145,8 @@ def _finished(axes: Axes) -> Figure:
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.margins(0.02)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, frameon=False, **TEXT)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4, frameon=False, **TEXT)
     figure = axes.get_figure(root=True)
     assert figure is not None  # of the axes made above, or given
     return figure

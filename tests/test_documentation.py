@@ -28,7 +28,7 @@ DOCUMENTS = [
     "CONTRIBUTING.md",
     *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
 ]
-SHELL_TOOLS = {"cd", "git", "pip", "source"}
+SHELL_TOOLS = {"cd", "cp", "git", "pip", "rm", "source"}
 # Where a path may begin that is not told from the root on.
 SOURCES = ("gridedge_env", "gradmap_trainer", "baselines", "benchmarks")
 

@@ -20,7 +20,7 @@ from gridedge_env.feeder import Feeder
 from gridedge_env.feeder.places import FIRST_NEUTRAL, loads_beside, place_at
 from gridedge_env.feeder.records import Bus, Load
 from gridedge_env.scenarios import LoadProfiles
-from gridedge_env.scenarios.series import read_profiles
+from gridedge_env.scenarios.series import Faults, read_profiles
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.numbers import read_numbers
 from gridedge_env.scenarios.series.reading import Table, read_table
@@ -154,11 +154,13 @@ def _profiles(
     names = texts_of(table, findings, COLUMNS[:1], COLUMNS[1:]).get("profile", [])
     if not any(names):
         return None
-    path = find_series(folder, PROFILES)
+    path = find_series(folder, PROFILES, findings)
     if not path.is_file():
         findings.stop(f"got profiles and no {path.name}, expected one beside it", None, "profile")
-    series = read_series(read_profiles, path, findings, time_zone=time_zone)
-    findings.notes += series.notes
+    series = read_series(read_profiles, path, findings, time_zone)
+    if series is None:
+        raise Faults(findings.faults)
+    findings.notes += (f"{path.name}: {note}" for note in series.notes)
     for row, name in zip(table.rows.tolist(), names, strict=True):
         if name and name not in series.names:
             findings.fault(f"got {name!r}, expected a column of {path.name}", row, "profile")

@@ -35,7 +35,7 @@ class Customers:
     Attributes:
         fleet: agents and their devices.
         meters: of each agent, its meter's name; empty where there is none.
-        rows: of each agent, its row of `agents.csv`.
+        rows: of each agent, its line of `agents.csv`.
         notes: what was assumed, in sentences.
     """
 
@@ -46,8 +46,8 @@ class Customers:
 
 
 def table_of(kind: DeviceKind[Any, Any]) -> str:
-    """Name of the table of a kind's devices: "heat_pumps.csv"."""
-    return f"{kind.plural.replace(' ', '_')}.csv"
+    """Name of the table of a kind's devices: "ev_chargers.csv"."""
+    return f"{kind.plural.replace(' ', '_').lower()}.csv"
 
 
 def write_customers(fleet: Fleet, meters: Sequence[str], folder: Path) -> None:
@@ -72,10 +72,11 @@ def read_customers(folder: Path) -> Customers:
     """Read the tables.
 
     Raises:
-        FileNotFoundError: no `agents.csv`.
         Faults: what is wrong in them, all of it.
     """
     findings = Findings(AGENTS_FILE)
+    if not (folder / AGENTS_FILE).is_file():
+        findings.stop("got no such file, expected the customers")
     table = read_table(folder / AGENTS_FILE, findings)
     columns = texts_of(table, findings, ["agent", "place"], ["meter"])
     rows: dict[str, int] = {}
@@ -83,7 +84,7 @@ def read_customers(folder: Path) -> Customers:
         if not agent or agent in rows:
             met = f"{agent!r}, as in row {rows[agent]}" if agent else "no name"
             findings.fault(f"got {met}, expected a name of its own", row, "agent")
-        elif agent:
+        else:
             with collected(findings, row):
                 check_agent_name(agent, "agent")
         rows.setdefault(agent, row)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gridedge_env.checks import (
-    check_flag,
-    check_known,
-    check_not_negative,
-    check_type,
-    check_whole_number,
-)
+from gridedge_env.checks import check_flag, check_not_negative, check_type, check_whole_number
 from gridedge_env.clock import MOST_DAYS, Clock
 from gridedge_env.currency import EURO, check_currency
+from gridedge_env.scenarios.series import Fault
 from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.series.local_time import zone_of
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 CASE_FILE = "case.toml"
+ENCODING = "utf-8-sig"  # some editors begin a file with a byte order mark
 HEADER = """\
 What is simulated. Beside this file: feeder/, agents.csv and a table for each kind of device;
 prices.csv, weather.csv and meters.csv where these are the customers' own; background.csv where
@@ -73,21 +77,19 @@ def read_description(folder: Path, findings: Findings) -> dict[str, Any]:
         FileNotFoundError: no such file.
         Faults: no TOML.
     """
-    import tomlkit
-    from tomlkit.exceptions import ParseError
-
     path = folder / CASE_FILE
     if not path.is_file():
         raise FileNotFoundError(f"case: {path} not found, expected the folder of a case")
     try:
-        record = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
-    except ParseError as error:
-        findings.stop(f"got no TOML ({error}), expected some", error.line)
+        record = tomllib.loads(path.read_text(ENCODING))
     except UnicodeDecodeError as error:
         findings.stop(f"got text that is not UTF-8 ({error.reason}), expected TOML")
+    except (ValueError, RecursionError) as error:
+        line = re.search(r" \(at line (\d+), .*\)$", str(error))
+        what = str(error)[: line.start()] if line else str(error)
+        findings.stop(f"got no TOML ({what}), expected some", int(line[1]) if line else None)
     description: dict[str, Any] = {}
-    with collected(findings):
-        check_known(record, [*_PLAIN, *SECTIONS], "case")
+    check_keys(record, [*_PLAIN, *SECTIONS], findings)
     for name, (check, default) in _PLAIN.items():
         description[name] = default
         with collected(findings):
@@ -99,3 +101,39 @@ def read_description(folder: Path, findings: Findings) -> dict[str, Any]:
             findings.fault(f"got {section!r:.80}, expected a table", None, name)
         description[name] = section if isinstance(section, dict) else {}
     return description
+
+
+def check_keys(
+    section: Mapping[str, Any], known: Collection[str], findings: Findings, place: str = ""
+) -> None:
+    """A fault for every key that does not exist; `place` stands before it: "days."."""
+    for name in section:
+        if name not in known:
+            what = f"got this key, expected one of {', '.join(known)}"
+            findings.fault(what, None, f"{place}{name}")
+
+
+_SECTION = re.compile(r"\s*\[{1,2}([^\[\],]+)\]{1,2}\s*(#.*)?")
+_KEY = re.compile(r"""\s*([\w.'" -]+?)\s*=""")
+
+
+def with_rows(faults: Iterable[Fault], folder: Path) -> list[Fault]:
+    """Faults, those of the description with the line of the key or section that they name."""
+    rows: dict[str, int] = {}
+    section = ""
+    for row, line in enumerate((folder / CASE_FILE).read_text(ENCODING).split("\n"), start=1):
+        if heading := _SECTION.fullmatch(line.rstrip("\r")):
+            section = heading[1].strip()
+            rows.setdefault(section, row)
+        elif key := _KEY.match(line):
+            rows.setdefault(f"{section}.{key[1]}".strip("."), row)
+
+    def located(fault: Fault) -> Fault:
+        if fault.file != CASE_FILE or fault.row is not None:
+            return fault
+        key = fault.column or ""
+        while key and key not in rows:
+            key = key.rpartition(".")[0]
+        return replace(fault, row=rows.get(key))
+
+    return [located(fault) for fault in faults]

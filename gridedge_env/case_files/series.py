@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 
-from gridedge_env.case_files.customers import AGENTS_FILE
-from gridedge_env.case_files.description import CASE_FILE
-from gridedge_env.checks import check_known, check_positive
+from gridedge_env.case_files.customers import AGENTS_FILE, Customers
+from gridedge_env.case_files.description import CASE_FILE, check_keys
+from gridedge_env.checks import check_positive, renamed
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.scenarios import (
     SPLITS,
@@ -28,6 +29,7 @@ from gridedge_env.scenarios import (
 from gridedge_env.scenarios.observed import consecutive
 from gridedge_env.scenarios.own_series import DateRange
 from gridedge_env.scenarios.series import (
+    Fault,
     Faults,
     Series,
     by_local_day,
@@ -41,14 +43,24 @@ from gridedge_env.scenarios.series.faults import Findings, collected
 OBSERVED, GENERATED = "observed", "generated"
 # Meters of homes of which customers get some, on days of the same month and kind.
 POOL = "pool"
-METER_KEYS = ("unit", "stamps", "largest_gap_share", "leave_out")
+PRICES, WEATHER, METERS = "prices", "weather", "meters"
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".epw")
 
+# Keys of a section, by the reader's argument that they are.
+_PRICE_KEYS = {"unit": "price_unit", "stamps": "price_stamps"}
+_WEATHER_KEYS = {"stamps": "weather_stamps", "year": "weather_year"}
+_METER_KEYS = {key: key for key in ("unit", "stamps", "largest_gap_share", "leave_out")}
+_POOL_KEYS = {**_METER_KEYS, "time_zone": "time_zone"}
 
-def find_series(folder: Path, name: str) -> Path:
+
+def find_series(folder: Path, name: str, findings: Findings) -> Path:
     """The file of a series, whatever its format; the usual one where there is none."""
-    found = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
-    return next((path for path in found if path.is_file()), found[0])
+    paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+    found = [path for path in paths if path.is_file()]
+    if len(found) > 1:
+        listed = " and ".join(path.name for path in found)
+        findings.fault(f"got {listed} beside it, expected one of them", None, name)
+    return found[0] if found else paths[0]
 
 
 def read_days(
@@ -66,16 +78,14 @@ def read_days(
         Faults: what is wrong in the section, or in the files.
     """
     findings = Findings(CASE_FILE)
-    prices, weather = find_series(folder, "prices"), find_series(folder, "weather")
+    prices, weather = (find_series(folder, name, findings) for name in (PRICES, WEATHER))
     alone = not (prices.is_file() or weather.is_file())
     if section.get("source", OBSERVED if alone else "") == OBSERVED:
-        with collected(findings):
-            check_known(section, ["source"], "days")
+        check_keys(section, ["source"], findings, "days.")
         findings.check()
         return ObservedDays(), ("Prices and weather are the built-in ones.",)
-    known = ["price_unit", "price_stamps", "weather_stamps", "weather_year", "site", *SPLITS]
-    with collected(findings):
-        check_known(section, known, "days")
+    known = [*_PRICE_KEYS.values(), *_WEATHER_KEYS.values(), "site", *SPLITS]
+    check_keys(section, known, findings, "days.")
     for path in (prices, weather):
         if not path.is_file():
             findings.fault(f"got no {path.name}, expected one beside it", None, "days")
@@ -83,37 +93,26 @@ def read_days(
     if site is not None:
         site = _site(site, findings)
     splits = {split: _ranges(section.get(split), split, findings) for split in SPLITS}
+    readers = ((read_prices, prices, _PRICE_KEYS), (read_weather, weather, _WEATHER_KEYS))
+    series = [
+        read_series(reader, path, findings, time_zone, "days", section, keys)
+        for reader, path, keys in readers
+        if path.is_file()
+    ]
     findings.check()
-    price = read_series(
-        read_prices,
-        prices,
-        findings,
-        unit=section.get("price_unit", "currency/MWh"),
-        time_zone=time_zone,
-        stamps=section.get("price_stamps", "begin"),
-    )
-    seen = read_series(
-        read_weather,
-        weather,
-        findings,
-        time_zone=time_zone,
-        stamps=section.get("weather_stamps", "begin"),
-        year=section.get("weather_year"),
-    )
+    price, seen = filter(None, series)
     days = SeriesDays(bare(price), bare(seen), time_zone, splits, site)
-    read = ((prices.name, price), (weather.name, seen))
-    left_out = [f"{name}: {note}" for name, of in read for note in notes_of_days(of, time_zone)]
+    notes, left_out = list[str](), list[str]()
+    for path, read in ((prices, price), (weather, seen)):
+        notes += (f"{path.name}: {note}" for note in read.notes)
+        left_out += (f"{path.name}: {note}" for note in notes_of_days(read, time_zone))
     for split in SPLITS:
         if not consecutive(days.dates(split), clock.days):
-            what = "no day" if clock.days == 1 else f"no {clock.days} days in a row"
-            why = " ".join(["", *left_out])
-            findings.fault(
-                f"got {what} on which prices and weather are complete, expected some.{why}",
-                None,
-                split,
-            )
+            which = "no day" if clock.days == 1 else f"no {clock.days} days in a row"
+            what = f"got {which} on which prices and weather are complete, expected some"
+            findings.fault(" ".join([f"{what}.", *left_out]), None, f"days.{split}")
     findings.check()
-    notes = [f"{name}: {note}" for name, of in read for note in of.notes] + left_out
+    notes += left_out
     if "irradiance_forecast" in seen.names:
         told = f"{weather.name}: forecasts of the irradiance are left out: no agent observes it."
         notes.append(told)
@@ -125,55 +124,46 @@ def read_demand(
     section: Mapping[str, Any],
     time_zone: str,
     days: DaySource,
-    meters: Mapping[int, str],
+    customers: Customers | None,
 ) -> tuple[DemandSource[Any], tuple[str, ...]]:
-    """The source of demand, and notes.
-
-    Args:
-        folder: of the case.
-        section: `[demand]` of its description.
-        time_zone: of the days.
-        days: of the case.
-        meters: the customers', in the order of the fleet, by their rows of `agents.csv`; "" is
-            none. Empty if nothing is known of customers: then the file is read for its faults.
+    """The source of demand, and notes; `customers` are None where their tables are faulty.
 
     Raises:
         Faults: what is wrong in the section `[demand]`, in the file, or with the customers' meters.
     """
     findings = Findings(CASE_FILE)
-    path = find_series(folder, "meters")
-    metered = path.is_file() or any(meters.values())
+    path = find_series(folder, METERS, findings)
+    metered = path.is_file() or any(customers.meters if customers else ())
     if section.get("source", "" if metered else GENERATED) == GENERATED:
         scale = section.get("scale", 1.0)
+        check_keys(section, ["source", "scale"], findings, "demand.")
         with collected(findings):
-            check_known(section, ["source", "scale"], "demand")
             check_positive(scale, "demand.scale")
         findings.check()
         return GeneratedDemand(scale), ("Demand is generated.",)
-    pool = section.get("source") == POOL
-    with collected(findings):
-        check_known(section, [*METER_KEYS, *(("source", "time_zone") if pool else ())], "demand")
+    if section.get("source") == POOL:
+        return _read_pool(path, section, time_zone, customers.meters if customers else ())
+    check_keys(section, _METER_KEYS, findings, "demand.")
     if not path.is_file():
-        findings.fault(f"got no {path.name}, expected one beside it", None, "demand")
-    findings.check()
-    if pool:
-        return _read_pool(path, section, section.get("time_zone", time_zone), meters.values())
-    series = _read_meters(path, section, time_zone, findings)
-    if not meters:  # The tables of customers are wrong; only what is wrong in this file was asked.
-        return GeneratedDemand(), ()
-    findings = Findings(AGENTS_FILE)
-    for row, name in meters.items():
+        findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
+    series = read_series(read_meters, path, findings, time_zone, "demand", section, _METER_KEYS)
+    if series is None or customers is None:
+        raise Faults(findings.faults)
+    meters = customers.meters
+    for name, row in zip(meters, customers.rows, strict=True):
         if name and name not in series.names:
-            findings.fault(f"got {name!r}, expected a meter of {path.name}", row, "meter")
-    if not any(meters.values()):
-        findings.fault(f"got no meter of any agent, expected those of {path.name}", None, "meter")
+            what = f"got {name!r}, expected a meter of {path.name}"
+            findings.faults.append(Fault(AGENTS_FILE, row, "meter", what))
+    used = list(dict.fromkeys(filter(None, meters)))
+    if not used:
+        what = f"got no meter of any agent, expected those of {path.name}"
+        findings.faults.append(Fault(AGENTS_FILE, None, "meter", what))
     findings.check()
-    source = CustomerMeters(bare(series), tuple(meters.values()), time_zone, days)
-    findings = Findings(path.name)
+    source = CustomerMeters(bare(series), meters, time_zone, days)
     with collected(findings):
         source.assign_homes("train", len(meters), 0, "cpu")
     findings.check()
-    unused = set(series.names).difference(source.meter)
+    unused = [name for name in series.names if name not in used]
     notes = [f"{path.name}: {note}" for note in series.notes]
     if missing := source.missing_days():
         most = max(missing, key=lambda name: missing[name])
@@ -183,35 +173,25 @@ def read_demand(
         )
     if unused:
         notes.append(f"{path.name}: {len(unused)} meters that no agent has are left out.")
-    if not all(source.meter):
+    if len(meters) > len([name for name in meters if name]):
         notes.append("Agents without a meter have no other demand than their devices'.")
     return source, tuple(notes)
 
 
-def _read_meters(
-    path: Path, section: Mapping[str, Any], time_zone: str, findings: Findings
-) -> Series:
-    return read_series(
-        read_meters,
-        path,
-        findings,
-        unit=section.get("unit", "kW"),
-        time_zone=time_zone,
-        largest_gap_share=section.get("largest_gap_share", 0.01),
-        stamps=section.get("stamps", "begin"),
-        leave_out=section.get("leave_out", ()),
-    )
-
-
 def _read_pool(
-    path: Path, section: Mapping[str, Any], time_zone: str, meters: Iterable[str]
+    path: Path, section: Mapping[str, Any], time_zone: str, meters: Sequence[str]
 ) -> tuple[MeteredDemand, tuple[str, ...]]:
     findings = Findings(CASE_FILE)
+    check_keys(section, ["source", *_POOL_KEYS], findings, "demand.")
     if any(meters):
-        findings.stop("got a pool, and meters of agents, expected one of them", None, "demand")
-    series = _read_meters(path, section, time_zone, findings)
+        findings.fault("got a pool, and meters of agents, expected one of them", None, "demand")
+    if not path.is_file():
+        findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
+    series = read_series(read_meters, path, findings, time_zone, "demand", section, _POOL_KEYS)
+    if series is None or findings.faults:
+        raise Faults(findings.faults)
     findings = Findings(path.name)
-    dates, values = by_local_day(series, time_zone)
+    dates, values = by_local_day(series, section.get("time_zone", time_zone))
     demand = MeteredDemand(series.names, dates, torch.from_numpy(values.astype(np.float32)))
     with collected(findings):
         demand.check_drawable()
@@ -240,8 +220,8 @@ def write_days(days: DaySource, folder: Path) -> dict[str, Any]:
             f"days: got {type(days).__name__}, expected ObservedDays or SeriesDays, which a folder "
             "can hold"
         )
-    write_series(days.prices, folder / "prices.csv")
-    write_series(days.weather, folder / "weather.csv")
+    write_series(days.prices, folder / f"{PRICES}.csv")
+    write_series(days.weather, folder / f"{WEATHER}.csv")
     splits = {split: [list(each) for each in days.splits.get(split, ())] for split in SPLITS}
     site = {} if days.site is None else {"site": list(days.site)}
     return {"price_unit": "currency/kWh", **site, **splits}
@@ -257,30 +237,51 @@ def write_demand(demand: DemandSource[Any], folder: Path) -> tuple[dict[str, Any
         return {"source": GENERATED, "scale": demand.scale}, ()
     if isinstance(demand, MeteredDemand):
         demand.check_drawable()
-        write_series(_series_of(demand), find_series(folder, "meters"))
+        path = folder / f"{METERS}.csv"
+        write_series(_series_of(demand), path)
         section = {"source": POOL, "unit": "kW", "time_zone": "UTC", "largest_gap_share": 0.0}
         # What could not be read is refused now.
-        read_demand(folder, section, "UTC", ObservedDays(), {})
+        _read_pool(path, section, "UTC", ())
         return section, ()
     if not isinstance(demand, CustomerMeters):
         raise ValueError(
             f"demand: got {type(demand).__name__}, expected GeneratedDemand, MeteredDemand or "
             "CustomerMeters, which a folder can hold"
         )
-    write_series(demand.meters, folder / "meters.csv")
+    write_series(demand.meters, folder / f"{METERS}.csv")
     return {"unit": "kW"}, demand.meter
 
 
 def read_series(
-    reader: Callable[..., Series], path: Path, findings: Findings, **options: Any
-) -> Series:
-    """A series; faults name its file, wrong options are faults of the description."""
-    try:
-        return reader(path, **options)
-    except Faults as found:
-        raise Faults(replace(fault, file=path.name) for fault in found.faults) from found
-    except ValueError as error:
-        findings.stop(str(error))
+    reader: Callable[..., Series],
+    path: Path,
+    findings: Findings,
+    time_zone: str,
+    place: str = "",
+    section: Mapping[str, Any] = MappingProxyType({}),
+    keys: Mapping[str, str] = MappingProxyType({}),
+) -> Series | None:
+    """A series, its notes without its path; None where its file, or what is said of it, is faulty.
+
+    Args:
+        reader: of such series.
+        path: of the file, which faults name.
+        findings: takes what is wrong.
+        time_zone: of timestamps without an offset.
+        place: name of the section.
+        section: of the description.
+        keys: which of it are arguments of the reader, by the argument.
+    """
+    options = {option: section[key] for option, key in keys.items() if key in section}
+    in_section = {option: f"{place}.{key}" for option, key in keys.items()}
+    with collected(findings), renamed(**in_section):
+        try:
+            series = reader(path, **{"time_zone": time_zone, **options})
+            own = (note.removeprefix(f"{path}: ") for note in series.notes)
+            return replace(series, notes=tuple(own))
+        except Faults as found:
+            findings.faults += (replace(fault, file=path.name) for fault in found.faults)
+    return None
 
 
 def bare(series: Series) -> Series:
@@ -331,10 +332,13 @@ def _series_of(pool: MeteredDemand) -> Series:
 def write_series(series: Series, path: Path) -> None:
     """Write a series so that it reads back exactly."""
     import pandas as pd  # a case in Python needs no files
+    import pyarrow as pa
+    import pyarrow.csv
 
     begin, step = pd.Timestamp(series.begin), timedelta(minutes=series.minutes)
     stamps = pd.date_range(begin, periods=len(series.values), freq=step)
-    table = pd.DataFrame(series.values, columns=list(series.names))
-    table.insert(0, "timestamp", stamps.strftime("%Y-%m-%dT%H:%MZ"))
-    # Without a format numbers are the shortest that read back exactly.
-    table.to_csv(path, index=False, lineterminator="\n")
+    columns = [pa.array(column, from_pandas=True) for column in series.values.T]
+    texts = pa.array(stamps.strftime("%Y-%m-%dT%H:%MZ"), pa.string())
+    table = pa.Table.from_arrays([texts, *columns], ["timestamp", *series.names])
+    # Numbers are the shortest that read back exactly.
+    pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))

@@ -126,9 +126,9 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
         """They must say where the sun stands."""
         if days.direct_irradiance is None:
             raise ValueError(
-                "days: got none with direct_irradiance, expected it for PV inverters: a source of "
-                "days works it out with gridedge_env.scenarios.sun.direct_irradiance from the "
-                "global irradiance and the place"
+                "days: got none with direct_irradiance, expected it for PV inverters: [days] in "
+                "case.toml must say the site, or a source of days in Python work it out with "
+                "gridedge_env.scenarios.sun.direct_irradiance"
             )
 
     def run(

@@ -15,7 +15,7 @@ from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.local_time import begin_of_steps, usual_step, zone_of
 from gridedge_env.scenarios.series.numbers import read_numbers
 from gridedge_env.scenarios.series.reading import Table, read_table
-from gridedge_env.scenarios.series.stamps import find_stamps, read_stamps
+from gridedge_env.scenarios.series.stamps import DAY, find_stamps, read_stamps
 from gridedge_env.scenarios.series.steps import (
     Gaps,
     Rows,
@@ -36,6 +36,9 @@ VALUE_COLUMNS = ("power", "value", "load", "demand", "energy", "consumption", *U
 
 IMPOSSIBLE = 1000.0
 """kW: more than any low-voltage customer draws; the largest fuses are near 630 A, 435 kVA."""
+
+REGISTER_DAYS = 7
+"""Values that only rise for so long are a register's: no customer's power does."""
 
 SPIKE = 100.0
 SPIKE_RATIO = 50.0
@@ -210,7 +213,7 @@ def _check_steps(rows: Rows, step: int, findings: Findings) -> None:
 def _check_values(
     rows: Rows, grid: np.ndarray, begin: int, step: int, unit: str, findings: Findings
 ) -> None:
-    """Meters that never measure, a unit that cannot be, spikes."""
+    """Meters that never measure, or count, a unit that cannot be, spikes."""
     size = np.abs(grid)
     largest = np.fmax.reduce(size, axis=0, initial=0.0)
     faulty = {fault.column for fault in findings.faults}
@@ -222,6 +225,15 @@ def _check_values(
         findings.fault(f"got {got}, expected a meter that measures", column=rows.names[number])
     if not largest.any():
         return
+    for column, name in enumerate(rows.names):
+        known = grid[~np.isnan(grid[:, column]), column]
+        if (
+            step * len(known) >= REGISTER_DAYS * DAY
+            and known[-1] > known[0]
+            and (np.diff(known) >= 0.0).all()
+        ):
+            what = f"got readings that only rise, expected the {unit} of every step"
+            findings.fault(what, column=name)
     count = len(size) - np.isnan(size).sum(axis=0)
     mean = np.nansum(size, axis=0) / np.maximum(count, 1)
     for number in np.flatnonzero(largest > SPIKE):

@@ -170,11 +170,14 @@ def _without_open_quotes(body: str, first_row: int, findings: Findings) -> str:
     if '"' not in body:
         return body
     lines = body.split("\n")
-    for number, line in enumerate(lines):
-        if line.count('"') % 2:
-            what = "got a quotation mark that is not closed, expected pairs"
-            findings.fault(what, first_row + number)
-            lines[number] = ""
+    opened = [number for number, line in enumerate(lines) if line.count('"') % 2]
+    if not opened:
+        return body
+    for number in opened:
+        findings.fault(
+            "got a quotation mark that is not closed, expected pairs", first_row + number
+        )
+        lines[number] = ""
     return "\n".join(lines)
 
 

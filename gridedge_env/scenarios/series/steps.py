@@ -169,8 +169,9 @@ def on_grid(rows: Rows, findings: Findings, step: int | None = None) -> tuple[in
         findings.stop("got fewer than two timestamps, expected steps of 15, 30 or 60 minutes")
     step = step or usual_step(utc)
     if step % 60 or step // 60 not in STEP_MINUTES:
+        hint = "" if step % DAY else "; date and time of day must stand in one column"
         findings.stop(
-            f"got steps of {timedelta(seconds=step)}, expected 15, 30 or 60 minutes",
+            f"got steps of {timedelta(seconds=step)}, expected 15, 30 or 60 minutes{hint}",
             column=rows.column,
         )
     phases, counts = np.unique(utc % step, return_counts=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gridedge_env.scenarios.series import Series, by_local_day, notes_of_days, read_meters
+from gridedge_env.scenarios.series import Faults, Series, by_local_day, notes_of_days, read_meters
 
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 WIDE = "timestamp,kitchen,Haus Nr. 5\n2024-01-01T00:00Z,0.5,1.25\n2024-01-01T00:15Z,2,-3.5\n"
@@ -226,3 +226,16 @@ def test_wrong_arguments_are_named(tmp_path):
             read(tmp_path, WIDE, **options)
     with pytest.raises(FileNotFoundError, match="no file at"):
         read_meters(tmp_path / "none.csv")
+
+
+def test_readings_of_a_register_are_refused(tmp_path):
+    """A counter of kWh that goes up by 0.1 in every quarter of an hour of a week."""
+    counter = [f"{0.1 * n:.1f}" for n in range(7 * 96)]
+    with pytest.raises(Faults, match="column 'a': got readings that only rise, expected the kWh"):
+        read(tmp_path, quarters(counter), unit="kWh")
+
+
+def test_date_and_time_in_two_columns_are_told(tmp_path):
+    days = "\n".join(f"2024-01-0{n},00:00,0.5" for n in range(1, 8))
+    with pytest.raises(Faults, match="date and time of day must stand in one column"):
+        read(tmp_path, f"date,from,a\n{days}")
