@@ -78,7 +78,7 @@ def train() -> None:
         sentences: list[str] = []
         learner = open_run(config, simulator, resume, sentences.append)
         begun_at = learner.iteration
-    console = Console()
+    console = Console(markup=False, emoji=False)
     for sentence in sentences:
         console.print(sentence, highlight=False)
     kinds = ", ".join(f"{len(group)} {group.kind.plural}" for group in simulator.fleet.groups)
@@ -139,7 +139,7 @@ def evaluate() -> None:
         check_split(split)
         _, simulator, learner = load_policies(run, device)
         days = evaluation_days(simulator, split, count)
-    console = Console()
+    console = Console(markup=False, emoji=False)
     evaluation = _evaluate(console, simulator, learner, days, iterations, split)
     if split == "test":
         save_evaluation(evaluation, simulator.case.limits, run)
@@ -172,7 +172,7 @@ def export() -> None:
             to or run / "policies",
             action_names(simulator),
         )
-    say(Console(), f"Wrote {len(files)} policies to {files[0].parent}")
+    say(Console(markup=False, emoji=False), f"Wrote {len(files)} policies to {files[0].parent}")
 
 
 @_stoppable
@@ -191,7 +191,7 @@ def report() -> None:
         run = tyro.cli(parse)
         load_config(run, TrainConfig)  # which says what else the folder is
         simulator = make_simulator(case=case_of_run(run))
-        _report(Console(), run, simulator)
+        _report(Console(markup=False, emoji=False), run, simulator)
 
 
 def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool]:

@@ -9,6 +9,7 @@ action is for.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 # Old enough for the runtimes of embedded devices, new enough for every operator used.
 OPSET_VERSION = 13
 FORMAT_VERSION = 8
+# What Windows or Linux keeps for itself, and the sign that stands for it.
+_UNFIT = re.compile(r'[\\/:*?"<>|%]')
 
 
 def export_policies(
@@ -38,7 +41,7 @@ def export_policies(
     folder: Path,
     actions: Sequence[Sequence[str]] | None = None,
 ) -> list[Path]:
-    """Write `folder/<agent>.onnx` for every agent.
+    """Write the file of every agent's policy, `folder/<agent>.onnx`.
 
     Args:
         weights: Of each layer, the first one first: (agents, fan in, fan out).
@@ -77,9 +80,17 @@ def export_policies(
         layers = [(w[index], b[index]) for w, b in zip(weight_arrays, bias_arrays, strict=True)]
         told = {} if actions is None else {"action_names": json.dumps(list(actions[index]))}
         model = _policy_model(layers, planned, {"agent": agent, **told, **metadata})
-        paths.append(folder / f"{agent}.onnx")
+        paths.append(folder / policy_file(agent))
         onnx.save(model, paths[-1])
     return paths
+
+
+def policy_file(agent: str) -> str:
+    """The name of an agent's file: its own, but for signs that a file cannot have everywhere.
+
+    They are written as in an address of the web: "a/b" is in "a%2Fb.onnx".
+    """
+    return _UNFIT.sub(lambda sign: f"%{ord(sign[0]):02X}", agent) + ".onnx"
 
 
 def _policy_model(

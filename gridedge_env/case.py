@@ -42,6 +42,7 @@ from gridedge_env.feeder.places import loads_beside
 from gridedge_env.feeder.records import Load
 from gridedge_env.record import Record
 from gridedge_env.scenarios import (
+    CustomerMeters,
     DaySource,
     DemandSource,
     GeneratedDemand,
@@ -113,6 +114,8 @@ class Case(Record):
             check_type(getattr(self, name), kind, name, f"a {kind.__name__}")
         check_source(self.days, ("load",), "days", DaySource)
         check_source(self.demand, DEMAND_MEMBERS, "demand", DemandSource)
+        if isinstance(self.demand, CustomerMeters):
+            self.demand.check_case(self.days, len(self.fleet.names))
         if self.load_profiles is not None:
             check_type(self.load_profiles, LoadProfiles, "load_profiles", "LoadProfiles")
             if len(self.load_profiles.names) != len(self.feeder.loads):
@@ -120,8 +123,14 @@ class Case(Record):
                     f"load_profiles.names: got {len(self.load_profiles.names)}, expected one for "
                     f"each of the feeder's {len(self.feeder.loads)} loads"
                 )
-        check_whole_number(self.seed, 0, "seed")
-        check_not_negative(self.penalty, "penalty")
+        sources: tuple[Any, ...] = (self.days, self.demand, self.load_profiles)
+        zones = {source.time_zone for source in sources if hasattr(source, "time_zone")}
+        if len(zones) > 1:
+            listed = ", ".join(sorted(zones))
+            raise ValueError(f"time_zone: got {listed}, expected the same of all series")
+        # Numbers of NumPy are as good, but a case is to equal the one read from its folder.
+        object.__setattr__(self, "seed", int(check_whole_number(self.seed, 0, "seed")))
+        object.__setattr__(self, "penalty", float(check_not_negative(self.penalty, "penalty")))
         for name in ("reactive_power", "regulator_control", "public_plan"):
             check_flag(getattr(self, name), name)
         check_type(self.name, str, "name", "text")

@@ -80,7 +80,7 @@ def check(folder: Folder) -> None:
         folder: of the case. Its feeder with its customers is drawn to case.svg there.
     """
     fields, notes = read_case(folder)
-    simulator, console = make_simulator(case=Case(**fields)), Console()
+    simulator, console = make_simulator(case=Case(**fields)), Console(markup=False, emoji=False)
     case = simulator.case
     if case.name:
         console.print(case.name, style="bold", highlight=False)

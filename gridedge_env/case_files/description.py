@@ -13,7 +13,7 @@ from gridedge_env.checks import check_flag, check_not_negative, check_type, chec
 from gridedge_env.clock import MOST_DAYS, Clock
 from gridedge_env.currency import EURO, check_currency
 from gridedge_env.scenarios.series import Fault
-from gridedge_env.scenarios.series.faults import Findings
+from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.series.local_time import zone_of
 
 if sys.version_info >= (3, 11):
@@ -138,20 +138,3 @@ def with_rows(faults: Iterable[Fault], folder: Path) -> list[Fault]:
         return replace(fault, row=rows.get(key))
 
     return [located(fault) for fault in faults]
-
-
-class collected:
-    """A context in which a `ValueError` becomes a fault of the file."""
-
-    def __init__(self, findings: Findings) -> None:
-        self._findings = findings
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, ValueError):
-            return False
-        field, colon, what = str(error).partition(": ")
-        self._findings.fault(what if colon else str(error), None, field if colon else None)
-        return True

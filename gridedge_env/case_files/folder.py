@@ -29,7 +29,6 @@ from gridedge_env.case_files.description import (
     LOADS,
     TAPS,
     check_keys,
-    collected,
     read_description,
     with_rows,
     write_description,
@@ -59,7 +58,7 @@ from gridedge_env.scenarios import (
     Tariff,
 )
 from gridedge_env.scenarios.series import Fault, Faults
-from gridedge_env.scenarios.series.faults import Findings
+from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.tariff import tariff_from_record
 
 
@@ -120,7 +119,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     days: DaySource = ObservedDays()
     demand: DemandSource[Any] = GeneratedDemand()
     with listed(faults):
-        days, found = read_days(folder, description["days"], zone)
+        days, found = read_days(folder, description["days"], zone, clock)
         notes += found
     with listed(faults):
         demand, found = read_demand(folder, description["demand"], zone, days, customers)

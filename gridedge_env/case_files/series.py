@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from gridedge_env.case_files.customers import AGENTS_FILE, Customers
-from gridedge_env.case_files.description import CASE_FILE, check_keys, collected
+from gridedge_env.case_files.description import CASE_FILE, check_keys
 from gridedge_env.checks import check_positive, renamed
-from gridedge_env.clock import HOURS_PER_DAY
+from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.scenarios import (
     SPLITS,
     CustomerMeters,
@@ -26,6 +26,7 @@ from gridedge_env.scenarios import (
     ObservedDays,
     SeriesDays,
 )
+from gridedge_env.scenarios.observed import consecutive
 from gridedge_env.scenarios.own_series import DateRange
 from gridedge_env.scenarios.series import (
     Fault,
@@ -37,7 +38,7 @@ from gridedge_env.scenarios.series import (
     read_prices,
     read_weather,
 )
-from gridedge_env.scenarios.series.faults import Findings
+from gridedge_env.scenarios.series.faults import Findings, collected
 
 OBSERVED, GENERATED = "observed", "generated"
 # Meters of homes of which customers get some, on days of the same month and kind.
@@ -63,7 +64,7 @@ def find_series(folder: Path, name: str, findings: Findings) -> Path:
 
 
 def read_days(
-    folder: Path, section: Mapping[str, Any], time_zone: str
+    folder: Path, section: Mapping[str, Any], time_zone: str, clock: Clock
 ) -> tuple[DaySource, tuple[str, ...]]:
     """The source of days, and notes.
 
@@ -71,6 +72,7 @@ def read_days(
         folder: of the case.
         section: `[days]` of its description.
         time_zone: of the days.
+        clock: whose episodes must fit into each split.
 
     Raises:
         Faults: what is wrong in the section, or in the files.
@@ -100,17 +102,17 @@ def read_days(
     findings.check()
     price, seen = filter(None, series)
     days = SeriesDays(bare(price), bare(seen), time_zone, splits, site)
-    with collected(findings):
-        for split in SPLITS:
-            if not days.dates(split):
-                what = "got no day on which prices and weather are complete, expected some"
-                findings.fault(what, None, f"days.{split}")
+    notes, left_out = list[str](), list[str]()
+    for path, read in ((prices, price), (weather, seen)):
+        notes += (f"{path.name}: {note}" for note in read.notes)
+        left_out += (f"{path.name}: {note}" for note in notes_of_days(read, time_zone))
+    for split in SPLITS:
+        if not consecutive(days.dates(split), clock.days):
+            which = "no day" if clock.days == 1 else f"no {clock.days} days in a row"
+            what = f"got {which} on which prices and weather are complete, expected some"
+            findings.fault(" ".join([f"{what}.", *left_out]), None, f"days.{split}")
     findings.check()
-    notes = [
-        f"{path.name}: {note}"
-        for path, read in ((prices, price), (weather, seen))
-        for note in (*read.notes, *notes_of_days(read, time_zone))
-    ]
+    notes += left_out
     if "irradiance_forecast" in seen.names:
         told = f"{weather.name}: forecasts of the irradiance are left out: no agent observes it."
         notes.append(told)
@@ -131,7 +133,8 @@ def read_demand(
     """
     findings = Findings(CASE_FILE)
     path = find_series(folder, METERS, findings)
-    if section.get("source", "" if path.is_file() else GENERATED) == GENERATED:
+    metered = path.is_file() or any(customers.meters if customers else ())
+    if section.get("source", "" if metered else GENERATED) == GENERATED:
         scale = section.get("scale", 1.0)
         check_keys(section, ["source", "scale"], findings, "demand.")
         with collected(findings):
@@ -156,7 +159,7 @@ def read_demand(
         what = f"got no meter of any agent, expected those of {path.name}"
         findings.faults.append(Fault(AGENTS_FILE, None, "meter", what))
     findings.check()
-    source = CustomerMeters(bare(series.of(used)), meters, time_zone, days)
+    source = CustomerMeters(bare(series), meters, time_zone, days)
     with collected(findings):
         source.assign_homes("train", len(meters), 0, "cpu")
     findings.check()

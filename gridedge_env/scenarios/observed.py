@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
@@ -117,13 +118,18 @@ class DayTable(Record):
 
     def starts(self, days: int) -> list[int]:
         """Rows at which so many consecutive days begin."""
-        ends = zip(self.dates, self.dates[days - 1 :], strict=False)
-        length = timedelta(days=days - 1)
-        return [row for row, (first, last) in enumerate(ends) if last - first == length]
+        return consecutive(self.dates, days)
 
     def select(self, row: Tensor) -> DayTable:
         """The days at `row` (batch,), without their dates: no device is waited for."""
         return replace(self, dates=()).take(row)
+
+
+def consecutive(dates: Sequence[date], days: int) -> list[int]:
+    """Rows of dates, in order, at which so many days begin that follow each other."""
+    ends = zip(dates, dates[days - 1 :], strict=False)
+    length = timedelta(days=days - 1)
+    return [row for row, (first, last) in enumerate(ends) if last - first == length]
 
 
 class DaySource(Protocol):

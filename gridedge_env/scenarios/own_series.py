@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gridedge_env.checks import renamed
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.record import Record
 from gridedge_env.scenarios.demand import HOURS_PER_YEAR, Homes
@@ -53,6 +54,14 @@ class SeriesDays(Record):
     time_zone: str
     splits: Mapping[str, tuple[DateRange, ...]]
     site: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        # Lists and whole numbers are as good, but a case is to equal the one read from its folder.
+        splits = {split: tuple(map(_range, ranges)) for split, ranges in self.splits.items()}
+        object.__setattr__(self, "splits", splits)
+        if self.site is not None:
+            north, east = map(float, self.site)
+            object.__setattr__(self, "site", (north, east))
 
     def load(self, split: str, clock: Clock) -> DayTable:
         """See `DaySource`.
@@ -148,10 +157,13 @@ class CustomerMeters(Record):
     same kind, working day or weekend, by the day of the year. Who has no meter consumes nothing.
 
     Attributes:
-        meters: kW of every meter, by name.
+        meters: kW of every meter, by name; those that nobody has are dropped.
         meter: name of each customer's meter, in the order of the fleet; "" is none.
         time_zone: of the days, an IANA name.
         days: the days of the case.
+
+    Raises:
+        ValueError: a customer's meter that is not there, or nobody with a meter.
     """
 
     meters: Series
@@ -159,6 +171,28 @@ class CustomerMeters(Record):
     time_zone: str
     days: DaySource
     scale: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        used = tuple(dict.fromkeys(filter(None, self.meter)))
+        if not used:
+            raise ValueError("demand.meter: got no meter of any agent, expected some")
+        if used != self.meters.names:
+            with renamed(names="demand.meter"):
+                object.__setattr__(self, "meters", self.meters.of(used))
+
+    def check_case(self, days: DaySource, customers: int) -> None:
+        """Refuse to be the demand of other days or customers: rows would be of other dates.
+
+        Raises:
+            ValueError: the case's are not these.
+        """
+        if len(self.meter) != customers:
+            raise ValueError(
+                f"demand.meter: got {len(self.meter)}, expected one, or '', for each of "
+                f"{customers} agents"
+            )
+        if self.days is not days and self.days != days:
+            raise ValueError("demand.days: got others than the case's days, expected the same")
 
     def assign_homes(
         self, split: str, count: int, seed: int, device: torch.device | str
@@ -231,6 +265,11 @@ def nearest(day: date, known: tuple[date, ...]) -> int:
         return kind, min(apart, 365 - apart), abs((other - day).days)
 
     return min(range(len(known)), key=unlike)
+
+
+def _range(dates: Sequence[date]) -> DateRange:
+    first, last = dates
+    return first, last
 
 
 def _table(values: np.ndarray) -> Tensor:

@@ -68,6 +68,20 @@ def test_exported_actions_equal_the_trainers(tmp_path, layers, batch_size):
         np.testing.assert_allclose(action, actions[index].numpy(), rtol=0, atol=2e-5)
 
 
+def test_a_name_that_no_file_can_have_is_escaped_in_that_of_its_file(tmp_path, layers):
+    agents = ["a/b\\c:*?<>|", "../../100 %", 'Müller, Jörg "Jo"']
+    paths = export_policies(*layers, FIELDS, agents, tmp_path / "policies")
+    assert sorted((tmp_path / "policies").iterdir()) == sorted(paths)
+    assert [path.name for path in paths] == [
+        "a%2Fb%5Cc%3A%2A%3F%3C%3E%7C.onnx",
+        "..%2F..%2F100 %25.onnx",
+        "Müller, Jörg %22Jo%22.onnx",
+    ]
+    for agent, path in zip(agents, paths, strict=True):
+        metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+        assert metadata["agent"] == agent
+
+
 def test_parameters_on_which_gradients_are_asked_export_too(tmp_path, layers):
     weights, biases = ([tensor.double().requires_grad_() for tensor in part] for part in layers)
     (path, *_) = export_policies(weights, biases, FIELDS, AGENTS, tmp_path)

@@ -187,6 +187,9 @@ def test_a_case_is_checked(
     shutil.copytree(street, folder)
     buses = pd.read_csv(folder / "feeder" / "buses.csv", dtype=str)
     buses.assign(x="", y="").to_csv(folder / "feeder" / "buses.csv", index=False)
+    text = (folder / "case.toml").read_text(encoding="utf-8")
+    text = text.replace('"Elm Street"', '"Elm Street [/] :smile: [red]"')
+    (folder / "case.toml").write_text(text, encoding="utf-8")
     case_command(["check", str(folder)])
     told = capsys.readouterr().out
     assert max(map(len, told.splitlines())) <= 80
@@ -197,7 +200,7 @@ def test_a_case_is_checked(
     energy = 8760.0 * own.mean()
     for words in (
         *(
-            "Elm Street",
+            "Elm Street [/] :smile: [red]",  # as it is, whatever it would mean to a terminal
             "CHF/day",
             "6 customers on ieee13",
             "2024-03-02",

@@ -102,3 +102,21 @@ class Findings:
 
     def _all(self) -> Faults:
         return Faults(sorted(self.faults, key=lambda fault: fault.row or 0))
+
+
+class collected:
+    """A context in which a `ValueError` becomes a fault of the file, or of a row of it."""
+
+    def __init__(self, findings: Findings, row: int | None = None) -> None:
+        self._findings = findings
+        self._row = row
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, ValueError):
+            return False
+        field, colon, what = str(error).partition(": ")
+        self._findings.fault(what if colon else str(error), self._row, field if colon else None)
+        return True

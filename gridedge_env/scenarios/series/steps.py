@@ -59,11 +59,12 @@ class Series(Record):
         return replace(self, names=tuple(names), values=self.values[:, columns])
 
     def __eq__(self, other: object) -> bool:
-        """Whether all fields are equal, missing values among them."""
+        """Whether all fields but the notes are equal, missing values among them."""
         if not isinstance(other, Series):
             return NotImplemented
         alike = np.array_equal(self.values, other.values, equal_nan=True)
-        return alike and Record.__eq__(self, replace(other, values=self.values)) is True
+        same = replace(other, values=self.values, notes=self.notes)
+        return alike and Record.__eq__(self, same) is True
 
 
 def by_local_day(series: Series, time_zone: str) -> tuple[tuple[date, ...], np.ndarray]:

@@ -178,6 +178,51 @@ def test_sources_of_ones_own_are_refused_by_name(tmp_path: Path) -> None:
         case.save(tmp_path / "full")
 
 
+def test_series_made_in_python_read_back_too(street: Path, tmp_path: Path) -> None:
+    """Notes, lists, numbers of NumPy and meters that nobody has do not tell cases apart."""
+    case = load_case(street)
+    assert isinstance(case.days, SeriesDays)
+    assert isinstance(case.demand, CustomerMeters)
+    days = replace(
+        case.days,
+        prices=replace(case.days.prices, notes=("One value is repaired.",)),
+        splits={split: list(map(list, ranges)) for split, ranges in case.days.splits.items()},
+        site=(52, 13),
+    )
+    meter = (*case.demand.meter[:1], *[""] * 5)
+    demand = replace(case.demand, days=days, meter=meter)
+    made = replace(case, days=days, demand=demand, seed=np.int64(3), penalty=np.float32(0.1))
+    made.save(tmp_path / "case")
+    assert load_case(tmp_path / "case") == made
+
+
+def test_sources_that_do_not_fit_each_other_are_refused(street: Path) -> None:
+    """The rows of the demand are those of its days, its columns those of the customers."""
+    case = load_case(street)
+    assert isinstance(case.days, SeriesDays)
+    assert isinstance(case.demand, CustomerMeters)
+    days = replace(case.days, splits={**case.days.splits, "train": case.days.splits["test"]})
+    fewer = replace(case.demand, meter=case.demand.meter[1:])
+    elsewhere = replace(case.days, time_zone="Europe/Athens")
+    for changes, message in (
+        ({"days": days}, "demand.days: got others than the case's days"),
+        (
+            {"demand": replace(case.demand, meter=case.demand.meter[1:])},
+            "got 5, expected .* 6 agents",
+        ),
+        (
+            {"days": elsewhere, "demand": replace(case.demand, days=elsewhere)},
+            "time_zone: got Europe/Athens, Europe/Berlin, expected the same of all series",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(case, **changes)
+    with pytest.raises(ValueError, match="meter: got no meter of any agent, expected some"):
+        replace(case.demand, meter=[""] * 6)
+    with pytest.raises(ValueError, match="meter: got 'meter 9', expected one of meter 0"):
+        replace(case.demand, meter=["meter 9"] * 6)
+
+
 def text(name: str, old: str, new: str) -> Callable[[Path], None]:
     """An edit: the first `old` in a file becomes `new`."""
 
@@ -248,6 +293,14 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a meter": (
         text("agents.csv", "meter 1", "meter 9"),
         "agents.csv, row 3, column 'meter': got 'meter 9',",
+    ),
+    "no meters": (
+        gone("meters.csv"),
+        "case.toml, column 'demand': got no meters.csv, expected one beside it",
+    ),
+    "a long name": (
+        text("agents.csv", "bob", "b" * 121),
+        "agents.csv, row 3, column 'agent': got 'bbb.*, expected up to 120 bytes",
     ),
     "a column": (
         text("agents.csv", "meter\n", "metre\n"),

@@ -313,6 +313,9 @@ def test_a_fleet_does_not_share_the_callers_columns() -> None:
             r"places\['ash'\]: got 671, expected 'bus.phase', 'bus.phase.phase', or",
         ),
         (({7: "671.1"}, {}), "places: got 7, expected names of agents"),
+        (({" ash": "671.1"}, {}), "places: got ' ash', expected a name in one line, without sp"),
+        (({"a\nsh": "671.1"}, {}), r"places: got 'a\\nsh', expected a name in one line"),
+        (({"ä" * 61: "671.1"}, {}), "places: got 'äää.*, expected up to 120 bytes of UTF-8"),
         (
             (HOMES, {"battery": {"agent": ["ash"]}}),
             r"devices\['battery'\]: got \{.*\}, expected De",
