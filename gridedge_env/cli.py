@@ -177,17 +177,16 @@ def _draw(case: Case) -> Figure:
     at = [(x, y, customers[bus]) for bus, (x, y) in places.items()]
     x, y, count = np.array(at, dtype=float).T
     area = 60.0 * (count > 0) + 300.0 * count / count.max()
-    axes.scatter(x, y, area, color="tab:orange", alpha=0.6)
+    axes.scatter(x, y, area, color="tab:orange", alpha=0.6, clip_on=False)
     if len(places) <= BUSES_NAMED:
         for bus, (x, y) in places.items():
-            axes.annotate(bus, (x, y), (6, 6), textcoords="offset points", fontsize=6)
-    axes.margins(0.05)  # room for the dots
+            axes.annotate(bus, (x, y), (5, 5), textcoords="offset points", fontsize=6, rotation=30)
     title = f"{case.name or case.feeder.name}: {len(fleet.names):,} customers"
     if count.max() > 1:
         title += f", {count.max():.0f} at the largest dot"
     if others:
         title += f"; other loads at squares: {len(case.feeder.loads)}"
-    axes.set_title(title)
+    axes.set_title(title, pad=24.0)  # above the names
     return figure
 
 

@@ -278,7 +278,7 @@ def test_what_a_run_lacks_is_left_out(run, simulator):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        (("price_variation", "demand_variation"), "prices, demand of each day varied at random"),
+        (("price_variation", "demand_variation"), "prices and demand of each day varied at random"),
         ((), None),
     ],
 )
