@@ -22,6 +22,7 @@ from gridedge_env.case_files import leave_loads_to_customers, read_case
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
+from gridedge_env.feeder.places import place_at
 from gridedge_env.layout import bus_positions
 from gridedge_env.rendering import draw_feeder
 from gridedge_env.scenarios import SPLITS, CustomerMeters
@@ -32,6 +33,8 @@ EXIT_MISTAKE = 2
 PICTURE = "case.svg"
 # Days on which homes are tried that do least, and that follow the price.
 DAYS_TRIED = 10
+# Of a picture: with more there is no room for their names.
+BUSES_NAMED = 60
 
 Folder = Annotated[Path, tyro.conf.Positional]
 
@@ -161,25 +164,29 @@ def _days(simulator: Simulator) -> Table:
 def _draw(case: Case) -> Figure:
     """The feeder, a dot at each bus that is the larger the more customers stand there.
 
-    Buses of other loads have a square.
+    Buses of other loads have a square. Where there are few buses, they have their names.
     """
     figure = draw_feeder(case.feeder)
-    places = bus_positions(case.feeder)
+    axes, places = figure.axes[0], bus_positions(case.feeder)
     others = {load.bus: places[load.bus] for load in case.feeder.loads if load.bus in places}
     if others:
         x, y = np.array(list(others.values())).T
-        figure.axes[0].scatter(x, y, 90.0, marker="s", color="tab:blue", alpha=0.6)
-    fleet = case.fleet
-    customers = Counter(place.partition(".")[0] for place in fleet.places)
+        axes.scatter(x, y, 90.0, marker="s", color="tab:blue", alpha=0.6)
+    fleet, buses = case.fleet, {bus.name: bus for bus in case.feeder.buses}
+    customers = Counter(place_at(place, buses).bus for place in fleet.places)
     at = [(x, y, customers[bus]) for bus, (x, y) in places.items()]
     x, y, count = np.array(at, dtype=float).T
-    figure.axes[0].scatter(
-        x, y, 60.0 * (count > 0) + 300.0 * count / count.max(), color="tab:orange", alpha=0.6
-    )
-    title = f"{len(fleet.names):,} customers; the largest dot is {count.max():.0f}"
+    area = 60.0 * (count > 0) + 300.0 * count / count.max()
+    axes.scatter(x, y, area, color="tab:orange", alpha=0.6, clip_on=False)
+    if len(places) <= BUSES_NAMED:
+        for bus, (x, y) in places.items():
+            axes.annotate(bus, (x, y), (5, 5), textcoords="offset points", fontsize=6, rotation=30)
+    title = f"{case.name or case.feeder.name}: {len(fleet.names):,} customers"
+    if count.max() > 1:
+        title += f", {count.max():.0f} at the largest dot"
     if others:
-        title += f"; squares: {len(case.feeder.loads)} other loads"
-    figure.axes[0].set_title(title)
+        title += f"; other loads at squares: {len(case.feeder.loads)}"
+    axes.set_title(title, pad=24.0)  # above the names
     return figure
 
 

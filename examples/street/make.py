@@ -117,7 +117,7 @@ def network() -> str:
         "new linecode.nayy_50 nphases=3 units=km normamps=142",
         "~ r1=0.642 x1=0.083 r0=2.568 x0=0.307 c1=0 c0=0",
     ]
-    positions = {"busbar": (0.0, 0.0)}
+    positions = {"sourcebus": (-45.0, 0.0), "busbar": (0.0, 0.0)}
     number = 0
     for street, count in STREETS.items():
         before, side = "busbar", 1.0 if street == "rose" else -1.0

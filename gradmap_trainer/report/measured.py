@@ -13,7 +13,7 @@ import torch
 import gridedge_env
 from gradmap_trainer.report import page
 from gradmap_trainer.report.run import FLOOR, EvaluatedRun
-from gradmap_trainer.report.words import SPACE, percent, step_name
+from gradmap_trainer.report.words import SPACE, listed, percent, step_name
 from gridedge_env.evaluation import TOLERANCE
 from gridedge_env.scenarios import CustomerMeters, GeneratedDemand, ObservedDays, SeriesDays
 from gridedge_env.scenarios.observed import SPLIT_SITES
@@ -48,8 +48,12 @@ def _learned_on(run: EvaluatedRun) -> str:
     """The days of training: "2023, Aachen"."""
     site, days = _site(run, "train"), run.simulator.days("train")
     when = days.years
-    if run.split != "train" and when == run.simulator.days(run.split).years:
+    tested = run.simulator.days(run.split)
+    if run.split != "train" and when == tested.years:
         when = f"{days.dates[0]} to {days.dates[-1]}"
+        among = days.dates[0] < tested.dates[-1] and tested.dates[0] < days.dates[-1]
+        if among and set(days.dates).isdisjoint(tested.dates):
+            when = f"{len(days.dates)} other days from {when}"
     return when + (f", {site}" if site else "")
 
 
@@ -98,7 +102,7 @@ def _days(run: EvaluatedRun) -> str:
     if "prices" in drawn and not run.simulator.case.tariff.follows_market:
         drawn.remove("prices")
     varied = (
-        f", with the {', '.join(drawn)} of each day varied at random, so that the costs of the "
+        f", with the {listed(drawn)} of each day varied at random, so that the costs of the "
         "learning curves cannot be held against those of the table"
         if drawn
         else ""
@@ -156,11 +160,13 @@ def _cost(run: EvaluatedRun) -> str:
 
 
 def _network(run: EvaluatedRun) -> str:
-    feeder, taps = run.simulator.feeder, "as the feeder has them"
-    if run.simulator.case.regulator_control:
-        taps = "following their controls"
+    feeder, taps = run.simulator.feeder, ", regulator taps as the feeder has them"
+    if not feeder.regulators:
+        taps = ""
+    elif run.simulator.case.regulator_control:
+        taps = ", regulator taps following their controls"
     elif all(regulator.tap_position == 0 for regulator in feeder.regulators):
-        taps = "at neutral"
+        taps = ", regulator taps at neutral"
     scale = f"{run.simulator.case.demand.scale:.3g}"
     size = "" if scale == "1" else f", each {scale} times as large as an ordinary one"
     share = "" if _has_own_meters(run) else f", in proportion{size}"
@@ -173,7 +179,7 @@ def _network(run: EvaluatedRun) -> str:
     return (
         f"{feeder.name}, three-phase and unbalanced: {len(run.simulator.power_flow.node_names)} "
         f"nodes at {len(feeder.buses)} buses. {loads}. Source at "
-        f"{feeder.source.per_unit:g} pu, regulator taps {taps}."
+        f"{feeder.source.per_unit:g} pu{taps}."
     )
 
 

@@ -89,11 +89,16 @@ def _steps(run: EvaluatedRun) -> str:
     return f"{step_name(run.simulator.clock)}s"
 
 
+def _mean_of(run: EvaluatedRun) -> str:
+    days = len(run.evaluation.dates)
+    return f"mean of {days} days" if days > 1 else "on the one day"
+
+
 def _key_figures(run: EvaluatedRun) -> Iterable[tuple[str, str, str]]:
     ours, rival, rest = (run.table[key] for key in (OURS, RIVAL, REST))
     yield (
         money(ours["cost"], run.currency),
-        f"a day for all homes together, mean of {len(run.evaluation.dates)} days",
+        f"a day for all homes together, {_mean_of(run)}",
         f"doing nothing: {money(rest['cost'], run.currency)}",
     )
     floor = run.table.get(FLOOR, rest)["cost"]
@@ -245,11 +250,15 @@ def one_day(run: EvaluatedRun) -> list[str]:
     places = [fleet.places[fleet.names.index(name)] for name in homes]
     compared = [OURS, RIVAL]
     whole = figures.fleet_day(evaluation, _drawn(run), day, run.currency)
+    low, high = (f"{price:.2f}" for price in (prices.min(), prices.max()))
+    which = (
+        "one of the evaluated days. The price is the same at all times"
+        if np.ptp(evaluation.import_price) == 0.0
+        else "of the evaluated days the one on which prices differ most"
+    )
+    span = f"from {low} to {high}" if low != high else low
     return [
-        page.paragraph(
-            f"{evaluation.dates[day]}: of the evaluated days the one on which prices differ most, "
-            f"from {prices.min():.2f} to {prices.max():.2f} {run.currency} per kWh."
-        ),
+        page.paragraph(f"{evaluation.dates[day]}: {which}, {span} {run.currency} per kWh."),
         page.figure(
             "One home of each kind",
             f"{', '.join(f'{name} at {place}' for name, place in zip(homes, places, strict=True))} "

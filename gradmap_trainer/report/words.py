@@ -11,9 +11,11 @@ SPACE = "\u00a0"
 
 
 def money(amount: float, currency: str) -> str:
-    """€ 3,898 or, when small, € 38.98."""
+    """€ 3,898 or, when small, € 38.98; what rounds to nothing has no sign."""
     decimals = 0 if abs(amount) >= 100.0 else 2
-    return f"{'−' if amount < 0 else ''}{currency}{SPACE}{abs(amount):,.{decimals}f}"
+    return (
+        f"{'−' if round(amount, decimals) < 0 else ''}{currency}{SPACE}{abs(amount):,.{decimals}f}"
+    )
 
 
 def percent(share: float) -> str:

@@ -67,15 +67,14 @@ def read_background(
         Faults: what is wrong in the tables, all of it.
     """
     if not (folder / BACKGROUND_FILE).is_file():
-        kept = loads_beside(feeder, places)
-        why = "that no customer replaces"
-        return feeder.with_loads(kept), None, _notes(feeder, kept, why)
+        kept, why = loads_beside(feeder, places), "as no customer replaces them"
+        return feeder.with_loads(kept), None, _notes(feeder, kept, why, places)
     findings = Findings(BACKGROUND_FILE)
     table = read_table(folder / BACKGROUND_FILE, findings)
     loads = _loads(table, feeder, findings)
     findings.check()
     profiles = _profiles(folder, table, time_zone, findings)
-    notes = _notes(feeder, loads, f"as {BACKGROUND_FILE} says")
+    notes = _notes(feeder, loads, f"as {BACKGROUND_FILE} says", places)
     return feeder.with_loads(loads), profiles, (*findings.notes, *notes)
 
 
@@ -171,19 +170,29 @@ def _profiles(
         findings.stop(str(error).removeprefix("profile: "), None, "profile")
 
 
-def _notes(feeder: Feeder, kept: Sequence[Load], why: str) -> tuple[str, ...]:
-    """How many loads stay, and how many of the feeder's do not."""
+def _notes(
+    feeder: Feeder, kept: Sequence[Load], why: str, places: Sequence[str]
+) -> tuple[str, ...]:
+    """Which loads stay and why, which of the feeder's customers replace, and which are left out."""
     names = {load.name for load in kept}
+    beside = {load.name for load in loads_beside(feeder, places)}
     gone = [load for load in feeder.loads if load.name not in names]
+    replaced = [load for load in gone if load.name not in beside]
+    missing = [load for load in gone if load.name in beside]
     notes = []
     if kept:
-        notes.append(f"{_count(kept)} stay, {why}.")
-    if gone:
-        shown = ", ".join(load.name for load in gone[:NAMED])
-        more = ", ..." if len(gone) > NAMED else ""
-        notes.append(f"{_count(gone)} of the feeder are left out: {shown}{more}.")
+        notes.append(f"Loads that stay, {why}: {_power(kept)}.")
+    if replaced:
+        notes.append(f"Loads of the feeder that customers replace: {_listed(replaced)}.")
+    if missing:
+        notes.append(f"Loads of the feeder that are left out: {_listed(missing)}.")
     return tuple(notes)
 
 
-def _count(loads: Sequence[Load]) -> str:
-    return f"{len(loads)} loads of {sum(load.kw for load in loads):,.1f} kW"
+def _power(loads: Sequence[Load]) -> str:
+    return f"{len(loads)}, of {sum(load.kw for load in loads):,.1f} kW"
+
+
+def _listed(loads: Sequence[Load]) -> str:
+    shown = ", ".join(load.name for load in loads[:NAMED])
+    return f"{_power(loads)} ({shown}{', ...' if len(loads) > NAMED else ''})"

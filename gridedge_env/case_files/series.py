@@ -168,11 +168,11 @@ def read_demand(
     if missing := source.missing_days():
         most = max(missing, key=lambda name: missing[name])
         notes.append(
-            f"{path.name}: {len(missing)} meters lack days of the case, {most!r} most, "
-            f"{missing[most]}: there they show their own nearest day of the same kind."
+            f"{path.name}: meters that lack days of the case: {len(missing)}, {most!r} most, "
+            f"{missing[most]}; on these each shows its own nearest day of the same kind."
         )
     if unused:
-        notes.append(f"{path.name}: {len(unused)} meters that no agent has are left out.")
+        notes.append(f"{path.name}: meters left out, as no agent has them: {len(unused)}.")
     if len(meters) > len([name for name in meters if name]):
         notes.append("Agents without a meter have no other demand than their devices'.")
     return source, tuple(notes)

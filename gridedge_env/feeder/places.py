@@ -35,10 +35,13 @@ class Place:
 def place_at(name: str, buses: Mapping[str, Bus]) -> Place:
     """The place of this name on a feeder with these buses, by name.
 
+    A bus may be written in capitals, too: OpenDSS knows no cases, and tables of it have small ones.
+
     Raises:
         ValueError: there is none.
     """
     bus, *given = name.split(".")
+    bus = bus if bus in buses else bus.lower()
     phases = buses[bus].phases if bus in buses else ()
     by_text = {str(phase): phase for phase in phases}
     numbers = [by_text.get(text, 0) for text in given]
@@ -46,7 +49,8 @@ def place_at(name: str, buses: Mapping[str, Bus]) -> Place:
         neutral = neutral_of(phases)
         return Place(bus, tuple((phase, neutral) for phase in THREE_PHASES))
     if len(given) not in (1, 2) or 0 in numbers or numbers[0] >= FIRST_NEUTRAL:
-        raise ValueError(f"place: got {name!r}, expected {PLACE_FORMS} of the feeder")
+        has = f"{bus} has {', '.join(map(str, phases))}" if phases else f"there is no bus {bus!r}"
+        raise ValueError(f"place: got {name!r}, expected {PLACE_FORMS} of the feeder; {has}")
     phase, other = (*numbers, 0)[:2]
     if phase == other:
         raise ValueError(f"place: got {name!r}, expected two different phases")

@@ -48,11 +48,16 @@ def test_every_step_of_the_walk_works(
     ]
     told = capsys.readouterr().out
     late = "- meters.csv.gz: 'M-1085' begins late"
-    for words in ("30 customers on street", "clocks change: 2025-03-30", late):
+    replaced = "Loads of the feeder that customers replace: 30, of 60.0 kW"
+    for words in ("30 customers on street", "clocks change: 2025-03-30", late, replaced):
         assert words in told
-    assert (tmp_path / "my_street" / "case.svg").is_file()
+    picture = (tmp_path / "my_street" / "case.svg").read_text(encoding="utf-8")
+    for words in ("street: 30 customers", "rose_18"):  # as paths, after a comment of the text
+        assert f"<!-- {words} -->" in picture
     report = (tmp_path / "runs" / "street" / "report.html").read_text(encoding="utf-8")
     assert "0.33 €/kWh from 06:00 to 22:00 on working days" in report
+    assert "it had learned on 64 other days from 2025-03-01 to 2025-06-08" in report
+    assert "regulator taps" not in report  # it has none
     with (ROOT / "examples" / "street" / "agents.csv").open(encoding="utf-8") as file:
         names = {row["agent"] for row in csv.DictReader(file)}
     assert {path.stem for path in (tmp_path / "policies").iterdir()} == names

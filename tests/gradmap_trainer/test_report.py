@@ -278,7 +278,7 @@ def test_what_a_run_lacks_is_left_out(run, simulator):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        (("price_variation", "demand_variation"), "prices, demand of each day varied at random"),
+        (("price_variation", "demand_variation"), "prices and demand of each day varied at random"),
         ((), None),
     ],
 )
@@ -382,10 +382,11 @@ def test_numbers_in_words():
         f"10{space}min",
         f"2{space}h 10{space}min",
     ]
-    assert [money(x, "€") for x in (3897.85, 38.976, -1200.4)] == [
+    assert [money(x, "€") for x in (3897.85, 38.976, -1200.4, -0.004)] == [
         f"€{space}3,898",
         f"€{space}38.98",
         f"−€{space}1,200",
+        f"€{space}0.00",
     ]
     assert [percent(x) for x in (0.0, 0.0035, 0.125)] == [
         f"0.0{space}%",

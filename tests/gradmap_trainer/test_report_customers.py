@@ -15,6 +15,7 @@ from gradmap_trainer.report import write_report
 from gradmap_trainer.report.bills import BILLS_FILE, customer_bills
 from gradmap_trainer.report.customers import customers
 from gradmap_trainer.report.run import EvaluatedRun, read_run
+from gradmap_trainer.report.sections import one_day
 from gridedge_env import Simulator, default_case, make_simulator
 from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_env.evaluation import evaluate, save_evaluation
@@ -140,6 +141,15 @@ def test_groups_are_those_of_the_same_devices(run: EvaluatedRun) -> None:
         row = next(r for r in text.split("<tr>") if f'scope="row">{devices}</th>' in r)
         assert row.count(f">{saving}</data>") == 3  # the mean, and both ends of the spread
         assert f"{worse}'{int(devices == 'battery')}'".replace("'", '"') in row
+
+
+def test_one_price_at_all_times_is_told_as_such(run: EvaluatedRun) -> None:
+    """The widest day is no news where none is wider than another."""
+    assert "on which prices differ most, from " in "".join(one_day(run))
+    prices = np.full_like(run.evaluation.import_price, 0.29)
+    flat = replace(run, evaluation=replace(run.evaluation, import_price=prices))
+    told = "one of the evaluated days. The price is the same at all times, 0.29 € per kWh."
+    assert told in "".join(one_day(flat))
 
 
 def customers_section(run: EvaluatedRun, after: list[float]) -> str:

@@ -22,9 +22,11 @@ UNITS = {"currency/MWh": 1e-3, "currency/kWh": 1.0, "ct/kWh": 1e-2}
 LEAST = 5e-4
 """Currency per kWh: a smaller mean magnitude is that of a wrong unit."""
 
+# Hundredths of currencies.
+_CENT = "ct|cts|cents?|c|p|pence|rp|rappen|öre|øre|ore|gr"
 _UNIT_OF_NAME = (
     ("currency/MWh", re.compile(r"mwh")),
-    ("ct/kWh", re.compile(r"(\b|_)(ct|cts|cents?)\W*(/|per|_)?\W*kwh")),
+    ("ct/kWh", re.compile(rf"(\b|_)({_CENT})\W*(/|per|_)?\W*kwh")),
     ("currency/kWh", re.compile(r"kwh")),
 )
 

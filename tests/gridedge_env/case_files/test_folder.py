@@ -97,7 +97,7 @@ def test_meters_stand_in_for_their_own_missing_days(street: Path, tmp_path: Path
     like = meters[meters.timestamp.str.startswith("2024-03-16")]
     np.testing.assert_allclose(day.demand[0, :, 2], like["meter 2"], atol=1e-6)
     # 2 to 14 March.
-    told = "meters.csv: 1 meters lack days of the case, 'meter 2' most, 13: there they show"
+    told = "meters.csv: meters that lack days of the case: 1, 'meter 2' most, 13; on these each"
     assert told in " ".join(read_case(folder)[1])
 
 

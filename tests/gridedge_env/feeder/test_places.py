@@ -35,6 +35,21 @@ def test_a_place_is_between_phases_and_neutral_or_ground(
     assert (place.bus, place.branches) == (name.partition(".")[0], branches)
 
 
+def test_a_bus_is_known_in_capitals_too() -> None:
+    """OpenDSS knows no cases; where a table has both, the bus is the one that is written."""
+    assert place_at("Street.2", BUSES) == place_at("street.2", BUSES)
+    both = {**BUSES, "Street": Bus("Street", (1,), 0.23)}
+    assert place_at("Street.1", both).bus == "Street"
+
+
+@pytest.mark.parametrize(
+    ("name", "has"), [("moon.1", "there is no bus 'moon'"), ("end.1", "end has 2, 5, 4")]
+)
+def test_a_refusal_says_what_there_is(name: str, has: str) -> None:
+    with pytest.raises(ValueError, match=f"of the feeder; {has}$"):
+        place_at(name, BUSES)
+
+
 @pytest.mark.parametrize(
     "name",
     [

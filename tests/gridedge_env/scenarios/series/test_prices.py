@@ -80,6 +80,14 @@ def test_intervals_and_the_auction_that_counts(tmp_path):
     assert len(series.values) == 31 * 24
 
 
+@pytest.mark.parametrize("cent", ["Preis (Rp./kWh)", "pris [øre/kWh]", "price_p_kwh", "c/kWh"])
+def test_cents_of_other_currencies_are_cents(cent, tmp_path):
+    """Nor is what stands before one part of its name: "Preis per kWh" is no price in pence."""
+    np.testing.assert_allclose(read(tmp_path, hours(f"t,{cent}"), unit="ct/kWh").values[0], 0.8)
+    with pytest.raises(Faults, match="says currency/kWh"):
+        read(tmp_path, hours("t,Preis per kWh"), unit="ct/kWh")
+
+
 def test_a_forecast_comes_second(tmp_path):
     series = read(tmp_path, hours("timestamp,price_forecast,price", form="90,{}"))
     assert series.names == ("price", "forecast")
