@@ -68,8 +68,11 @@ def read_background(
     """
     if not (folder / BACKGROUND_FILE).is_file():
         kept = loads_beside(feeder, places)
-        why = "that no customer replaces"
-        return feeder.with_loads(kept), None, _notes(feeder, kept, why)
+        notes = _notes(feeder, kept, "that no customer replaces")
+        path = find_series(folder, PROFILES, Findings(BACKGROUND_FILE))
+        if path.is_file():
+            notes += (f"{path.name} is not read: there is no {BACKGROUND_FILE}.",)
+        return feeder.with_loads(kept), None, notes
     findings = Findings(BACKGROUND_FILE)
     table = read_table(folder / BACKGROUND_FILE, findings)
     loads = _loads(table, feeder, findings)
