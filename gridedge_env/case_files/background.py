@@ -67,8 +67,12 @@ def read_background(
         Faults: what is wrong in the tables, all of it.
     """
     if not (folder / BACKGROUND_FILE).is_file():
-        kept, why = loads_beside(feeder, places), "as no customer replaces them"
-        return feeder.with_loads(kept), None, _notes(feeder, kept, why, places)
+        kept = loads_beside(feeder, places)
+        notes = _notes(feeder, kept, "as no customer replaces them", places)
+        path = find_series(folder, PROFILES, Findings(BACKGROUND_FILE))
+        if path.is_file():
+            notes += (f"{path.name} is not read: there is no {BACKGROUND_FILE}.",)
+        return feeder.with_loads(kept), None, notes
     findings = Findings(BACKGROUND_FILE)
     table = read_table(folder / BACKGROUND_FILE, findings)
     loads = _loads(table, feeder, findings)

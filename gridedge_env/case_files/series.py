@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
+from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -83,7 +84,8 @@ def read_days(
     if section.get("source", OBSERVED if alone else "") == OBSERVED:
         check_keys(section, ["source"], findings, "days.")
         findings.check()
-        return ObservedDays(), ("Prices and weather are the built-in ones.",)
+        left = (f"{path.name} is not read." for path in (prices, weather) if path.is_file())
+        return ObservedDays(), ("Prices and weather are the built-in ones.", *left)
     known = [*_PRICE_KEYS.values(), *_WEATHER_KEYS.values(), "site", *SPLITS]
     check_keys(section, known, findings, "days.")
     for path in (prices, weather):
@@ -113,6 +115,9 @@ def read_days(
             findings.fault(" ".join([f"{what}.", *left_out]), None, f"days.{split}")
     findings.check()
     notes += left_out
+    for one, other in combinations(SPLITS, 2):
+        if shared := set(days.dates(one)).intersection(days.dates(other)):
+            notes.append(f"{len(shared)} days are in {one} and in {other}.")
     if "irradiance_forecast" in seen.names:
         told = f"{weather.name}: forecasts of the irradiance are left out: no agent observes it."
         notes.append(told)
@@ -140,10 +145,14 @@ def read_demand(
         with collected(findings):
             check_positive(scale, "demand.scale")
         findings.check()
-        return GeneratedDemand(scale), ("Demand is generated.",)
+        left = (f"{path.name} is not read.",) if path.is_file() else ()
+        return GeneratedDemand(scale), ("Demand is generated.", *left)
+    if section.get("source", POOL) != POOL:
+        what = f"got {section['source']!r:.80}, expected {GENERATED} or {POOL}"
+        findings.fault(what, None, "demand.source")
     if section.get("source") == POOL:
         return _read_pool(path, section, time_zone, customers.meters if customers else ())
-    check_keys(section, _METER_KEYS, findings, "demand.")
+    check_keys(section, ["source", *_METER_KEYS], findings, "demand.")
     if not path.is_file():
         findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
     series = read_series(read_meters, path, findings, time_zone, "demand", section, _METER_KEYS)

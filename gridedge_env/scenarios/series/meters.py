@@ -82,8 +82,10 @@ def read_meters(
         Faults: anything in the file is wrong; all of it is listed.
         ValueError: a wrong argument.
     """
-    if unit not in UNITS:
+    if unit not in tuple(UNITS):  # a list is in none, and has no hash
         raise ValueError(f"unit: got {unit!r}, expected one of {', '.join(UNITS)}")
+    if isinstance(leave_out, str):
+        raise ValueError(f"leave_out: got {leave_out!r}, expected a list of meters")
     zone, at_end = zone_of(time_zone), is_at_end(stamps)
     check_share(largest_gap_share, "largest_gap_share")
     findings = Findings(str(path))

@@ -60,7 +60,7 @@ def read_prices(
         Faults: anything in the file is wrong; all of it is listed.
         ValueError: a wrong argument.
     """
-    if unit not in UNITS:
+    if unit not in tuple(UNITS):  # a list is in none, and has no hash
         raise ValueError(f"unit: got {unit!r}, expected one of {', '.join(UNITS)}")
     zone, at_end = zone_of(time_zone), is_at_end(stamps)
     check_positive(largest_mean, "largest_mean")

@@ -207,7 +207,7 @@ def test_sources_that_do_not_fit_each_other_are_refused(street: Path) -> None:
     for changes, message in (
         ({"days": days}, "demand.days: got others than the case's days"),
         (
-            {"demand": replace(case.demand, meter=case.demand.meter[1:])},
+            {"demand": fewer},
             "got 5, expected .* 6 agents",
         ),
         (
@@ -223,6 +223,18 @@ def test_sources_that_do_not_fit_each_other_are_refused(street: Path) -> None:
         replace(case.demand, meter=["meter 9"] * 6)
 
 
+def test_what_is_not_read_and_days_of_two_splits_are_told(street: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "street"
+    shutil.copytree(street, folder)
+    text("case.toml", "2024-04-11", "2024-04-09")(folder)
+    tail('[demand]\nsource = "generated"\n')(folder)
+    (folder / "profiles.csv").write_text("timestamp,school\n", encoding="utf-8")
+    notes = read_case(folder)[1]
+    assert "meters.csv is not read." in notes
+    assert "profiles.csv is not read: there is no background.csv." in notes
+    assert "2 days are in train and in validation." in notes
+
+
 def text(name: str, old: str, new: str) -> Callable[[Path], None]:
     """An edit: the first `old` in a file becomes `new`."""
 
@@ -232,6 +244,11 @@ def text(name: str, old: str, new: str) -> Callable[[Path], None]:
         (folder / name).write_text(content.replace(old, new, 1), encoding="utf-8")
 
     return edit
+
+
+def tail(lines: str) -> Callable[[Path], None]:
+    """An edit: lines at the end of the description."""
+    return text("case.toml", "2024-04-30]\n", f"2024-04-30]\n\n{lines}")
 
 
 def gone(name: str) -> Callable[[Path], None]:
@@ -297,6 +314,18 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no meters": (
         gone("meters.csv"),
         "case.toml, column 'demand': got no meters.csv, expected one beside it",
+    ),
+    "a unit of meters": (
+        tail('[demand]\nunit = ["kW"]\n'),
+        r"'demand.unit': got \['kW'\], expected one of",
+    ),
+    "a source": (
+        tail('[demand]\nsource = "meters"\n'),
+        "'demand.source': got 'meters', expected generated or pool",
+    ),
+    "a meter in the place of meters": (
+        tail('[demand]\nleave_out = "meter 1"\n'),
+        "'demand.leave_out': got 'meter 1', expected a list of meters",
     ),
     "a long name": (
         text("agents.csv", "bob", "b" * 121),
