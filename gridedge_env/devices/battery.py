@@ -153,7 +153,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
             by_class(((highest - full.middle) / step)[None]),
             torch.ones_like(step).numpy(),
             torch.zeros_like(step).numpy(),
-            torch.zeros(len(step), len(price), dtype=step.dtype).numpy(),
+            step.new_zeros(len(step), len(price)).numpy(),
         )
 
     def planned_actions(
@@ -220,7 +220,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
 
 def _hours_left(outlook: Outlook) -> Tensor:
     """(steps, 1) from the end of each step to the end of the episode."""
-    steps = torch.arange(outlook.import_price.shape[1] - 1, -1, -1, dtype=torch.float64)
+    steps = torch.arange(outlook.clock.steps - 1, -1, -1, dtype=torch.float64, device="cpu")
     return (outlook.hours * steps)[:, None]
 
 

@@ -220,7 +220,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
             by_class(((room.highest - begin) / step)[None]),
             torch.ones_like(step).numpy(),
             torch.zeros_like(step).numpy(),
-            torch.zeros(len(step), len(price), dtype=step.dtype).numpy(),
+            step.new_zeros(len(step), len(price)).numpy(),
         )
 
     def planned_actions(
@@ -236,7 +236,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         """(steps, chargers) what is possible in each step, and (chargers,) kWh at midnight."""
         like, clock = parameters.capacity, outlook.clock
         usual = self._day(parameters, like.new_zeros(3, clock.days, 1, len(like)))
-        time = clock.hours * torch.arange(clock.steps + 1, dtype=torch.float64)
+        time = clock.hours * torch.arange(clock.steps + 1, dtype=torch.float64, device="cpu")
         ahead = Ahead.of(usual, time[:, None, None, None])
         room = Room(*(values[:, 0] for values in Room.of(parameters, ahead)))
         return room, (usual.energy - ahead.trip[0])[0]

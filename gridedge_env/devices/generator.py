@@ -181,7 +181,7 @@ class Generator(DeviceKind[Generators, GeneratorState]):
             by_class(endless),
             torch.ones_like(full).numpy(),
             (2.0 * parameters.quadratic_cost).numpy(),
-            torch.zeros(len(full), len(price), dtype=full.dtype).numpy(),
+            full.new_zeros(len(full), len(price)).numpy(),
         )
 
     def planned_actions(

@@ -204,7 +204,7 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
             by_class(endless),
             torch.ones_like(full).numpy(),
             torch.zeros_like(full).numpy(),
-            torch.zeros(len(full), len(price), dtype=full.dtype).numpy(),
+            full.new_zeros(len(full), len(price)).numpy(),
         )
 
     def planned_actions(

@@ -80,7 +80,9 @@ class PowerFlow:
         self.node_names = list(network.node_names)
         phases, neutrals = self._phases_and_neutrals()
         self.phase_names = [self.node_names[node] for node in phases]
-        self._phase, self._neutral = torch.tensor((phases, neutrals), device=self.device)
+        self._phase, self._neutral = torch.tensor(
+            (phases, neutrals), dtype=torch.long, device=self.device
+        )
         self.branch_names = list(network.branch_names)
         self.branch_rating = torch.tensor(network.branch_rating, dtype=dtype, device=self.device)
         self.three_phase_buses = list(network.three_phase_buses)

@@ -260,7 +260,7 @@ def _planned_of(day: Day) -> Planned:
 
 def _calm_day(clock: Clock) -> Outlook:
     """A day at which devices are looked at: price and weather do not matter."""
-    one = torch.ones(1, clock.steps, 1, dtype=torch.float64)
+    one = torch.ones(1, clock.steps, 1, dtype=torch.float64, device="cpu")
     return Outlook(clock, 0.25 * one, 0.25 * one, 5.0 * one, 0.0 * one, one.expand(-1, -1, 3))
 
 

@@ -130,8 +130,8 @@ def test_supply_is_judged_between_phase_and_neutral(
     ]
     assert result.voltage_magnitude[0].tolist() == pytest.approx(expected, abs=1e-12)
     assert result.voltage_violation.shape == (1, len(flow.phase_names))
-    with pytest.raises(ValueError, match="coordinates"):
-        draw_feeder(simulator.feeder, result.voltage_magnitude[0])
+    drawing = draw_feeder(simulator.feeder, result.voltage_magnitude[0])  # without coordinates
+    assert any(axes.has_data() for axes in drawing.axes)
 
 
 def test_homes_stand_like_the_loads_of_a_four_wire_feeder(write_script: Write) -> None:
