@@ -95,6 +95,7 @@ OPTIONS = [
     ("--home-scale 2.5", "home_scale", 2.5),
     ("--reactive-power", "reactive_power", True),
     ("--penalty 10", "penalty", 10.0),
+    ("--public-plan", "public_plan", True),
     ("--tariff.imports flat price=0.3", "tariff", Tariff(Flat(0.3))),
     ("--limits minimum_voltage 0.9 maximum_loading 1.2", "limits", LIMITS),
     ("--mix heat_pump 0.5 pv_inverter 0.5", "mix", {"heat_pump": 0.5, "pv_inverter": 0.5}),
