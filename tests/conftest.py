@@ -29,3 +29,10 @@ def opendss_models() -> Path:
     if not folder.is_dir():
         pytest.skip("OpenDSS models not found; set GRIDEDGE_OPENDSS_FEEDERS to their folder")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names of tests that are others in each process: workers could not agree on them."""
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid}: got an address in a name, expected ids")

@@ -75,6 +75,7 @@ def test_every_option_of_the_case_is_reached():
         "home_scale": 2.0,
         "reactive_power": True,
         "penalty": 3.0,
+        "public_plan": True,
         "tariff": {
             "imports": {
                 "kind": "time_of_use",

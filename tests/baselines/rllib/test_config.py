@@ -34,6 +34,7 @@ CASE_OPTIONS = [
     ("--home-scale 2.5", "home_scale", 2.5),
     ("--reactive-power", "reactive_power", True),
     ("--reward-penalty 30", "penalty", 30.0),
+    ("--public-plan", "public_plan", True),
     ("--tariff.imports flat price=0.2", "tariff", Tariff(Flat(0.2))),
     ("--limits minimum_voltage 0.9", "limits", {"minimum_voltage": 0.9}),
     ("--mix battery 0.5 ev_charger 0.5", "mix", {"battery": 0.5, "ev_charger": 0.5}),

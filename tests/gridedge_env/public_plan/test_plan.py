@@ -106,7 +106,7 @@ def test_following_it_pays_and_keeps_limits(simulator: Simulator, state: Simulat
     assert violation < 0.5 * played(greedy)[1]
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
 def test_devices_do_as_planned(kind: object) -> None:
     """A device that is its own class draws what was planned: the program knows its physics.
 
