@@ -61,6 +61,9 @@ from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.tariff import tariff_from_record
 
+# Mean prices per kWh for which constants in euros are made.
+USUAL_PRICE = (0.03, 1.0)
+
 
 def write_case(case: Mapping[str, Any], folder: Path) -> None:
     """Write the fields of a `Case`.
@@ -131,9 +134,12 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
             feeder, profiles, found = read_background(folder, feeder, places, zone)
             notes += found
     if customers and not (faults or findings.faults):
+        table = days.load("train", clock.day)
         for group in customers.fleet.groups:
             with collected(findings):
-                group.kind.check_days(days.load("train", clock))
+                group.kind.check_days(table)
+        price = float(tariff.import_price(table, clock.day).mean())
+        notes += _price_note(price, description["currency"])
     if faults or findings.faults:
         raise Faults(with_rows([*findings.faults, *faults], folder))
     assert customers is not None
@@ -154,6 +160,18 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         "name": description["name"],
         "currency": description["currency"],
     }, tuple(notes)
+
+
+def _price_note(price: float, currency: str) -> list[str]:
+    """Whether electricity, at a mean price per kWh, costs what constants in euros are made for."""
+    if USUAL_PRICE[0] <= price <= USUAL_PRICE[1]:
+        return []
+    least, most = USUAL_PRICE
+    return [
+        f"Electricity costs {price:.3g} {currency}/kWh on average. What agents observe of prices, "
+        f"the price of cold rooms and the weights of limits in training are made for {least:g} "
+        f"to {most:g}: state prices and costs in a unit that is worth about a euro."
+    ]
 
 
 def _unread(folder: Path) -> Iterator[Fault]:

@@ -223,6 +223,14 @@ def test_sources_that_do_not_fit_each_other_are_refused(street: Path) -> None:
         replace(case.demand, meter=["meter 9"] * 6)
 
 
+def test_money_that_is_worth_much_less_than_a_euro_is_told(street: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "street"
+    shutil.copytree(street, folder)
+    text("case.toml", "otherwise = 0.22", "otherwise = 2.5")(folder)
+    assert "Electricity costs" not in " ".join(read_case(street)[1])
+    assert "Electricity costs 1." in " ".join(read_case(folder)[1])
+
+
 def test_what_is_not_read_and_days_of_two_splits_are_told(street: Path, tmp_path: Path) -> None:
     folder = tmp_path / "street"
     shutil.copytree(street, folder)
