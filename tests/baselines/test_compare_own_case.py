@@ -53,7 +53,7 @@ def test_what_does_not_go_with_it_is_refused(folder: Path, tmp_path: Path) -> No
             small_comparison(), case=str(folder), robustness={"others": Trial(other_fleet=True)}
         )
     (folder / "agents.csv").unlink()
-    with pytest.raises(FileNotFoundError, match="agents.csv"):
+    with pytest.raises(ValueError, match="agents.csv: got no such file, expected the customers"):
         load_comparison(QUICK, folder)
     with pytest.raises(ValueError, match="^case: got 3, expected a table, or the folder of a case"):
         comparison_from({"seeds": [0], "rules": ["idle"], "case": 3})

@@ -198,10 +198,7 @@ class Sunless:
     """A source of days from before there were panels: only the global irradiance."""
 
     def load(self, split: str, clock: Clock) -> DayTable:
-        table = ObservedDays().load(split, clock)
-        known = vars(table).copy()
-        del known["direct_irradiance"]
-        return DayTable(**known)
+        return replace(ObservedDays().load(split, clock), direct_irradiance=None)
 
 
 def test_days_without_the_sun_are_refused_for_panels_alone() -> None:
