@@ -245,6 +245,20 @@ class Limits:
         return Limits(**{k: v for kind in tightened for k, v in asdict(kind).items()})
 
 
+def scaled_edges(
+    limits: Limits, power_flow: PowerFlow, solution: PowerFlowSolution
+) -> list[Tensor]:
+    """By how much limits are passed over their scales, negative inside; (power flows, places).
+
+    One entry for each edge of each kind of limit.
+    """
+    return [
+        edge / kind.scale
+        for kind in limits
+        for edge in kind.edges(kind.quantity(power_flow, solution))
+    ]
+
+
 def _check_threshold(value: float, name: str) -> None:
     if not value > 0.0:
         raise ValueError(f"limits: got {name} {value}, expected it above 0")

@@ -75,6 +75,26 @@ class Flexibility:
     steepness: Array
     worth: Array
 
+    @classmethod
+    def without_store(cls, feed: Array, feed_cost: Array, steepness: Array) -> Flexibility:
+        """Of devices that only feed in; shapes as of the fields, days in `feed_cost`."""
+        classes, days = feed_cost.shape[:2]
+        one = np.ones((classes, 1, 1))
+        endless = np.full((classes, 1, 1), np.inf)
+        return cls(
+            draw=0.0 * one,
+            feed=feed,
+            draw_cost=0.0 * one,
+            feed_cost=feed_cost,
+            rise=one,
+            fall=one,
+            lowest=-endless,
+            highest=endless,
+            kept=np.ones(classes),
+            steepness=steepness,
+            worth=np.zeros((classes, days)),
+        )
+
 
 def joined(parts: list[Flexibility], days: int, steps: int, spread: float) -> Flexibility:
     """Of several kinds, one after the other, each steeper by `spread` €/kWh."""

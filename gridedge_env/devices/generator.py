@@ -167,22 +167,9 @@ class Generator(DeviceKind[Generators, GeneratorState]):
 
     def flexibility(self, parameters: Generators, outlook: Outlook) -> Flexibility:
         """No store."""
-        full, price = parameters.maximum_power, outlook.export_price
-        one = torch.ones_like(full)[None, None]
-        endless = torch.full_like(one, torch.inf)
-        return Flexibility(
-            by_class(torch.zeros_like(one)),
-            by_class(one),
-            by_class(torch.zeros_like(one)),
-            by_class(parameters.linear_cost - price),
-            by_class(one),
-            by_class(one),
-            by_class(-endless),
-            by_class(endless),
-            torch.ones_like(full).numpy(),
-            (2.0 * parameters.quadratic_cost).numpy(),
-            full.new_zeros(len(full), len(price)).numpy(),
-        )
+        cost = by_class(parameters.linear_cost - outlook.export_price)
+        steepness = (2.0 * parameters.quadratic_cost).numpy()
+        return Flexibility.without_store(np.ones((len(cost), 1, 1)), cost, steepness)
 
     def planned_actions(
         self, parameters: Generators, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor

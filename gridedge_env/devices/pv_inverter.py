@@ -190,22 +190,9 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
 
     def flexibility(self, parameters: PvInverters, outlook: Outlook) -> Flexibility:
         """No store."""
-        full, price = parameters.maximum_power, outlook.export_price
-        one = torch.ones_like(full)[None, None]
-        endless = torch.full_like(one, torch.inf)
-        return Flexibility(
-            by_class(torch.zeros_like(one)),
-            by_class(self._available(parameters, outlook) / full),
-            by_class(torch.zeros_like(one)),
-            by_class(-price + torch.zeros_like(one)),
-            by_class(one),
-            by_class(one),
-            by_class(-endless),
-            by_class(endless),
-            torch.ones_like(full).numpy(),
-            torch.zeros_like(full).numpy(),
-            full.new_zeros(len(full), len(price)).numpy(),
-        )
+        share = by_class(self._available(parameters, outlook) / parameters.maximum_power)
+        cost = by_class((-outlook.export_price).expand(-1, -1, len(parameters.tilt)))
+        return Flexibility.without_store(share, cost, np.zeros(len(cost)))
 
     def planned_actions(
         self, parameters: PvInverters, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor

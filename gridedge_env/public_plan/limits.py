@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gridedge_env.constraints import Limits
+from gridedge_env.constraints import Limits, scaled_edges
 from gridedge_env.devices.flexibility import Array
-from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
+from gridedge_env.powerflow import PowerFlow
 from gridedge_env.wiring import Wiring
 
 # Operating points in each direction, up to full power; limits that get tangents there; and how many
@@ -88,7 +88,7 @@ class _Met:
         wiring: how homes draw there.
         limits: what it is allowed.
         names: of the places.
-        place: (limits met,) column of `_excess`.
+        place: (limits met,) column of the joined `scaled_edges`.
         touching: (limits met, 2 connections) where each is first passed.
     """
 
@@ -104,7 +104,8 @@ class _Met:
         power = self.touching[rows].clone().requires_grad_()
         column = torch.from_numpy(self.place[rows]).to(power.device)[:, None]
         solution = self.power_flow.solve_branches(self.wiring.drawn(power, None))
-        excess = _excess(self.power_flow, self.limits, solution).gather(1, column)[:, 0]
+        edges = torch.cat(scaled_edges(self.limits, self.power_flow, solution), dim=1)
+        excess = edges.gather(1, column)[:, 0]
         (gradient,) = torch.autograd.grad(excess.sum(), power)
         slope, at, passed = (
             values.detach().cpu().double().numpy() for values in (gradient, power, excess)
@@ -119,7 +120,7 @@ def _met_on_the_way(
     points = base + share[:, None] * direction
     with torch.no_grad():
         solution = power_flow.solve_branches(wiring.drawn(points, None))
-        excess = _excess(power_flow, limits, solution)
+        excess = torch.cat(scaled_edges(limits, power_flow, solution), dim=1)
     names = [
         f"{kind.name} at {place}"
         for kind in limits
@@ -132,13 +133,3 @@ def _met_on_the_way(
     met = met[first[met] < POINTS]
     touching = points[torch.from_numpy(first[met]).to(points.device)]
     return _Met(power_flow, wiring, limits, [names[place] for place in met], met, touching)
-
-
-def _excess(power_flow: PowerFlow, limits: Limits, solution: PowerFlowSolution) -> Tensor:
-    """(points, edges of all limits) by how much each is passed, over its kind's scale."""
-    edges = [
-        edge / kind.scale
-        for kind in limits
-        for edge in kind.edges(kind.quantity(power_flow, solution))
-    ]
-    return torch.cat(edges, dim=1)

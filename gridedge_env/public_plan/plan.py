@@ -22,7 +22,7 @@ from gridedge_env.devices import Fleet
 from gridedge_env.devices.fleet import DeviceGroup
 from gridedge_env.devices.flexibility import Array, Outlook, joined
 from gridedge_env.devices.kind import REACTIVE_SHARE
-from gridedge_env.news import Quotes
+from gridedge_env.news import PRICE_TICK, Quotes
 from gridedge_env.powerflow import PowerFlow
 from gridedge_env.public_plan.classes import Classes, classes_of, grouped
 from gridedge_env.public_plan.limits import feeder_limits
@@ -36,8 +36,8 @@ CLASSES = 3
 LOADING_MARGIN, VOLTAGE_MARGIN = 0.03, 0.005
 # €/kWh by which the marginal cost of a class rises to its last kilowatt: devices differ.
 SPREAD = 0.01
-# Prices are read in whole ticks, temperatures in tenths of a degree: the same in every precision.
-PRICE_TICK, DEGREE_TICK, SUN_TICK = 1e-5, 0.1, 1.0
+# °C and W/m²: weather is read in whole ticks, as prices are, the same in every precision.
+DEGREE_TICK, SUN_TICK = 0.1, 1.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class PublicPlan:
     ) -> None:
         self.clock, self._expected = clock, expected
         like = fleet.inverter_rating
-        outlook = _calm_day(clock)
+        outlook = _bright_day(clock)
         self._fleet = fleet
         found = []
         for group in fleet.groups:
@@ -109,8 +109,10 @@ class PublicPlan:
             if flexibility is None:
                 continue
             where = connection[group.agent.cpu().numpy()]
-            for total, share in ((draw, flexibility.draw), (feed, -flexibility.feed)):
-                most = np.abs(share).max(axis=(1, 2)) * np.sign(share.sum() or 1.0)
+            for total, most in (
+                (draw, flexibility.draw.max(axis=(1, 2))),
+                (feed, -flexibility.feed.max(axis=(1, 2))),
+            ):
                 kw = np.bincount(where, classes.power * most[classes.member], connections)
                 total[:connections] += kw
                 total[connections:] += group.kind.reactive_share * kw
@@ -258,10 +260,12 @@ def _planned_of(day: Day) -> Planned:
     return day.planned
 
 
-def _calm_day(clock: Clock) -> Outlook:
-    """A day at which devices are looked at: price and weather do not matter."""
+def _bright_day(clock: Clock) -> Outlook:
+    """On which all devices could draw or feed in at full power; prices do not matter."""
     one = torch.ones(1, clock.steps, 1, dtype=torch.float64, device="cpu")
-    return Outlook(clock, 0.25 * one, 0.25 * one, 5.0 * one, 0.0 * one, one.expand(-1, -1, 3))
+    sun = 1000.0 * one
+    above = torch.cat((0.0 * one, 0.0 * one, sun), dim=-1)
+    return Outlook(clock, 0.25 * one, 0.25 * one, 5.0 * one, sun, above)
 
 
 def _in_ticks(values: Tensor, tick: float) -> Tensor:

@@ -89,7 +89,7 @@ def plan_fleet(
         base: (days, groups, steps) kW that is drawn whatever the plan.
         taken: (days, limits, steps) room that it takes.
         hours: length of a step.
-        iterations: how many are done; the default is within some 0.1 % of the optimum.
+        iterations: how many are done; the default is within some 0.2 % of the optimum.
         compiled: whether by the kernel; None: if it can be.
     """
     terms = _terms(flexibility, network, taken, hours)

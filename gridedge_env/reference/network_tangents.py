@@ -15,6 +15,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from gridedge_env.constraints import scaled_edges
 from gridedge_env.devices.kind import REACTIVE_SHARE
 from gridedge_env.powerflow import PowerFlowSolution
 from gridedge_env.simulator import Simulator
@@ -110,7 +111,7 @@ class FleetNetwork:
         """Operating points from what devices draw at each connection."""
         with torch.no_grad():
             solution = self._solve(self._power(drawn))
-            kinds = _excess(self.simulator, solution)
+            kinds = scaled_edges(self.simulator.case.limits, self.simulator.power_flow, solution)
         excess = np.concatenate([_numpy(kind) for kind in kinds], axis=1)
         ends = np.cumsum([kind.shape[1] for kind in kinds])
         return OperatingPoints(drawn, solution, excess, ends)
@@ -190,21 +191,11 @@ class FleetNetwork:
         """
         step, limit = place.T
         solution = self._solve(power, step, start)
-        excess = torch.cat(_excess(self.simulator, solution), dim=1)
+        excess = torch.cat(
+            scaled_edges(self.simulator.case.limits, self.simulator.power_flow, solution), dim=1
+        )
         column = torch.from_numpy(limit).to(excess.device)
         return excess.gather(1, column[:, None])[:, 0], solution.converged
-
-
-def _excess(simulator: Simulator, solution: PowerFlowSolution) -> list[Tensor]:
-    """By how much limits are exceeded over their scales, negative inside; (power flows, places).
-
-    One entry for each edge of each kind of limit.
-    """
-    return [
-        edge / kind.scale
-        for kind in simulator.case.limits
-        for edge in kind.edges(kind.quantity(simulator.power_flow, solution))
-    ]
 
 
 def _numpy(values: Tensor) -> np.ndarray:

@@ -196,3 +196,12 @@ def test_a_kind_that_tells_nothing_is_not_planned_for(monkeypatch: pytest.Monkey
     asked = {group.kind.name: private[:, group.agent, 3] for group in simulator.fleet.groups}
     assert not asked["generator"].any()
     assert asked["battery"].any()
+
+
+def test_roofs_meet_limits_in_the_sun() -> None:
+    """Where nothing but panels can move, what they feed in at noon meets the feeder's limits."""
+    large = {"mix": {"pv_inverter": 1.0}, "home_scale": 200.0}
+    roofs = gridedge_env.make_simulator("ieee13", 9, public_plan=True, **large)
+    roofs.reset(days=DAYS)
+    assert roofs.public_plan is not None
+    assert roofs.public_plan.limit_names
