@@ -75,6 +75,9 @@ class PublicPlan:
         clock: of the days.
         expected: (12, 2, steps of a day) kW, mean demand of a home by month and kind of day.
 
+    Raises:
+        ValueError: nothing can be planned for any device.
+
     Attributes:
         limit_names: of the limits that can bind.
         groups: number of groups of homes.
@@ -99,6 +102,8 @@ class PublicPlan:
             classes = classes_of(group, CLASSES)
             flexibility = group.kind.flexibility(classes.parameters, outlook)
             found.append((group, classes, flexibility))
+        if all(flexibility is None for *_, flexibility in found):
+            raise ValueError("public_plan: got no kind that says what it can do, expected some")
 
         connections = len(fleet.connection_names)
         connection = fleet.connection.cpu().numpy()

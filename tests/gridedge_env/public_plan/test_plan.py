@@ -205,3 +205,10 @@ def test_roofs_meet_limits_in_the_sun() -> None:
     roofs.reset(days=DAYS)
     assert roofs.public_plan is not None
     assert roofs.public_plan.limit_names
+
+
+def test_a_fleet_for_which_nothing_can_be_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(KINDS["generator"]), "flexibility", lambda *arguments: None)
+    simulator = gridedge_env.make_simulator("ieee13", 3, mix={"generator": 1.0}, public_plan=True)
+    with pytest.raises(ValueError, match="public_plan: got no kind that says what it can do"):
+        simulator.reset(days=DAYS)
