@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import gridedge_env
-from gradmap_trainer.policies import LEAST_PLANNED_ACTION, REST_BAND
+from gradmap_trainer.policies import CORRECTION, LEAST_PLANNED_ACTION, REST_BAND
 from gridedge_env.observation import OBSERVATION_BOUND, ObservationField, planned_columns
 from gridedge_env.simulator import Simulator
 
@@ -120,6 +120,7 @@ def _policy_model(
             "within_scale": np.array(REST_BAND / LEAST_PLANNED_ACTION, np.float32),
             "rest_band": np.array(REST_BAND, np.float32),
             "reactive": np.array([0, 0, 0, rest], np.int64),
+            "reach": np.array([CORRECTION] * len(planned) + [1.0] * rest, np.float32),
         }
         steps = {
             "planned": ("Gather", "observation", "columns"),
@@ -131,7 +132,8 @@ def _policy_model(
             "beyond": ("Add", "planned", "to_edge"),
             "following": ("Where", "is_small", "within", "beyond"),
             "base": ("Pad", "following", "reactive"),
-            "corrected": ("Add", values, "base"),
+            "correction": ("Mul", values, "reach"),
+            "corrected": ("Add", "correction", "base"),
         }
         for name, (operator, *inputs) in steps.items():
             axis: dict[str, Any] = {"axis": 1} if operator == "Gather" else {}

@@ -73,7 +73,8 @@ class Rollout(Record):
         private: (steps, batch, agents, private entries) observations.
         shared: (steps, batch, shared entries) observations.
         outputs: (steps, batch, agents, action_size) of the networks.
-        base: likewise, what they are added to.
+        base: likewise, what they correct.
+        reach: (action_size,) how much of an output counts in an action.
         device_voltage: (steps, batch, 2 branches) approximate voltages to start power flows
             from.
     """
@@ -84,11 +85,12 @@ class Rollout(Record):
     outputs: Tensor = field(metadata=batch(1))
     base: Tensor = field(metadata=batch(1))
     device_voltage: Tensor = field(metadata=batch(1))
+    reach: Tensor
 
     @property
     def actions(self) -> Tensor:
         """Likewise, a hair off rest."""
-        return to_leaning_action(self.base + self.outputs)
+        return to_leaning_action(self.base + self.reach * self.outputs)
 
 
 @dataclass(frozen=True)
@@ -266,9 +268,10 @@ def roll_out(
         private, shared = simulator.observe_parts(state)
         output = policies.outputs(private.permute(1, 2, 0), shared.T).permute(2, 0, 1).contiguous()
         base = policies.base(private)
-        state = simulator.glance(state, to_leaning_action(base + output), sweeps)
+        state = simulator.glance(state, to_leaning_action(base + policies.reach * output), sweeps)
         seen.append((private, shared, output, base, state.device_voltage))
-    return Rollout(start, *(torch.stack(parts) for parts in zip(*seen, strict=True)))
+    parts = (torch.stack(part) for part in zip(*seen, strict=True))
+    return Rollout(start, *parts, policies.reach)
 
 
 def differentiate(simulator: Simulator, rollout: Rollout, objective: Objective) -> Differentiated:
@@ -341,7 +344,8 @@ def change_on_first_day(
     outputs = policies.outputs(first.private[:, 0].permute(1, 2, 0), first.shared[:, 0].T)
     outputs = outputs.permute(2, 0, 1)[:, None]
     days = found.gradient.shape[1]  # J, and so its gradient, is a mean over them
-    predicted = -days * (found.gradient[:, :1] * (outputs - first.outputs)).sum()
+    step = policies.reach * (outputs - first.outputs)
+    predicted = -days * (found.gradient[:, :1] * step).sum()
 
     before = objective.of_days(
         found.result.cost[:, :1], {kind: x[:, :1] for kind, x in found.violations.items()}
@@ -352,7 +356,7 @@ def change_on_first_day(
     realised = before - objective.of_days(after.cost, violations)
     moved = (updated.actions - first.actions).abs()
     return {
-        "beyond_trust_region": (moved > trust_region).float().mean(),
+        "beyond_trust_region": (moved > trust_region * policies.reach).float().mean(),
         "predicted_improvement": predicted,
         "realised_improvement": realised[0],
     }

@@ -23,6 +23,9 @@ OUTPUT_INITIAL_SCALE = 0.05
 REST_BAND = 0.3
 # Planned actions up to this size are rest.
 LEAST_PLANNED_ACTION = 0.02
+# How far a network's output moves an action that is planned: correcting takes finer steps than
+# finding out what to do.
+CORRECTION = 0.25
 # In training, rest leans this far to the side of the output, to feel what moving there would earn.
 LEANING = 1e-4
 
@@ -52,7 +55,7 @@ def following(planned: Tensor) -> Tensor:
 class Policies(nn.Module):
     """Perceptrons of all agents; a `gridedge_env.reference.Policy`.
 
-    Where agents observe the public plan, what networks put out is added to what follows it.
+    Where agents observe the public plan, what networks put out corrects what follows it.
 
     Samples are the innermost axis of all activations, (agents, units, samples): contiguous for the
     elementwise work, and a batched matrix product per layer.
@@ -67,7 +70,12 @@ class Policies(nn.Module):
         device: where the weights live.
         planned: columns of the private entries that hold planned actions, one for each of an
             agent's devices; none: there is no plan.
+
+    Attributes:
+        reach: (action_size,) what an output counts in an action: 1, or `CORRECTION` of a plan.
     """
+
+    reach: Tensor
 
     def __init__(
         self,
@@ -82,6 +90,9 @@ class Policies(nn.Module):
     ) -> None:
         super().__init__()
         self.planned, self.action_size = planned, action_size
+        reach = torch.ones(action_size, dtype=torch.float32, device=device)
+        reach[: len(planned)] = CORRECTION
+        self.register_buffer("reach", reach, persistent=False)
         generator = torch.Generator("cpu").manual_seed(seed % 2**63)
 
         def uniform(units: int, fan_in: int, bound: float) -> nn.Parameter:
@@ -107,10 +118,10 @@ class Policies(nn.Module):
     def forward(self, private: Tensor, shared: Tensor) -> Tensor:
         """Actions for a batch of observations; see `Policy` for the shapes."""
         outputs = self.outputs(private.permute(1, 2, 0), shared.T).permute(2, 0, 1)
-        return to_action(outputs + self.base(private))
+        return to_action(self.base(private) + self.reach * outputs)
 
     def base(self, private: Tensor) -> Tensor:
-        """What the networks' outputs are added to.
+        """What the networks' outputs, times `reach`, are added to.
 
         Args:
             private: (..., agents, private entries).

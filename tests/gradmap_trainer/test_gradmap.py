@@ -80,7 +80,9 @@ def test_the_gradient_is_that_of_the_objective():
     flow.settings = replace(flow.settings, tolerance=1e-13)
     start = flow.no_load(2 * simulator.clock.steps).unflatten(0, (simulator.clock.steps, 2))
     outputs = actions + REST_BAND * actions.sign()
-    rollout = Rollout(state, torch.empty(0), torch.empty(0), outputs, 0.0 * outputs, start)
+    rollout = Rollout(
+        state, torch.empty(0), torch.empty(0), outputs, 0.0 * outputs, start, torch.ones(1)
+    )
     duals = {
         kind.name: torch.rand(
             simulator.clock.steps, len(kind.places(flow)), generator=generator, dtype=torch.float64
