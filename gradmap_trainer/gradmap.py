@@ -270,8 +270,8 @@ def roll_out(
         base = policies.base(private)
         state = simulator.glance(state, to_leaning_action(base + policies.reach * output), sweeps)
         seen.append((private, shared, output, base, state.device_voltage))
-    parts = (torch.stack(part) for part in zip(*seen, strict=True))
-    return Rollout(start, *parts, policies.reach)
+    private, shared, outputs, base, voltage = map(torch.stack, zip(*seen, strict=True))
+    return Rollout(start, private, shared, outputs, base, voltage, policies.reach)
 
 
 def differentiate(simulator: Simulator, rollout: Rollout, objective: Objective) -> Differentiated:
