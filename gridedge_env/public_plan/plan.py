@@ -33,7 +33,7 @@ from gridedge_env.wiring import Wiring
 # Classes of the devices of a kind, at most.
 CLASSES = 3
 # By how much the plan stays inside the limits: of ratings, and pu.
-LOADING_MARGIN, VOLTAGE_MARGIN = 0.03, 0.005
+LOADING_MARGIN, VOLTAGE_MARGIN = 0.04, 0.005
 # €/kWh by which the marginal cost of a class rises to its last kilowatt: devices differ.
 SPREAD = 0.01
 # °C and W/m²: weather is read in whole ticks, as prices are, the same in every precision.
