@@ -61,6 +61,9 @@ NUMBERS: dict[str, Callable[[Any, str], float]] = {
 # Half of the usual voltage band: beyond it no operating point would be left.
 LARGEST_VOLTAGE_MARGIN = 0.05
 
+# Policies correct the public plan, unless they are asked not to.
+USUAL_CASE = CaseSettings(public_plan=True)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -105,7 +108,7 @@ class TrainConfig:
     """
 
     run: str = "runs/default"
-    case: CaseSettings | None = CaseSettings(public_plan=True)
+    case: CaseSettings | None = USUAL_CASE
     warm_start: str | None = None
     device: str = "cpu"
     iterations: int = 100
