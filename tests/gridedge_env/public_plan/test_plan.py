@@ -110,7 +110,8 @@ def test_following_it_pays_and_keeps_limits(simulator: Simulator, state: Simulat
 def test_devices_do_as_planned(kind: object) -> None:
     """A device that is its own class draws what was planned: the program knows its physics.
 
-    Two days without limits, from where plans begin. The program is 0.5 % from settled.
+    Two days without limits, from where plans begin. The program is 0.5 % from settled, and its small
+    rise of costs to the last kW keeps a generator 0.2 % from what pays.
     """
     random = np.random.default_rng(1)
     columns = kind.sample(3, 1.0, random)
@@ -121,7 +122,7 @@ def test_devices_do_as_planned(kind: object) -> None:
     day = simulator.reset(days=DAYS).day
     series = (day.import_price, day.export_price, day.outdoor_temperature, day.irradiance)
     outlook = Outlook(day.clock, *(values[..., None] for values in series), day.direct_irradiance)
-    flexibility = joined([kind.flexibility(parameters, outlook)], len(DAYS), day.clock.steps, 0.01)
+    flexibility = joined([kind.flexibility(parameters, outlook)], len(DAYS), day.clock.steps, 1e-3)
     power = kind.full_power(parameters).numpy()
     network = Network(np.diag(power), np.zeros((0, 3)), np.zeros(0))
     base, taken = np.zeros((2, 3, day.clock.steps)), np.zeros((2, 0, day.clock.steps))
