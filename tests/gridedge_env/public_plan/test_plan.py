@@ -110,8 +110,8 @@ def test_following_it_pays_and_keeps_limits(simulator: Simulator, state: Simulat
 def test_devices_do_as_planned(kind: object) -> None:
     """A device that is its own class draws what was planned: the program knows its physics.
 
-    Two days without limits, from where plans begin. The program is 0.5 % from settled, and its small
-    rise of costs to the last kW keeps a generator 0.2 % from what pays.
+    Two days without limits, from where plans begin. The program is 0.5 % from settled, and costs
+    that rise by 0.001 €/kWh to the last kW keep a generator 0.2 % from what pays.
     """
     random = np.random.default_rng(1)
     columns = kind.sample(3, 1.0, random)
