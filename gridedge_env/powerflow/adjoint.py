@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.powerflow.device_space import VoltageOperator
-from gridedge_env.powerflow.fixed_point import FixedPoint
+from gridedge_env.powerflow.fixed_point import FixedPoint, relaxed
 from gridedge_env.powerflow.iteration import settle
 from gridedge_env.powerflow.load_models import CurrentJacobian
 from gridedge_env.record import Record, batch
@@ -48,7 +48,9 @@ class AdjointMap(Record):
     def __call__(self, adjoint: Tensor) -> Tensor:
         """See `BatchedMap`."""
         feedback = self.operator.transpose(self.jacobian.voltage_cotangent(adjoint))
-        return torch.where(self.solvable, self.cotangent + feedback, self.cotangent)
+        relaxation = self.operator.space.load_model.relaxation
+        after = relaxed(adjoint, self.cotangent + feedback, relaxation)
+        return torch.where(self.solvable, after, self.cotangent)
 
 
 def solve_adjoint(

@@ -69,9 +69,18 @@ class DeviceVoltage:
 
 
 def sweep(operator: VoltageOperator, power: Tensor, voltage: Tensor) -> Tensor:
-    """One iteration: u0 + Z i(u), (batch, 2 branches), kept within `VOLTAGE_BOUND`."""
-    current = injected_current(operator.space.load_model, power, voltage)
-    return operator(current).clamp(-VOLTAGE_BOUND, VOLTAGE_BOUND)
+    """One iteration: u0 + Z i(u), (batch, 2 branches), kept within `VOLTAGE_BOUND`.
+
+    Where inverters respond it goes part of the way there.
+    """
+    load_model = operator.space.load_model
+    found = operator(injected_current(load_model, power, voltage))
+    return relaxed(voltage, found.clamp(-VOLTAGE_BOUND, VOLTAGE_BOUND), load_model.relaxation)
+
+
+def relaxed(before: Tensor, after: Tensor, share: float) -> Tensor:
+    """A share of the way."""
+    return after if share == 1.0 else torch.lerp(before, after, share)
 
 
 @dataclass(frozen=True, eq=False)

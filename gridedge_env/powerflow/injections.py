@@ -55,9 +55,9 @@ def load_branches(feeder: Feeder) -> list[DeviceBranch]:
 
 
 def device_branches(
-    feeder: Feeder, names: Sequence[str], first_injection: int
+    feeder: Feeder, names: Sequence[str], first_injection: int, law: BranchLaw = DEVICE_LAW
 ) -> list[DeviceBranch]:
-    """Constant-power devices at places by name, see `feeder.places`.
+    """Devices of a law, by default constant power, at places by name, see `feeder.places`.
 
     Raises:
         ValueError: a name that is not of that form, or names a node that the feeder does not have.
@@ -83,7 +83,7 @@ def device_branches(
                     node_index.get(f"{place.bus}.{other}", -1),
                     base * (np.sqrt(3.0) if 0 < other < FIRST_NEUTRAL else 1.0),
                     0j,
-                    DEVICE_LAW,
+                    law,
                 )
             )
     return branches

@@ -14,6 +14,14 @@ impedance below that. There g_p = g_q = g, which joins the law inside the band; 
 exponential load, which OpenDSS treats as constant power there, so that its power jumps at the
 edges. A constant impedance has no band.
 
+The *local response* of inverters is a branch of its own beside the one that draws what they were
+told to: at constant power but for factors that are curves of the voltage there,
+
+    g_p = a(|u|) / |u|^2,      g_q = b(|u|) / |u|^2
+
+Its P is the kW that inverters feed in, of which a share a, 1 less volt-watt, is curtailed; its Q is
+the kVA that volt-var, b, is a share of.
+
 A load's nominal admittance y may be *folded* into the network, as OpenDSS does with every load: the
 network then carries -y u, and i stands for the rest, i + y u. The solution is the same. It lets a
 part of the network that only its loads hold, such as an isolated star point, have a voltage.
@@ -33,6 +41,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gridedge_env.feeder.records import Load
+from gridedge_env.powerflow.curves import VOLT_VAR, VOLT_WATT, Curve
 from gridedge_env.record import Record, batch
 
 EXPONENT = {"constant_power": 0.0, "constant_current": 1.0, "constant_impedance": 2.0}
@@ -41,6 +50,12 @@ EXPONENT = {"constant_power": 0.0, "constant_current": 1.0, "constant_impedance"
 # its current stays bounded, so that the iteration stays finite where no operating point exists.
 DEVICE_MINIMUM_VOLTAGE = 0.5
 
+# Of what inverters feed in: the share that volt-watt curtails.
+CURTAILED = Curve(VOLT_WATT.voltage, tuple(1.0 - share for share in VOLT_WATT.share))
+# How far a sweep goes where inverters respond: the slopes of their curves are many times those of a
+# load, and whole sweeps would swing ever wider, as inverters that answer a step late do. In IEEE
+# 123's default case voltages change by up to -1.8 times a change of theirs.
+RELAXATION = 0.5
 
 FactorAndSlope = tuple[Tensor, Tensor]
 
@@ -55,10 +70,13 @@ class BranchLaw:
     minimum_voltage: float = DEVICE_MINIMUM_VOLTAGE
     maximum_voltage: float = float("inf")
     low_voltage: float = 0.0
+    is_response: bool = False
 
 
 # An injection that is not one of the feeder's loads.
 DEVICE_LAW = BranchLaw()
+# What the inverters at a place do about its voltage by themselves.
+RESPONSE_LAW = BranchLaw(is_response=True)
 
 
 def law_of_load(load: Load) -> BranchLaw:
@@ -81,9 +99,11 @@ class LoadModel:
         minimum_voltage: lower edge of the band, pu.
         maximum_voltage: upper edge of the band, pu; infinite where there is none.
         low_voltage: nominal impedance at and below this voltage, pu.
+        is_response: bool, whether the branch is a local response.
         always_constant_power: whether every branch is a device at constant power, for which a
             shorter formula gives the same numbers.
         always_one_factor: whether g_p = g_q at every branch.
+        ever_responds: whether any branch is a local response.
         folded: (2 branches,) admittances in the network, kVA per pu², real parts first; None: none.
     """
 
@@ -93,8 +113,10 @@ class LoadModel:
     minimum_voltage: Tensor
     maximum_voltage: Tensor
     low_voltage: Tensor
+    is_response: Tensor
     always_constant_power: bool
     always_one_factor: bool
+    ever_responds: bool
     folded: Tensor | None
 
     @staticmethod
@@ -108,13 +130,19 @@ class LoadModel:
             for field in fields(BranchLaw)
         }
         return LoadModel(
-            **columns,
+            **{**columns, "is_response": columns["is_response"].bool()},
             always_constant_power=set(laws) == {DEVICE_LAW},
             always_one_factor=all(
                 law.p_exponent == law.q_exponent == law.edge_exponent for law in laws
             ),
+            ever_responds=any(law.is_response for law in laws),
             folded=None if parts is None else torch.tensor(parts, **where),
         )
+
+    @property
+    def relaxation(self) -> float:
+        """How far a sweep goes towards what it finds."""
+        return RELAXATION if self.ever_responds else 1.0
 
     def unfold(self, current: Tensor, voltage: Tensor) -> Tensor:
         """What the branches inject in all, for what they inject besides the folded admittances."""
@@ -140,9 +168,15 @@ class LoadModel:
         magnitude = square.sqrt().clamp(min=1e-6)
         outside = self._outside(magnitude)
         by_p = self._inside(magnitude, self.p_exponent, outside)
-        if self.always_one_factor:
-            return by_p, by_p
-        return by_p, self._inside(magnitude, self.q_exponent, outside)
+        by_q = by_p
+        if not self.always_one_factor:
+            by_q = self._inside(magnitude, self.q_exponent, outside)
+        if not self.ever_responds:
+            return by_p, by_q
+        return (
+            self._responding(by_p, magnitude, CURTAILED),
+            self._responding(by_q, magnitude, VOLT_VAR),
+        )
 
     def _outside(self, magnitude: Tensor) -> FactorAndSlope:
         """g and its slope where |u| is outside the band."""
@@ -167,6 +201,14 @@ class LoadModel:
         factor = magnitude ** (exponent - 2.0)
         slope = (0.5 * exponent - 1.0) * factor / magnitude**2
         return torch.where(inside, factor, outside[0]), torch.where(inside, slope, outside[1])
+
+    def _responding(self, law: FactorAndSlope, magnitude: Tensor, curve: Curve) -> FactorAndSlope:
+        """g and its slope, those of local responses times a curve of the voltage."""
+        factor, slope = law
+        share = curve(magnitude)
+        bent = share * slope + curve.slope(magnitude) * factor / (2.0 * magnitude)
+        answers = self.is_response
+        return torch.where(answers, share * factor, factor), torch.where(answers, bent, slope)
 
 
 def injected_current(load_model: LoadModel, power: Tensor, voltage: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+from gridedge_env.powerflow.curves import VOLT_VAR
 from gridedge_env.powerflow.elimination import eliminate
 from gridedge_env.powerflow.kernels import layout
-from gridedge_env.powerflow.load_models import LoadModel
+from gridedge_env.powerflow.load_models import CURTAILED, LoadModel
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class PackedNetwork:
                 layout.LAWS: _laws(load_model),
                 layout.REST: _pairs(no_load / voltage_base),
                 layout.INTO_WEAK: _pairs(found.into_weak[sweeping]),
+                layout.RESPONSE: _response(load_model),
             },
             layout.NUMBER,
             np.float32 if dtype == torch.float32 else np.float64,
@@ -141,9 +143,12 @@ def _kinds(load_model: LoadModel) -> NDArray[np.int64]:
     """(branches,) kind of each one's law."""
     same = {0.0: layout.POWER, 1.0: layout.CURRENT, 2.0: layout.IMPEDANCE}
     kinds = []
-    for exponents in _columns(load_model, "p_exponent", "q_exponent", "edge_exponent"):
+    columns = "p_exponent", "q_exponent", "edge_exponent", "is_response"
+    for *exponents, is_response in _columns(load_model, *columns):
         one, *others = sorted(set(exponents))
-        if not others and one in same:
+        if is_response:
+            kinds.append(layout.LOCAL)
+        elif not others and one in same:
             kinds.append(same[one])
         elif set(exponents[:2]) <= set(same):
             kinds.append(layout.MIXED)
@@ -172,6 +177,15 @@ def _laws(load_model: LoadModel) -> NDArray[np.float64]:
         parts = load_model.folded.numpy().reshape(2, -1)
         laws[:, layout.FOLDED_CONDUCTANCE], laws[:, layout.FOLDED_SUSCEPTANCE] = parts
     return laws
+
+
+def _response(load_model: LoadModel) -> NDArray[np.float64]:
+    """See `layout.RESPONSE`."""
+    numbers = [load_model.relaxation]
+    for curve in (CURTAILED, VOLT_VAR):
+        pieces = list(curve.pieces) + [(0.0, 0.0, 0.0)] * (layout.PIECES - len(curve.pieces))
+        numbers += [curve.share[0], *(number for piece in pieces for number in piece)]
+    return np.array(numbers)
 
 
 def _columns(load_model: LoadModel, *names: str) -> list[tuple[float, ...]]:

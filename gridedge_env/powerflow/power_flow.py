@@ -14,6 +14,7 @@ from gridedge_env.powerflow.backend import Backend, ImplicitPowerFlow
 from gridedge_env.powerflow.device_space import VoltageOperator
 from gridedge_env.powerflow.fixed_point import FixedPoint
 from gridedge_env.powerflow.injections import device_branches, load_branches
+from gridedge_env.powerflow.load_models import RESPONSE_LAW
 from gridedge_env.powerflow.reduction import reduce_network
 from gridedge_env.powerflow.solution import PowerFlowSolution
 from gridedge_env.powerflow.torch_backend import TorchBackend
@@ -27,6 +28,9 @@ class PowerFlow:
         injections: more injections, at constant power: "bus.phase" between a phase and ground,
             "bus.phase.phase" between two phases or a phase and its neutral, "bus" spread over all
             three phases.
+        responses: places, likewise, whose inverters answer the voltage on the spot by volt-watt and
+            volt-var: more columns of power, whose real part is the kW that these inverters feed in
+            and whose imaginary part is the kVA that their reactive power is a share of.
         device: where to compute, such as "cpu" or "cuda".
         dtype: torch.float64 (differences from OpenDSS below 1e-8 pu) or torch.float32.
         settings: when to stop iterating; by default a few units of rounding.
@@ -56,11 +60,15 @@ class PowerFlow:
         dtype: torch.dtype = torch.float64,
         settings: FixedPoint | None = None,
         backend: str | None = None,
+        responses: Sequence[str] = (),
     ) -> None:
         check_dtype(dtype)
         extra = list(injections or ())
         network = build_network(feeder)
         branches = load_branches(feeder) + device_branches(feeder, extra, len(feeder.loads))
+        extra += [f"{place} response" for place in responses]
+        first = len(feeder.loads) + len(extra) - len(responses)
+        branches += device_branches(feeder, responses, first, RESPONSE_LAW)
         if not branches:
             raise ValueError(
                 f"injections: feeder {feeder.name!r} has no load and no injection was given; "

@@ -17,6 +17,7 @@ def sweep(like, net, rule, bounded, used, progress, s, u, i, x, spare):
 
     Where a scenario stands still its currents do, and with them all that follows from them.
     """
+    relaxation = net.response[0]
     under_way = rule.sweeps > 0
     while under_way:
         still = load_like(progress.moving, 0, like) < 0.5
@@ -29,6 +30,8 @@ def sweep(like, net, rule, bounded, used, progress, s, u, i, x, spare):
             re, im = re + net.no_load[2 * j], im + net.no_load[2 * j + 1]
             if bounded:
                 re, im = bound(re), bound(im)
+            if relaxation < 1.0:
+                re, im = _part_way(like, u, j, re, im, relaxation)
             most = _change(like, u, j, re, im, most)
             put(like, u, j, re, im)
         store(progress.change, 0, most)
@@ -38,6 +41,7 @@ def sweep(like, net, rule, bounded, used, progress, s, u, i, x, spare):
 @kernel
 def sweep_back(like, net, rule, used, progress, slope, g, c, i, x):
     """c <- g + Z D^T c, conjugated, until all have settled or are slow."""
+    relaxation = net.response[0]
     under_way = True
     while under_way:
         for j in range(net.branches):
@@ -50,6 +54,8 @@ def sweep_back(like, net, rule, used, progress, slope, g, c, i, x):
             re, im = across_device(like, net, x, j)
             g_re, g_im = get(like, g, j)
             re, im = g_re + re, g_im + im
+            if relaxation < 1.0:
+                re, im = _part_way(like, c, j, re, im, relaxation)
             most = _change(like, c, j, re, im, most)
             was_re, was_im = get(like, c, j)
             put(like, c, j, select(still, was_re, re), select(still, was_im, im))
@@ -70,6 +76,13 @@ def find_missing(like, net, still, slope, g, c, i, x):
         c_re, c_im = get(like, c, j)
         re, im = re + (g_re - c_re), im + (g_im - c_im)
         put(like, i, j, select(still, like, re), select(still, like, im))
+
+
+@kernel
+def _part_way(like, x, j, re, im, share):
+    """A share of the way from x_j to re + j im."""
+    was_re, was_im = get(like, x, j)
+    return was_re + share * (re - was_re), was_im + share * (im - was_im)
 
 
 @kernel

@@ -6,11 +6,12 @@ from __future__ import annotations
 from gridedge_env.compiled.inverses import inverse_root, reciprocal
 from gridedge_env.compiled.pointers import pointer
 from gridedge_env.compiled.running import kernel
-from gridedge_env.compiled.vectors import lanes_of, load_like, select, somewhere, store
+from gridedge_env.compiled.vectors import alike, lanes_of, load_like, select, somewhere, store
 from gridedge_env.powerflow.kernels.blocks import get, put
 from gridedge_env.powerflow.kernels.layout import (
     ABOVE,
     CURRENT,
+    CURVE,
     EXPONENTIAL,
     FOLDED_CONDUCTANCE,
     FOLDED_SUSCEPTANCE,
@@ -19,12 +20,14 @@ from gridedge_env.powerflow.kernels.layout import (
     IMPEDANCE,
     INTERCEPT,
     LAW,
+    LOCAL,
     LOWEST,
     NOMINAL_BELOW,
     P_CURRENT,
     P_EXPONENT,
     P_IMPEDANCE,
     P_POWER,
+    PIECES,
     POWER,
     Q_CURRENT,
     Q_EXPONENT,
@@ -48,7 +51,7 @@ def inject(like, net, j, u, s, still, i, spare):
     if kind == IMPEDANCE:
         pass
     elif kind > CURRENT or somewhere(outside):
-        by_p, by_q, _, _ = _factors(like, law, kind, square, spare)
+        by_p, by_q, _, _ = _factors(like, net, law, kind, square, spare)
         p, q = by_p * p, by_q * q
     elif kind == POWER:
         factor = reciprocal(square)
@@ -70,7 +73,9 @@ def differentiate(like, net, j, s, u, slope, factor, spare):
     law = pointer(net.law, LAW * j)
     re, im = get(like, u, j)
     p, q = get(like, s, j)
-    by_p, by_q, p_slope, q_slope = _factors(like, law, net.kind[j], re * re + im * im, spare)
+    by_p, by_q, p_slope, q_slope = _factors(
+        like, net, law, net.kind[j], re * re + im * im, spare
+    )
     put(like, factor, j, by_p, by_q)
     along_re = 2.0 * (p_slope * p * re + q_slope * q * im)
     along_im = 2.0 * (p_slope * p * im - q_slope * q * re)
@@ -81,7 +86,7 @@ def differentiate(like, net, j, s, u, slope, factor, spare):
 
 
 @kernel
-def _factors(like, law, kind, square, spare):
+def _factors(like, net, law, kind, square, spare):
     """g_p, g_q, dg_p / d|u|², dg_q / d|u|² of a law; see `LoadModel`."""
     square = select(square < SMALLEST_SQUARE, SMALLEST_SQUARE, square)
     inverse = inverse_root(square)
@@ -111,4 +116,23 @@ def _factors(like, law, kind, square, spare):
         by_q = select(above, law[ABOVE], select(below, outside, by_q))
         p_slope = select(above, like, select(below, bend, p_slope))
         q_slope = select(above, like, select(below, bend, q_slope))
+    if kind == LOCAL:
+        half = 0.5 * inverse
+        share, gain = _curve(like, pointer(net.response, 1), root)
+        by_p, p_slope = share * by_p, share * p_slope + half * gain * by_p
+        share, gain = _curve(like, pointer(net.response, 1 + CURVE), root)
+        by_q, q_slope = share * by_q, share * q_slope + half * gain * by_q
     return by_p, by_q, p_slope, q_slope
+
+
+@kernel
+def _curve(like, curve, voltage):
+    """The value of a curve at a voltage, and what it gains per pu there; see `Curve`."""
+    value, slope = alike(curve[0], like), like
+    for k in range(PIECES):
+        start, end, gain = curve[3 * k + 1], curve[3 * k + 2], curve[3 * k + 3]
+        before, behind = voltage < start, voltage > end
+        way = select(before, like, select(behind, end - start, voltage - start))
+        value = value + gain * way
+        slope = slope + select(before | behind, like, gain)
+    return value, slope

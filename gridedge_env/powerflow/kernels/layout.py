@@ -20,7 +20,7 @@ INDEX = range(8)
 ) = INDEX
 
 # Sections of `number`, reals.
-NUMBER = range(8)
+NUMBER = range(9)
 (
     VALUE,  # entries of the triangles (complex)
     PIVOT,  # 1 / pivots (complex)
@@ -30,10 +30,11 @@ NUMBER = range(8)
     LAWS,  # LAW numbers of each device
     REST,  # no-load voltages of the nodes (complex)
     INTO_WEAK,  # `Elimination.into_weak` (complex)
+    RESPONSE,  # `LoadModel.relaxation`, then CURVE numbers for P and as many for Q
 ) = NUMBER
 
 # Kinds of laws.
-POWER, CURRENT, IMPEDANCE, MIXED, EXPONENTIAL = range(5)
+POWER, CURRENT, IMPEDANCE, MIXED, EXPONENTIAL, LOCAL = range(6)
 
 # Numbers of a law.
 LAW = 16
@@ -55,6 +56,10 @@ LAW = 16
     P_EXPONENT,
     Q_EXPONENT,
 ) = range(LAW)
+
+# Pieces of a curve, and its numbers: the first value; begin, end and gain of each piece.
+PIECES = 3
+CURVE = 1 + 3 * PIECES
 
 # What is unusual about a scenario: it has not settled; a voltage is so low or high that someone
 # must judge it.

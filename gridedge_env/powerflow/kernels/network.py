@@ -24,6 +24,7 @@ from gridedge_env.powerflow.kernels.layout import (
     NO_LOAD,
     NODE,
     PIVOT,
+    RESPONSE,
     REST,
     START,
     VALUE,
@@ -54,6 +55,7 @@ class Sections(NamedTuple):
     law: Any
     rest: Any
     into_weak: Any
+    response: Any
 
 
 @kernel
@@ -80,6 +82,7 @@ def sections_of(index, ends, number, marks):
         pointer(number, marks[LAWS]),
         pointer(number, marks[REST]),
         pointer(number, marks[INTO_WEAK]),
+        pointer(number, marks[RESPONSE]),
     )
 
 
