@@ -21,7 +21,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from benchmarks import suite
-from gridedge_env.simulator import check_device
+from gridedge_env.transfer import check_device
 
 
 def main(arguments: Sequence[str]) -> int:

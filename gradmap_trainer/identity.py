@@ -74,6 +74,7 @@ def _case(case: Case) -> dict[str, Any]:
         "limits": case.limits.thresholds,
         "penalty": case.penalty,
         "reactive_power": case.reactive_power,
+        "local_response": case.local_response,
         "regulator_control": case.regulator_control,
         "seed": case.seed,
     }

@@ -78,6 +78,8 @@ class Case(Record):
         limits: of the network.
         penalty: money in the reward per unit of network violation.
         reactive_power: whether actions have a number for the reactive power of every device, too.
+        local_response: whether inverters answer the voltage at their homes by themselves, by
+            volt-watt and volt-var.
         regulator_control: whether taps follow their controls: after every step they move as
             OpenDSS's would under its voltages, within the step's time, and stand there in the next
             step. Otherwise they are frozen.
@@ -97,6 +99,7 @@ class Case(Record):
     limits: Limits = field(default_factory=Limits)
     penalty: float = 100.0
     reactive_power: bool = False
+    local_response: bool = False
     regulator_control: bool = False
     seed: int = 0
     name: str = ""
@@ -131,7 +134,7 @@ class Case(Record):
         # Numbers of NumPy are as good, but a case is to equal the one read from its folder.
         object.__setattr__(self, "seed", int(check_whole_number(self.seed, 0, "seed")))
         object.__setattr__(self, "penalty", float(check_not_negative(self.penalty, "penalty")))
-        for name in ("reactive_power", "regulator_control", "public_plan"):
+        for name in ("reactive_power", "local_response", "regulator_control", "public_plan"):
             check_flag(getattr(self, name), name)
         check_type(self.name, str, "name", "text")
         check_currency(self.currency, "currency")
@@ -205,6 +208,8 @@ class CaseSettings:
             (1 for 1,000 agents on IEEE 123).
         reactive_power: whether batteries and generators also control reactive power, within their
             inverter's rating.
+        local_response: whether all that has an inverter answers the voltage by itself, by volt-watt
+            and volt-var as of IEEE 1547-2018, category B.
         penalty: € in the reward per unit of network violation.
         public_plan: whether agents observe the plan for the fleet that all can work out.
         tariff: retail prices.
@@ -226,6 +231,7 @@ class CaseSettings:
     keep_loads: bool = False
     home_scale: float | None = None
     reactive_power: bool = False
+    local_response: bool = False
     penalty: float = 100.0
     public_plan: bool = False
     tariff: Tariff = Tariff()
@@ -243,8 +249,8 @@ class CaseSettings:
         if self.home_scale is not None:
             check_positive(self.home_scale, "home_scale")
         check_not_negative(self.penalty, "penalty")
-        flags = "neutral_taps", "regulator_control", "keep_loads", "reactive_power", "public_plan"
-        for name in flags:
+        switches = "neutral_taps", "regulator_control", "keep_loads"
+        for name in (*switches, "reactive_power", "local_response", "public_plan"):
             check_flag(getattr(self, name), name)
         for name in ("feeder", "demand"):
             check_text(getattr(self, name), name, "a name or a path")
@@ -363,6 +369,7 @@ def _make_case(
         limits=Limits(**settings.limits),
         penalty=settings.penalty,
         reactive_power=settings.reactive_power,
+        local_response=settings.local_response,
         regulator_control=settings.regulator_control,
         seed=settings.seed,
         public_plan=settings.public_plan,

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from gridedge_env.case import Case, default_case
-from gridedge_env.checks import check_type
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import check_limited_nodes
 from gridedge_env.day import Day, Window
@@ -36,6 +35,7 @@ from gridedge_env.episodes import (
     unfold,
 )
 from gridedge_env.feeder import Feeder
+from gridedge_env.local_response import fed_in, response_bases
 from gridedge_env.observation import (
     Moment,
     observation_fields,
@@ -46,6 +46,7 @@ from gridedge_env.public_plan import PublicPlan
 from gridedge_env.record import Record
 from gridedge_env.scenarios import DayTable, Variation
 from gridedge_env.state import Result, SimulatorState, check_action
+from gridedge_env.transfer import check_device
 from gridedge_env.wiring import Wiring
 
 AS_OBSERVED = Variation()
@@ -96,23 +97,6 @@ def case_of(case: Case | None, feeder: str | Feeder, num_agents: int, **options:
     return case
 
 
-def check_device(device: str | torch.device) -> torch.device:
-    """A device that this machine has.
-
-    Raises:
-        ValueError: it has no such device; names what came.
-    """
-    check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
-    try:
-        checked = torch.device(device)
-        torch.ones(1, device=checked, dtype=torch.float32).tolist()  # "meta" has no numbers
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device: got {str(device)!r}, expected 'cpu' or a device of this machine ({error})"
-        ) from error
-    return checked
-
-
 class Simulator:
     """A fleet on a feeder; made by `make_simulator`. Holds parameters only: state is passed around.
 
@@ -123,7 +107,8 @@ class Simulator:
         clock: steps of an episode, and their length.
         feeder: the network.
         fleet: agents and devices, in that precision, on that device.
-        power_flow: the physics; its injections are the feeder's loads and the homes' connections.
+        power_flow: the physics; its injections are the feeder's loads, the homes' connections and
+            the local responses there.
         wiring: how these draw there.
         num_agents: number of agents.
         action_size: numbers per action: one for each device of an agent; twice that with reactive
@@ -139,7 +124,9 @@ class Simulator:
         self.clock: Clock = case.clock
         self.feeder = case.feeder
         self.fleet = case.fleet.to(device, dtype)
-        self.power_flow = PowerFlow(self.feeder, self.fleet.connection_names, device, dtype)
+        places = self.fleet.connection_names
+        answering = places if case.local_response else ()
+        self.power_flow = PowerFlow(self.feeder, places, device, dtype, responses=answering)
         self.wiring = Wiring(self.power_flow, case.fleet, case.load_profiles)
         check_limited_nodes(self.power_flow.node_names, self.power_flow.energised)
         self.num_agents = len(self.fleet.names)
@@ -244,6 +231,7 @@ class Simulator:
             now = branches.detach(), solution.device_voltage
             taps = settle_taps(self.power_flow, *now, taps, self.clock.seconds)
         following = replace(following, device_voltage=voltage, tap_position=taps)
+        power = self._metered(power, output, solution)
         cost = self._bill(state, power, cost)
         return following, self._result(cost[0], power[0], solution)
 
@@ -286,6 +274,7 @@ class Simulator:
         power, branches = self._meter(state, output, actions)
         begin = None if start is None else start.flatten(0, 1)
         solution = self.power_flow.solve_branches(branches, begin)
+        power = self._metered(power, output, solution)
         return self._result(self._bill(state, power, cost), power, solution)
 
     def _simulate_in_turn(self, state: SimulatorState, actions: Tensor) -> Result:
@@ -344,20 +333,29 @@ class Simulator:
             actions: (steps, batch, agents, action_size).
 
         Returns:
-            (steps, batch, agents) kW at each meter, and (steps x batch, 2 branches) kW, then kvar,
-            of homes and the feeder's own loads.
+            (steps, batch, agents) kW at each meter if nothing is curtailed, and (steps x batch,
+            2 branches) kW, then kvar, of homes and the feeder's own loads.
         """
         window, fleet = Window(state.day, state.step, len(output)), self.fleet
         demand = state.day.demand[:, window.first : window.end].transpose(0, 1)
         power = demand + fleet.by_agent(output)
         reactive = fleet.add(REACTIVE_SHARE * demand, fleet.reactive_share, output)
+        share = None
         if self.case.reactive_power:
             chosen = actions[..., fleet.slots :].to(self.dtype).clamp(-1.0, 1.0)
             room = (fleet.inverter_rating**2 - output**2).clamp(min=0.0)
             share = fleet.join(fleet.split(chosen))
             reactive = reactive + fleet.by_agent(share * (room + 1e-12).sqrt())
         homes = fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
-        return power, self.wiring.drawn(homes, window.load_multiplier)
+        response = response_bases(fleet, output, share) if self.case.local_response else None
+        return power, self.wiring.drawn(homes, window.load_multiplier, response)
+
+    def _metered(self, power: Tensor, output: Tensor, solution: PowerFlowSolution) -> Tensor:
+        """Power at the meters as of `_meter`, less what inverters were to feed in and curtailed."""
+        if not self.case.local_response:
+            return power
+        share = self.wiring.curtailed_share(solution.injection_voltage)
+        return power + fed_in(self.fleet, output) * share.reshape(power.shape)
 
     def _bill(self, state: SimulatorState, power: Tensor, cost: Tensor) -> Tensor:
         """€ of every agent, its devices' cost and the electricity at its meter.

@@ -7,6 +7,25 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from gridedge_env.checks import check_type
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """A device that this machine has.
+
+    Raises:
+        ValueError: it has no such device; names what came.
+    """
+    check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
+    try:
+        checked = torch.device(device)
+        torch.ones(1, device=checked, dtype=torch.float32).tolist()  # "meta" has no numbers
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device: got {str(device)!r}, expected 'cpu' or a device of this machine ({error})"
+        ) from error
+    return checked
+
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """Send what the host has drawn. From pinned memory it leaves while the host goes on."""

@@ -25,7 +25,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"scenarios", "limit"},
         {"constraints"},
         {"devices"},
-        {"state", "wiring", "news"},
+        {"state", "wiring", "local_response", "news"},
         {"public_plan"},
         {"case_files"},
         {"case", "moment"},
@@ -72,7 +72,8 @@ FILES: dict[str, list[set[str]]] = {
         {"folder"},
     ],
     "gridedge_env/powerflow": [
-        {"kernels", "elimination", "factor", "iteration", "load_models"},
+        {"curves", "kernels", "elimination", "factor", "iteration"},
+        {"load_models"},
         {"failures", "injections", "linear_maps", "taps"},
         {"device_space", "packed_network"},
         {"fixed_point", "solution"},

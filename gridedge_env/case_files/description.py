@@ -45,6 +45,7 @@ _PLAIN: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
     ),
     "penalty": (check_not_negative, 100.0),
     "reactive_power": (check_flag, False),
+    "local_response": (check_flag, False),
     "public_plan": (check_flag, False),
     "seed": (lambda value, name: check_whole_number(value, 0, name), 0),
 }

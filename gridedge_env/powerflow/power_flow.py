@@ -19,6 +19,9 @@ from gridedge_env.powerflow.reduction import reduce_network
 from gridedge_env.powerflow.solution import PowerFlowSolution
 from gridedge_env.powerflow.torch_backend import TorchBackend
 
+# Sweeps that add about a digit where inverters respond and each goes half the way.
+RESPONDING_SWEEPS = 3
+
 
 class PowerFlow:
     """Power flows of one feeder, over any batch of loads and injections.
@@ -77,7 +80,7 @@ class PowerFlow:
         self.feeder = feeder
         self.device = torch.device(device)
         self.dtype = dtype
-        self.settings = settings or FixedPoint.default(dtype, self.device)
+        self.settings = settings or FixedPoint.default(dtype, self.device, bool(responses))
         self.injection_names = [load.name for load in feeder.loads] + extra
         self.backend = reduce_network(
             feeder, network, branches, self.injection_names, self.device, dtype, backend
@@ -212,12 +215,15 @@ class PowerFlow:
         Args:
             power: (batch, 2 branches) kW, then kvar.
             start: (batch, 2 branches) device voltages to start from.
-            sweeps: number of iterations; from a similar solution each adds about a digit.
+            sweeps: number of iterations; from a similar solution each adds about a digit. Where
+                inverters respond, each of them is as many as that takes.
 
         Returns:
             (batch, 2 branches) device voltages, pu; differentiable.
         """
         precision = self.backend.dtype
+        if self.space.load_model.ever_responds:
+            sweeps *= RESPONDING_SWEEPS
         return self.backend.sweep(power.to(precision), start.to(precision), sweeps).to(self.dtype)
 
     def phase_voltage(self, solution: PowerFlowSolution) -> Tensor:

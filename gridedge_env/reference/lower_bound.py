@@ -77,13 +77,13 @@ def lower_bound(
         progress: called with the number of days done.
 
     Raises:
-        ValueError: reactive power or regulator control is on, homes have several devices, bills are
-            not convex, the plan's power flow does not converge, no plan is within the limits, or
-            fewer than one round.
+        ValueError: reactive power, local response or regulator control is on, homes have several
+            devices, bills are not convex, the plan's power flow does not converge, no plan is
+            within the limits, or fewer than one round.
     """
-    for name in ("reactive_power", "regulator_control"):
+    for name in ("reactive_power", "local_response", "regulator_control"):
         if getattr(simulator.case, name):
-            raise ValueError(f"{name}: got True, expected False: its choices are not linear")
+            raise ValueError(f"{name}: got True, expected False: what it does is not linear")
     if rounds < 1:
         raise ValueError(f"rounds: got {rounds}, expected at least 1")
     days = []

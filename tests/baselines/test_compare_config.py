@@ -74,6 +74,7 @@ def test_every_option_of_the_case_is_reached():
         "keep_loads": True,
         "home_scale": 2.0,
         "reactive_power": True,
+        "local_response": True,
         "penalty": 3.0,
         "public_plan": True,
         "tariff": {

@@ -94,6 +94,7 @@ OPTIONS = [
     ("--keep-loads", "keep_loads", True),
     ("--home-scale 2.5", "home_scale", 2.5),
     ("--reactive-power", "reactive_power", True),
+    ("--local-response", "local_response", True),
     ("--penalty 10", "penalty", 10.0),
     ("--public-plan", "public_plan", True),
     ("--tariff.imports flat price=0.3", "tariff", Tariff(Flat(0.3))),

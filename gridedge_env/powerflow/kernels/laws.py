@@ -73,9 +73,7 @@ def differentiate(like, net, j, s, u, slope, factor, spare):
     law = pointer(net.law, LAW * j)
     re, im = get(like, u, j)
     p, q = get(like, s, j)
-    by_p, by_q, p_slope, q_slope = _factors(
-        like, net, law, net.kind[j], re * re + im * im, spare
-    )
+    by_p, by_q, p_slope, q_slope = _factors(like, net, law, net.kind[j], re * re + im * im, spare)
     put(like, factor, j, by_p, by_q)
     along_re = 2.0 * (p_slope * p * re + q_slope * q * im)
     along_im = 2.0 * (p_slope * p * im - q_slope * q * re)

@@ -33,6 +33,7 @@ CASE_OPTIONS = [
     ("--keep-loads", "keep_loads", True),
     ("--home-scale 2.5", "home_scale", 2.5),
     ("--reactive-power", "reactive_power", True),
+    ("--local-response", "local_response", True),
     ("--reward-penalty 30", "penalty", 30.0),
     ("--public-plan", "public_plan", True),
     ("--tariff.imports flat price=0.2", "tariff", Tariff(Flat(0.2))),
