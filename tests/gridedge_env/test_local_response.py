@@ -20,7 +20,7 @@ CASE = {"source_voltage": 1.05, "mix": {"generator": 0.5, "battery": 0.25, "heat
 
 
 def made(**options: bool | float) -> Simulator:
-    case = default_case("ieee13", HOMES, **CASE, **options)
+    case = default_case("ieee13", HOMES, **{**CASE, **options})
     return make_simulator(case=case, dtype=torch.float64)
 
 
@@ -55,21 +55,17 @@ def days(plain: Simulator, answering: Simulator) -> tuple[Result, Result]:
         return plain.simulate(*feeding_in(plain)), answering.simulate(*feeding_in(answering))
 
 
-def test_voltages_come_nearer_their_band(days: tuple[Result, Result]) -> None:
-    """Fewer half-hours outside, by less, and nothing swings: voltages follow the day's one wave."""
-    with_it = days[1]
-    outside = [(r.voltage_violation > 0.0).any(-1).double().mean() for r in days]
-    worst = [r.voltage_violation.max() for r in days]
-    assert bool(with_it.converged.all())
-    assert float(worst[0]) > 0.03
-    assert float(worst[1]) < 0.7 * float(worst[0])
-    assert float(outside[1]) < float(outside[0])
-    # Up to noon the mean voltage rises and then falls; what demand does is a hundredth of that.
-    mean = with_it.voltage_magnitude.mean(dim=-1)
-    rise, fall = mean[:24].diff(dim=0), mean[24:].diff(dim=0)
-    span = mean.max() - mean.min()
-    assert float(rise.min()) > -0.1 * float(span)
-    assert float(fall.max()) < 0.1 * float(span)
+def test_voltages_come_nearer_their_band() -> None:
+    """Fewer places and half-hours outside, and by less."""
+    without, with_it = (made(source_voltage=1.03, local_response=on) for on in (False, True))
+    with torch.no_grad():
+        days = [simulator.simulate(*feeding_in(simulator)) for simulator in (without, with_it)]
+    outside = [float((r.voltage_violation > 0.0).double().mean()) for r in days]
+    worst = [float(r.voltage_violation.max()) for r in days]
+    assert bool(days[1].converged.all())
+    assert outside[0] > 0.1
+    assert outside[1] < 0.9 * outside[0]
+    assert worst[1] < 0.6 * worst[0]
 
 
 def test_what_is_curtailed_is_missing_at_the_meters(
