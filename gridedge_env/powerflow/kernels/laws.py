@@ -50,12 +50,18 @@ def inject(like, net, j, u, s, still, i, spare):
     )
     if kind == IMPEDANCE:
         pass
-    elif kind > CURRENT or somewhere(outside):
+    elif (kind > CURRENT and kind != LOCAL) or somewhere(outside):
         by_p, by_q, _, _ = _factors(like, net, law, kind, square, spare)
         p, q = by_p * p, by_q * q
     elif kind == POWER:
         factor = reciprocal(square)
         p, q = factor * p, factor * q
+    elif kind == LOCAL:
+        inverse = inverse_root(square)
+        factor, voltage = inverse * inverse, square * inverse
+        by_p, _ = _curve(like, pointer(net.response, 1), voltage)
+        by_q, _ = _curve(like, pointer(net.response, 1 + CURVE), voltage)
+        p, q = factor * by_p * p, factor * by_q * q
     else:
         factor = inverse_root(square)
         p, q = factor * p, factor * q
@@ -129,8 +135,9 @@ def _curve(like, curve, voltage):
     value, slope = alike(curve[0], like), like
     for k in range(PIECES):
         start, end, gain = curve[3 * k + 1], curve[3 * k + 2], curve[3 * k + 3]
-        before, behind = voltage < start, voltage > end
-        way = select(before, like, select(behind, end - start, voltage - start))
-        value = value + gain * way
-        slope = slope + select(before | behind, like, gain)
+        if gain != 0.0:
+            before, behind = voltage < start, voltage > end
+            way = select(before, like, select(behind, end - start, voltage - start))
+            value = value + gain * way
+            slope = slope + select(before | behind, like, gain)
     return value, slope
