@@ -32,14 +32,21 @@ DRAFT_CHANGE = 1e-4
 # the first has left.
 DRAFT_ADJOINT_CHANGE = 1e-5
 
-# Sweeps after which a draft has failed.
+# Sweeps after which a draft has failed, and so many times more where each goes half the way.
 DRAFT_SWEEPS = 8
+RELAXED = 3
 
 
 @kernel
 def is_worth_it(rule):
     """Whether much remains to be done after a draft, and is allowed."""
     return rule.sweeps > DRAFT_SWEEPS and rule.tolerance < 0.01 * DRAFT_CHANGE
+
+
+@kernel
+def _sweeps_of(net):
+    """Sweeps after which a draft has failed."""
+    return DRAFT_SWEEPS if net.response[0] == 1.0 else RELAXED * DRAFT_SWEEPS
 
 
 @kernel
@@ -55,7 +62,7 @@ def draft(like, index, ends, single, marks, room, used, progress, s, u):
     copy(light, u, like, 2 * net.branches, draft_u)
     reached = progress_at(light, work)
     store(reached.allowed, 0, alike(DRAFT_CHANGE, light))
-    rule = Rule(DRAFT_CHANGE, DRAFT_SWEEPS, 0, 0.0)
+    rule = Rule(DRAFT_CHANGE, _sweeps_of(net), 0, 0.0)
     sweep(light, net, rule, False, used, reached, draft_s, draft_u, i, x, spare)
     adopt(progress, reached, used)
     good = load_like(reached.moving, 0, light) > 0.5
@@ -78,7 +85,7 @@ def draft_back(
     light_slope = pointer(light_g, 3 * vector)
     copy(light, slope, like, 4 * net.branches, light_slope)
     copy(like, g, like, 2 * net.branches, i)
-    rule = Rule(0.0, DRAFT_SWEEPS, 0, 0.0)
+    rule = Rule(0.0, _sweeps_of(net), 0, 0.0)
     still = load_like(progress.moving, 0, like) < 0.5
     for attempt in range(2):
         if attempt > 0:
