@@ -1,8 +1,9 @@
 """Droop: what inverters do about voltage today, each on its own terminals, on top of any policy.
 
 Volt-watt curtails real power, volt-var exchanges reactive power, along a piecewise linear curve of
-the voltage that the home's meter read in the previous step. The default curves are those of IEEE
-1547-2018 for inverters of category B.
+the voltage that the home's meter read in the previous step: a step late, so that steep curves hunt.
+In a case with `local_response` inverters answer within the step instead. The default curves are
+those of IEEE 1547-2018 for inverters of category B.
 """
 
 from __future__ import annotations
