@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baselines.compare.config import Quality
 from benchmarks.records import Cell
-from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import (
     Learner,
     Update,
@@ -54,9 +54,7 @@ class Study:
     @property
     def case(self) -> CaseSettings:
         """With the public plan."""
-        return CaseSettings(
-            feeder=self.feeder, num_agents=self.agents, seed=self.seed, public_plan=True
-        )
+        return replace(USUAL_CASE, feeder=self.feeder, num_agents=self.agents, seed=self.seed)
 
     @property
     def config(self) -> TrainConfig:
