@@ -25,7 +25,7 @@ REST_BAND = 0.3
 LEAST_PLANNED_ACTION = 0.02
 # How far a network's output moves an action that is planned: correcting takes finer steps than
 # finding out what to do.
-CORRECTION = 0.25
+CORRECTION = 0.1
 # In training, rest leans this far to the side of the output, to feel what moving there would earn.
 LEANING = 1e-4
 
