@@ -38,6 +38,8 @@ LOADING_MARGIN, VOLTAGE_MARGIN = 0.03, 0.005
 SPREAD = 0.01
 # °C and W/m²: weather is read in whole ticks, as prices are, the same in every precision.
 DEGREE_TICK, SUN_TICK = 0.1, 1.0
+# Whoever follows a plan takes smaller actions for rest: it is not worked out that finely.
+LEAST_PLANNED_ACTION = 0.02
 
 
 @dataclass(frozen=True)
