@@ -96,7 +96,7 @@ class PlanFollowing:
 
     def __post_init__(self) -> None:
         if not self.simulator.case.public_plan:
-            raise ValueError("public_plan: got False, expected True for following it")
+            raise ValueError("public_plan: got False, expected True for a rule that follows it")
 
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""

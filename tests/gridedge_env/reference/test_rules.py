@@ -191,7 +191,7 @@ def test_plan_following_by_hand(informed: Simulator) -> None:
 
 
 def test_there_is_nothing_to_follow_without_a_plan(simulator: Simulator) -> None:
-    with pytest.raises(ValueError, match="^public_plan: got False, expected True for following"):
+    with pytest.raises(ValueError, match="^public_plan: got False, expected True for a rule"):
         PlanFollowing(simulator)
 
 
