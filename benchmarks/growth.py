@@ -104,10 +104,10 @@ environment.reset()
 environment.step(dict((a, environment.action_space(a).sample()) for a in environment.agents))
 """
 TRAIN = """
-from gradmap_trainer.config import TrainConfig
+from dataclasses import replace
+from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner
-from gridedge_env import CaseSettings
-config = TrainConfig(case=CaseSettings(num_agents={agents}), device="{device}")
+config = TrainConfig(case=replace(USUAL_CASE, num_agents={agents}), device="{device}")
 simulator = config.make_simulator()
 learner = make_learner(config, simulator)
 for _ in range(2):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.records import Cell, Measurement, Spread, Table, Target
 from benchmarks.suite import Settings
-from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner, progress
-from gridedge_env.case import CaseSettings
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 
 AGENTS = (1_000,)
@@ -43,7 +43,7 @@ def measure(settings: Settings) -> Measurement:
     return Measurement(
         "quality",
         f"`gradmap-train` with its defaults ({config.iterations} iterations, seed "
-        f"{CaseSettings().seed}) on {settings.where}, once: seconds of training, without start, "
+        f"{USUAL_CASE.seed}) on {settings.where}, once: seconds of training, without start, "
         f"checkpoints and evaluation. Then {config.evaluation_days} days of the test "
         "year, a year, a site and homes never seen: cost above perfect foresight's, and the "
         "share of half-hours with any violation.",
@@ -60,7 +60,7 @@ HEADER = (
 
 def _train_and_evaluate(agents: int, settings: Settings) -> tuple[float, tuple[Cell, ...]]:
     chosen: dict[str, Any] = QUICK if settings.quick else {}
-    case = CaseSettings(num_agents=agents)
+    case = replace(USUAL_CASE, num_agents=agents)
     config = TrainConfig(case=case, device=str(settings.device), **chosen)
     simulator = config.make_simulator()
     learner = make_learner(config, simulator)

@@ -10,9 +10,8 @@ from typing import Any
 from benchmarks.records import Cell, Measurement, Spread, Table
 from benchmarks.suite import Settings
 from benchmarks.timing import once, take_turns
-from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner
-from gridedge_env.case import CaseSettings
 
 AGENTS = (1_000, 10_000)
 # By name: the module, and in it the function of what becomes of gradients.
@@ -30,7 +29,7 @@ class Training:
         found = importlib.import_module(module)
         self._update = getattr(found, update)
         defaults = getattr(found, "DEFAULTS", TrainConfig())
-        case, device = CaseSettings(num_agents=agents), str(settings.device)
+        case, device = replace(USUAL_CASE, num_agents=agents), str(settings.device)
         self._config = replace(defaults, case=case, device=device)
         self._simulator = self._config.make_simulator()
         self._learner = make_learner(self._config, self._simulator)

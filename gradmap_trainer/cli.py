@@ -22,7 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from gradmap_trainer.config import TrainConfig, load_config
+from gradmap_trainer.config import USUAL_CASE, TrainConfig, load_config
 from gradmap_trainer.console import outside_limits, progress_line, say
 from gradmap_trainer.flags import TrainFlags, check_own_case, read_flags
 from gradmap_trainer.gradmap import Learner, progress
@@ -225,7 +225,7 @@ def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool]:
         config, brought, resume = parse(replace(kept, run=config.run))
         own_case = kept.case is None
     if own_case:
-        check_own_case(config.case)
+        check_own_case(config.case, USUAL_CASE)
         config = replace(config, case=None)
     return config, brought, resume
 

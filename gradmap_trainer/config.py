@@ -61,6 +61,9 @@ NUMBERS: dict[str, Callable[[Any, str], float]] = {
 # Half of the usual voltage band: beyond it no operating point would be left.
 LARGEST_VOLTAGE_MARGIN = 0.05
 
+# Policies correct the public plan, unless they are asked not to.
+USUAL_CASE = CaseSettings(public_plan=True)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -87,12 +90,14 @@ class TrainConfig:
         hidden_sizes: units of each network's hidden layers.
         learning_rate: Adam's, at the beginning.
         final_learning_rate: Adam's, at the end.
-        trust_region: largest change of an action per iteration that still earns, at the beginning.
+        trust_region: largest change of a network's output per iteration that still earns, at the
+            beginning.
         final_trust_region: the same at the end.
-        dual_initial: multiplier of every constraint at the beginning, € per unit of violation.
+        dual_initial: multiplier of every constraint at the beginning, € at usual prices per unit of
+            violation.
         dual_step: multiplier gained per unit of violation and iteration.
         dual_leak: share of every multiplier lost per iteration.
-        quadratic_penalty: € per unit of violation squared.
+        quadratic_penalty: € at usual prices per unit of violation squared.
         voltage_margin: pu that training stays inside the voltage limits.
         loading_margin: share of rating that training stays below it.
         rollout_sweeps: sweeps of the power flow per step from which agents read their meters in
@@ -103,28 +108,28 @@ class TrainConfig:
     """
 
     run: str = "runs/default"
-    case: CaseSettings | None = CaseSettings()
+    case: CaseSettings | None = USUAL_CASE
     warm_start: str | None = None
     device: str = "cpu"
-    iterations: int = 200
+    iterations: int = 100
     seconds: float | None = None
     batch_days: int = 12
     price_variation: float = 0.75
     temperature_variation: float = 3.0
-    demand_variation: float = 0.15
+    demand_variation: float = 0.04
     minibatches: int = 12
     epochs: int = 4
     hidden_sizes: tuple[int, ...] = (16, 16)
     learning_rate: float = 1.2e-2
-    final_learning_rate: float = 1.2e-3
+    final_learning_rate: float = 3e-3
     trust_region: float = 0.05
-    final_trust_region: float = 0.0015
+    final_trust_region: float = 0.004
     dual_initial: float = 0.5
     dual_step: float = 50.0
     dual_leak: float = 0.05
-    quadratic_penalty: float = 400.0
-    voltage_margin: float = 0.009
-    loading_margin: float = 0.10
+    quadratic_penalty: float = 1500.0
+    voltage_margin: float = 0.006
+    loading_margin: float = 0.05
     rollout_sweeps: int = 2
     checkpoint_seconds: float = 20.0
     evaluation_days: int = 28

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gridedge_env.case import CaseSettings
 from gridedge_env.scenarios import (
     EXPORT_KINDS,
@@ -32,12 +32,12 @@ _RULES = ConstructorRegistry()
 class TrainFlags(TrainConfig):
     """As `TrainConfig`; the fields of the case are flags like all others, `--num-agents`."""
 
-    case: Annotated[CaseSettings, tyro.conf.arg(name="")] = CaseSettings()
+    case: Annotated[CaseSettings, tyro.conf.arg(name="")] = USUAL_CASE
 
     @staticmethod
     def of(config: TrainConfig) -> TrainFlags:
         """Flags whose defaults are a configuration."""
-        return TrainFlags(**{**vars(config), "case": config.case or CaseSettings()})
+        return TrainFlags(**{**vars(config), "case": config.case or USUAL_CASE})
 
     @property
     def config(self) -> TrainConfig:
@@ -53,13 +53,17 @@ def read_flags(
         return tyro.cli(command, prog=name, args=arguments)
 
 
-def check_own_case(settings: CaseSettings | None) -> None:
+def check_own_case(settings: CaseSettings | None, usual: CaseSettings) -> None:
     """Refuse options of the default case beside a case that was brought.
+
+    Args:
+        settings: what was asked for; None: nothing.
+        usual: the default case.
 
     Raises:
         ValueError: there are some.
     """
-    if settings not in (None, CaseSettings()):
+    if settings not in (None, usual):
         raise ValueError(
             "case: got a case of your own and options of the default case, expected one of them"
         )

@@ -10,8 +10,10 @@ One outer iteration, for a batch of days and all agents:
                                    whose trust region e lies in action space
     dual ascent                    one multiplier per step of the episode and constraint
 
-with  J = mean over days [ cost + sum over steps and constraints (dual x + q/2 x²) ]
-and x the violation of tightened limits in units of its scale. All agents move at once, and the
+with  J = mean over days [ cost / s + sum over steps and constraints (dual x + q/2 x²) ]
+where x is the violation of tightened limits in units of its scale, and s the day's spread of
+prices over a usual one: days on which everything costs thrice as much bid no more for the limits,
+and are learned from no more, than others. All agents move at once, and the
 surrogate does not see their joint curvature: a small, annealed trust region is what makes one
 expensive gradient last for many cheap steps.
 
@@ -35,6 +37,7 @@ from gradmap_trainer.policies import Policies, to_leaning_action
 from gradmap_trainer.surrogate import Samples, descend
 from gradmap_trainer.training_days import draw_state
 from gridedge_env.constraints import Limits
+from gridedge_env.day import Day
 from gridedge_env.evaluation import TOLERANCE
 from gridedge_env.observation import planned_columns
 from gridedge_env.record import Record, batch
@@ -43,6 +46,9 @@ from gridedge_env.state import Result, SimulatorState
 from gridedge_env.transfer import to_host
 
 ADAM_BETAS = (0.9, 0.99)
+# €/kWh: the standard deviation of retail prices within a usual day, and the least share of it that
+# a day counts with.
+USUAL_PRICE_SPREAD, LEAST_SHARE = 0.04, 0.5
 
 
 @dataclass(frozen=True)
@@ -107,13 +113,25 @@ class Objective:
     duals: Mapping[str, Tensor]
     quadratic_penalty: float
 
-    def of_days(self, cost: Tensor, violations: Mapping[str, Tensor]) -> Tensor:
-        """(batch,) € from cost (steps, batch, agents) and violations (steps, batch, places)."""
-        objective = cost.sum(dim=(0, 2))
+    def of_days(self, day: Day, cost: Tensor, violations: Mapping[str, Tensor]) -> Tensor:
+        """(batch,) € at usual prices.
+
+        Args:
+            day: the days.
+            cost: (steps, batch, agents) €.
+            violations: (steps, batch, places) by kind of limit.
+        """
+        objective = cost.sum(dim=(0, 2)) / price_spread(day)
         for kind, x in violations.items():
             price = self.duals[kind][:, None, :] + 0.5 * self.quadratic_penalty * x
             objective = objective + (price * x).sum(dim=(0, 2))
         return objective
+
+
+def price_spread(day: Day) -> Tensor:
+    """(batch,) spread of the days' prices, of a usual one's."""
+    deviation = day.import_price.std(dim=1, correction=0)
+    return (deviation / USUAL_PRICE_SPREAD).clamp(min=LEAST_SHARE)
 
 
 @dataclass(frozen=True)
@@ -279,7 +297,7 @@ def differentiate(simulator: Simulator, rollout: Rollout, objective: Objective) 
     actions = rollout.actions.requires_grad_()
     result = simulator.simulate(rollout.start, actions, rollout.device_voltage)
     violations = result.scaled_violations(objective.limits)
-    mean = objective.of_days(result.cost, violations).mean()
+    mean = objective.of_days(rollout.start.day, result.cost, violations).mean()
     (gradient,) = torch.autograd.grad(mean, actions)
     # Rest passes the gradient on; the ends of the range do not pull further out.
     beyond = ((actions >= 1.0) & (gradient < 0.0)) | ((actions <= -1.0) & (gradient > 0.0))
@@ -335,10 +353,10 @@ def change_on_first_day(
 ) -> dict[str, Tensor]:
     """What an update did to the batch's first day.
 
-    How much J fell, by the gradient and in truth, €, positive where it fell: where the two part,
-    the trust region is too wide for the fleet's joint curvature. And the share of actions that it
-    moved further than the trust region: an output may go as far as it likes within the rest band,
-    or beyond what makes a full action, and moves none.
+    How much J fell, by the gradient and in truth, € at usual prices, positive where it fell: where
+    the two part, the trust region is too wide for the fleet's joint curvature. And the share of
+    actions that it moved further than the trust region: an output may go as far as it likes within
+    the rest band, or beyond what makes a full action, and moves none.
     """
     first, objective = found.rollout.take(slice(1)), found.objective
     outputs = policies.outputs(first.private[:, 0].permute(1, 2, 0), first.shared[:, 0].T)
@@ -348,12 +366,14 @@ def change_on_first_day(
     predicted = -days * (found.gradient[:, :1] * step).sum()
 
     before = objective.of_days(
-        found.result.cost[:, :1], {kind: x[:, :1] for kind, x in found.violations.items()}
+        first.start.day,
+        found.result.cost[:, :1],
+        {kind: x[:, :1] for kind, x in found.violations.items()},
     )
     updated = replace(first, outputs=outputs)
     after = simulator.simulate(first.start, updated.actions, first.device_voltage)
     violations = after.scaled_violations(objective.limits)
-    realised = before - objective.of_days(after.cost, violations)
+    realised = before - objective.of_days(first.start.day, after.cost, violations)
     moved = (updated.actions - first.actions).abs()
     return {
         "beyond_trust_region": (moved > trust_region * policies.reach).float().mean(),

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 
 from gradmap_trainer.checkpoint import check_matches, load_checkpoint, save_checkpoint
-from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, write_whole
+from gradmap_trainer.config import CONFIG_FILE, USUAL_CASE, TrainConfig, load_config, write_whole
 from gradmap_trainer.gradmap import Learner, make_learner
 from gradmap_trainer.identity import identity
 from gridedge_env.case import Case, CaseSettings, load_case
@@ -49,7 +49,7 @@ def case_to_train(
         ValueError: there is none, or one was brought to a run that is about another.
     """
     if not (resume and holds_run(folder)):
-        return (settings or CaseSettings()).make() if brought is None else load_case(brought)
+        return (settings or USUAL_CASE).make() if brought is None else load_case(brought)
     case = case_of_run(folder)
     if brought is not None and load_case(brought) != case:
         raise ValueError(f"case: {brought} is not the case of {folder}, expected that or none")

@@ -51,7 +51,7 @@ def case(arguments: Sequence[str] | None = None) -> None:
 
 
 def new(folder: Folder, feeder: str = "ieee123", num_agents: int = 1000, seed: int = 0) -> None:
-    """Write the default case as a folder to edit.
+    """Write the default case as a folder to edit, with the public plan for policies to correct.
 
     Args:
         folder: a new one.
@@ -69,6 +69,7 @@ def new(folder: Folder, feeder: str = "ieee123", num_agents: int = 1000, seed: i
         source_voltage=network.source.per_unit if own else 1.0,
         neutral_taps=not own,
         keep_loads=own,
+        public_plan=True,
     )
     made.save(folder)
     if own:

@@ -40,7 +40,7 @@ class Moment:
     @cached_property
     def planned(self) -> tuple[Tensor, Tensor]:
         """(batch, agents, slots) actions and stores that the plan asks for; 0 without a device."""
-        actions, stored = self.public_plan.asks(self.window)
+        actions, stored = self.public_plan.asks(self.window, self.state.devices)
         return self.fleet.actions(actions), self.fleet.actions(stored)
 
     @property

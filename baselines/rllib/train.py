@@ -22,6 +22,7 @@ from baselines.rllib.session import exit_codes, ray_session
 from gradmap_trainer.config import load_config
 from gradmap_trainer.flags import check_own_case, read_flags
 from gradmap_trainer.run_folder import case_to_train, holds_run
+from gridedge_env.case import CaseSettings
 from gridedge_env.checks import renamed
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
@@ -81,7 +82,7 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, Path | None, bool]:
         config, brought, resume = parse(replace(kept, run=config.run))
         own_case = kept.case is None
     if own_case:
-        check_own_case(config.case)
+        check_own_case(config.case, CaseSettings())
         config = replace(config, case=None)
     return config, brought, resume
 

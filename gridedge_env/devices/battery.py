@@ -159,13 +159,22 @@ class Battery(DeviceKind[Batteries, BatteryState]):
     def planned_actions(
         self, parameters: Batteries, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See `DeviceKind`."""
-        hours, full = outlook.hours, parameters.full_power
-        after = full.middle + hours * full.charge * store
+        """See `DeviceKind`; power is asked for, as a share of full power."""
+        full = parameters.full_power
+        after = full.middle + outlook.hours * full.charge * store
         before = torch.cat((full.middle.expand_as(after[..., :1, :]), after[..., :-1, :]), dim=-2)
-        left = _hours_left(outlook)
-        action = action_for_change(parameters, before, after - before, hours, left)
-        return action.clamp(-1.0, 1.0), before / parameters.capacity
+        return draw - feed, before / parameters.capacity
+
+    def follow_plan(
+        self,
+        parameters: Batteries,
+        state: BatteryState,
+        asked: Tensor,
+        price: Tensor,
+        window: Window,
+    ) -> Tensor:
+        """The power that is asked for: how far that goes depends on a battery's own energy."""
+        return self.action_for_power(parameters, state, asked * parameters.maximum_power, window)
 
     def lone_plan(self, parameters: Batteries, state: BatteryState, day: Day) -> Tensor:
         """Each battery's own best schedule, at its home's meter."""

@@ -177,7 +177,14 @@ class Generator(DeviceKind[Generators, GeneratorState]):
         """See `DeviceKind`."""
         return 2.0 * feed - 1.0, feed
 
-    def follow_plan(self, parameters: Generators, action: Tensor, price: Tensor) -> Tensor:
+    def follow_plan(
+        self,
+        parameters: Generators,
+        state: GeneratorState,
+        asked: Tensor,
+        price: Tensor,
+        window: Window,
+    ) -> Tensor:
         """What pays at its own cost of fuel."""
         return (2.0 * paying_loading(parameters, price) - 1.0).clamp(-1.0, 1.0)
 

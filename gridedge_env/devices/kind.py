@@ -253,7 +253,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     def planned_actions(
         self, parameters: ParametersT, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Actions that follow a plan, and what should be stored before each step.
+        """What a plan asks for, as `follow_plan` takes it, and what should be stored before a step.
 
         All (days, groups, steps, classes); what is stored counts as in `stored`.
 
@@ -266,15 +266,19 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         """
         raise NotImplementedError(f"{self.name}: has a flexibility, and no actions that follow it")
 
-    def follow_plan(self, parameters: ParametersT, action: Tensor, price: Tensor) -> Tensor:
+    def follow_plan(
+        self, parameters: ParametersT, state: StateT, asked: Tensor, price: Tensor, window: Window
+    ) -> Tensor:
         """(batch, devices) actions of the devices themselves; by default those of their classes.
 
         Args:
             parameters: of the devices.
-            action: (batch, devices) of their classes.
+            state: of the devices.
+            asked: (batch, devices) of their classes, as `planned_actions` put it.
             price: (batch, devices) €/kWh that is earned, the price of congestion included.
+            window: the step.
         """
-        return action
+        return asked
 
     # --- Perfect foresight and its certificate --------------------------------------------------
 

@@ -27,13 +27,14 @@ from gridedge_env.powerflow import PowerFlow
 from gridedge_env.public_plan.classes import Classes, classes_of, grouped
 from gridedge_env.public_plan.limits import feeder_limits
 from gridedge_env.public_plan.program import MOST_GROUPS, Network, plan_fleet
+from gridedge_env.record import Record
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.wiring import Wiring
 
 # Classes of the devices of a kind, at most.
 CLASSES = 3
 # By how much the plan stays inside the limits: of ratings, and pu.
-LOADING_MARGIN, VOLTAGE_MARGIN = 0.03, 0.005
+LOADING_MARGIN, VOLTAGE_MARGIN = 0.04, 0.005
 # €/kWh by which the marginal cost of a class rises to its last kilowatt: devices differ.
 SPREAD = 0.01
 # °C and W/m²: weather is read in whole ticks, as prices are, the same in every precision.
@@ -227,26 +228,33 @@ class PublicPlan:
             moved(torch.from_numpy(plan.net).mT / power),
         )
 
-    def asks(self, window: Window) -> tuple[list[Tensor], list[Tensor]]:
+    def asks(
+        self, window: Window, devices: tuple[Record, ...]
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Actions and stores that are asked of the devices of each kind of the fleet in a step.
 
-        (batch, devices) each; 0 of kinds for which nothing is planned.
+        Args:
+            window: the step.
+            devices: where the devices of each kind stand.
+
+        Returns:
+            (batch, devices) each; 0 of kinds for which nothing is planned.
         """
         day, step = window.day, window.first
         planned = _planned_of(day)
         earned = day.export_price[:, step, None] + self.congestion_price(window)
         actions, stored = [], []
-        for group, kind in zip(self._fleet.groups, self.kinds, strict=True):
+        for group, kind, state in zip(self._fleet.groups, self.kinds, devices, strict=True):
             if kind is None:
                 none = earned.new_zeros(len(earned), len(group))
                 actions.append(none)
                 stored.append(none)
                 continue
-            action, before = (
+            asked, before = (
                 kind.read(values[:, step]) for values in (planned.action, planned.stored)
             )
             own = earned.index_select(-1, group.agent)
-            actions.append(group.kind.follow_plan(group.parameters, action, own))
+            actions.append(group.kind.follow_plan(group.parameters, state, asked, own, window))
             stored.append(before)
         return actions, stored
 

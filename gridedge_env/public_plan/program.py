@@ -32,8 +32,10 @@ ITERATIONS, PRICE_ITERATIONS = 150, 3
 RELAXATION = 1.6
 # Groups at most that the compiled kernel takes.
 MOST_GROUPS = 8
-# Penalties on the distance of the copies, € per (kW of full power)².
-BOUND_PENALTY, STORE_PENALTY, NET_PENALTY = 0.09, 0.04, 0.06
+# Penalties on the distance of the copies, where prices have a standard deviation of one, € a step.
+BOUND_PENALTY, STORE_PENALTY, NET_PENALTY = 2.7, 1.2, 3.6
+# €/kWh: prices that spread by less count as if they did by this.
+LEAST_PRICE_SPREAD = 0.01
 # The store after the last step has a bound that always binds.
 LAST_STORE_PENALTY = 10.0
 
@@ -100,16 +102,19 @@ def plan_fleet(
         draw,
         feed,
         store,
-        np.einsum("lg,dlt->dgt", terms.slope, price) / hours,
+        np.einsum("d,lg,dlt->dgt", terms.euros, terms.slope, price) / hours,
         base + network.power.sum(axis=1)[:, None] * share,
     )
 
 
 @dataclass(frozen=True)
 class _Terms:
-    """The program in numbers.
+    """The program in numbers; € in units of the day's spread of prices.
+
+    On days that are alike but for the size of prices, the method then takes the same steps.
 
     Attributes:
+        euros: (days,) € of a unit.
         into: (classes, days, steps) cost of filling a store by a unit.
         out: likewise, of emptying it.
         most_into: likewise, most in a step.
@@ -120,7 +125,7 @@ class _Terms:
         per_fall: likewise.
         kept: (classes,).
         stores: (classes,) bool.
-        own: (classes,) quadratic terms of a class's own step.
+        own: (classes, days) quadratic terms of a class's own step.
         penalty: (steps,) of the store.
         weight: (groups, classes) share of a class in its group.
         pull: (limits, groups) of a limit's room per share of the group's full power.
@@ -129,6 +134,7 @@ class _Terms:
         price_step: of the multipliers.
     """
 
+    euros: Array
     into: Array
     out: Array
     most_into: Array
@@ -157,6 +163,12 @@ def _terms(flexibility: Flexibility, network: Network, taken: Array, hours: floa
 
     lowest, highest = spread(flexibility.lowest), spread(flexibility.highest)
     stores: NDArray[np.bool_] = np.array(np.isfinite(lowest).any(axis=(1, 2)))
+    deviation = [
+        spread(cost).std(axis=2).max(axis=0)
+        for cost in (flexibility.draw_cost, flexibility.feed_cost)
+    ]
+    euros = hours * np.maximum(np.maximum(*deviation), LEAST_PRICE_SPREAD)
+    unit = euros[:, None]
     age = np.arange(steps - 1, -1, -1)
     left = flexibility.worth[..., None] * (flexibility.kept[:, None] ** age)[:, None]
     left = left * stores[:, None, None]
@@ -170,8 +182,9 @@ def _terms(flexibility: Flexibility, network: Network, taken: Array, hours: floa
     pull, slope = used / size[:, None], network.slope / size[:, None]
     curvature = np.linalg.eigvals(pull @ slope.T).real.max(initial=0.0) / NET_PENALTY
     return _Terms(
-        hours * spread(flexibility.draw_cost) / flexibility.rise - left,
-        hours * spread(flexibility.feed_cost) / flexibility.fall + left,
+        euros,
+        (hours * spread(flexibility.draw_cost) / flexibility.rise - left) / unit,
+        (hours * spread(flexibility.feed_cost) / flexibility.fall + left) / unit,
         spread(flexibility.draw * flexibility.rise),
         spread(flexibility.feed * flexibility.fall),
         lowest,
@@ -180,7 +193,7 @@ def _terms(flexibility: Flexibility, network: Network, taken: Array, hours: floa
         spread(1.0 / flexibility.fall),
         flexibility.kept,
         stores,
-        BOUND_PENALTY + hours * flexibility.steepness,
+        BOUND_PENALTY + hours * flexibility.steepness[:, None] / euros,
         penalty,
         network.power / kw[:, None],
         pull,
@@ -191,7 +204,7 @@ def _terms(flexibility: Flexibility, network: Network, taken: Array, hours: floa
 
 
 def _store_matrix(terms: _Terms) -> Array:
-    """(classes, steps, steps) with three diagonals, whose inverse couples a class's steps.
+    """(classes, days, steps, steps) with three diagonals, whose inverse couples a class's steps.
 
     With E = held (x - y), where held is the inverse of B = 1 - kept · (the step before), a class's
     own quadratic terms are own on x and y, and held' penalty held on x - y. Their inverse has
@@ -199,27 +212,24 @@ def _store_matrix(terms: _Terms) -> Array:
     """
     steps = len(terms.penalty)
     back = np.eye(steps) - terms.kept[:, None, None] * np.eye(steps, k=-1)
-    matrix: Array = (back / terms.penalty) @ back.mT + 2.0 / terms.own[:, None, None] * np.eye(
-        steps
-    )
+    held = (back / terms.penalty) @ back.mT
+    matrix: Array = held[:, None] + 2.0 / terms.own[..., None, None] * np.eye(steps)
     return matrix
 
 
 def _store_inverse(terms: _Terms) -> Array:
     """Its inverse; 0 of classes without a store."""
-    return np.where(terms.stores[:, None, None], np.linalg.inv(_store_matrix(terms)), 0.0)
+    return np.where(terms.stores[:, None, None, None], np.linalg.inv(_store_matrix(terms)), 0.0)
 
 
 def _coupling(terms: _Terms, inner: Array) -> Array:
-    """(days or 1, groups, steps, steps) inverse that ties the classes of a group together."""
+    """(days, groups, steps, steps) inverse that ties the classes of a group together."""
     per_rise, per_fall = terms.per_rise, terms.per_fall
-    if not (np.ptp(per_rise, axis=1).any() or np.ptp(per_fall, axis=1).any()):
-        per_rise, per_fall = per_rise[:, :1], per_fall[:, :1]
-    own = terms.own[:, None, None, None]
+    own = terms.own[..., None, None]
     both = per_rise + per_fall
     steps = both.shape[-1]
     alone = (per_rise**2 + per_fall**2)[..., None] * np.eye(steps)
-    inner = inner[:, None] / own * both[..., None] * both[..., None, :]
+    inner = inner / own * both[..., None] * both[..., None, :]
     response = np.einsum("gc,cdtu->dgtu", terms.weight, (alone - inner) / own)
     return np.linalg.inv(np.eye(steps) + NET_PENALTY * response)
 
@@ -237,8 +247,8 @@ def _by_matrices(terms: _Terms, iterations: int) -> tuple[Array, ...]:
     coupling = _coupling(terms, inner)
     age = np.arange(steps)[:, None] - np.arange(steps)
     held = np.where(age >= 0, terms.kept[:, None, None] ** age.clip(min=0), 0.0)
-    held *= terms.stores[:, None, None]
-    own, weight = terms.own[:, None, None, None], terms.weight.T[:, None, :, None]
+    held = (held * terms.stores[:, None, None])[:, None]
+    own, weight = terms.own[..., None, None], terms.weight.T[:, None, :, None]
     into_cost, out_cost, most_into, most_out, lowest, highest, per_rise, per_fall = (
         values[:, :, None]
         for values in (
@@ -249,12 +259,9 @@ def _by_matrices(terms: _Terms, iterations: int) -> tuple[Array, ...]:
     pull, slope, room, penalty = terms.pull, terms.slope, terms.room, terms.penalty
     gram = pull @ slope.T / NET_PENALTY
 
-    def by_class(values: Array, matrix: Array) -> Array:
-        return (values.reshape(classes, -1, steps) @ matrix).reshape(values.shape)
-
     def own_step(into: Array, out: Array) -> tuple[Array, Array]:
         """The inverse of a class's own quadratic terms."""
-        shared = by_class(into - out, inner) / own
+        shared = (into - out) @ inner / own
         return (into - shared) / own, (out + shared) / own
 
     full = (classes, days, groups, steps)
@@ -262,7 +269,7 @@ def _by_matrices(terms: _Terms, iterations: int) -> tuple[Array, ...]:
     net, net_dual = (np.zeros((days, groups, steps)) for _ in range(2))
     price = np.zeros(room.shape)
     for _ in range(iterations):
-        back = by_class(penalty * store - store_dual, held)
+        back = (penalty * store - store_dual) @ held
         x, y = own_step(
             BOUND_PENALTY * into - into_dual - into_cost + back,
             BOUND_PENALTY * out - out_dual - out_cost - back,
@@ -280,7 +287,7 @@ def _by_matrices(terms: _Terms, iterations: int) -> tuple[Array, ...]:
         ahead = out + RELAXATION * (y - out)
         out = (ahead + out_dual / BOUND_PENALTY).clip(0.0, most_out)
         out_dual += BOUND_PENALTY * (ahead - out)
-        ahead = store + RELAXATION * (by_class(x - y, held.mT) - store)
+        ahead = store + RELAXATION * ((x - y) @ held.mT - store)
         store = (ahead + store_dual / penalty).clip(lowest, highest)
         store_dual += penalty * (ahead - store)
         ahead = net + RELAXATION * (drawn - net)
@@ -291,7 +298,7 @@ def _by_matrices(terms: _Terms, iterations: int) -> tuple[Array, ...]:
         net = wanted - slope.T @ price / NET_PENALTY
         net_dual += NET_PENALTY * (ahead - net)
     draw, feed = into * per_rise, out * per_fall
-    return draw, feed, by_class(into - out, held.mT), (weight * (draw - feed)).sum(axis=0), price
+    return draw, feed, (into - out) @ held.mT, (weight * (draw - feed)).sum(axis=0), price
 
 
 def _by_kernel(terms: _Terms, iterations: int) -> tuple[Array, ...]:
@@ -308,13 +315,16 @@ def _by_kernel(terms: _Terms, iterations: int) -> tuple[Array, ...]:
         filled[..., :groups] = values
         return filled
 
-    below, over = np.zeros((classes, steps)), np.zeros((classes, steps))
-    over[:, 0] = 1.0 / three[:, 0, 0]
+    below, over = np.zeros((classes, days, steps)), np.zeros((classes, days, steps))
+    over[..., 0] = 1.0 / three[..., 0, 0]
     for t in range(1, steps):
-        beside = three[:, t, t - 1]
-        below[:, t] = beside * over[:, t - 1]
-        over[:, t] = 1.0 / (three[:, t, t] - beside * below[:, t])
-    heads = np.stack((terms.own, terms.kept, terms.stores, np.zeros(classes)), axis=1)
+        beside = three[..., t, t - 1]
+        below[..., t] = beside * over[..., t - 1]
+        over[..., t] = 1.0 / (three[..., t, t] - beside * below[..., t])
+    alike = np.broadcast_to(
+        np.stack((terms.kept, terms.stores, np.zeros(classes)), axis=1)[:, None], (classes, days, 3)
+    )
+    factors = np.concatenate((terms.own[..., None], alike, below, over), axis=2)
     series = np.stack(
         (
             terms.into, terms.out, terms.most_into, terms.most_out,
@@ -329,7 +339,7 @@ def _by_kernel(terms: _Terms, iterations: int) -> tuple[Array, ...]:
         plan_days,
         days,
         np.ascontiguousarray(series.swapaxes(0, 1)),
-        np.concatenate((heads, below, over), axis=1),
+        np.ascontiguousarray(factors.swapaxes(0, 1)),
         terms.penalty,
         lanes(terms.weight.T),
         lanes(coupling.transpose(0, 2, 3, 1)),

@@ -41,11 +41,11 @@ def plan_days(
     Args:
         series: (days, classes, steps, 8) cost of filling and of emptying, most of either, lowest
             and highest store, one over rise and one over fall.
-        classes: (classes, 4 + 2 steps) own penalty, kept, whether there is a store, 0; factors of
-            the matrix with three diagonals: what is below the diagonal, and one over the diagonal.
+        classes: (days, classes, 4 + 2 steps) own term, kept, whether there is a store, 0; factors
+            of the matrix with three diagonals: what is below the diagonal, and one over it.
         penalty: (steps,) of the store.
         weight: (classes, LANES) share of a class in its group.
-        coupling: (days or 1, steps, steps, LANES).
+        coupling: (days, steps, steps, LANES).
         pull: (limits, LANES).
         slope: (limits, LANES).
         gram: (limits, limits) pull times slope over the penalty on net.
@@ -77,14 +77,13 @@ def plan_days(
     none = load(net, 0, LANES) * 0.0
     for day in range(first, last):
         numbers[:] = 0.0
-        at = (day if coupling.shape[0] > 1 else 0) * steps * steps * LANES
-        price = prices[day]
+        at, price, factors = day * steps * steps * LANES, prices[day], classes[day]
         price[:] = 0.0
         for _ in range(iterations):
             for place in range(0, width, LANES):
                 store(drawn, place, none)
             for c in range(count):
-                own, kept, has_store = classes[c, 0], classes[c, 1], classes[c, 2] > 0.0
+                own, kept, has_store = factors[c, 0], factors[c, 1], factors[c, 2] > 0.0
                 share, row = load(weights, c * LANES, LANES), c * width
                 back = none
                 for t in range(steps - 1, -1, -1):
@@ -99,10 +98,10 @@ def plan_days(
                     store(emptying, k, y)
                     store(work, t * LANES, x - y)
                 if has_store:
-                    _solve(classes[c], steps, work, none)
+                    _solve(factors[c], steps, work, none)
                 for t in range(steps):
                     k, s = row + t * LANES, series[day, c, t]
-                    shared = load(work, t * LANES, LANES) * (classes[c, 2] / own)
+                    shared = load(work, t * LANES, LANES) * (factors[c, 2] / own)
                     x = (load(filling, k, LANES) - shared) * (1.0 / own)
                     y = (load(emptying, k, LANES) + shared) * (1.0 / own)
                     store(filling, k, x)
@@ -124,18 +123,18 @@ def plan_days(
                     )
                 store(asked, t * LANES, asks)
             for c in range(count):
-                own, kept, has_store = classes[c, 0], classes[c, 1], classes[c, 2] > 0.0
+                own, kept, has_store = factors[c, 0], factors[c, 1], factors[c, 2] > 0.0
                 share, row = load(weights, c * LANES, LANES), c * width
                 for t in range(steps):
                     s = series[day, c, t]
                     store(work, t * LANES, load(asked, t * LANES, LANES) * (s[6] + s[7]))
                 if has_store:
-                    _solve(classes[c], steps, work, none)
+                    _solve(factors[c], steps, work, none)
                 there = none
                 for t in range(steps):
                     k, s = row + t * LANES, series[day, c, t]
                     asks = load(asked, t * LANES, LANES)
-                    shared = load(work, t * LANES, LANES) * (classes[c, 2] / own)
+                    shared = load(work, t * LANES, LANES) * (factors[c, 2] / own)
                     x = load(filling, k, LANES) + (asks * s[6] - shared) * (1.0 / own)
                     y = load(emptying, k, LANES) - (asks * s[7] - shared) * (1.0 / own)
                     store(
@@ -168,12 +167,12 @@ def plan_days(
                 store(net_dual, place, load(net_dual, place, LANES) + (ahead - new) * tie)
         result = flows[day].reshape(-1)
         for c in range(count):
-            kept, there = classes[c, 1], none
+            kept, there = factors[c, 1], none
             share = load(weights, c * LANES, LANES)
             for t in range(steps):
                 k, s = c * width + t * LANES, series[day, c, t]
                 x, y = load(into, k, LANES), load(out, k, LANES)
-                there = there * kept + (x - y) * classes[c, 2]
+                there = there * kept + (x - y) * factors[c, 2]
                 place = 3 * c * width + t * LANES
                 store(result, place, x * s[6])
                 store(result, place + width, y * s[7])

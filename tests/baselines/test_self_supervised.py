@@ -67,7 +67,7 @@ def test_the_step_is_the_gradient_of_the_objective_in_the_weights():
     outputs = policies.outputs(private, rollout.shared.flatten(0, 1).T)
     actions = to_leaning_action(outputs.permute(2, 0, 1).unflatten(0, (48, 2)))
     result = exact.simulate(state, actions, rollout.device_voltage)
-    mean = objective.of_days(result.cost, result.scaled_violations(limits)).mean()
+    mean = objective.of_days(state.day, result.cost, result.scaled_violations(limits)).mean()
     weights = list(policies.parameters())
     expected = torch.autograd.grad(mean, weights)
     size = found.gradient.square().mean(dim=(0, 1, 3)).sqrt() * private.shape[-1]
@@ -115,7 +115,7 @@ def test_training_lowers_the_objective(simulator):
         result = simulator.simulate(state, actions, rollout.device_voltage)
         violations = result.scaled_violations(simulator.case.limits)
         at_first = Objective(simulator.case.limits, duals, 100.0)
-        return float(at_first.of_days(result.cost, violations).mean())
+        return float(at_first.of_days(state.day, result.cost, violations).mean())
 
     before = objective(learner)
     for _ in range(config.iterations):

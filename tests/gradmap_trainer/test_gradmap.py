@@ -97,9 +97,11 @@ def test_the_gradient_is_that_of_the_objective():
     assert gradient.shape == actions.shape
 
     def objective(changed: Tensor) -> float:
-        """J written out: mean over days of cost + sum (dual x + q/2 x²)."""
+        """J written out: mean over days of cost / s + sum (dual x + q/2 x²)."""
         result = simulator.simulate(state, changed)
-        total = result.cost.sum()
+        prices = state.day.import_price.numpy()
+        spread = torch.tensor([max(0.5, np.std(day) / 0.04) for day in prices])
+        total = (result.cost.sum(dim=(0, 2)) / spread).sum()
         for kind, x in result.scaled_violations(limits).items():
             total = total + (duals[kind][:, None] * x).sum() + 50.0 * x.square().sum()
         return float(total) / 2.0
@@ -114,18 +116,23 @@ def test_the_gradient_is_that_of_the_objective():
         assert error <= 1e-9 * float(gradient.abs().max()), index
 
 
-def test_the_objective_of_a_day_by_hand():
+@pytest.mark.parametrize(
+    ("prices", "spread"), [((0.2, 0.36), 2.0), ((0.2, 0.28), 1.0), ((0.2, 0.2), 0.5)]
+)
+def test_the_objective_of_a_day_by_hand(simulator, prices, spread):
     """One step, one day, two agents, one place of each kind.
 
-    cost 3 + 4 = 7; voltage 2 x 0.1 + 10/2 x 0.01 = 0.25; loading 0; unbalance 1 x 0.5 + 5 x 0.25 =
-    1.75; together 9.
+    cost 3 + 4 = 7, over the spread of prices (deviations of 0.08, 0.04 and 0 from their mean, over
+    a usual 0.04, at least half of it); voltage 2 x 0.1 + 10/2 x 0.01 = 0.25; loading 0; unbalance
+    1 x 0.5 + 5 x 0.25 = 1.75; together 7 / spread + 2.
     """
+    day = replace(simulator.reset(batch_size=1, seed=0).day, import_price=torch.tensor([prices]))
     kinds = ("voltage", "loading", "unbalance")
     violations = {k: torch.tensor([[[x]]]) for k, x in zip(kinds, (0.1, 0.0, 0.5), strict=True)}
     duals = {k: torch.tensor([[dual]]) for k, dual in zip(kinds, (2.0, 3.0, 1.0), strict=True)}
     objective = Objective(Limits(), duals, quadratic_penalty=10.0)
-    worth = objective.of_days(torch.tensor([[[3.0, 4.0]]]), violations)
-    assert worth.tolist() == pytest.approx([9.0], rel=1e-6)  # single precision
+    worth = objective.of_days(day, torch.tensor([[[3.0, 4.0]]]), violations)
+    assert worth.tolist() == pytest.approx([7.0 / spread + 2.0], rel=1e-6)  # single precision
 
 
 def test_at_the_ends_of_the_range_no_gradient_pulls_further_out(simulator):
@@ -286,7 +293,7 @@ def objective_on_fixed_days(
     result = simulator.simulate(state, actions, rollout.device_voltage)
     violations = result.scaled_violations(simulator.case.limits)
     objective = Objective(simulator.case.limits, duals, CONFIG.quadratic_penalty)
-    return float(objective.of_days(result.cost, violations).mean())
+    return float(objective.of_days(state.day, result.cost, violations).mean())
 
 
 def test_training_lowers_the_objective(simulator):
