@@ -41,6 +41,8 @@ SPREAD = 0.002
 LEAST_ROOM = 0.05
 # °C and W/m²: weather is read in whole ticks, as prices are, the same in every precision.
 DEGREE_TICK, SUN_TICK = 0.1, 1.0
+# Whoever follows a plan takes smaller actions for rest: it is not worked out that finely.
+LEAST_PLANNED_ACTION = 0.02
 
 
 @dataclass(frozen=True)
