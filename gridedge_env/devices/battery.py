@@ -159,11 +159,11 @@ class Battery(DeviceKind[Batteries, BatteryState]):
     def planned_actions(
         self, parameters: Batteries, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See `DeviceKind`; power is asked for, as a share of full power."""
+        """See `DeviceKind`; a change of the state of charge is asked for."""
         full = parameters.full_power
         after = full.middle + outlook.hours * full.charge * store
         before = torch.cat((full.middle.expand_as(after[..., :1, :]), after[..., :-1, :]), dim=-2)
-        return draw - feed, before / parameters.capacity
+        return (after - before) / parameters.capacity, before / parameters.capacity
 
     def follow_plan(
         self,
@@ -173,8 +173,10 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         price: Tensor,
         window: Window,
     ) -> Tensor:
-        """The power that is asked for: how far that goes depends on a battery's own energy."""
-        return self.action_for_power(parameters, state, asked * parameters.maximum_power, window)
+        """The same change of its own state of charge, whatever its capacity and that is now."""
+        hours, left = window.hours, window.hours_left[0]
+        change = asked * parameters.capacity
+        return action_for_change(parameters, state.energy, change, hours, left).clamp(-1.0, 1.0)
 
     def lone_plan(self, parameters: Batteries, state: BatteryState, day: Day) -> Tensor:
         """Each battery's own best schedule, at its home's meter."""

@@ -158,8 +158,9 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
         return -2.0 * feed - 1.0, 2.0 * draw - 1.0
 
     def plan_order(self, parameters: HeatPumps) -> Tensor:
-        """By the temperature of the heating water: what heat costs."""
-        return parameters.supply_temperature
+        """By how long heat that is stored within the comfort band keeps, in K h."""
+        band = parameters.highest_temperature - parameters.lowest_temperature
+        return parameters.resistance * parameters.capacity * band
 
     def flexibility(self, parameters: HeatPumps, outlook: Outlook) -> Flexibility:
         """The store counts in steps of full power at a coefficient of performance of one.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner
 from gridedge_env.case import CaseSettings
 from gridedge_env.constraints import Loading, Unbalance, VoltageBand
@@ -45,7 +45,8 @@ def test_every_option_is_explained_with_its_default():
             elif of_case.name in ("limits", "mix"):
                 expected.append((of_case.name, ""))
             else:
-                expected.append((of_case.name, as_written(of_case.default)))
+                usual = getattr(USUAL_CASE, of_case.name)
+                expected.append((of_case.name, as_written(usual)))
     assert [(name, default) for name, default, _ in table("option")] == expected
 
 

@@ -169,7 +169,7 @@ def test_a_new_case_of_ones_own_feeder_keeps_its_loads(tmp_path: Path) -> None:
     assert load_feeder(tmp_path / "case" / "feeder") == feeder
     case = load_case(tmp_path / "case")
     modelled = {"neutral_taps": False, "source_voltage": feeder.source.per_unit}
-    assert case == default_case(feeder, 4, keep_loads=True, **modelled)
+    assert case == default_case(feeder, 4, keep_loads=True, public_plan=True, **modelled)
     assert 0 < len(case.feeder.loads) < len(feeder.loads)
     assert (case.feeder.source, case.feeder.regulators) == (feeder.source, feeder.regulators)
 

@@ -18,7 +18,7 @@ from gridedge_env.day import Window
 from gridedge_env.devices.flexibility import Outlook, joined
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.public_plan.program import Network, plan_fleet
-from gridedge_env.reference.rules import Idle, PriceFollowing
+from gridedge_env.reference import Idle, PlanFollowing, Policy, PriceFollowing, play
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
 
@@ -34,18 +34,6 @@ def simulator() -> Simulator:
 @pytest.fixture(scope="module")
 def state(simulator: Simulator) -> SimulatorState:
     return simulator.reset(days=DAYS)
-
-
-def follow(simulator: Simulator, state: SimulatorState) -> tuple[float, float]:
-    """€ and units of violation of days on which all do as the plan asks."""
-    cost = violation = 0.0
-    with torch.no_grad():
-        while state.step < simulator.clock.steps:
-            private, _ = simulator.observe_parts(state)
-            state, result = simulator.step(state, private[..., 3, None])
-            cost += float(result.cost.sum())
-            violation += float(result.violation.sum())
-    return cost, violation
 
 
 def test_agents_are_told(simulator: Simulator) -> None:
@@ -89,28 +77,24 @@ def test_a_day_of_a_batch_has_the_plan_of_the_day_alone(
 
 def test_following_it_pays_and_keeps_limits(simulator: Simulator, state: SimulatorState) -> None:
     """Against doing least, and against following the price alone."""
-    idle = Idle(simulator)
-    greedy = PriceFollowing(simulator)
 
-    def played(rule: object) -> tuple[float, float]:
-        now, cost, violation = state, 0.0, 0.0
-        with torch.no_grad():
-            while now.step < simulator.clock.steps:
-                now, result = simulator.step(now, rule(*simulator.observe_parts(now)))
-                cost += float(result.cost.sum())
-                violation += float(result.violation.sum())
-        return cost, violation
+    def played(rule: Policy) -> tuple[float, float]:
+        """€ and units of violation."""
+        results = [result for _, _, result in play(simulator, rule, state)]
+        cost = sum(float(result.cost.sum()) for result in results)
+        return cost, sum(float(result.violation.sum()) for result in results)
 
-    cost, violation = follow(simulator, state)
-    assert cost < played(idle)[0]
-    assert violation < 0.5 * played(greedy)[1]
+    cost, violation = played(PlanFollowing(simulator))
+    assert cost < played(Idle(simulator))[0]
+    assert violation < 0.5 * played(PriceFollowing(simulator))[1]
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
 def test_devices_do_as_planned(kind: object) -> None:
     """A device that is its own class draws what was planned: the program knows its physics.
 
-    Two days without limits, from where plans begin. The program is 0.5 % from settled.
+    Two days without limits, from where plans begin. The program is 0.5 % from settled, and costs
+    that rise by 0.001 €/kWh to the last kW keep a generator 0.2 % from what pays.
     """
     random = np.random.default_rng(1)
     columns = kind.sample(3, 1.0, random)
@@ -121,7 +105,7 @@ def test_devices_do_as_planned(kind: object) -> None:
     day = simulator.reset(days=DAYS).day
     series = (day.import_price, day.export_price, day.outdoor_temperature, day.irradiance)
     outlook = Outlook(day.clock, *(values[..., None] for values in series), day.direct_irradiance)
-    flexibility = joined([kind.flexibility(parameters, outlook)], len(DAYS), day.clock.steps, 0.01)
+    flexibility = joined([kind.flexibility(parameters, outlook)], len(DAYS), day.clock.steps, 1e-3)
     power = kind.full_power(parameters).numpy()
     network = Network(np.diag(power), np.zeros((0, 3)), np.zeros(0))
     base, taken = np.zeros((2, 3, day.clock.steps)), np.zeros((2, 0, day.clock.steps))
@@ -129,15 +113,21 @@ def test_devices_do_as_planned(kind: object) -> None:
     flows = (
         torch.from_numpy(x.transpose(1, 2, 3, 0).copy()) for x in vars(plan).values() if x.ndim == 4
     )
-    actions, _ = kind.planned_actions(parameters, outlook, *flows)
-    own = torch.stack([actions[:, k, :, k] for k in range(3)], dim=-1).transpose(0, 1)
+    asked, _ = kind.planned_actions(parameters, outlook, *flows)
+    own = torch.stack([asked[:, k, :, k] for k in range(3)], dim=-1)
     begin = kind.begin(parameters, len(DAYS), torch.Generator().manual_seed(0), day.clock)
     if hasattr(begin, "temperature"):
         middle = 0.5 * (parameters.lowest_temperature + parameters.highest_temperature)
         begin = replace(begin, temperature=middle.expand(len(DAYS), -1))
-    _, drawn, _ = kind.run(parameters, begin, own, Window(day, 0, day.clock.steps))
-    asked = np.stack([(plan.draw - plan.feed)[k, :, k] for k in range(3)], axis=-1) * power
-    off = np.abs(drawn.transpose(0, 1).numpy() - asked) / power
+    drawn, state = [], begin
+    for step in range(day.clock.steps):
+        window = Window(day, step, 1)
+        price = day.export_price[:, step, None].expand(-1, 3)
+        action = kind.follow_plan(parameters, state, own[:, step], price, window)
+        state, power_drawn, _ = kind.run(parameters, state, action[None], window)
+        drawn.append(power_drawn[0])
+    planned = np.stack([(plan.draw - plan.feed)[k, :, k] for k in range(3)], axis=-1) * power
+    off = np.abs(torch.stack(drawn, dim=1).numpy() - planned) / power
     assert off.mean() < 5e-3
     assert off.max() < 0.1
 
@@ -152,14 +142,17 @@ def test_policies_correct_it() -> None:
     for weight in (learner.policies.weights[-1], learner.policies.biases[-1]):
         weight.data.zero_()
     private, shared = simulator.observe_parts(simulator.reset(days=DAYS))
-    asked = private[..., 3, None]
+    followed = PlanFollowing(simulator)(private, shared)
+    assert (followed == 0.0).any()
+    assert (followed != 0.0).any()
     with torch.no_grad():
-        assert torch.equal(learner.policies(private, shared), to_action(following(asked)))
+        # Outputs are beyond the band of rest, and come back to a rounding of single precision.
+        torch.testing.assert_close(learner.policies(private, shared), followed, rtol=0.0, atol=2e-7)
     moved, row = iterate(config, simulator, learner)
     assert moved.iteration == 1
     assert np.isfinite(row["cost"])
     with torch.no_grad():
-        assert not torch.equal(moved.policies(private, shared), to_action(following(asked)))
+        assert not torch.allclose(moved.policies(private, shared), followed, atol=1e-4)
 
 
 def test_outputs_that_follow(simulator: Simulator) -> None:
