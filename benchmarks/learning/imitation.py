@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.learning.study import Exam, FollowingPlan, Study, at_the_plan, header
+from benchmarks.learning.study import Exam, Study, at_the_plan, header
 from benchmarks.records import Measurement, Table
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import annealed, make_learner
 from gradmap_trainer.policies import Policies, following
 from gridedge_env.evaluation import evaluation_days
-from gridedge_env.reference import Policy, play
+from gridedge_env.reference import PlanFollowing, Policy, play
 
 DAYS = 40
 
@@ -24,7 +24,7 @@ def imitation(study: Study) -> Measurement:
     learned = study.exam("train", evaluation_days(study.simulator, "train", DAYS))
     learner = make_learner(study.config, study.simulator)
     policies = at_the_plan(learner.policies)
-    played: dict[str, Policy] = {"plan": FollowingPlan(policies), "imitation": policies}
+    played: dict[str, Policy] = {"plan": PlanFollowing(study.simulator), "imitation": policies}
     seen = Seen.of(learned)
     random = np.random.default_rng(study.seed)
     fit(policies, learner.optimiser, seen, study.config, random)

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.learning.study import FollowingPlan, Study, at_the_plan, header, trained
+from benchmarks.learning.study import Study, at_the_plan, header, trained
 from benchmarks.records import Measurement, Table
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import Differentiated, Learner, Update, make_learner, reuse_gradient
 from gradmap_trainer.policies import Policies
-from gridedge_env.reference import Policy
+from gridedge_env.reference import PlanFollowing, Policy
 from gridedge_env.simulator import Simulator
 
 
@@ -30,7 +30,7 @@ def one_kind(study: Study) -> Measurement:
 
     in_turn = replace(config, iterations=len(owners) * config.iterations)
     policies: dict[str, Policy] = {
-        "none": FollowingPlan(make_learner(config, simulator).policies),
+        "none": PlanFollowing(simulator),
         **{f"{kind} alone": learned(config, only([own])) for kind, own in owners.items()},
         "all at once": learned(config, reuse_gradient),
         "all, in turn": learned(in_turn, only(list(owners.values()))),

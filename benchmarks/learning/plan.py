@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.learning.study import FollowingPlan, Study, header, trained
+from benchmarks.learning.study import Study, header, trained
 from benchmarks.records import Measurement, Table
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import Differentiated, Learner, Update, make_learner, reuse_gradient
+from gridedge_env.reference import PlanFollowing
 from gridedge_env.simulator import Simulator
 
 
@@ -31,7 +32,7 @@ def plan(study: Study) -> Measurement:
     arms = {
         "none": exam.cells(trained(config, plain), plain),
         "observed": exam.cells(trained(config, simulator, learner=unbased)),
-        "followed, nothing learned": exam.cells(FollowingPlan(blind.policies)),
+        "followed, nothing learned": exam.cells(PlanFollowing(simulator)),
         "corrected, not observed": exam.cells(trained(config, simulator, unseeing(told), blind)),
         "observed and corrected": exam.cells(trained(config, simulator)),
     }

@@ -1,4 +1,4 @@
-"""What an experiment is told, and what experiments share: training, judging, following the plan."""
+"""What an experiment is told, and what experiments share: training, judging, the plan."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gradmap_trainer.gradmap import (
     progress,
     reuse_gradient,
 )
-from gradmap_trainer.policies import Policies, to_action
+from gradmap_trainer.policies import Policies
 from gridedge_env.case import CaseSettings
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days, record, summarise
@@ -161,21 +161,6 @@ def trained(
     while progress(config, learner) < 1.0:
         learner, _ = iterate(config, simulator, learner, update)
     return learner.policies
-
-
-@dataclass(frozen=True)
-class FollowingPlan:
-    """Do what the public plan asks, and no more.
-
-    Attributes:
-        policies: that would correct it.
-    """
-
-    policies: Policies
-
-    def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
-        """See `Policy`."""
-        return to_action(self.policies.base(private))
 
 
 def at_the_plan(policies: Policies) -> Policies:
