@@ -31,6 +31,7 @@ SMALL = TrainConfig(
     batch_days=1,
     minibatches=2,
     hidden_sizes=(6,),
+    voltage_margin=0.02,
     rollout_sweeps=1,
     checkpoint_seconds=0.0,
     evaluation_days=0,
