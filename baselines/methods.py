@@ -21,7 +21,15 @@ from gradmap_trainer.gradmap import Update, iterate, make_learner, progress, reu
 from gradmap_trainer.training import warm_up
 from gridedge_env.case import Case
 from gridedge_env.evaluation import evaluation_days, record, summarise
-from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, VoltVar, VoltWatt
+from gridedge_env.reference import (
+    Idle,
+    PlanFollowing,
+    Policy,
+    PriceFollowing,
+    Thermostat,
+    VoltVar,
+    VoltWatt,
+)
 from gridedge_env.simulator import Simulator, make_simulator
 
 # Where each is; imported when asked for, so that nobody needs what only another method needs.
@@ -29,6 +37,7 @@ METHODS = {
     "idle": "baselines.methods:idle",
     "thermostat": "baselines.methods:thermostat",
     "price_following": "baselines.methods:price_following",
+    "plan_following": "baselines.methods:plan_following",
     "volt_watt": "baselines.methods:volt_watt",
     "volt_var": "baselines.methods:volt_var",
     "gradmap": "baselines.methods:gradmap",
@@ -231,5 +240,6 @@ class Rule:
 idle = Rule(Idle)
 thermostat = Rule(Thermostat)
 price_following = Rule(PriceFollowing)
+plan_following = Rule(PlanFollowing)
 volt_watt = Rule(lambda simulator: VoltWatt(simulator, PriceFollowing(simulator)))
 volt_var = Rule(lambda simulator: VoltVar(simulator, PriceFollowing(simulator)))

@@ -114,8 +114,8 @@ class TrainConfig:
     iterations: int = 100
     seconds: float | None = None
     batch_days: int = 12
-    price_variation: float = 0.75
-    temperature_variation: float = 3.0
+    price_variation: float = 0.5
+    temperature_variation: float = 2.0
     demand_variation: float = 0.04
     minibatches: int = 12
     epochs: int = 4

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 import gridedge_env
-from gradmap_trainer.policies import CORRECTION, LEAST_PLANNED_ACTION, REST_BAND
+from gradmap_trainer.policies import CORRECTION, REST_BAND
 from gridedge_env.observation import OBSERVATION_BOUND, ObservationField, planned_columns
+from gridedge_env.public_plan import LEAST_PLANNED_ACTION
 from gridedge_env.simulator import Simulator
 
 if TYPE_CHECKING:

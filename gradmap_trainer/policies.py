@@ -15,17 +15,16 @@ from torch import Tensor, nn
 
 from gradmap_trainer.kernels.networks import Networks
 from gradmap_trainer.kernels.outputs import can_compute, network_outputs
+from gridedge_env.public_plan import LEAST_PLANNED_ACTION
 
 # The last layer starts this small: every device begins at rest, where no gradient is clamped.
 OUTPUT_INITIAL_SCALE = 0.05
 # Outputs up to this size are rest: action 0. Where moving does not pay, a network that could only
 # come near zero would wear its battery out.
 REST_BAND = 0.3
-# Planned actions up to this size are rest.
-LEAST_PLANNED_ACTION = 0.02
 # How far a network's output moves an action that is planned: correcting takes finer steps than
 # finding out what to do.
-CORRECTION = 0.25
+CORRECTION = 0.1
 # In training, rest leans this far to the side of the output, to feel what moving there would earn.
 LEANING = 1e-4
 

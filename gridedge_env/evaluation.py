@@ -20,7 +20,15 @@ from gridedge_env.constraints import Limits
 from gridedge_env.day import Window
 from gridedge_env.limit import Limit
 from gridedge_env.record import Record, batch
-from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, perfect_foresight, play
+from gridedge_env.reference import (
+    Idle,
+    PlanFollowing,
+    Policy,
+    PriceFollowing,
+    Thermostat,
+    perfect_foresight,
+    play,
+)
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
 
@@ -130,6 +138,8 @@ def evaluate(
         "thermostat": Thermostat(simulator),
         "price_following": PriceFollowing(simulator),
     }
+    if simulator.case.public_plan:
+        rules["plan_following"] = PlanFollowing(simulator)
     for name in (*rules, FORESIGHT):
         if name in policies:
             raise ValueError(

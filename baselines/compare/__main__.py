@@ -67,7 +67,8 @@ def _parse(
             comparison that is there already goes on.
         quick: a comparison in miniature, of a few minutes.
         case: folder of a case of your own, in place of the configuration's `[case]`. Trials in
-            other homes are left out: its customers are the same for every seed.
+            other homes or at other taps are left out, for it says what these are; without a public
+            plan so is the rule that follows it.
     """
     if config and quick:
         raise ValueError(f"quick: got it and {config}, expected one of them")

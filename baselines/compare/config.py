@@ -12,14 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from baselines.compare.own_case import case_from_record, fingerprint, with_case
+from baselines.compare.own_case import case_from_record, fingerprint
+from baselines.compare.trials import PLAIN, Trial, trial_from_record
 from baselines.methods import METHODS, Rule, find
 from gridedge_env.case import Case, CaseSettings, load_case
 from gridedge_env.checks import (
-    check_flag,
     check_known,
     check_not_negative,
-    check_number,
     check_positive,
     check_whole_number,
     renamed,
@@ -27,7 +26,7 @@ from gridedge_env.checks import (
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
-from gridedge_env.scenarios import Tariff, Variation
+from gridedge_env.scenarios import Tariff
 from gridedge_env.simulator import make_simulator
 
 if sys.version_info >= (3, 11):
@@ -61,24 +60,6 @@ class Days:
     def __post_init__(self) -> None:
         for one in fields(self):
             check_whole_number(getattr(self, one.name), 1, f"days.{one.name}")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """How the test days are played: as observed, or otherwise; nobody is trained for that.
-
-    Attributes:
-        variation: of the days, all by the same numbers.
-        other_fleet: the policies of a seed act in the homes of the next seed.
-    """
-
-    variation: Variation = Variation()
-    other_fleet: bool = False
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """As a TOML table has it: the variation's fields beside its own."""
-        return {**asdict(self.variation), "other_fleet": self.other_fleet}
 
 
 @dataclass(frozen=True)
@@ -182,16 +163,16 @@ class Comparison:
         if AS_OBSERVED in self.robustness:
             raise ValueError(f"robustness: got {AS_OBSERVED!r}, expected a name that is not taken")
         for name, trial in self.robustness.items():
-            if trial.other_fleet and isinstance(self.case, str):
+            if trial.of_settings and isinstance(self.case, str):
                 raise ValueError(
-                    f"robustness.{name}.other_fleet: got it and a case of one's own, expected one "
-                    "of them: its customers are the same for every seed"
+                    f"robustness.{name}.{trial.of_settings[0]}: got it and a case of one's own, "
+                    "expected one of them: its customers and taps are the same for every seed"
                 )
 
     @property
     def trials(self) -> dict[str, Trial]:
         """What every method plays: the days as observed, then the tests of robustness."""
-        return {AS_OBSERVED: Trial(), **self.robustness}
+        return {AS_OBSERVED: PLAIN, **self.robustness}
 
     @cached_property
     def _own(self) -> Case:
@@ -262,11 +243,14 @@ class Comparison:
         del record["running"]["overhead_seconds"]
         return flat({name: record[name] for name in ("case", "days", "robustness", "running")})
 
-    def case_of(self, seed: int) -> Case:
-        """The case of a seed."""
-        if isinstance(self.case, str):
-            return replace(self._own, seed=seed)
-        return replace(self.case, seed=seed).make()
+    def case_of(self, seed: int, trial: Trial = PLAIN) -> Case:
+        """The case of a seed, with the feeder as it is in a trial."""
+        if not isinstance(self.case, str):
+            return replace(self.case, seed=seed, **trial.of_feeder).make()
+        feeder = self._own.feeder
+        if trial.source_voltage is not None:
+            feeder = feeder.with_source_voltage(trial.source_voltage)
+        return replace(self._own, seed=seed, feeder=feeder)
 
 
 def load_comparison(path: Path, case: Path | None = None) -> Comparison:
@@ -284,11 +268,24 @@ def load_comparison(path: Path, case: Path | None = None) -> Comparison:
         raise FileNotFoundError(f"config: {path} not found, expected a TOML file")
     try:
         record = tomllib.loads(path.read_text(encoding="utf-8"))
-        comparison = comparison_from(record if case is None else with_case(record, case))
+        comparison = comparison_from(record)
+        if case is not None:
+            comparison = _on_case(comparison, case)
         _check_against_the_world(comparison)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return comparison
+
+
+def _on_case(comparison: Comparison, folder: Path) -> Comparison:
+    """On a case of one's own, without the trials and the rule that do not go with it."""
+    planned = load_case(folder).public_plan
+    return replace(
+        comparison,
+        case=str(folder),
+        rules=tuple(rule for rule in comparison.rules if planned or rule != "plan_following"),
+        robustness={k: t for k, t in comparison.robustness.items() if not t.of_settings},
+    )
 
 
 def comparison_from(record: Mapping[str, Any]) -> Comparison:
@@ -317,7 +314,7 @@ def comparison_from(record: Mapping[str, Any]) -> Comparison:
 
 
 def _check_against_the_world(comparison: Comparison) -> None:
-    """Every method is there, every fleet can be built, the years have so many days."""
+    """Every method is there and for the case, every fleet can be built, years have so many days."""
     for methods in ("rules", "learners"):
         with renamed(method=methods):
             for method in getattr(comparison, methods):
@@ -326,6 +323,9 @@ def _check_against_the_world(comparison: Comparison) -> None:
     with renamed(device="running.device", **in_case):
         case = comparison.case_of(comparison.seeds[0])
         simulator = make_simulator(case=case, device=comparison.running.device)
+        for rule in map(find, comparison.rules):
+            if isinstance(rule, Rule):
+                rule.make(simulator)
     for split in ("test", "validation"):
         with renamed(days=f"days.{split}"):
             evaluation_days(simulator, split, getattr(comparison.days, split))
@@ -350,13 +350,7 @@ def _read(kind: type, record: Mapping[str, Any], name: str) -> Any:
 
 def _trial(robustness: Mapping[str, Any], name: str) -> Trial:
     where = f"robustness.{name}"
-    table = _table(robustness, name, where)
-    check_known(table, [*_names(Variation), "other_fleet"], where)
-    other_fleet = check_flag(table.pop("other_fleet", False), f"{where}.other_fleet")
-    for quantity, value in table.items():
-        check = check_number if quantity == "temperature_shift" else check_positive
-        check(value, f"{where}.{quantity}")
-    return Trial(Variation(**table), other_fleet)
+    return trial_from_record(_table(robustness, name, where), where)
 
 
 def _names(kind: type) -> list[str]:

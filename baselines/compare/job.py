@@ -20,16 +20,17 @@ import numpy as np
 import torch
 
 import gridedge_env
-from baselines.compare.config import FORESIGHT, Comparison, Job, Trial, comparison_from
+from baselines.compare.config import FORESIGHT, Comparison, Job, comparison_from
 from baselines.compare.results import JobResult, save
+from baselines.compare.trials import PLAIN, Trial, World
 from baselines.methods import Budget, Point, find, train
 from gridedge_env.evaluation import Episode, evaluation_days, record, summarise
 from gridedge_env.reference import Policy, perfect_foresight
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import SimulatorState
 
-# Who plays a trial: the policy for its simulator, at midnight of its days.
-Contestant = Callable[[Simulator, SimulatorState], Policy]
+# Who plays a trial: the policy for its world, at midnight of its days.
+Contestant = Callable[[World, SimulatorState], Policy]
 
 
 def main() -> None:
@@ -61,7 +62,7 @@ def prepare(comparison: Comparison, job: Job) -> tuple[Contestant, tuple[Point, 
     case, days = comparison.case_of(job.seed), comparison.days
     if job.method == FORESIGHT:
         foresight = _foresight(days.foresight_iterations)
-        episode, _, _ = play_trial(comparison, job, Trial(), "validation", foresight)
+        episode, _, _ = play_trial(comparison, job, PLAIN, "validation", foresight)
         return foresight, (Point(0.0, 0, summarise(episode, case.limits)),)
     # A rule has no use for a budget; but one there must be.
     budget = Budget(seconds=job.seconds) if job.seconds else Budget(environment_steps=1)
@@ -72,13 +73,13 @@ def prepare(comparison: Comparison, job: Job) -> tuple[Contestant, tuple[Point, 
         listed, other = ("rules", "learners") if learned else ("learners", "rules")
         raise ValueError(f"{listed}: got {job.method!r}, expected it among the {other}")
     if learned:
-        return lambda simulator, state: trained.policy, trained.curve
+        return lambda world, state: trained.policy, trained.curve
     return _rule(job.method, device, budget), trained.curve
 
 
 def _foresight(iterations: int) -> Contestant:
-    def contestant(simulator: Simulator, state: SimulatorState) -> Policy:
-        plan = iter(perfect_foresight(simulator, state, iterations))
+    def contestant(world: World, state: SimulatorState) -> Policy:
+        plan = iter(perfect_foresight(world, state, iterations, absent=world.absent))
         return lambda private, shared: next(plan)
 
     return contestant
@@ -87,18 +88,20 @@ def _foresight(iterations: int) -> Contestant:
 def _rule(method: str, device: str, budget: Budget) -> Contestant:
     """A rule knows the devices that it is mounted on: another fleet's, too."""
     rule = find(method)
-    return lambda simulator, state: rule(simulator.case, device, budget, lambda *_: None)
+    return lambda world, state: rule(world.case, device, budget, lambda *_: None)
 
 
 def play_trial(
     comparison: Comparison, job: Job, trial: Trial, split: str, contestant: Contestant
-) -> tuple[Episode, Simulator, list[int]]:
-    """Play the days of a split as a trial says; also the simulator and the days' rows."""
-    case = comparison.case_of(job.seed + trial.other_fleet)
-    simulator = make_simulator(case=case, device=comparison.running.device)
-    days = evaluation_days(simulator, split, getattr(comparison.days, split))
-    state = simulator.reset(split=split, days=days, variation=trial.variation)
-    return record(simulator, state, contestant(simulator, state)), simulator, days
+) -> tuple[Episode, World, list[int]]:
+    """Play the days of a split as a trial says; also the world and the days' rows."""
+    seed, device = job.seed + trial.other_fleet, comparison.running.device
+    installed = make_simulator(case=comparison.case_of(seed), device=device)
+    world = World(comparison.case_of(seed, trial), installed, trial)
+    days = evaluation_days(world, split, getattr(comparison.days, split))
+    state = world.reset(split=split, days=days, variation=trial.variation)
+    policy = world.heeded(contestant(world, state))
+    return record(world, state, policy), world, days
 
 
 def by_day(episode: Episode, simulator: Simulator, days: list[int]) -> list[dict[str, Any]]:

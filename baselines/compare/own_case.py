@@ -27,18 +27,6 @@ def case_from_record(record: Mapping[str, Any]) -> CaseSettings | str:
     return settings_from_record(dict(case))
 
 
-def with_case(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A comparison's record on a case of one's own; without trials of other fleets: it has one."""
-    trials = record.get("robustness", {})
-    if isinstance(trials, Mapping):
-        trials = {
-            name: trial
-            for name, trial in trials.items()
-            if not (isinstance(trial, Mapping) and trial.get("other_fleet"))
-        }
-    return {**record, "case": str(folder), "robustness": trials}
-
-
 def fingerprint(folder: Path) -> str:
     """SHA-256 of the files of a case, hexadecimal; but for the picture of `gridedge-case check`."""
     digest = hashlib.sha256()

@@ -12,7 +12,7 @@ import pandas as pd
 
 from baselines.appearances import APPEARANCES
 from baselines.compare import figures
-from baselines.compare.config import AS_OBSERVED, FORESIGHT, Comparison, Job, Trial
+from baselines.compare.config import AS_OBSERVED, FORESIGHT, Comparison, Job
 from baselines.compare.figures import look
 from baselines.compare.markdown import (
     ABOVE_FORESIGHT,
@@ -228,11 +228,12 @@ def _robustness(comparison: Comparison, summary: pd.DataFrame) -> list[str]:
     if not comparison.robustness:
         return []
     described = [
-        f"- **{words(name)}**: {_described(trial)}" for name, trial in comparison.robustness.items()
+        f"- **{words(name)}**: {trial.described}" for name, trial in comparison.robustness.items()
     ]
     return [
         "## Robustness",
-        "The same policies, at each learner's largest budget, without any retraining:",
+        "The same policies, at each learner's largest budget, without any retraining, and the same "
+        "public plan where there is one. Perfect foresight knows each trial as it is.",
         "\n".join(described),
         "Cost above perfect foresight of the same trial:",
         _by_trial(comparison, summary, ABOVE_FORESIGHT),
@@ -371,18 +372,3 @@ def _longest(comparison: Comparison, summary: pd.DataFrame) -> list[dict[str, An
 def _name(comparison: Comparison, row: Mapping[str, Any]) -> str:
     budget = "" if math.isnan(row["budget"]) else f", {row['budget']:g}{SPACE}s"
     return f"{look(comparison, row['method']).name}{budget}"
-
-
-def _described(trial: Trial) -> str:
-    """What is different."""
-    parts, days = [], trial.variation
-    if days.temperature_shift:
-        warmer = "warmer" if days.temperature_shift > 0.0 else "colder"
-        parts.append(f"days {abs(days.temperature_shift):g} °C {warmer}")
-    if days.demand_factor != 1.0:
-        parts.append(f"household demand × {days.demand_factor:g}")
-    if days.price_factor != 1.0:
-        parts.append(f"day-ahead prices × {days.price_factor:g}")
-    if trial.other_fleet:
-        parts.append("in other homes: the policies of each seed act on the next seed's fleet")
-    return ", ".join(parts) or "no departure"

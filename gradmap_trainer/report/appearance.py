@@ -40,6 +40,11 @@ APPEARANCES = {
         "#d55e00",
         "each home uses cheap hours and avoids dear ones, and knows nothing of the network.",
     ),
+    "plan_following": Appearance(
+        "Plan-following",
+        "#e69f00",
+        "each home does what the public plan asks of a device like its own; nothing is learned.",
+    ),
     "thermostat": Appearance(
         "Thermostat",
         "#cc79a7",

@@ -21,7 +21,7 @@ from gridedge_env.wiring import Wiring
 # Operating points in each direction, up to full power; limits that get tangents there; and how many
 # of those that are met are looked at, so many at a time.
 POINTS = 64
-MOST_TANGENTS = 12
+MOST_TANGENTS = 32
 AT_A_TIME, MOST_LOOKED_AT = 64, 512
 # Of tangents whose slopes are closer than this (cosine), the first that is met stands for all.
 ALIKE = 0.95

@@ -36,9 +36,13 @@ CLASSES = 3
 # By how much the plan stays inside the limits: of ratings, and pu.
 LOADING_MARGIN, VOLTAGE_MARGIN = 0.04, 0.005
 # €/kWh by which the marginal cost of a class rises to its last kilowatt: devices differ.
-SPREAD = 0.01
+SPREAD = 0.002
+# Of ratings, or in units of a limit's scale: a limit with less room counts as if it had so much.
+LEAST_ROOM = 0.05
 # °C and W/m²: weather is read in whole ticks, as prices are, the same in every precision.
 DEGREE_TICK, SUN_TICK = 0.1, 1.0
+# Whoever follows a plan takes smaller actions for rest: it is not worked out that finely.
+LEAST_PLANNED_ACTION = 0.02
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class PublicPlan:
         connection = fleet.connection.cpu().numpy()
         base = np.bincount(connection, minlength=connections) * expected.mean()
         base = np.concatenate((base, REACTIVE_SHARE * base))
-        draw, feed, power = np.zeros_like(base), np.zeros_like(base), np.zeros(connections)
+        draw, feed, parts = np.zeros_like(base), np.zeros_like(base), []
         for group, classes, flexibility in found:
             if flexibility is None:
                 continue
@@ -122,7 +126,9 @@ class PublicPlan:
                 kw = np.bincount(where, classes.power * most[classes.member], connections)
                 total[:connections] += kw
                 total[connections:] += group.kind.reactive_share * kw
-            power += np.bincount(where, classes.power, connections)
+            stands = np.zeros((len(classes), connections))
+            np.add.at(stands, (classes.member, where), classes.power)
+            parts.append(stands)
         tangents = feeder_limits(
             power_flow,
             wiring,
@@ -131,7 +137,11 @@ class PublicPlan:
             tuple(torch.from_numpy(way).to(like) for way in (draw, feed)),
         )
         self.limit_names = tangents.names
-        group_of = grouped((tangents.slope * power.sum()).T, power, MOST_GROUPS)
+        in_classes = np.concatenate(parts)
+        power = in_classes.sum(axis=0)
+        # In shares of what there is room for: what binds first tells homes apart first.
+        share = tangents.slope / np.maximum(tangents.room, LEAST_ROOM)[:, None]
+        group_of = grouped(share.T, in_classes, MOST_GROUPS)
         self.groups = int(group_of.max()) + 1
         homes = group_of[connection]
         self.group = torch.from_numpy(homes).to(like.device)

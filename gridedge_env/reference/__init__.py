@@ -4,7 +4,7 @@ from gridedge_env.reference.droop import VOLT_VAR, VOLT_WATT, Curve, VoltVar, Vo
 from gridedge_env.reference.lower_bound import LowerBound, lower_bound
 from gridedge_env.reference.perfect_foresight import perfect_foresight
 from gridedge_env.reference.policies import Policy, play
-from gridedge_env.reference.rules import Idle, PriceFollowing, Thermostat
+from gridedge_env.reference.rules import Idle, PlanFollowing, PriceFollowing, Thermostat
 
 __all__ = [
     "VOLT_VAR",
@@ -12,6 +12,7 @@ __all__ = [
     "Curve",
     "Idle",
     "LowerBound",
+    "PlanFollowing",
     "Policy",
     "PriceFollowing",
     "Thermostat",

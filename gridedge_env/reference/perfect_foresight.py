@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gridedge_env.reference.policies import play
+from gridedge_env.reference.rules import Idle
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
 
@@ -38,6 +40,7 @@ def perfect_foresight(
     state: SimulatorState,
     iterations: int = 300,
     progress: Callable[[int], None] = lambda done: None,
+    absent: Tensor | None = None,
 ) -> Tensor:
     """Plan each day.
 
@@ -46,6 +49,7 @@ def perfect_foresight(
         state: midnight, as `reset` returns it.
         iterations: gradient steps.
         progress: called with the number of iterations done.
+        absent: (agents,) bool, homes whose devices do as `Idle` says, which the planner knows.
 
     Returns:
         Actions (steps, batch, agents, action_size) in [-1, 1], for `simulator.simulate`.
@@ -57,6 +61,11 @@ def perfect_foresight(
         raise ValueError(f"iterations: got {iterations}, expected at least 1")
     limits = simulator.case.limits.tightened(voltage=VOLTAGE_MARGIN, loading=LOADING_MARGIN)
     start, stride = _lone_plans(simulator, state)
+    reach = stride
+    if absent is not None:
+        idle = torch.stack([action for _, action, _ in play(simulator, Idle(simulator), state)])
+        start = torch.where(absent[:, None], idle, start)
+        reach = stride.masked_fill(absent[:, None], 0.0)
     moves = torch.zeros_like(start).requires_grad_()
     optimiser = torch.optim.Adam([moves], lr=1.0, betas=(0.9, 0.99))
     anneal = torch.optim.lr_scheduler.ExponentialLR(
@@ -65,7 +74,7 @@ def perfect_foresight(
     duals: dict[str, Tensor] = {}
     voltage = None
     for iteration in range(iterations):
-        result = simulator.simulate(state, start + stride * moves, voltage)
+        result = simulator.simulate(state, start + reach * moves, voltage)
         voltage = result.solution.device_voltage.unflatten(0, start.shape[:2])
         violations = result.scaled_violations(limits)
         duals = duals or {kind: torch.zeros_like(x) for kind, x in violations.items()}
@@ -79,11 +88,11 @@ def perfect_foresight(
         optimiser.step()
         anneal.step()
         with torch.no_grad():
-            moves.copy_(((start + stride * moves).clamp(-1.0, 1.0) - start) / stride)
+            moves.copy_(((start + reach * moves).clamp(-1.0, 1.0) - start) / stride)
             for kind, x in violations.items():
                 duals[kind].add_(weight * DUAL_STEP * x)
         progress(iteration + 1)
-    return (start + stride * moves).detach().clamp(-1.0, 1.0)
+    return (start + reach * moves).detach().clamp(-1.0, 1.0)
 
 
 def _lone_plans(simulator: Simulator, state: SimulatorState) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """Controllers that need no learning: each maps local observations to actions, like any policy.
 
 They are what a trained fleet must beat, and show how hard a case is: who follows the price
-alone breaks the network's limits. What a rule means for a kind of device, the kind says.
+alone breaks the network's limits. What a rule means for a kind of device, the kind says, and what
+the public plan asks of it, the plan.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from gridedge_env.devices import DeviceGroup
 from gridedge_env.devices.kind import Seen
-from gridedge_env.observation import ObservationField, own_state_names
+from gridedge_env.observation import ObservationField, own_state_names, planned_columns
+from gridedge_env.public_plan import LEAST_PLANNED_ACTION
 from gridedge_env.simulator import Simulator
 
 
@@ -77,6 +79,33 @@ class PriceFollowing:
         )
 
 
+@dataclass(frozen=True)
+class PlanFollowing:
+    """Do what the public plan asks of a device like one's own; the smallest actions are rest.
+
+    So do policies whose networks put out nothing: it shows what there is in correcting the plan.
+
+    Attributes:
+        simulator: the case, with the public plan.
+
+    Raises:
+        ValueError: the case is without the public plan.
+    """
+
+    simulator: Simulator
+
+    def __post_init__(self) -> None:
+        if not self.simulator.case.public_plan:
+            raise ValueError("public_plan: got False, expected True for a rule that follows it")
+
+    def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
+        """See `Policy`."""
+        columns = planned_columns(self.simulator.observation_fields)
+        planned = torch.stack([private[..., column] for column in columns], dim=-1)
+        least = planned.abs() < LEAST_PLANNED_ACTION
+        return _without_reactive_power(self.simulator, planned.masked_fill(least, 0.0))
+
+
 def observed(simulator: Simulator, part: Tensor, name: str) -> Tensor:
     """A field of a part of the observations in its unit.
 
@@ -119,6 +148,10 @@ def _by_kind(
 ) -> Tensor:
     """(batch, agents, action_size): actions of each kind; no reactive power."""
     chosen = [decide(*group) for group in seen_by_kind(simulator, private, shared)]
-    active = simulator.fleet.actions(chosen).clamp(-1.0, 1.0)
+    return _without_reactive_power(simulator, simulator.fleet.actions(chosen).clamp(-1.0, 1.0))
+
+
+def _without_reactive_power(simulator: Simulator, active: Tensor) -> Tensor:
+    """(batch, agents, action_size) from (batch, agents, slots)."""
     rest = active.new_zeros(*active.shape[:-1], simulator.action_size - active.shape[-1])
     return torch.cat((active, rest), dim=-1)

@@ -40,11 +40,14 @@ def test_the_full_one_has_seeds_budgets_and_variations():
     comparison = load_comparison(FULL)
     assert len(comparison.seeds) >= 3
     assert min(len(comparison.learners[m]) for m in ("gradmap", "self_supervised")) >= 3
-    assert len(comparison.trials) == 5
+    assert len(comparison.trials) == 8
 
 
 def test_the_full_one_has_every_field_and_the_usual_case():
-    """But for the size of homes, which is then in proportion to the feeder."""
+    """With the public plan, which one rule follows.
+
+    But for the size of homes, which is then in proportion to the feeder.
+    """
     comparison = load_comparison(FULL)
     written = tomllib.loads(FULL.read_text(encoding="utf-8"))
     record = comparison.record
@@ -53,7 +56,7 @@ def test_the_full_one_has_every_field_and_the_usual_case():
     for name in ("case", "days", "running", "quality"):
         assert keys(written[name]) == keys(record[name])
     assert written.keys() == record.keys()
-    usual = asdict(CaseSettings(limits=Limits().thresholds))
+    usual = asdict(CaseSettings(limits=Limits().thresholds, public_plan=True))
     assert asdict(comparison.case) == usual
 
 
@@ -150,6 +153,22 @@ def test_jobs():
         ({"robustness": {"cold": {"price_factor": 0}}}, "robustness.cold.price_factor: got 0"),
         ({"robustness": {"a": {"temperature_shift": "b"}}}, "robustness.a.temperature_shift: got"),
         ({"robustness": {"a": {"other_fleet": 1}}}, "robustness.a.other_fleet: got 1, expected Tr"),
+        (
+            {"robustness": {"a": {"absent_share": 1}}},
+            "robustness.a.absent_share: got 1, expected a",
+        ),
+        (
+            {"robustness": {"a": {"homes_factor": 0}}},
+            "robustness.a.homes_factor: got 0, expected a",
+        ),
+        (
+            {"robustness": {"a": {"source_voltage": 240}}},
+            "robustness.a.source_voltage: got 240, ex",
+        ),
+        (
+            {"robustness": {"a": {"neutral_taps": 0}}},
+            "robustness.a.neutral_taps: got 0, expected T",
+        ),
         ({"robustness": {"cold": 3}}, "robustness.cold: got 3, expected a table"),
         ({"robustness": {"as_observed": {}}}, "robustness: got 'as_observed'"),
         ({"running": {"threads": -1}}, "running.threads: got -1"),
@@ -178,6 +197,14 @@ def test_mistakes_are_named(change, complaint):
         ("seeds = [0]\nrules = ['idle']\ncase.num_agents = 0", "case.num_agents: got 0, expected"),
         ("seeds = [0]\nrules = ['idle']\ncase.feeder = 'x'", "config.toml: case.feeder: unknown"),
         ("seeds = [0]\nrules = ['idle']\ncase.x = 1", "case: unknown 'x', expected"),
+        (
+            "seeds = [0]\nrules = ['plan_following']",
+            "config.toml: case.public_plan: got False, expected True for a rule that follows it",
+        ),
+        (
+            "seeds = [0]\nrules = ['volt_var']",
+            "config.toml: case.reactive_power: got False, expected True for volt-var droop",
+        ),
         ("seeds = [0]\nrules = ['idle']\ncase.options.x = 1", "case: unknown 'options', expected"),
         ("seeds = [0]\nrules = ['idle']\nrunning.device = 'x'", "running.device: got 'x'"),
     ],

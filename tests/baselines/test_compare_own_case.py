@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from baselines.compare.__main__ import _parse
-from baselines.compare.config import QUICK, Trial, comparison_from, load_comparison
+from baselines.compare.config import FULL, QUICK, comparison_from, load_comparison
 from baselines.compare.results import load
+from baselines.compare.trials import Trial
 from gridedge_env import Limits, default_case
 from tests.baselines.small_comparison import compare, small_comparison
 
@@ -47,11 +48,28 @@ def test_the_command_takes_a_folder_in_place_of_settings(folder: Path) -> None:
     assert set(usual.robustness) - set(comparison.robustness) == {"other_homes"}
 
 
+@pytest.mark.parametrize("planned", [False, True])
+def test_the_plan_is_followed_where_there_is_one(tmp_path: Path, planned: bool) -> None:
+    case = default_case("ieee13", 5, public_plan=planned)
+    case.save(tmp_path / "case")
+    comparison = load_comparison(FULL, tmp_path / "case")
+    assert ("plan_following" in comparison.rules) == planned
+    assert {"absent", "more_homes", "other_voltage"} <= set(comparison.robustness)
+    voltage = comparison.robustness["other_voltage"].source_voltage
+    assert voltage is not None
+    feeder = case.feeder.with_source_voltage(voltage)
+    assert comparison.case_of(3, Trial(source_voltage=voltage)) == replace(
+        case, seed=3, feeder=feeder
+    )
+
+
 def test_what_does_not_go_with_it_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^robustness\.others\.other_fleet: got it and a case of"):
         replace(
             small_comparison(), case=str(folder), robustness={"others": Trial(other_fleet=True)}
         )
+    with pytest.raises(ValueError, match=r"^robustness\.taps\.neutral_taps: got it and a case of"):
+        replace(small_comparison(), case=str(folder), robustness={"taps": Trial(neutral_taps=True)})
     (folder / "agents.csv").unlink()
     with pytest.raises(ValueError, match="agents.csv: got no such file, expected the customers"):
         load_comparison(QUICK, folder)

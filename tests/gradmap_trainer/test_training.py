@@ -31,6 +31,7 @@ SMALL = TrainConfig(
     batch_days=1,
     minibatches=2,
     hidden_sizes=(6,),
+    voltage_margin=0.02,
     rollout_sweeps=1,
     checkpoint_seconds=0.0,
     evaluation_days=0,
@@ -270,7 +271,7 @@ def start_training(folder: Path) -> subprocess.Popen:
         *("--run", str(folder), "--num-agents", "9", "--home-scale", "60"),
         *("--iterations", "30", "--batch-days", "1", "--minibatches", "2"),
         *("--hidden-sizes", "6", "--rollout-sweeps", "1", "--evaluation-days", "0"),
-        *("--checkpoint-seconds", "0.2"),
+        *("--checkpoint-seconds", "0.2", "--no-public-plan", "--voltage-margin", "0.02"),
     ]
     process = subprocess.Popen(
         [sys.executable, "-c", "from gradmap_trainer.cli import train; train()", *options],

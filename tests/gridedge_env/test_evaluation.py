@@ -21,11 +21,12 @@ from gridedge_env.evaluation import (
     evaluation_days,
     load_evaluation,
     outside_limits,
+    record,
     save_evaluation,
     summarise,
     worst_moment,
 )
-from gridedge_env.reference import PriceFollowing, play
+from gridedge_env.reference import PlanFollowing, PriceFollowing, play
 
 METHODS = ["gradmap", "idle", "thermostat", "price_following", "perfect_foresight"]
 DAYS = [40, 200]
@@ -143,6 +144,14 @@ def test_all_methods_play_the_same_days(simulator, evaluation):
     # The same policy under another name has the same outcome, to the last bit.
     assert evaluation.episodes["gradmap"] == evaluation.episodes["price_following"]
     assert evaluation.episodes["gradmap"] != evaluation.episodes["idle"]
+
+
+def test_where_there_is_a_plan_it_is_followed():
+    informed = gridedge_env.make_simulator("ieee13", num_agents=6, public_plan=True)
+    played = evaluate(informed, {}, DAYS[:1], foresight_iterations=0).episodes
+    assert list(played) == [*METHODS[1:4], "plan_following"]
+    state = informed.reset(split="test", days=DAYS[:1])
+    assert played["plan_following"].cost == record(informed, state, PlanFollowing(informed)).cost
 
 
 @pytest.mark.parametrize("name", METHODS[1:])

@@ -69,6 +69,23 @@ def test_more_iterations_are_better(case: tuple[Simulator, SimulatorState], plan
     assert rewards[0] < rewards[1]
 
 
+def test_whoever_is_absent_is_planned_around(
+    case: tuple[Simulator, SimulatorState], plan: Tensor
+) -> None:
+    """They do as idle, and the others what is best then: a quarter of the effort is enough for it.
+
+    The plan that counts on them breaks limits without them, or costs more.
+    """
+    simulator, state = case
+    absent = torch.arange(12) % 3 == 0
+    idle = torch.stack([action for _, action, _ in play(simulator, Idle(simulator), state)])
+    around = perfect_foresight(simulator, state, ITERATIONS // 4, absent=absent)
+    assert torch.equal(around[:, :, absent], idle[:, :, absent])
+    counted_on = torch.where(absent[:, None], idle, plan)
+    rewards = [simulator.simulate(state, actions).reward.sum() for actions in (around, counted_on)]
+    assert rewards[0] > rewards[1]
+
+
 def test_days_are_planned_apart() -> None:
     """A day's plan does not depend on which other days are planned with it.
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from gridedge_env import Simulator, make_simulator
+from gridedge_env import Simulator, default_case, load_feeder, make_simulator
+from gridedge_env.devices import DeviceGroup, Devices, make_fleet, sample_fleet
 from gridedge_env.observation import shared_observations
 from gridedge_env.powerflow import FixedPoint
-from gridedge_env.reference import Idle, Policy, PriceFollowing, Thermostat, play
+from gridedge_env.reference import Idle, PlanFollowing, Policy, PriceFollowing, Thermostat, play
 from gridedge_env.scenarios import (
     DayAheadFeedIn,
     ExportPrice,
@@ -156,6 +158,41 @@ def test_price_following_by_hand(simulator: Simulator) -> None:
     assert (marginal[~running] >= price[~running] - 1e-12).all()
     assert (marginal[~spare] <= price[~spare] + 1e-12).all()
     assert (running & spare).any()
+
+
+@pytest.fixture(scope="module")
+def informed() -> Simulator:
+    """Agents observe the public plan; the first has two devices, the others one, as tables say."""
+    fleet = sample_fleet(load_feeder("ieee13"), {"battery": 2, "heat_pump": 2}, 0, 1.0)
+    tables = {
+        "battery": Devices(("a", "b"), columns_of(fleet.group("battery"))),
+        "heat_pump": Devices(("a", "c"), columns_of(fleet.group("heat_pump"))),
+    }
+    places = dict(zip(("a", "b", "c"), fleet.places, strict=False))
+    case = default_case("ieee13", 3, reactive_power=True, public_plan=True)
+    return make_simulator(case=replace(case, fleet=make_fleet(places, tables)))
+
+
+def columns_of(group: DeviceGroup) -> dict[str, np.ndarray]:
+    return {name: values.numpy() for name, values in vars(group.parameters).items()}
+
+
+def test_plan_following_by_hand(informed: Simulator) -> None:
+    """Each device as asked, less than 0.02 as rest; no reactive power."""
+    private, shared = informed.observe_parts(informed.reset(days=[40]))
+    names = [field.name for field in informed.observation_fields]
+    first = names.index("planned_action_1")
+    asked = torch.tensor([[-1.0, 0.0199], [0.02, 0.0], [0.5, 0.0]])
+    private[0, :, first : first + 2] = asked
+    action = PlanFollowing(informed)(private, shared)
+    assert action.shape == (1, 3, 4)
+    assert torch.equal(action[0, :, :2], torch.tensor([[-1.0, 0.0], [0.02, 0.0], [0.5, 0.0]]))
+    assert not action[..., 2:].any()
+
+
+def test_there_is_nothing_to_follow_without_a_plan(simulator: Simulator) -> None:
+    with pytest.raises(ValueError, match="^public_plan: got False, expected True for a rule"):
+        PlanFollowing(simulator)
 
 
 TIMES = TimeOfUse(0.25, (Period(0.1, "00:00", "06:00"), Period(0.4, "17:00", "22:00")))
