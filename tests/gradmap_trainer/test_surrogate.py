@@ -35,7 +35,7 @@ def one_sample_update(distance: float, gradient: float, trust_region: float = 0.
     policies = Policies(1, 1, 1, 1, (2,), 0, torch.device("cpu"))
     private, shared = torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1)
     output = policies.outputs(private[0], shared[0]).detach()[None] - distance
-    rollout = Rollout(None, private, shared, output, 0.0 * output, torch.empty(0))
+    rollout = Rollout(None, private, shared, output, 0.0 * output, torch.empty(0), torch.ones(1))
     before = policies.biases[-1].detach().clone()
     improve_policies(
         policies,
@@ -80,7 +80,7 @@ def random_rollout(agents: int) -> tuple[Rollout, Tensor]:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     private, shared, output = normal(6, 2, agents, 3), normal(6, 2, 4), normal(6, 2, agents, 1)
-    rollout = Rollout(None, private, shared, output, 0.0 * output, torch.empty(0))
+    rollout = Rollout(None, private, shared, output, 0.0 * output, torch.empty(0), torch.ones(1))
     return rollout, normal(6, 2, agents, 1)
 
 
