@@ -39,7 +39,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "step_minutes": 15,
             "reactive_power": True,
         },
-        {"feeder": "ieee13", "num_agents": 5, "public_plan": True},
+        {"feeder": "ieee13", "num_agents": 5, "public_plan": True, "local_response": True},
         {"feeder": "european_lv", "num_agents": 55, "neutral_taps": False, "seed": 5},
         {"num_agents": 12, "regulator_control": True, "limits": Limits(0.9, 1.1), "penalty": 3.0},
     ],
