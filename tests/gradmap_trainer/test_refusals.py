@@ -48,10 +48,10 @@ def test_a_field_of_another_type(field: str, value: Any, told: str) -> None:
     ("options", "told"),
     [
         (["--run", ""], "run: got '', expected the path of a folder"),
-        (["--limits", "maximum_loading", "0.1"], "loading_margin: got 0.1, expected one that lea"),
+        (["--limits", "maximum_loading", "0.05"], "loading_margin: got 0.05, expected one that l"),
         (
-            ["--limits", "minimum_voltage", "0.99", "maximum_voltage", "1.005"],
-            "voltage_margin: got 0.009, expected one that leaves something of the limits",
+            ["--limits", "minimum_voltage", "0.99", "maximum_voltage", "1.001"],
+            "voltage_margin: got 0.006, expected one that leaves something of the limits",
         ),
     ],
 )
