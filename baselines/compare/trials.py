@@ -143,7 +143,9 @@ class World(Simulator):
         self.absent: Tensor | None = None
         if trial.absent_share:
             generator = torch.Generator("cpu").manual_seed(case.seed)
-            order = torch.randperm(self.num_agents, generator=generator, device="cpu")
+            order = torch.randperm(
+                self.num_agents, generator=generator, device="cpu", dtype=torch.int64
+            )
             self.absent = (order < trial.absent_share * self.num_agents).to(self.device)
 
     def heeded(self, policy: Policy) -> Policy:
