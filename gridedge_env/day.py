@@ -17,13 +17,14 @@ class Planned(Record):
     """What the public plan says of a batch of days; see `gridedge_env.public_plan`.
 
     Attributes:
-        action: (batch, steps, classes of devices x groups of homes) in [-1, 1].
+        asked: (batch, steps, classes of devices x groups of homes) as each kind's `follow_plan`
+            takes it: an action, or a change of a battery's state of charge.
         stored: likewise, before each step, from 0 to 1 of a device's range.
         congestion_price: (batch, steps, groups) €/kWh.
         net: likewise, kW drawn over the full power of all devices.
     """
 
-    action: Tensor = field(metadata=batch())
+    asked: Tensor = field(metadata=batch())
     stored: Tensor = field(metadata=batch())
     congestion_price: Tensor = field(metadata=batch())
     net: Tensor = field(metadata=batch())

@@ -156,7 +156,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
             step.new_zeros(len(step), len(price)).numpy(),
         )
 
-    def planned_actions(
+    def asked_by_plan(
         self, parameters: Batteries, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `DeviceKind`; a change of the state of charge is asked for."""

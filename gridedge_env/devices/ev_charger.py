@@ -223,7 +223,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
             step.new_zeros(len(step), len(price)).numpy(),
         )
 
-    def planned_actions(
+    def asked_by_plan(
         self, parameters: EvChargers, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `DeviceKind`; what is stored is less what the rest of the trip will use."""

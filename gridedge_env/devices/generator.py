@@ -171,7 +171,7 @@ class Generator(DeviceKind[Generators, GeneratorState]):
         steepness = (2.0 * parameters.quadratic_cost).numpy()
         return Flexibility.without_store(np.ones((len(cost), 1, 1)), cost, steepness)
 
-    def planned_actions(
+    def asked_by_plan(
         self, parameters: Generators, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `DeviceKind`."""

@@ -194,7 +194,7 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
             worth.T.contiguous().numpy(),
         )
 
-    def planned_actions(
+    def asked_by_plan(
         self, parameters: HeatPumps, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `DeviceKind`."""

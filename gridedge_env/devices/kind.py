@@ -250,7 +250,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
             outlook: the days.
         """
 
-    def planned_actions(
+    def asked_by_plan(
         self, parameters: ParametersT, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
     ) -> tuple[Tensor, Tensor]:
         """What a plan asks for, as `follow_plan` takes it, and what should be stored before a step.
@@ -274,7 +274,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         Args:
             parameters: of the devices.
             state: of the devices.
-            asked: (batch, devices) of their classes, as `planned_actions` put it.
+            asked: (batch, devices) of their classes, as `asked_by_plan` put it.
             price: (batch, devices) €/kWh that is earned, the price of congestion included.
             window: the step.
         """

@@ -194,7 +194,7 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
         cost = by_class((-outlook.export_price).expand(-1, -1, len(parameters.tilt)))
         return Flexibility.without_store(share, cost, np.zeros(len(cost)))
 
-    def planned_actions(
+    def asked_by_plan(
         self, parameters: PvInverters, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `DeviceKind`; where there is no sun, it is asked for all of it."""

@@ -81,7 +81,8 @@ class PublicPlan:
         expected: (12, 2, steps of a day) kW, mean demand of a home by month and kind of day.
 
     Raises:
-        ValueError: nothing can be planned for any device.
+        ValueError: nothing can be planned for any device, or the plan's margins leave nothing of a
+            limit.
 
     Attributes:
         limit_names: of the limits that can bind.
@@ -132,7 +133,7 @@ class PublicPlan:
         tangents = feeder_limits(
             power_flow,
             wiring,
-            limits.tightened(voltage=VOLTAGE_MARGIN, loading=LOADING_MARGIN),
+            _tightened(limits),
             torch.from_numpy(base).to(like),
             tuple(torch.from_numpy(way).to(like) for way in (draw, feed)),
         )
@@ -211,17 +212,15 @@ class PublicPlan:
         taken = np.einsum("lg,dgt->dlt", self._demand_slope, base)
         plan = plan_fleet(flexibility, network, base, taken, self.clock.hours)
 
-        actions, stored, begin = [], [], 0
+        asked, stored, begin = [], [], 0
         for kind in planned:
             own = slice(begin, begin + len(kind.classes))
             flows = (
                 torch.from_numpy(np.ascontiguousarray(values[own].transpose(1, 2, 3, 0)))
                 for values in (plan.draw, plan.feed, plan.store)
             )
-            action, before = kind.group.kind.planned_actions(
-                kind.classes.parameters, outlook, *flows
-            )
-            actions.append(_by_step(action))
+            asks, before = kind.group.kind.asked_by_plan(kind.classes.parameters, outlook, *flows)
+            asked.append(_by_step(asks))
             stored.append(_by_step(before))
             begin = own.stop
 
@@ -230,7 +229,7 @@ class PublicPlan:
 
         power = torch.from_numpy(network.power.sum(axis=1))
         return Planned(
-            moved(torch.cat(actions, dim=-1)),
+            moved(torch.cat(asked, dim=-1)),
             moved(torch.cat(stored, dim=-1)),
             moved(torch.from_numpy(plan.congestion_price).mT),
             moved(torch.from_numpy(plan.net).mT / power),
@@ -259,7 +258,7 @@ class PublicPlan:
                 stored.append(none)
                 continue
             asked, before = (
-                kind.read(values[:, step]) for values in (planned.action, planned.stored)
+                kind.read(values[:, step]) for values in (planned.asked, planned.stored)
             )
             own = earned.index_select(-1, group.agent)
             actions.append(group.kind.follow_plan(group.parameters, state, asked, own, window))
@@ -275,6 +274,16 @@ class PublicPlan:
     def net(self, window: Window) -> Tensor:
         """(batch, agents) what the homes around draw, over the full power of their devices."""
         return _planned_of(window.day).net[:, window.first].index_select(-1, self.group)
+
+
+def _tightened(limits: Limits) -> Limits:
+    try:
+        return limits.tightened(voltage=VOLTAGE_MARGIN, loading=LOADING_MARGIN)
+    except ValueError as error:
+        raise ValueError(
+            f"public_plan: got limits of which {VOLTAGE_MARGIN} pu and {LOADING_MARGIN:.0%} of "
+            f"ratings leave nothing, expected wider ones or no plan ({error})"
+        ) from error
 
 
 def _planned_of(day: Day) -> Planned:

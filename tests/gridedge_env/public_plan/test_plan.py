@@ -14,6 +14,7 @@ from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner
 from gradmap_trainer.policies import following, to_action
 from gridedge_env.case import CaseSettings
+from gridedge_env.constraints import Limits
 from gridedge_env.day import Window
 from gridedge_env.devices.flexibility import Outlook, joined
 from gridedge_env.devices.kinds import KINDS
@@ -113,7 +114,7 @@ def test_devices_do_as_planned(kind: object) -> None:
     flows = (
         torch.from_numpy(x.transpose(1, 2, 3, 0).copy()) for x in vars(plan).values() if x.ndim == 4
     )
-    asked, _ = kind.planned_actions(parameters, outlook, *flows)
+    asked, _ = kind.asked_by_plan(parameters, outlook, *flows)
     own = torch.stack([asked[:, k, :, k] for k in range(3)], dim=-1)
     begin = kind.begin(parameters, len(DAYS), torch.Generator().manual_seed(0), day.clock)
     if hasattr(begin, "temperature"):
@@ -174,7 +175,7 @@ def test_episodes_of_two_days() -> None:
     simulator = gridedge_env.make_simulator(case=longer)
     planned = simulator.reset(days=[3]).day.planned
     assert planned is not None
-    assert planned.action.shape[1] == 48
+    assert planned.asked.shape[1] == 48
     battery = planned.stored[0, :, 0]
     assert battery[0] == pytest.approx(0.5)
     assert (battery[24] - 0.5).abs() > 0.01
@@ -205,3 +206,12 @@ def test_a_fleet_for_which_nothing_can_be_planned(monkeypatch: pytest.MonkeyPatc
     simulator = gridedge_env.make_simulator("ieee13", 3, mix={"generator": 1.0}, public_plan=True)
     with pytest.raises(ValueError, match="public_plan: got no kind that says what it can do"):
         simulator.reset(days=DAYS)
+
+
+def test_limits_that_its_margins_use_up_are_refused() -> None:
+    """By the name of the option, whose margins are not the user's."""
+    simulator = gridedge_env.make_simulator(
+        "ieee13", 3, public_plan=True, limits=Limits(maximum_loading=0.04)
+    )
+    with pytest.raises(ValueError, match=r"^public_plan: got limits of which 0.005 pu and 4% of"):
+        simulator.reset(days=[0])
