@@ -125,7 +125,7 @@ def test_few_days_are_all_that_is_drawn(simulator: Simulator) -> None:
     assert few.days("validation").dates == simulator.days("validation").dates
     # The public plan is that of the whole year: the same day, the same plan.
     planned = [one.reset(days=[day]).day.planned for one, day in ((few, 1), (simulator, 100))]
-    assert torch.equal(planned[0].action, planned[1].action)
+    assert torch.equal(planned[0].asked, planned[1].asked)
 
 
 def test_a_gradient_that_serves_for_all_steps_is_gradmaps(simulator: Simulator) -> None:
