@@ -14,7 +14,7 @@ observations, infos = env.reset(seed=7)  # the seed chooses the day
 names = [field.name for field in env.simulator.observation_fields]
 rank = names.index("price_rank")  # -1 in the cheapest half-hour of the day, about +1 in the dearest
 
-cost, violation = 0.0, 0.0
+step, cost, violation = 0, 0.0, 0.0
 print("time    cost so far   violation so far")
 while env.agents:  # empty when the day is over
     actions = {}
@@ -28,7 +28,7 @@ while env.agents:  # empty when the day is over
     cost += sum(info["cost"] for info in infos.values())  # €
     # Each agent is told its equal share of what goes wrong on the network; here they add up again.
     violation += sum(info["violation"] for info in infos.values())
-    step = env.simulator_state.step
+    step += 1
     if step % 4 == 0:
         print(f"{step // 2:02d}:00  {cost:9.2f} €   {violation:14.1f}")
 

@@ -35,22 +35,22 @@ from gridedge_env.transfer import to_host
 
 DEVICE = "cuda" if torch.cuda.is_available() else "meta"
 TORCH = Path(torch.__file__).parent
-CONFIG = TrainConfig(
-    case=CaseSettings(num_agents=12), batch_days=2, minibatches=3, epochs=2, device=DEVICE
-)
+CASE = CaseSettings(num_agents=12)
+CONFIG = TrainConfig(case=CASE, batch_days=2, minibatches=3, epochs=2, device=DEVICE)
 
 
 class TestHostSynchronisation(unittest.TestCase):
-    config = CONFIG
+    case = CASE
+    config: TrainConfig
     simulator: Simulator
     state: SimulatorState
 
     @classmethod
     def setUpClass(cls) -> None:
+        cls.config = replace(CONFIG, case=cls.case)
         with stand_ins():
             # `make_simulator` would refuse a device that has no numbers.
-            case = cls.config.case.make()
-            cls.simulator = Simulator(case, torch.device(DEVICE), torch.float32)
+            cls.simulator = Simulator(cls.case.make(), torch.device(DEVICE), torch.float32)
             cls.state = cls.simulator.reset(CONFIG.batch_days)
         # Constants go to the device when they are first used.
         cls.simulator.observe(cls.state)
@@ -137,7 +137,7 @@ class TestHostSynchronisation(unittest.TestCase):
 class TestOtherKinds(TestHostSynchronisation):
     """The same of devices that the default case has none of."""
 
-    config = replace(CONFIG, case=replace(CONFIG.case, mix={"ev_charger": 0.5, "pv_inverter": 0.5}))
+    case = replace(CASE, mix={"ev_charger": 0.5, "pv_inverter": 0.5})
 
 
 def differentiate(result: Result) -> None:

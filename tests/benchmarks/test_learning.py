@@ -83,8 +83,7 @@ def test_experiments(
     tmp_path: Path,
 ) -> None:
     """Every row is printed and kept, with the settings of the training."""
-    usual = Study.config.fget
-    assert usual is not None
+    usual = vars(Study)["config"].fget
     monkeypatch.setattr(Study, "config", property(lambda study: replace(usual(study), **SMALL)))
     monkeypatch.setattr(Study, "simulator", simulator)  # it takes seconds to make
     monkeypatch.setattr(few_days, "DAYS", 2)
@@ -124,8 +123,10 @@ def test_few_days_are_all_that_is_drawn(simulator: Simulator) -> None:
     assert {few.days("train").dates[day] for day in drawn} == {dates[row] for row in rows}
     assert few.days("validation").dates == simulator.days("validation").dates
     # The public plan is that of the whole year: the same day, the same plan.
-    planned = [one.reset(days=[day]).day.planned for one, day in ((few, 1), (simulator, 100))]
-    assert torch.equal(planned[0].asked, planned[1].asked)
+    ours, theirs = (one.reset(days=[day]).day.planned for one, day in ((few, 1), (simulator, 100)))
+    assert ours is not None
+    assert theirs is not None
+    assert torch.equal(ours.asked, theirs.asked)
 
 
 def test_a_gradient_that_serves_for_all_steps_is_gradmaps(simulator: Simulator) -> None:

@@ -121,7 +121,11 @@ def test_everything_takes_turns() -> None:
     order: list[str] = []
 
     def sampler(name: str) -> timing.Sampler:
-        return lambda: float(order.append(name) or len(order))
+        def sample() -> float:
+            order.append(name)
+            return float(len(order))
+
+        return sample
 
     samples = timing.take_turns({"a": sampler("a"), "b": sampler("b")}, 0.0, least=3)
     assert order == ["a", "b"] * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_what_it_costs_follows_the_gradient(minutes: int) -> None:
 
 
 @pytest.mark.parametrize("policy", [Idle, Thermostat, PriceFollowing])
-def test_rules_play_it(simulator: Simulator, policy: type[Policy]) -> None:
+def test_rules_play_it(simulator: Simulator, policy: Callable[[Simulator], Policy]) -> None:
     """Cars get home to half full, whatever the rule; panels are curtailed by none of them.
 
     But for hours in which electricity costs less than nothing, of which 20 June 2023 has none.

@@ -115,7 +115,9 @@ def test_they_are_in_the_spaces_and_in_what_the_environment_returns(case: Case) 
     env = parallel_env(case=case)
     names = [field.name for field in env.simulator.observation_fields]
     observations, _ = env.reset(seed=3)
-    for agent, mean in zip(env.agents, env.simulator_state.day.mean_demand.tolist(), strict=True):
+    state = env.simulator_state
+    assert state is not None
+    for agent, mean in zip(env.agents, state.day.mean_demand.tolist(), strict=True):
         assert env.observation_space(agent).shape == (37,)
         assert env.observation_space(agent).contains(observations[agent])
         field, entry = USUAL_LOAD, observations[agent][names.index("usual_load")]

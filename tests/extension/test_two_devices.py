@@ -166,6 +166,7 @@ def test_commands_know_the_homes_of_a_run_made_from_python(tmp_path: Path) -> No
         for kind, name in zip(DEFAULT_KINDS, names, strict=True)
     }
     fleet = make_fleet(dict.fromkeys(names, "671.1"), tables)
+    assert config.case is not None
     simulator = make_simulator(case=replace(config.case.make(), fleet=fleet))
     train(config, simulator, open_run(config, simulator))
     assert load_policies(Path(config.run))[1].case == simulator.case

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from gradmap_trainer.checkpoint import (
     LATEST,
     PREVIOUS,
     TEMPORARY,
+    Json,
     check_matches,
     load_checkpoint,
     save_checkpoint,
@@ -30,11 +33,17 @@ def save_step(folder: Path, step: int) -> None:
     save_checkpoint(folder, {"step": torch.full((3,), step)}, {"step": step})
 
 
+def step_of(record: Mapping[str, Json]) -> int:
+    step = record["step"]
+    assert isinstance(step, int)
+    return step
+
+
 def loaded_step(folder: Path) -> int:
     """Return the step of the checkpoint in use, whose tensors and record must be of one save."""
     tensors, record = load_checkpoint(folder)
     assert tensors["step"].tolist() == [record["step"]] * 3
-    return record["step"]
+    return step_of(record)
 
 
 def names(folder: Path) -> set[str]:
@@ -195,7 +204,8 @@ def test_nothing_usable_is_told_with_what_was_found(tmp_path):
 
 def test_a_mismatch_is_refused_by_name():
     record = {"feeder": "3f2a", "config": {"num_agents": 500, "days": 8, "sizes": [16, 16]}}
-    check_matches(record, {"config": {"num_agents": 500, "sizes": (16, 16)}})
+    sizes: Any = (16, 16)  # in the file a list
+    check_matches(record, {"config": {"num_agents": 500, "sizes": sizes}})
     with pytest.raises(ValueError, match="feeder is '3f2a' in the checkpoint, expected '9c01'"):
         check_matches(record, {"feeder": "9c01"})
     with pytest.raises(ValueError, match=r"config.num_agents is 500 .* 1000; seed is not in .* 3"):
@@ -223,11 +233,12 @@ def test_a_real_kill_loses_at_most_the_save_in_progress(tmp_path, delay):
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],
     )
+    assert process.stdout is not None
     told = [process.stdout.readline() for _ in range(3)]
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     told += process.communicate()[0].splitlines()
     tensors, record = load_checkpoint(tmp_path)
     # Killed between a save and its line, the checkpoint is one ahead of what was told.
-    assert record["step"] - int(told[-1]) in (0, 1)
-    assert torch.equal(tensors["step"], torch.full((200_000,), record["step"]))
+    assert step_of(record) - int(told[-1]) in (0, 1)
+    assert torch.equal(tensors["step"], torch.full((200_000,), step_of(record)))

@@ -6,6 +6,7 @@ import builtins
 import itertools
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -34,10 +35,11 @@ FIELDS = [
     ObservationField("voltage", "pu", 1.0, 0.05, private=True, value=no_value),
 ]
 SIZES = [len(FIELDS), 16, 16, 2]
+Layers = tuple[list[torch.Tensor], list[torch.Tensor]]
 
 
 @pytest.fixture
-def layers() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+def layers() -> Layers:
     generator = torch.Generator().manual_seed(3)
     weights = [
         torch.randn(len(AGENTS), fan_in, fan_out, generator=generator)
@@ -48,7 +50,9 @@ def layers() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
-def test_exported_actions_equal_the_trainers(tmp_path, layers, batch_size):
+def test_exported_actions_equal_the_trainers(
+    tmp_path: Path, layers: Layers, batch_size: int
+) -> None:
     weights, biases = layers
     observation = torch.randn(len(AGENTS), batch_size, len(FIELDS))
     values = observation
@@ -68,7 +72,9 @@ def test_exported_actions_equal_the_trainers(tmp_path, layers, batch_size):
         np.testing.assert_allclose(action, actions[index].numpy(), rtol=0, atol=2e-5)
 
 
-def test_a_name_that_no_file_can_have_is_escaped_in_that_of_its_file(tmp_path, layers):
+def test_a_name_that_no_file_can_have_is_escaped_in_that_of_its_file(
+    tmp_path: Path, layers: Layers
+) -> None:
     agents = ["a/b\\c:*?<>|", "../../100 %", 'Müller, Jörg "Jo"']
     paths = export_policies(*layers, FIELDS, agents, tmp_path / "policies")
     assert sorted((tmp_path / "policies").iterdir()) == sorted(paths)
@@ -82,7 +88,7 @@ def test_a_name_that_no_file_can_have_is_escaped_in_that_of_its_file(tmp_path, l
         assert metadata["agent"] == agent
 
 
-def test_parameters_on_which_gradients_are_asked_export_too(tmp_path, layers):
+def test_parameters_on_which_gradients_are_asked_export_too(tmp_path: Path, layers: Layers) -> None:
     weights, biases = ([tensor.double().requires_grad_() for tensor in part] for part in layers)
     (path, *_) = export_policies(weights, biases, FIELDS, AGENTS, tmp_path)
     constants = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
@@ -90,7 +96,7 @@ def test_parameters_on_which_gradients_are_asked_export_too(tmp_path, layers):
     np.testing.assert_array_equal(first, layers[0][0][0].numpy())
 
 
-def test_a_file_says_what_it_is(tmp_path, layers):
+def test_a_file_says_what_it_is(tmp_path: Path, layers: Layers) -> None:
     path = export_policies(*layers, FIELDS, AGENTS, tmp_path)[1]
     model = onnx.load(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
@@ -106,7 +112,7 @@ def test_a_file_says_what_it_is(tmp_path, layers):
     assert shapes == {"observation": ["batch", 4], "action": ["batch", 2]}
 
 
-def test_a_file_says_what_its_actions_are_for(tmp_path, layers):
+def test_a_file_says_what_its_actions_are_for(tmp_path: Path, layers: Layers) -> None:
     names = [["battery", "battery_reactive_power"], ["heat_pump", ""], ["generator", ""]]
     for told, path in zip(
         names, export_policies(*layers, FIELDS, AGENTS, tmp_path, names), strict=True
@@ -137,7 +143,7 @@ def test_actions_are_named_by_the_devices_that_an_agent_has(reactive):
     assert len(house) == simulator.action_size
 
 
-def test_shapes_that_do_not_fit_are_named(tmp_path, layers):
+def test_shapes_that_do_not_fit_are_named(tmp_path: Path, layers: Layers) -> None:
     weights, biases = layers
     with pytest.raises(ValueError, match=r"weights\[0\].*\(3, 4, 16\).*2 agents"):
         export_policies(weights, biases, FIELDS, AGENTS[:2], tmp_path)
@@ -150,7 +156,9 @@ def test_shapes_that_do_not_fit_are_named(tmp_path, layers):
     assert not list(tmp_path.iterdir())
 
 
-def test_without_onnx_the_extra_is_named(tmp_path, layers, monkeypatch):
+def test_without_onnx_the_extra_is_named(
+    tmp_path: Path, layers: Layers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real_import = builtins.__import__
 
     def import_without_onnx(name, *arguments, **keywords):

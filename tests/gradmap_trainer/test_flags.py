@@ -46,7 +46,9 @@ def test_every_tariff_can_be_given(tariff):
     """And read as it is written where the default is told; a resumed run's own is the default."""
     arguments = ["--tariff.imports", *tariff.imports.words()]
     arguments += ["--tariff.exports", *tariff.exports.words()]
-    assert cli._parse_train(arguments)[0].case.tariff == tariff
+    case = cli._parse_train(arguments)[0].case
+    assert case is not None
+    assert case.tariff == tariff
 
 
 def test_help_names_every_kind_of_price(capsys):

@@ -32,8 +32,9 @@ from gridedge_env.state import Result
 
 # Twelve sites of sixty homes each: two thirds of IEEE 123's homes, and enough to break its limits.
 # What the tests calculate with is said here: the defaults may change.
+CASE = CaseSettings(num_agents=12, home_scale=60.0)
 CONFIG = TrainConfig(
-    case=CaseSettings(num_agents=12, home_scale=60.0),
+    case=CASE,
     batch_days=2,
     minibatches=4,
     iterations=20,
@@ -206,7 +207,7 @@ def test_multipliers_follow_the_violations_of_their_step_and_place(simulator, mo
 
 def test_multipliers_leak_and_never_fall_below_zero():
     """Where nothing is violated, 0.9 of a multiplier is left; with nothing to leak, 0 stays 0."""
-    config = replace(CONFIG, case=replace(CONFIG.case, home_scale=5.0), dual_leak=0.1)
+    config = replace(CONFIG, case=replace(CASE, home_scale=5.0), dual_leak=0.1)
     calm = config.make_simulator()
     learner = make_learner(config, calm)
     following, row = iterate(config, calm, learner)

@@ -23,7 +23,8 @@ from gridedge_env.clock import Clock
 from gridedge_env.scenarios import DayTable, MeteredDemand, ObservedDays
 from tests.gridedge_env.other_loads import case_among_loads
 
-CONFIG = TrainConfig(case=CaseSettings(feeder="ieee13", num_agents=3))
+CASE = CaseSettings(feeder="ieee13", num_agents=3)
+CONFIG = TrainConfig(case=CASE)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def metered(power: float) -> MeteredDemand:
 
 
 def simulator(**changes: Any) -> Simulator:
-    return make_simulator(case=replace(CONFIG.case.make(), **changes))
+    return make_simulator(case=replace(CASE.make(), **changes))
 
 
 def saved(simulator: Simulator) -> dict[str, Any]:

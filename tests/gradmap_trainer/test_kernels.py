@@ -39,7 +39,7 @@ def random_case(
     policies = Policies(agents, own, everybodys, actions, hidden, 1, CPU)
     with torch.no_grad():
         for parameter in policies.parameters():
-            parameter += 0.3 * normal(*parameter.shape)
+            parameter.add_(0.3 * normal(*parameter.shape))
     private, shared = normal(agents, own, samples), normal(everybodys, samples)
     before = policies.outputs(private, shared).detach() + 0.05 * normal(agents, actions, samples)
     return policies, (private, shared, before, normal(agents, actions, samples))

@@ -15,8 +15,9 @@ from gradmap_trainer.training import open_run
 from gridedge_env import CaseSettings, make_simulator
 from tests.gradmap_trainer.test_cli import assert_one_line, call
 
+CASE = CaseSettings(feeder="ieee13", num_agents=3)
 CONFIG = TrainConfig(
-    case=CaseSettings(feeder="ieee13", num_agents=3),
+    case=CASE,
     iterations=1,
     batch_days=1,
     minibatches=1,
@@ -66,7 +67,7 @@ def test_a_command(
 def test_another_precision_than_that_of_policies(tmp_path: Path) -> None:
     """Begun or resumed."""
     config = replace(CONFIG, run=str(tmp_path / "run"))
-    double = make_simulator(case=CONFIG.case.make(), dtype=torch.float64)
+    double = make_simulator(case=CASE.make(), dtype=torch.float64)
     told = r"dtype: got a simulator in torch\.float64, expected torch\.float32"
     with pytest.raises(ValueError, match=told):
         open_run(config, double)

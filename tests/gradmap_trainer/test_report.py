@@ -366,8 +366,8 @@ def test_another_case_is_refused(run):
 def test_another_feeder_is_refused(run, simulator):
     evaluation = load_evaluation(run)
     ours = evaluation.episodes["gradmap"]
-    fewer = {**ours.quantities, "voltage": ours.quantities["voltage"][..., :5]}
-    fewer = replace(ours, quantities=fewer)
+    quantities = {**ours.quantities, "voltage": ours.quantities["voltage"][..., :5]}
+    fewer = replace(ours, quantities=quantities)
     episodes = {**evaluation.episodes, "gradmap": fewer}
     save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
     with pytest.raises(ValueError, match="a feeder of 5 nodes, expected the 278 of 'ieee123'"):

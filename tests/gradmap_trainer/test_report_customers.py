@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from gradmap_trainer.report.sections import one_day
 from gridedge_env import Simulator, default_case, make_simulator
 from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_env.evaluation import evaluate, save_evaluation
-from gridedge_env.reference import Idle, PriceFollowing, play
+from gridedge_env.reference import Idle, Policy, PriceFollowing, play
 from gridedge_env.scenarios import Fixed, GeneratedDemand, Tariff
 from tests.gradmap_trainer.test_report import CONFIG, write_metrics
 
@@ -83,7 +84,7 @@ def test_the_bill_is_that_of_the_meter(run: EvaluatedRun, simulator: Simulator) 
     """
     state = simulator.reset(split="test", days=DAYS, seed=0)
 
-    def energy(policy: object) -> np.ndarray:
+    def energy(policy: Policy) -> np.ndarray:
         powers = [result.power for _, _, result in play(simulator, policy, state)]
         return 0.5 * torch.stack(powers).double().numpy()  # half-hours
 
@@ -97,7 +98,7 @@ def test_the_bill_is_that_of_the_meter(run: EvaluatedRun, simulator: Simulator) 
     moved = after - before
     more, less = moved.clip(min=0.0).sum(axis=0), -moved.clip(max=0.0).sum(axis=0)
     bills = customer_bills(run)
-    close = {"rtol": 1e-5, "atol": 1e-5}  # single precision against double
+    close: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}  # single precision against double
     np.testing.assert_allclose(bills["electricity_before"], bill(before), **close)
     np.testing.assert_allclose(bills["electricity_after"], bill(after), **close)
     np.testing.assert_allclose(bills["moved_kwh"], np.maximum(more, less).mean(axis=0), **close)

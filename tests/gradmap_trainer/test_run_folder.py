@@ -18,8 +18,9 @@ from gridedge_env.clock import Clock
 from gridedge_env.scenarios import DayAhead, DayTable, ObservedDays, Tariff
 from tests.gradmap_trainer.test_cli import assert_one_line, call
 
+CASE = CaseSettings(feeder="ieee13", num_agents=3)
 CONFIG = TrainConfig(
-    case=CaseSettings(feeder="ieee13", num_agents=3),
+    case=CASE,
     iterations=1,
     batch_days=1,
     minibatches=1,
@@ -34,7 +35,7 @@ def run(config: TrainConfig, simulator: Simulator) -> Learner:
 
 
 def limited(config: TrainConfig, limits: dict[str, float]) -> TrainConfig:
-    return replace(config, case=replace(config.case, limits=limits))
+    return replace(config, case=replace(CASE, limits=limits))
 
 
 def test_limits_that_are_no_longer_given_are_missed(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ class OtherDays:
 def changed_case(tmp_path: Path, field: str, value: object) -> tuple[TrainConfig, Simulator]:
     """A run made from Python, on a case that its configuration does not tell."""
     config = replace(CONFIG, run=str(tmp_path / "run"))
-    simulator = make_simulator(case=replace(config.case.make(), **{field: value}))
+    simulator = make_simulator(case=replace(CASE.make(), **{field: value}))
     run(config, simulator)
     return config, simulator
 

@@ -232,6 +232,7 @@ def changed(config: TrainConfig, field: str, value: object) -> TrainConfig:
     """With another value of one of its own fields, or of its case's."""
     if hasattr(config, field):
         return replace(config, **{field: value})
+    assert config.case is not None
     return replace(config, case=replace(config.case, **{field: value}))
 
 
@@ -316,6 +317,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, whole_long_run, simulator)
     assert "--resume" in output
     assert "Traceback" not in errors
     saved = load_checkpoint(folder)[1]["iteration"]
+    assert isinstance(saved, int)
     assert 5 <= saved < 30
     assert [int(row["iteration"]) for row in log(folder)] == list(range(1, saved + 1))
     assert_same(resumed(folder, simulator), whole_long_run)

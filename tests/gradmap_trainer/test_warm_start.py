@@ -256,6 +256,6 @@ def test_the_command_says_who_keeps_what(
     assert "There no more: bob, cleo, dan, eve" in told
     assert call("gradmap-train", "--run", run, "--resume", "--warm-start", tmp_path / "no") == 2
     assert_one_line(capsys.readouterr().err, f"config.warm_start is '{older}' in the checkpoint")
-    options = ("--run", tmp_path / "other", "--case", tmp_path / "case")
-    assert call("gradmap-train", *options, "--warm-start", tmp_path / "no") == 2
+    other = ("--run", tmp_path / "other", "--case", tmp_path / "case")
+    assert call("gradmap-train", *other, "--warm-start", tmp_path / "no") == 2
     assert_one_line(capsys.readouterr().err, "no/config.json not found, expected the folder of a")

@@ -21,7 +21,7 @@ def test_steps_make_up_a_day(minutes: int, steps: int) -> None:
 
 def test_a_length_may_come_as_a_float() -> None:
     """As JSON has it from some programs; steps are counted all the same."""
-    assert isinstance(Clock.of_minutes(30.0).steps, int)  # type: ignore[arg-type]
+    assert isinstance(Clock.of_minutes(30.0).steps, int)
 
 
 def test_the_usual_day_has_48_half_hours() -> None:
@@ -43,13 +43,13 @@ def test_steps_that_make_no_day_are_refused(steps: int, hours: float) -> None:
 )
 def test_what_is_no_number_of_its_kind_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"^clock\.{field}: got {value!r}, expected a"):
-        Clock(**{field: value})  # type: ignore[arg-type]
+        Clock(**{field: value})
 
 
 @pytest.mark.parametrize("minutes", [0, 20, 45, 30.5, "30", True, None])
 def test_lengths_that_no_meter_knows_are_refused(minutes: object) -> None:
     with pytest.raises(ValueError, match=f"step_minutes: got {minutes!r}, expected one of 15, 30,"):
-        Clock.of_minutes(minutes)  # type: ignore[arg-type]
+        Clock.of_minutes(minutes)
 
 
 @pytest.mark.parametrize("days", range(1, 8))
@@ -65,6 +65,6 @@ def test_consecutive_days(days: int) -> None:
 @pytest.mark.parametrize("days", [0, 8, 1.5, True, "2"])
 def test_other_numbers_of_days_are_refused(days: object) -> None:
     with pytest.raises(ValueError, match=f"^days_per_episode: got {days!r}, expected a whole"):
-        Clock.of_minutes(30, days)  # type: ignore[arg-type]
+        Clock.of_minutes(30, days)
     with pytest.raises(ValueError, match="^clock: got 384 steps of 0.5 hours, expected"):
         Clock(8 * 48, 0.5)

@@ -66,6 +66,7 @@ def test_a_faulty_tensor_is_refused(env):
         env.differentiable_step(torch.zeros(10))
     with pytest.raises(ValueError, match="action: contains NaN"):
         env.differentiable_step(torch.full((10, 1), torch.nan))
+    assert env.simulator_state is not None
     assert env.simulator_state.step == 0
 
 
@@ -96,5 +97,6 @@ def test_a_graph_can_begin_at_a_state_that_step_left(regulator_control):
         reward = env.differentiable_step(action).reward.sum()
         observed = env.simulator.observe(env.simulator_state).sum()
         gradients.append(torch.autograd.grad(reward + observed, action)[0])
-    assert gradients[0].abs().max() > 0.0
-    assert torch.allclose(*gradients, rtol=1e-9)
+    ours, theirs = gradients
+    assert ours.abs().max() > 0.0
+    assert torch.allclose(ours, theirs, rtol=1e-9)

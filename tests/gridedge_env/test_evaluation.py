@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ import torch
 
 import gridedge_env
 from gridedge_env.constraints import Limits, VoltageBand
+from gridedge_env.devices.battery import BatteryState
+from gridedge_env.devices.generator import GeneratorState
+from gridedge_env.devices.heat_pump import HeatPumpState
 from gridedge_env.evaluation import (
     EPISODES_FILE,
     SUMMARY_FILE,
@@ -27,6 +31,7 @@ from gridedge_env.evaluation import (
     worst_moment,
 )
 from gridedge_env.reference import PlanFollowing, PriceFollowing, play
+from tests.gridedge_env.device_states import state_of
 
 METHODS = ["gradmap", "idle", "thermostat", "price_following", "perfect_foresight"]
 DAYS = [40, 200]
@@ -186,7 +191,7 @@ def test_trajectories_are_those_of_the_simulator(simulator, evaluation):
 
     agents = [simulator.fleet.names.index(name) for name in evaluation.examples.tolist()]
     # Both power flows end within 1e-11 pu (the solver's tolerance) of the same fixed point.
-    close = {"rtol": 0.0, "atol": 1e-9}
+    close: dict[str, Any] = {"rtol": 0.0, "atol": 1e-9}
     np.testing.assert_allclose(played.cost, result.cost.sum(dim=(0, 2)).numpy(), rtol=1e-12)
     np.testing.assert_allclose(played.agent_cost, result.cost.sum(dim=0).numpy(), rtol=1e-12)
     np.testing.assert_allclose(played.quantities["voltage"], by_day(result.voltage.abs()), **close)
@@ -201,16 +206,14 @@ def test_stores_are_those_of_the_examples(simulator, evaluation):
     """State of charge, place in the comfort band and share of full power, before each step."""
     state = simulator.reset(split="test", days=DAYS, seed=3)
     pumps = simulator.fleet.group("heat_pump").parameters
+    capacity = simulator.fleet.group("battery").parameters.capacity[0]
     expected = []
     for before, _, _ in play(simulator, PriceFollowing(simulator), state):
-        charge = (
-            before.devices[0].energy[:, 0] / simulator.fleet.group("battery").parameters.capacity[0]
-        )
-        warmth = before.devices[1].temperature[:, 0] - pumps.lowest_temperature[0]
+        charge = state_of(before, BatteryState).energy[:, 0] / capacity
+        warmth = state_of(before, HeatPumpState).temperature[:, 0] - pumps.lowest_temperature[0]
         band = pumps.highest_temperature[0] - pumps.lowest_temperature[0]
-        expected.append(
-            torch.stack((charge, warmth / band, before.devices[2].loading[:, 0]), dim=1)
-        )
+        loading = state_of(before, GeneratorState).loading[:, 0]
+        expected.append(torch.stack((charge, warmth / band, loading), dim=1))
     played = evaluation.episodes["price_following"].example_store
     np.testing.assert_allclose(played, torch.stack(expected, dim=1), rtol=1e-12)
 

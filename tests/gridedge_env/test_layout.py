@@ -69,5 +69,5 @@ def test_a_feeder_as_a_tree(name: str) -> None:
             assert near[0] < far[0]
             columns.setdefault(far[0], []).append((near[1], far[1]))
     for lines in columns.values():
-        for (near, far), (other_near, other_far) in combinations(lines, 2):
-            assert (near - other_near) * (far - other_far) >= 0.0
+        for (begin, end), (other_begin, other_end) in combinations(lines, 2):
+            assert (begin - other_begin) * (end - other_end) >= 0.0

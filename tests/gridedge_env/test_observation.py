@@ -12,6 +12,8 @@ from torch import Tensor
 
 from gridedge_env import Simulator, make_simulator, observation
 from gridedge_env.clock import Clock
+from gridedge_env.devices.battery import BatteryState
+from gridedge_env.devices.heat_pump import HeatPumpState
 from gridedge_env.devices.storage import TYPICAL_EFFICIENCY
 from gridedge_env.news import PLANNED_HOURS
 from gridedge_env.observation import (
@@ -23,6 +25,7 @@ from gridedge_env.observation import (
 )
 from gridedge_env.scenarios import DayAhead, DayAheadFeedIn, DayTable, Tariff
 from gridedge_env.state import SimulatorState
+from tests.gridedge_env.device_states import state_of
 
 FIELDS = {field.name: field for field in observation_fields()}
 AS_TRADED = Tariff(DayAhead(factor=1.0, adder=0.0))
@@ -218,13 +221,15 @@ def test_entries_invert_to_what_they_stand_for(simulator: Simulator) -> None:
     fleet = simulator.fleet
     charge, warmth, paying = own["own_state"].split(fleet.counts, dim=1)
     torch.testing.assert_close(
-        charge * fleet.group("battery").parameters.capacity, state.devices[0].energy
+        charge * fleet.group("battery").parameters.capacity, state_of(state, BatteryState).energy
     )
     low, high = (
         fleet.group("heat_pump").parameters.lowest_temperature,
         fleet.group("heat_pump").parameters.highest_temperature,
     )
-    torch.testing.assert_close(low + warmth * (high - low), state.devices[1].temperature)
+    torch.testing.assert_close(
+        low + warmth * (high - low), state_of(state, HeatPumpState).temperature
+    )
     # Marginal fuel b + 2 c l equals the price; said as far as -1 and 2.
     linear, quadratic = (
         fleet.group("generator").parameters.linear_cost,

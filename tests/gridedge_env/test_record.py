@@ -138,7 +138,7 @@ def test_gradients_flow_through_cuts_and_copies() -> None:
 
 @pytest.mark.parametrize("index", [[1], torch.tensor([1]), torch.tensor([False, True, False])])
 def test_one_item_keeps_its_axis_in_every_sort_of_field(index: object) -> None:
-    one = whole().take(index)  # type: ignore[arg-type]
+    one = whole().take(index)
     assert one.part.energy.tolist() == [8.0]
     assert one.named["cost"].tolist() == [11.0]
     assert one.later.tolist() == [[2.0], [5.0]]
@@ -147,7 +147,7 @@ def test_one_item_keeps_its_axis_in_every_sort_of_field(index: object) -> None:
 @pytest.mark.parametrize("index", [1, torch.tensor(1), torch.tensor([[0, 1]]), None])
 def test_an_index_of_another_shape_is_refused(index: object) -> None:
     with pytest.raises(ValueError, match="^index: got .*, expected a slice, numbers or a row"):
-        whole().take(index)  # type: ignore[arg-type]
+        whole().take(index)
 
 
 def test_mappings_that_differ_in_their_names_are_refused() -> None:

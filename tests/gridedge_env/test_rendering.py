@@ -130,7 +130,9 @@ def test_any_limit_of_branches_has_their_width(feeder, power_flow):
     assert widths[-1] == max(widths)
     dotted = [pattern is not None for _, pattern in styles]
     assert 0 < sum(dotted) < len(dotted), "lines without the limit"
-    told = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    told = [text.get_text() for text in legend.get_texts()]
     assert told[:4] == ["half the limit", "at the limit", "beyond it", "not limited"]
 
 

@@ -13,8 +13,10 @@ from torch import Tensor
 from gridedge_env import Simulator, load_feeder, make_simulator
 from gridedge_env.constraints import Limits
 from gridedge_env.devices import KINDS
+from gridedge_env.devices.heat_pump import HeatPumpState
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.state import Result, SimulatorState
+from tests.gridedge_env.device_states import state_of
 
 # Power flows stop at changes below 1e-11 pu; loadings are a hundred times as sensitive.
 SAME_VOLTAGE = 1e-10
@@ -147,7 +149,9 @@ def test_reset_is_a_function_of_its_arguments(simulator: Simulator) -> None:
         assert state == first
     changed = simulator.reset(batch_size=3, split="validation", seed=5)
     assert not torch.equal(first.day.demand, changed.day.demand)
-    assert not torch.equal(first.devices[1].temperature, changed.devices[1].temperature)
+    assert not torch.equal(
+        state_of(first, HeatPumpState).temperature, state_of(changed, HeatPumpState).temperature
+    )
     assert not torch.equal(first.day.table_row, changed.day.table_row)
 
 
@@ -202,7 +206,10 @@ def test_splits_have_other_years_and_other_homes(simulator: Simulator) -> None:
     for k, state in enumerate(states):
         for other in states[:k]:
             assert not torch.isin(state.day.mean_demand, other.day.mean_demand).any()
-            assert not torch.isin(state.devices[1].temperature, other.devices[1].temperature).any()
+            assert not torch.isin(
+                state_of(state, HeatPumpState).temperature,
+                state_of(other, HeatPumpState).temperature,
+            ).any()
 
 
 def test_days_do_not_depend_on_their_companions(simulator: Simulator) -> None:

@@ -18,6 +18,7 @@ from gridedge_env.powerflow import FixedPoint, PowerFlowSolution, reduction
 from gridedge_env.powerflow.linear_maps import FactoredResponse
 from gridedge_env.scenarios import DayAheadFeedIn, Tariff
 from gridedge_env.state import SimulatorState
+from tests.gridedge_env.device_states import state_of
 
 HOURS = 0.5
 # Sums and products of a few numbers below 1e3, in double precision.
@@ -117,7 +118,7 @@ def test_a_day_at_the_meter(simulator: Simulator) -> None:
         charging * batteries.charge_efficiency,
         charging / batteries.discharge_efficiency,
     )
-    energy = torch.stack([s.devices[0].energy for s in states])
+    energy = torch.stack([state_of(s, BatteryState).energy for s in states])
     torch.testing.assert_close(energy.diff(dim=0), HOURS * stored)
     torch.testing.assert_close(energy[-1], energy[0])
     # Over the day what was drawn is what was lost: nothing is left over.
@@ -161,7 +162,7 @@ def test_heat_left_at_midnight_is_credited(simulator: Simulator) -> None:
     bill = HOURS * day.import_price[:, 47, None] * result.power
     value = stored_heat_value(
         simulator.fleet.group("heat_pump").parameters,
-        following.devices[1].temperature,
+        state_of(following, HeatPumpState).temperature,
         day.outdoor_temperature.mean(dim=1, keepdim=True),
         day.import_price.mean(dim=1, keepdim=True),
     )
@@ -169,7 +170,7 @@ def test_heat_left_at_midnight_is_credited(simulator: Simulator) -> None:
     assert (value > 0.0).all()
     cold = (
         simulator.fleet.group("heat_pump").parameters.lowest_temperature
-        - following.devices[1].temperature
+        - state_of(following, HeatPumpState).temperature
     )
     discomfort = HOURS * cold.clamp(min=0.0)
     torch.testing.assert_close(result.cost[:, 4:8], bill[:, 4:8] - value + discomfort)
@@ -204,7 +205,8 @@ def test_gradients_with_respect_to_the_state(exact_simulator: Simulator) -> None
     capacity = exact_simulator.fleet.group("battery").parameters.capacity
     # Close enough to full and empty that these bound what an action can do.
     energy = capacity * torch.tensor([[0.93, 0.5, 0.12], [0.08, 0.4, 0.95]], dtype=torch.float64)
-    temperature = state.devices[1].temperature + uniform(2, 3, low=-0.4, high=0.4, seed=2)
+    temperature = state_of(state, HeatPumpState).temperature
+    temperature = temperature + uniform(2, 3, low=-0.4, high=0.4, seed=2)
     action = uniform(2, 9, 1, low=0.3, high=0.9, seed=3) * torch.tensor([[[1.0]], [[-1.0]]])
 
     def run(energy: Tensor, temperature: Tensor, action: Tensor) -> tuple[Tensor, ...]:
@@ -213,8 +215,8 @@ def test_gradients_with_respect_to_the_state(exact_simulator: Simulator) -> None
         following, result = exact_simulator.step(begin, action)
         observed = exact_simulator.observe(following)
         return (
-            following.devices[0].energy,
-            following.devices[1].temperature,
+            state_of(following, BatteryState).energy,
+            state_of(following, HeatPumpState).temperature,
             result.cost,
             result.voltage_magnitude.sum(dim=1),
             observed[..., :3].sum(dim=1),  # own voltage among them

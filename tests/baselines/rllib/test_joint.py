@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Dict
 
 pytest.importorskip("ray", reason="needs the rllib extra")
 
@@ -51,7 +52,9 @@ def make_module(days: JointDays, central: bool) -> JointActorCritic:
 
 def observations(days: JointDays) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    shapes = {name: space.shape for name, space in days.single_observation_space.items()}
+    spaces = days.single_observation_space
+    assert isinstance(spaces, Dict)
+    shapes = {name: space.shape or () for name, space in spaces.items()}
     return {
         name: torch.randn(SAMPLES, *shape, generator=generator) for name, shape in shapes.items()
     }
@@ -229,6 +232,7 @@ def test_one_agents_ratio_clips_no_other():
     surrogate = clipped_surrogate(ratio, torch.tensor([[1.0, 1.0, -1.0, -1.0]]), 0.2)
     torch.testing.assert_close(surrogate, torch.tensor([[1.2, 1.1, -2.0, -0.8]]))
     surrogate.sum().backward()
+    assert ratio.grad is not None
     assert ratio.grad.tolist() == [[0.0, 1.0, -1.0, 0.0]]
 
 

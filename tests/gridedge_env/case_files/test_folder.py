@@ -135,10 +135,11 @@ def test_series_made_in_python_read_back_too(street: Path, tmp_path: Path) -> No
     case = load_case(street)
     assert isinstance(case.days, SeriesDays)
     assert isinstance(case.demand, CustomerMeters)
+    splits: Any = {split: list(map(list, ranges)) for split, ranges in case.days.splits.items()}
     days = replace(
         case.days,
         prices=replace(case.days.prices, notes=("One value is repaired.",)),
-        splits={split: list(map(list, ranges)) for split, ranges in case.days.splits.items()},
+        splits=splits,
         site=(52, 13),
     )
     meter = (*case.demand.meter[:1], *[""] * 5)
@@ -215,7 +216,7 @@ def gone(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
 
-FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a key": (text("case.toml", "seed", "sede"), "case.toml, row 3, column 'sede': got this key,"),
     "a step": (text("case.toml", "= 15", "= 20"), "'step_minutes': got 20, expected one of 15, 30"),
     "a name": (text("case.toml", '"Elm Street"', "7"), "'name': got 7, expected text"),

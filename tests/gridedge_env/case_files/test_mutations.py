@@ -70,11 +70,11 @@ def write_hamlet(folder: Path) -> None:
     agents["meter"] = ["a", "b", ""]
     agents.to_csv(folder / "agents.csv", index=False)
     pump = "7,45,1,5,10,20,22,0.4,3"
-    columns = (
+    header = (
         "agent,maximum_power,supply_temperature,performance,resistance,capacity,"
         "lowest_temperature,highest_temperature,internal_gain,solar_aperture"
     )
-    (folder / "heat_pumps.csv").write_text(f"{columns}\nbattery_0,{pump}\n")
+    (folder / "heat_pumps.csv").write_text(f"{header}\nbattery_0,{pump}\n")
     times = pd.date_range("2024-03-01", periods=144, freq="h", tz="Europe/Berlin")
     stamps = times.strftime("%Y-%m-%dT%H:%M%z")
     hour = times.hour.to_numpy()

@@ -21,7 +21,7 @@ from gridedge_env.compiled.vectors import load, store
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_turning_a_tile(dtype: type) -> None:
     @numba.njit
-    def turn(source, target, width):  # type: ignore[no-untyped-def]
+    def turn(source, target, width):
         place = pointer(source, 3)
         turn_tile(place, width, pointer(target, 0), 2 * width)
         return tile_side(place)
@@ -41,7 +41,7 @@ def test_inverses(dtype: type) -> None:
     """To two units in the last place; in single, an estimate with a Newton step may take four."""
 
     @numba.njit(fastmath={"contract", "nsz", "arcp", "reassoc"})
-    def invert(values, first, second):  # type: ignore[no-untyped-def]
+    def invert(values, first, second):
         for k in range(0, len(values), 16):
             x = load(values, k, 16)
             store(first, k, reciprocal(x))

@@ -45,7 +45,7 @@ def test_each_lane_by_itself(dtype: type) -> None:
             np.full(LANES, 0.5),
         )
     )
-    np.testing.assert_allclose(out, expected, rtol=0.0, atol=16.0 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(out, expected, rtol=0.0, atol=16.0 * float(np.finfo(dtype).eps))
 
 
 @pytest.mark.parametrize("dtype", TYPES)

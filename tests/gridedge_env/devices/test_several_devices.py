@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gridedge_env import Case, Simulator, default_case, make_simulator
 from gridedge_env.devices import KINDS, Devices, make_fleet
+from gridedge_env.devices.battery import BatteryState
 from gridedge_env.devices.fleet import Fleet
 from gridedge_env.observation import own_state_names
 from gridedge_env.reference import (
@@ -34,6 +35,7 @@ from gridedge_env.reference import (
 from gridedge_env.reference.fleet_program import fleet_programs
 from gridedge_env.scenarios import DayAheadFeedIn, Fixed, Flat, Tariff
 from gridedge_env.state import SimulatorState
+from tests.gridedge_env.device_states import state_of
 
 PLACES = {"farm": "634.3", "flat": "671.1", "house": "675.2"}
 OWNERS = {
@@ -198,7 +200,7 @@ def test_a_day_at_once_is_the_same_as_step_by_step(two: Two) -> None:
         assert torch.equal(result.power, whole.power[k])
         torch.testing.assert_close(result.cost, whole.cost[k], rtol=0.0, atol=ROUNDING)
     half = 0.5 * two.homes.fleet.group("battery").parameters.capacity
-    torch.testing.assert_close(state.devices[0].energy, half.expand(len(DAYS), -1))
+    torch.testing.assert_close(state_of(state, BatteryState).energy, half.expand(len(DAYS), -1))
 
 
 def test_the_bill_is_that_of_the_meter(two: Two) -> None:

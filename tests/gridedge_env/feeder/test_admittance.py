@@ -83,7 +83,7 @@ def test_line(length: float, unit: str) -> None:
 
     Half the charging of 20 nF at 50 Hz: 100 pi · 20e-9 / 2 = pi · 1e-6 S at each end.
     """
-    line = Line("l", "a", "b", (2,), (2,), "overhead", length, unit)  # type: ignore[arg-type]
+    line = Line("l", "a", "b", (2,), (2,), "overhead", length, unit)
     network = build_network(feeder_of(phases_of_b=(2,), lines=(line,)))
     series, shunt = 0.5 - 1.5j, 1e-6j * math.pi
     np.testing.assert_allclose(block(network, ("b.2",), ("b.2",)), series + shunt, rtol=ROUNDING)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gridedge_env.compiled.running import numba_is_there
 from gridedge_env.feeder import Feeder, load_feeder
-from gridedge_env.powerflow import FixedPoint, PowerFlow
+from gridedge_env.powerflow import FixedPoint, PowerFlow, PowerFlowSolution
 from gridedge_env.powerflow.backend import Solved
 from gridedge_env.powerflow.device_space import VoltageOperator
 from gridedge_env.powerflow.fixed_point import VOLTAGE_BOUND, DeviceVoltage, sweep
@@ -55,11 +55,12 @@ def test_a_backend_of_ones_own(ieee13: Feeder) -> None:
     """Both are solved to 1e-13 pu; 4160 V and less over 1e-6 ohm of a switch and more."""
     flow, theirs = (PowerFlow(ieee13, settings=EXACT) for _ in range(2))
     flow.backend = Newton(VoltageOperator(flow.space))
-    found = []
+    found: list[tuple[PowerFlowSolution, Tensor]] = []
     for each in (flow, theirs):
         power = each.nominal_power[None].clone().requires_grad_()
         solution = each.solve(power)
-        found.append((solution, *torch.autograd.grad(solution.losses.sum(), power)))
+        (gradient,) = torch.autograd.grad(solution.losses.sum(), power)
+        found.append((solution, gradient))
     (ours, gradient), (expected, expected_gradient) = found
     assert 2 <= int(ours.iterations) <= 6  # quadratic, where sweeps gain a digit each
     assert int(expected.iterations) > 6

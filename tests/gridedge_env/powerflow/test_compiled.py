@@ -30,8 +30,8 @@ def scaled(flow: PowerFlow, batch: int, low: float = -0.5, high: float = 1.5) ->
 
 def pair(feeder: Feeder, **options: object) -> tuple[PowerFlow, PowerFlow]:
     return (
-        PowerFlow(feeder, backend="compiled", **options),  # type: ignore[arg-type]
-        PowerFlow(feeder, backend="dense", **options),  # type: ignore[arg-type]
+        PowerFlow(feeder, backend="compiled", **options),
+        PowerFlow(feeder, backend="dense", **options),
     )
 
 

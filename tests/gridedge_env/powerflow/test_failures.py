@@ -279,13 +279,13 @@ def test_what_cannot_be_solved_is_refused(small_feeder: Feeder) -> None:
     with pytest.raises(ValueError, match=r"start: got shape \(1, 28\), expected \(2, 28\)"):
         flow.solve(power, start=flow.no_load(1))
     with pytest.raises(ValueError, match="power: got ndarray, expected a tensor of complex kVA"):
-        flow.solve(power.numpy())  # type: ignore[arg-type]
+        flow.solve(power.numpy())
     with pytest.raises(ValueError, match="start: got ndarray, expected a real tensor"):
-        flow.solve(power, start=flow.no_load(2).numpy())  # type: ignore[arg-type]
+        flow.solve(power, start=flow.no_load(2).numpy())
     with pytest.raises(ValueError, match=r"start: got torch\.complex128, expected a real tensor"):
         flow.solve(power, start=flow.no_load(2) + 0j)
     with pytest.raises(ValueError, match="tap_position: got list, expected a real tensor"):
-        flow.solve(power, tap_position=[[0.0]])  # type: ignore[arg-type]
+        flow.solve(power, tap_position=[[0.0]])
     bad: complex
     for bad in (complex(math.nan, 0.0), complex(math.inf, 0.0), complex(0.0, math.nan)):
         power[1, 3] = torch.tensor(bad)

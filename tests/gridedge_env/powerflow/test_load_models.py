@@ -21,7 +21,7 @@ from gridedge_env.powerflow.load_models import (
 
 MINIMUM, MAXIMUM, LOW = 0.95, 1.05, 0.5
 BAND = (MINIMUM, MAXIMUM, LOW)
-POWER, CURRENT, IMPEDANCE = (BranchLaw(*[e] * 3, *BAND) for e in EXPONENT.values())
+POWER, CURRENT, IMPEDANCE = LAWS = [BranchLaw(e, e, e, *BAND) for e in EXPONENT.values()]
 EXPONENTIAL = BranchLaw(0.8, 3.0, EXPONENT["constant_power"], *BAND)
 
 
@@ -79,14 +79,12 @@ def test_the_law_of_a_load() -> None:
     assert law_of_load(other) == BranchLaw(0.8, 3.0, 0.0, 0.9, 1.1, 0.4)
 
 
-@pytest.mark.parametrize("model", EXPONENT)
-def test_a_load_draws_its_power_at_one_per_unit(model: str) -> None:
+@pytest.mark.parametrize("law", LAWS, ids=EXPONENT)
+def test_a_load_draws_its_power_at_one_per_unit(law: BranchLaw) -> None:
     """S = u conj(-i), whatever the angle: 30 + 10j kVA at 1 pu turned by 0.3 rad."""
     power = torch.tensor([[30.0, 10.0]], dtype=torch.float64)
     voltage = torch.tensor([[math.cos(0.3), math.sin(0.3)]], dtype=torch.float64)
-    re, im = injected_current(load_model(BranchLaw(*[EXPONENT[model]] * 3, *BAND)), power, voltage)[
-        0
-    ].tolist()
+    re, im = injected_current(load_model(law), power, voltage)[0].tolist()
     drawn = complex(math.cos(0.3), math.sin(0.3)) * -complex(re, -im)
     assert drawn == pytest.approx(30 + 10j, rel=1e-14)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from gridedge_env.case import CaseSettings
 from gridedge_env.constraints import Limits
 from gridedge_env.day import Window
 from gridedge_env.devices.flexibility import Outlook, joined
+from gridedge_env.devices.heat_pump import HeatPumps
+from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.public_plan.program import Network, plan_fleet
 from gridedge_env.reference import Idle, PlanFollowing, Policy, PriceFollowing, play
@@ -91,7 +94,7 @@ def test_following_it_pays_and_keeps_limits(simulator: Simulator, state: Simulat
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
-def test_devices_do_as_planned(kind: object) -> None:
+def test_devices_do_as_planned(kind: DeviceKind[Any, Any]) -> None:
     """A device that is its own class draws what was planned: the program knows its physics.
 
     Two days without limits, from where plans begin. The program is 0.5 % from settled, and costs
@@ -104,9 +107,17 @@ def test_devices_do_as_planned(kind: object) -> None:
     case = gridedge_env.default_case("ieee13", 3, mix={"pv_inverter": 1.0})
     simulator = gridedge_env.make_simulator(case=case, dtype=torch.float64)
     day = simulator.reset(days=DAYS).day
-    series = (day.import_price, day.export_price, day.outdoor_temperature, day.irradiance)
-    outlook = Outlook(day.clock, *(values[..., None] for values in series), day.direct_irradiance)
-    flexibility = joined([kind.flexibility(parameters, outlook)], len(DAYS), day.clock.steps, 1e-3)
+    outlook = Outlook(
+        day.clock,
+        day.import_price[..., None],
+        day.export_price[..., None],
+        day.outdoor_temperature[..., None],
+        day.irradiance[..., None],
+        day.direct_irradiance,
+    )
+    own_flexibility = kind.flexibility(parameters, outlook)
+    assert own_flexibility is not None
+    flexibility = joined([own_flexibility], len(DAYS), day.clock.steps, 1e-3)
     power = kind.full_power(parameters).numpy()
     network = Network(np.diag(power), np.zeros((0, 3)), np.zeros(0))
     base, taken = np.zeros((2, 3, day.clock.steps)), np.zeros((2, 0, day.clock.steps))
@@ -117,7 +128,7 @@ def test_devices_do_as_planned(kind: object) -> None:
     asked, _ = kind.asked_by_plan(parameters, outlook, *flows)
     own = torch.stack([asked[:, k, :, k] for k in range(3)], dim=-1)
     begin = kind.begin(parameters, len(DAYS), torch.Generator().manual_seed(0), day.clock)
-    if hasattr(begin, "temperature"):
+    if isinstance(parameters, HeatPumps):
         middle = 0.5 * (parameters.lowest_temperature + parameters.highest_temperature)
         begin = replace(begin, temperature=middle.expand(len(DAYS), -1))
     drawn, state = [], begin

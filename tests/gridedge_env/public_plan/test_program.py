@@ -53,7 +53,7 @@ def base() -> Array:
 
 def planned(flexibility: Flexibility, network: Network, base: Array, **how: object) -> FleetPlan:
     taken = np.einsum("lg,dgt->dlt", network.slope, base)
-    return plan_fleet(flexibility, network, base, taken, HOURS, **how)  # type: ignore[arg-type]
+    return plan_fleet(flexibility, network, base, taken, HOURS, **how)
 
 
 def cost(flexibility: Flexibility, network: Network, plan: FleetPlan) -> Array:

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from gridedge_env import Simulator, default_case, load_feeder, make_simulator
 from gridedge_env.devices import DeviceGroup, Devices, make_fleet, sample_fleet
+from gridedge_env.devices.battery import BatteryState
+from gridedge_env.devices.generator import GeneratorState
+from gridedge_env.devices.heat_pump import HeatPumpState
 from gridedge_env.observation import shared_observations
 from gridedge_env.powerflow import FixedPoint
 from gridedge_env.reference import Idle, PlanFollowing, Policy, PriceFollowing, Thermostat, play
@@ -27,6 +30,7 @@ from gridedge_env.scenarios import (
     TimeOfUse,
 )
 from gridedge_env.state import SimulatorState
+from tests.gridedge_env.device_states import state_of
 
 RULES: list[Callable[[Simulator], Policy]] = [Idle, Thermostat, PriceFollowing]
 
@@ -87,20 +91,24 @@ def test_idle_does_nothing_that_it_need_not(simulator: Simulator) -> None:
     states, actions = whole_day(simulator, Idle(simulator), simulator.reset(days=[5, 20]))
     result = simulator.simulate(states[0], actions)
     half = 0.5 * simulator.fleet.group("battery").parameters.capacity
-    assert all(torch.equal(state.devices[0].energy, half.expand(2, -1)) for state in states)
-    assert not any(state.devices[2].loading.any() for state in states)
+    assert all(
+        torch.equal(state_of(state, BatteryState).energy, half.expand(2, -1)) for state in states
+    )
+    assert not any(state_of(state, GeneratorState).loading.any() for state in states)
     demand = states[0].day.demand.transpose(0, 1)
     torch.testing.assert_close(result.power[..., :4], demand[..., :4])
     torch.testing.assert_close(result.power[..., 8:], demand[..., 8:])
 
     lowest = simulator.fleet.group("heat_pump").parameters.lowest_temperature
-    assert all((state.devices[1].temperature >= lowest - 1e-9).all() for state in states)
-    assert (states[-1].devices[1].temperature <= lowest + 1e-9).any()
+    assert all(
+        (state_of(state, HeatPumpState).temperature >= lowest - 1e-9).all() for state in states
+    )
+    assert (state_of(states[-1], HeatPumpState).temperature <= lowest + 1e-9).any()
     # No schedule heats less: whoever is warm does not heat at all.
     found = 0
     for before, after, drawn in zip(states, states[1:], result.power, strict=False):
         heating = drawn[:, 4:8] - before.day.demand[:, before.step, 4:8]
-        warm = after.devices[1].temperature > lowest + 1e-9
+        warm = state_of(after, HeatPumpState).temperature > lowest + 1e-9
         found += int(warm.sum())
         assert (heating[warm].abs() < 1e-9).all()
     assert found > 0
@@ -123,7 +131,7 @@ def test_thermostat_holds_the_middle(simulator: Simulator) -> None:
     pumps = simulator.fleet.group("heat_pump").parameters
     middle = 0.5 * (pumps.lowest_temperature + pumps.highest_temperature)
     half = 0.5 * (pumps.highest_temperature - pumps.lowest_temperature)
-    off = [((state.devices[1].temperature - middle) / half).abs() for state in states]
+    off = [((state_of(state, HeatPumpState).temperature - middle) / half).abs() for state in states]
     assert off[0].max() > 0.6
     assert off[-1].max() < 0.6
     assert off[-1].mean() < 0.5 * off[0].mean()

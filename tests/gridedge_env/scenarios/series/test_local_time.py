@@ -173,7 +173,8 @@ def test_clocks_that_change_at_midnight_or_by_half_an_hour(zone):
             (begin + timedelta(minutes=30 * n)).replace(tzinfo=ZoneInfo(zone), fold=fold)
             for n in range(len(times))
         ]
-        seconds = [int(moment.utcoffset().total_seconds()) for moment in expected]
+        offsets = [moment.utcoffset() or timedelta(0) for moment in expected]
+        seconds = [int(offset.total_seconds()) for offset in offsets]
         np.testing.assert_array_equal(_offsets(times, ZoneInfo(zone), fold), seconds)
 
 
