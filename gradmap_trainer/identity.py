@@ -18,6 +18,9 @@ from torch import Tensor
 
 from gradmap_trainer.release import VERSION_FIELD, release
 from gridedge_env.case import Case
+from gridedge_env.clock import Clock
+from gridedge_env.constraints import Limits
+from gridedge_env.scenarios import Tariff
 from gridedge_env.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -32,6 +35,9 @@ FREE_FIELDS = {
     "evaluation_days",
     "foresight_iterations",
 }
+# Of a case: what has a fingerprint beside it, and what only tables and reports show.
+ELSEWHERE = {"feeder", "fleet"}
+WORDS = {"name", "currency"}
 # Types whose values are equal where they read the same, in every process.
 _PLAIN: tuple[type, ...] = (
     *(type(None), str, bytes, int, float, np.generic),
@@ -65,19 +71,19 @@ def identity(config: DataclassInstance, simulator: Simulator) -> dict[str, Any]:
 def _case(case: Case) -> dict[str, Any]:
     """What a case holds besides feeder and fleet, whatever the configuration says of it."""
     return {
-        "steps": case.clock.steps,
-        "step_hours": case.clock.hours,
-        "days": _source(case.days, "case.days"),
-        "demand": _source(case.demand, "case.demand"),
-        "load_profiles": case.load_profiles and _source(case.load_profiles, "case.load_profiles"),
-        "tariff": asdict(case.tariff),
-        "limits": case.limits.thresholds,
-        "penalty": case.penalty,
-        "reactive_power": case.reactive_power,
-        "local_response": case.local_response,
-        "regulator_control": case.regulator_control,
-        "seed": case.seed,
+        entry.name: _part(getattr(case, entry.name), f"case.{entry.name}")
+        for entry in fields(case)
+        if entry.name not in ELSEWHERE | WORDS
     }
+
+
+def _part(value: Any, name: str) -> Any:
+    """A field of a case: in full, or of a source of data its digest."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Clock | Tariff):
+        return asdict(value)
+    return value.thresholds if isinstance(value, Limits) else _source(value, name)
 
 
 def _source(source: Any, name: str) -> dict[str, str]:

@@ -64,6 +64,7 @@ def how_this_was_measured(run: EvaluatedRun) -> list[str]:
             [
                 ("Days", _days(run)),
                 ("Homes", _homes(run)),
+                ("Observations", _observations(run)),
                 (
                     "Same start, same day",
                     "every method begins each day in the same state and meets the same weather, "
@@ -147,6 +148,16 @@ def _homes(run: EvaluatedRun) -> str:
         f"household demand is {source}"
         + (", of homes that training has not seen" if unseen else "")
         + ". Devices, buildings and their places on the feeder are those of training."
+    )
+
+
+def _observations(run: EvaluatedRun) -> str:
+    simulator = run.simulator
+    shared = len(simulator.observation_fields) - simulator.private_size
+    plan = "with" if simulator.case.public_plan else "without"
+    return (
+        f"each home decides on {simulator.private_size} numbers of its own and {shared} that all "
+        f"homes know, {plan} the public plan."
     )
 
 

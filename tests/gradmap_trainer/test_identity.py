@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from gradmap_trainer.checkpoint import check_matches
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.identity import _in_words, identity
 from gradmap_trainer.training import open_run
-from gridedge_env import CaseSettings, Simulator, make_simulator, observation
+from gridedge_env import Case, CaseSettings, Limits, Simulator, make_simulator, observation
 from gridedge_env.clock import Clock
-from gridedge_env.scenarios import DayTable, MeteredDemand, ObservedDays
+from gridedge_env.scenarios import DayAhead, DayTable, MeteredDemand, ObservedDays, Tariff
 from tests.gridedge_env.other_loads import case_among_loads
 
 CASE = CaseSettings(feeder="ieee13", num_agents=3)
@@ -91,6 +91,57 @@ def test_what_a_fingerprint_is_made_of_by_hand() -> None:
         f"""Site {{'name': "o'er", 'days': [datetime.date(2024, 2, 29)], 'load': <f4 (2,) {one}, """
         f"""'share': {{'elm': <i8 (1, 1) {other}}}}}"""
     )
+
+
+# Of every setting another value than `CASE` has.
+OTHER_SETTINGS: dict[str, Any] = {
+    "feeder": "ieee37",
+    "num_agents": 4,
+    "seed": 1,
+    "step_minutes": 60,
+    "source_voltage": 1.02,
+    "neutral_taps": False,
+    "regulator_control": True,
+    "keep_loads": True,
+    "home_scale": 2.0,
+    "reactive_power": True,
+    "local_response": True,
+    "penalty": 50.0,
+    "public_plan": True,
+    "tariff": Tariff(DayAhead(adder=0.3)),
+    "limits": {"maximum_voltage": 1.04},
+    "mix": {"battery": 1.0},
+    "demand": "homes.csv",
+    "demand_unit": "W",
+    "time_zone": "Europe/Berlin",
+}
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Any]:
+    return saved(simulator())
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in fields(CaseSettings)])
+def test_another_setting_is_refused_by_name(known: dict[str, Any], name: str) -> None:
+    """Whichever, though the simulator be the same: of limits it is the case that has them all."""
+    settings = replace(CASE, **{name: OTHER_SETTINGS[name]})
+    limits = Limits(**settings.limits)
+    found = identity(replace(CONFIG, case=settings), simulator(limits=limits))
+    place = r"case\.limits\.maximum_voltage" if name == "limits" else rf"config\.case\.{name}"
+    with pytest.raises(ValueError, match=rf"{place}\b.* in the checkpoint, expected"):
+        check_matches(known, found)
+
+
+def test_a_run_is_known_by_every_field_of_its_case(known: dict[str, Any]) -> None:
+    """But for words, and for what has a fingerprint."""
+    rest = {entry.name for entry in fields(Case)} - known["case"].keys()
+    assert rest == {"feeder", "fleet", "name", "currency"}
+    assert {"feeder_fingerprint", "fleet_fingerprint"} < known.keys()
+    with pytest.raises(
+        ValueError, match=r"; case\.public_plan is False in the checkpoint, expected"
+    ):
+        check_matches(known, identity(CONFIG, simulator(public_plan=True)))
 
 
 def test_an_agent_that_observes_something_else_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
