@@ -6,6 +6,7 @@ Imports are read from the source, those inside functions and for type checkers t
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -110,6 +111,7 @@ FILES: dict[str, list[set[str]]] = {
     ],
 }
 PACKAGES = list(FLOORS)
+PICTURE = ROOT / "docs" / "images" / "house.svg"
 MOST_LINES = 400
 
 
@@ -206,6 +208,28 @@ def test_no_package_imports_one_that_builds_on_it(package):
         if other.split(".")[0] in above
     ]
     assert not wrong
+
+
+def test_the_picture_shows_every_room_above_what_it_imports():
+    """`docs/images/house.svg`, by package: names of rooms, and how far down they stand."""
+    texts = re.findall(
+        r'<text class="(title|name)" x="\d+" y="(\d+)">([^<]+)</text>',
+        PICTURE.read_text(encoding="utf-8"),
+    )
+    height: dict[str, int] = {}
+    package = ""
+    for role, y, words in texts:
+        package = words if role == "title" else package
+        for room in re.findall(r"\w+", words) if role == "name" else []:
+            assert f"{package}.{room}" not in height
+            height[f"{package}.{room}"] = int(y)
+    rooms = {f"{package}.{room}" for package in FLOORS for room in set().union(*FLOORS[package])}
+    assert height.keys() == rooms
+    for module, imported in IMPORTS.items():
+        for other in imported:
+            here, there = (".".join(name.split(".")[:2]) for name in (module, other))
+            if here in rooms and there in rooms:
+                assert height[here] <= height[there], f"{here} imports {there}"
 
 
 def test_no_file_is_two_rooms():

@@ -291,15 +291,6 @@ def test_varied_training_days_are_told(run, simulator, fields, told):
     assert (told or "") in section
 
 
-def test_what_homes_observe_is_told(run, simulator):
-    """Of 35 numbers 3 are a home's own; the plan adds 4."""
-    section = "".join(how_this_was_measured(read_run(run, simulator)))
-    assert "on 3 numbers of its own and 32 that all homes know, without the public plan." in section
-    planned = gridedge_env.make_simulator(case=replace(simulator.case, public_plan=True))
-    section = "".join(how_this_was_measured(read_run(run, planned)))
-    assert "on 7 numbers of its own and 32 that all homes know, with the public plan." in section
-
-
 def test_the_tariff_is_told_in_its_own_words(run, simulator):
     """And prices that do not follow the market are none that training varies."""
     section = "".join(how_this_was_measured(read_run(run, simulator)))

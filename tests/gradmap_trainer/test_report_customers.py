@@ -15,6 +15,7 @@ import torch
 from gradmap_trainer.report import write_report
 from gradmap_trainer.report.bills import BILLS_FILE, customer_bills
 from gradmap_trainer.report.customers import customers
+from gradmap_trainer.report.measured import how_this_was_measured
 from gradmap_trainer.report.run import EvaluatedRun, read_run
 from gradmap_trainer.report.sections import one_day
 from gridedge_env import Simulator, default_case, make_simulator
@@ -163,3 +164,12 @@ def customers_section(run: EvaluatedRun, after: list[float]) -> str:
     text = "".join(customers(replace(run, evaluation=evaluation)))
     assert "attic, <b>" not in text
     return text.replace("\u00a0", " ")
+
+
+def test_what_they_decide_on_is_told(run: EvaluatedRun, simulator: Simulator) -> None:
+    """Demand, voltage and the states of two devices; a plan for both, two numbers of a place."""
+    planned = make_simulator(case=replace(simulator.case, public_plan=True))
+    for each, own, plan in ((simulator, 4, "without"), (planned, 10, "with")):
+        section = "".join(how_this_was_measured(replace(run, simulator=each)))
+        assert f"each home decides on {own} numbers of its own and" in section
+        assert f"that all homes know, {plan} the public plan." in section
