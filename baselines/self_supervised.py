@@ -31,9 +31,7 @@ from gridedge_env.simulator import Simulator
 
 # Chosen on the validation year, as GradMAP's were; docs/gradmap_findings.md has the sweep. All else
 # is GradMAP's, but that trust region, minibatches and epochs count for nothing.
-DEFAULTS = TrainConfig(
-    run="runs/self-supervised", batch_days=8, learning_rate=2.5e-2, final_learning_rate=7.5e-3
-)
+DEFAULTS = TrainConfig(run="runs/self-supervised", learning_rate=2.5e-2, final_learning_rate=7.5e-3)
 
 
 FLAGS = TrainFlags.of(DEFAULTS)

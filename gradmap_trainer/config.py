@@ -111,9 +111,9 @@ class TrainConfig:
     case: CaseSettings | None = USUAL_CASE
     warm_start: str | None = None
     device: str = "cpu"
-    iterations: int = 100
+    iterations: int = 80
     seconds: float | None = None
-    batch_days: int = 12
+    batch_days: int = 8
     price_variation: float = 0.5
     temperature_variation: float = 2.0
     demand_variation: float = 0.04
@@ -128,8 +128,8 @@ class TrainConfig:
     dual_step: float = 50.0
     dual_leak: float = 0.05
     quadratic_penalty: float = 1500.0
-    voltage_margin: float = 0.006
-    loading_margin: float = 0.05
+    voltage_margin: float = 0.0055
+    loading_margin: float = 0.045
     rollout_sweeps: int = 2
     checkpoint_seconds: float = 20.0
     evaluation_days: int = 28

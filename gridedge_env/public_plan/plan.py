@@ -34,7 +34,7 @@ from gridedge_env.wiring import Wiring
 # Classes of the devices of a kind, at most.
 CLASSES = 3
 # By how much the plan stays inside the limits: of ratings, and pu.
-LOADING_MARGIN, VOLTAGE_MARGIN = 0.04, 0.005
+LOADING_MARGIN, VOLTAGE_MARGIN = 0.04, 0.0045
 # €/kWh by which the marginal cost of a class rises to its last kilowatt: devices differ.
 SPREAD = 0.002
 # Of ratings, or in units of a limit's scale: a limit with less room counts as if it had so much.

@@ -224,5 +224,5 @@ def test_limits_that_its_margins_use_up_are_refused() -> None:
     simulator = gridedge_env.make_simulator(
         "ieee13", 3, public_plan=True, limits=Limits(maximum_loading=0.04)
     )
-    with pytest.raises(ValueError, match=r"^public_plan: got limits of which 0.005 pu and 4% of"):
+    with pytest.raises(ValueError, match=r"^public_plan: got limits of which 0.0045 pu and 4% of"):
         simulator.reset(days=[0])
