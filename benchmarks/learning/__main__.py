@@ -21,6 +21,7 @@ import torch
 from benchmarks import machine
 from benchmarks.learning.exact import exact
 from benchmarks.learning.few_days import few_days
+from benchmarks.learning.frontier import frontier
 from benchmarks.learning.imitation import imitation
 from benchmarks.learning.one_kind import one_kind
 from benchmarks.learning.plan import plan
@@ -33,7 +34,7 @@ from benchmarks.timing import threads
 
 EXPERIMENTS: dict[str, Callable[..., Measurement]] = {
     function.__name__: function
-    for function in (few_days, imitation, one_kind, exact, plan, sweep, ratio)
+    for function in (few_days, imitation, one_kind, exact, plan, sweep, frontier, ratio)
 }
 
 
@@ -85,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         flag = f"--{option.replace('_', '-')}"
         common.add_argument(flag, type=int, default=getattr(usual, option), help=line)
+    common.add_argument(
+        "--public-plan",
+        action=argparse.BooleanOptionalAction,
+        default=usual.public_plan,
+        help="observed and corrected; exact and plan need it",
+    )
     common.add_argument("--json", type=Path, help="file for what was found")
     commands = parser.add_subparsers(dest="name")
     parsers = {
@@ -92,7 +99,10 @@ def _parser() -> argparse.ArgumentParser:
         for name, function in EXPERIMENTS.items()
     }
     parsers["sweep"].add_argument("--seconds", type=float, default=60.0, help="CPU s of a training")
-    parsers["ratio"].add_argument("--seeds", type=int, default=3, help="from --seed on")
+    parsers["frontier"].add_argument("--seconds", type=float, default=30.0, help="likewise")
+    parsers["frontier"].add_argument("--picture", type=Path, help="file for a picture of it")
+    for name in ("frontier", "ratio"):
+        parsers[name].add_argument("--seeds", type=int, default=3, help="from --seed on")
     return parser
 
 

@@ -42,6 +42,7 @@ class Study:
         iterations: of a training.
         days: of the validation year that judge.
         foresight_iterations: effort of perfect foresight.
+        public_plan: whether agents observe the public plan and policies correct it.
     """
 
     feeder: str = "ieee123"
@@ -50,11 +51,18 @@ class Study:
     iterations: int = ITERATIONS
     days: int = 24
     foresight_iterations: int = 300
+    public_plan: bool = True
 
     @property
     def case(self) -> CaseSettings:
-        """With the public plan."""
-        return replace(USUAL_CASE, feeder=self.feeder, num_agents=self.agents, seed=self.seed)
+        """What is learned."""
+        return replace(
+            USUAL_CASE,
+            feeder=self.feeder,
+            num_agents=self.agents,
+            seed=self.seed,
+            public_plan=self.public_plan,
+        )
 
     @property
     def config(self) -> TrainConfig:

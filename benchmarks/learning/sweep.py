@@ -7,14 +7,12 @@ from dataclasses import replace
 
 from baselines.self_supervised import DEFAULTS, use_gradient_once
 from benchmarks.learning.study import Study, score, shares
-from benchmarks.learning.trial import trial
+from benchmarks.learning.trial import iterations_in, trial
 from benchmarks.records import Cell, Measurement, Table
 
 BATCH_DAYS = (4, 8, 16)
 LEARNING_RATES = (0.0125, 0.025, 0.05)
 FINAL_SHARES = (0.1, 0.3)
-# Of which one is the time that an iteration takes.
-TIMED_ITERATIONS = 5
 
 
 def sweep(study: Study, seconds: float) -> Measurement:
@@ -27,8 +25,7 @@ def sweep(study: Study, seconds: float) -> Measurement:
     found = []
     for days in BATCH_DAYS:
         config = replace(DEFAULTS, case=study.case, batch_days=days)
-        timed = trial(use_gradient_once, config, study.validation, TIMED_ITERATIONS)
-        iterations = max(1, round(seconds / timed.cpu_seconds * TIMED_ITERATIONS))
+        iterations = iterations_in(seconds, use_gradient_once, config, study.validation)
         for rate, share in itertools.product(LEARNING_RATES, FINAL_SHARES):
             config = replace(config, learning_rate=rate, final_learning_rate=share * rate)
             settings = (days, f"{rate:g}", f"{share * rate:g}")

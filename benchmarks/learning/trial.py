@@ -10,6 +10,9 @@ from benchmarks.learning.study import Exam
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import Update, iterate, make_learner, progress
 
+# Of which one is the time that an iteration takes.
+TIMED_ITERATIONS = 5
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -50,3 +53,9 @@ def trial(update: Update, config: TrainConfig, exam: Exam, iterations: int) -> T
         iterations * statistics.median(samples),
         exam.outcome(learner.policies),
     )
+
+
+def iterations_in(seconds: float, update: Update, config: TrainConfig, exam: Exam) -> int:
+    """How many iterations take so many CPU seconds; at least one. Arguments as of `trial`."""
+    timed = trial(update, config, exam, TIMED_ITERATIONS)
+    return max(1, round(seconds / timed.cpu_seconds * TIMED_ITERATIONS))

@@ -13,7 +13,7 @@ import torch
 
 from baselines.compare.statistics import Bounded
 from baselines.self_supervised import DEFAULTS
-from benchmarks.learning import few_days, imitation, ratio, sweep
+from benchmarks.learning import few_days, frontier, imitation, ratio, sweep, trial
 from benchmarks.learning.__main__ import EXPERIMENTS, main
 from benchmarks.learning.exact import simulating_anew
 from benchmarks.learning.few_days import with_days
@@ -52,6 +52,18 @@ def after(update: Update, simulator: Simulator, iterations: int = 1) -> dict[str
     return {name: weight.detach() for name, weight in learner.policies.named_parameters()}
 
 
+def test_the_picture_of_a_frontier() -> None:
+    """Each point is where it was measured."""
+    points = {"gradmap": [(0.0, 0.01), (0.02, 0.005)], "self_supervised": [(0.01, 0.02)]}
+    axes = frontier.drawn(points).axes[0]
+    for line, expected in zip(axes.lines, points.values(), strict=True):
+        assert np.array_equal(np.asarray(line.get_xydata()), expected)
+
+
+def test_without_the_plan() -> None:
+    assert not Study("ieee13", agents=21, public_plan=False).case.public_plan
+
+
 # --- The command ----------------------------------------------------------------------------------
 
 
@@ -70,6 +82,7 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
         ("exact", [], 4),
         ("plan", [], 5),
         ("sweep", ["--seconds", "0.01"], 2),
+        ("frontier", ["--seconds", "0.01", "--seeds", "1"], 2),
         ("ratio", ["--seeds", "1"], 1),
     ],
 )
@@ -90,7 +103,10 @@ def test_experiments(
     monkeypatch.setattr(imitation, "DAYS", 2)
     monkeypatch.setattr(sweep, "BATCH_DAYS", (1,))
     monkeypatch.setattr(sweep, "LEARNING_RATES", (0.025,))
-    monkeypatch.setattr(sweep, "TIMED_ITERATIONS", 1)
+    monkeypatch.setattr(trial, "TIMED_ITERATIONS", 1)
+    small = {name: (u, replace(config, **SMALL)) for name, (u, config) in frontier.METHODS.items()}
+    monkeypatch.setattr(frontier, "MARGIN_SHARES", (1.0,))
+    monkeypatch.setattr(frontier, "METHODS", small)
     monkeypatch.setattr(ratio, "DEFAULTS", replace(DEFAULTS, batch_days=1))
     monkeypatch.setattr(ratio, "OURS", (1.0,))
     monkeypatch.setattr(ratio, "THEIRS", (0.5, 1.0))
