@@ -97,6 +97,7 @@ FILES: dict[str, list[set[str]]] = {
     "gridedge_env/public_plan": [
         {"classes", "limits", "program_kernel"},
         {"program"},
+        {"groups"},
         {"plan"},
     ],
     "gridedge_env/devices": [

@@ -1,4 +1,4 @@
-"""Devices that are much alike in classes, homes that load the feeder alike in groups."""
+"""Devices that are much alike, in classes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from gridedge_env.devices.fleet import DeviceGroup
 from gridedge_env.devices.flexibility import Array
-
-TRIALS, ROUNDS = 60, 50
 
 
 @dataclass(frozen=True)
@@ -67,32 +65,3 @@ def classes_of(group: DeviceGroup, most: int) -> Classes:
         np.minimum(below + 1, count - 1),
         place - below,
     )
-
-
-def grouped(points: Array, parts: Array, most: int) -> NDArray[np.int64]:
-    """The group of each point, by k-means; at most as many groups as points with a weight.
-
-    Of several trials, the one in which groups misjudge the parts least: a part that stands at some
-    of a group's points counts as if it stood at all alike.
-
-    Args:
-        points: (points, features).
-        parts: (parts, points) weight of each part at each point.
-        most: number of groups.
-    """
-    random, weight = np.random.default_rng(0), parts.sum(axis=0)
-    there = np.flatnonzero(weight > 0.0)
-    count = min(most, len(np.unique(points[there], axis=0)))
-    best, least = np.zeros(len(points), dtype=np.int64), np.inf
-    for _ in range(TRIALS):
-        centre = points[random.choice(there, count, replace=False, p=weight[there] / weight.sum())]
-        for _ in range(ROUNDS):
-            near = ((points[:, None] - centre) ** 2).sum(axis=2).argmin(axis=1)
-            for group in np.unique(near[there]):
-                members = there[near[there] == group]
-                centre[group] = np.average(points[members], axis=0, weights=weight[members])
-        misjudged = parts @ (points - centre[near])
-        if (loss := float((misjudged**2).sum())) < least:
-            best, least = near, loss
-    _, best = np.unique(best, return_inverse=True)
-    return best

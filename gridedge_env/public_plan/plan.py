@@ -24,9 +24,10 @@ from gridedge_env.devices.flexibility import Array, Outlook, joined
 from gridedge_env.devices.kind import REACTIVE_SHARE
 from gridedge_env.news import PRICE_TICK, Quotes
 from gridedge_env.powerflow import PowerFlow
-from gridedge_env.public_plan.classes import Classes, classes_of, grouped
+from gridedge_env.public_plan.classes import Classes, classes_of
+from gridedge_env.public_plan.groups import groups_of
 from gridedge_env.public_plan.limits import feeder_limits
-from gridedge_env.public_plan.program import MOST_GROUPS, Network, plan_fleet
+from gridedge_env.public_plan.program import MOST_GROUPS, plan_fleet
 from gridedge_env.record import Record
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.wiring import Wiring
@@ -37,8 +38,6 @@ CLASSES = 3
 LOADING_MARGIN, VOLTAGE_MARGIN = 0.04, 0.0045
 # €/kWh by which the marginal cost of a class rises to its last kilowatt: devices differ.
 SPREAD = 0.002
-# Of ratings, or in units of a limit's scale: a limit with less room counts as if it had so much.
-LEAST_ROOM = 0.05
 # °C and W/m²: weather is read in whole ticks, as prices are, the same in every precision.
 DEGREE_TICK, SUN_TICK = 0.1, 1.0
 # Whoever follows a plan takes smaller actions for rest: it is not worked out that finely.
@@ -99,84 +98,57 @@ class PublicPlan:
         clock: Clock,
         expected: Array,
     ) -> None:
-        self.clock, self._expected = clock, expected
-        like = fleet.inverter_rating
-        outlook = _bright_day(clock)
-        self._fleet = fleet
-        found = []
-        for group in fleet.groups:
-            classes = classes_of(group, CLASSES)
-            flexibility = group.kind.flexibility(classes.parameters, outlook)
-            found.append((group, classes, flexibility))
-        if all(flexibility is None for *_, flexibility in found):
+        self.clock, self._expected, self._fleet = clock, expected, fleet
+        self._like = like = fleet.inverter_rating
+        bright = _bright_day(clock)
+        classes = [classes_of(group, CLASSES) for group in fleet.groups]
+        possible = [
+            group.kind.flexibility(own.parameters, bright)
+            for group, own in zip(fleet.groups, classes, strict=True)
+        ]
+        if all(flexibility is None for flexibility in possible):
             raise ValueError("public_plan: got no kind that says what it can do, expected some")
 
         connections = len(fleet.connection_names)
         connection = fleet.connection.cpu().numpy()
-        base = np.bincount(connection, minlength=connections) * expected.mean()
-        base = np.concatenate((base, REACTIVE_SHARE * base))
-        draw, feed, parts = np.zeros_like(base), np.zeros_like(base), []
-        for group, classes, flexibility in found:
+        homes = np.bincount(connection, minlength=connections)
+        base = np.concatenate((homes, REACTIVE_SHARE * homes)) * expected.mean()
+        draw, feed, stands = np.zeros_like(base), np.zeros_like(base), []
+        for group, own, flexibility in zip(fleet.groups, classes, possible, strict=True):
             if flexibility is None:
                 continue
-            where = connection[group.agent.cpu().numpy()]
-            for total, most in (
-                (draw, flexibility.draw.max(axis=(1, 2))),
-                (feed, -flexibility.feed.max(axis=(1, 2))),
-            ):
-                kw = np.bincount(where, classes.power * most[classes.member], connections)
-                total[:connections] += kw
-                total[connections:] += group.kind.reactive_share * kw
-            stands = np.zeros((len(classes), connections))
-            np.add.at(stands, (classes.member, where), classes.power)
-            parts.append(stands)
-        tangents = feeder_limits(
-            power_flow,
-            wiring,
-            _tightened(limits),
-            torch.from_numpy(base).to(like),
-            tuple(torch.from_numpy(way).to(like) for way in (draw, feed)),
-        )
-        self.limit_names = tangents.names
-        in_classes = np.concatenate(parts)
-        power = in_classes.sum(axis=0)
-        # In shares of what there is room for: what binds first tells homes apart first.
-        share = tangents.slope / np.maximum(tangents.room, LEAST_ROOM)[:, None]
-        group_of = grouped(share.T, in_classes, MOST_GROUPS)
-        self.groups = int(group_of.max()) + 1
-        homes = group_of[connection]
-        self.group = torch.from_numpy(homes).to(like.device)
+            power = np.zeros((len(own), connections))
+            np.add.at(power, (own.member, connection[group.agent.cpu().numpy()]), own.power)
+            drawn = np.concatenate((power, group.kind.reactive_share * power), axis=1)
+            draw += flexibility.draw.max(axis=(1, 2)) @ drawn
+            feed -= flexibility.feed.max(axis=(1, 2)) @ drawn
+            stands.append(power)
+        base, draw, feed = (torch.from_numpy(way).to(like) for way in (base, draw, feed))
+        self._limits = feeder_limits(power_flow, wiring, _tightened(limits), base, (draw, feed))
+        self._groups = groups_of(self._limits, np.concatenate(stands), homes, MOST_GROUPS)
+        self.groups = len(self._groups)
+        self.group = torch.from_numpy(self._groups.member[connection]).to(like.device)
+        self.limit_names = self._limits.names
+        self.kinds = self._planned_kinds(classes, [one is not None for one in possible])
 
-        members = np.eye(self.groups)[group_of] * power[:, None]
-        members /= members.sum(axis=0)
-        demand = np.eye(self.groups)[homes].sum(axis=0)
-        lived = np.zeros((connections, self.groups))
-        np.add.at(lived, (connection, homes), 1.0 / demand[homes])
-        self._home_count = demand
-        of_demand = tangents.slope + REACTIVE_SHARE * tangents.reactive_slope
-        self._demand_slope = of_demand @ lived
+    def _planned_kinds(
+        self, classes: list[Classes], planned: list[bool]
+    ) -> tuple[PlannedKind | None, ...]:
         kinds: list[PlannedKind | None] = []
-        power_of, begin = [], 0
-        for group, classes, flexibility in found:
-            if flexibility is None:
+        begin = 0
+        for group, own, there in zip(self._fleet.groups, classes, planned, strict=True):
+            if not there:
                 kinds.append(None)
                 continue
-            own = homes[group.agent.cpu().numpy()]
+            home = self.group.index_select(0, group.agent)
             below, above = (
-                begin + torch.from_numpy(number * self.groups + own).to(like.device)
-                for number in (classes.below, classes.above)
+                begin + self.groups * torch.from_numpy(number).to(home) + home
+                for number in (own.below, own.above)
             )
-            between = torch.from_numpy(classes.between).to(like)
-            kinds.append(PlannedKind(group, classes, below, above, between))
-            in_class = np.zeros((self.groups, len(classes)))
-            np.add.at(in_class, (own, classes.member), classes.power)
-            power_of.append(in_class)
-            begin += len(classes) * self.groups
-        self.kinds = tuple(kinds)
-        self._network = Network(
-            np.concatenate(power_of, axis=1), tangents.slope @ members, tangents.room
-        )
-        self._like = like
+            between = torch.from_numpy(own.between).to(self._like)
+            kinds.append(PlannedKind(group, own, below, above, between))
+            begin += len(own) * self.groups
+        return tuple(kinds)
 
     @torch.no_grad()
     def of_episodes(self, days: DayTable, tariff: Tariff) -> Planned:
@@ -186,31 +158,18 @@ class PublicPlan:
             days: weather and prices as forecast, of each day of each episode in turn.
             tariff: what is paid.
         """
-        clock = self.clock
-
-        def joined_days(values: Tensor) -> Tensor:
-            return values.reshape(-1, clock.steps, *values.shape[2:])
-
-        prices = Quotes.of(days, tariff, clock.day)
-        sun = days.direct_irradiance
-        outlook = Outlook(
-            clock,
-            joined_days(_in_ticks(prices.published_price, PRICE_TICK)),
-            joined_days(_in_ticks(prices.export_price, PRICE_TICK)),
-            joined_days(_in_ticks(days.outdoor_temperature, DEGREE_TICK)),
-            joined_days(_in_ticks(days.irradiance, SUN_TICK)),
-            None if sun is None else joined_days(_in_ticks(sun, SUN_TICK)[..., 0]),
-        )
+        outlook, clock, groups = _outlook(days, tariff, self.clock), self.clock, self._groups
         month, weekend = days.month.cpu().numpy(), days.weekend.cpu().numpy().astype(int)
-        home = self._expected[month, weekend].reshape(-1, 1, clock.steps)
-        base = self._home_count[:, None] * home
-        count, steps = len(base), clock.steps
+        base = groups.base(self._expected[month, weekend].reshape(-1, 1, clock.steps))
         planned = [kind for kind in self.kinds if kind is not None]
         parts = [k.group.kind.flexibility(k.classes.parameters, outlook) for k in planned]
-        flexibility = joined([part for part in parts if part is not None], count, steps, SPREAD)
-        network = self._network
-        taken = np.einsum("lg,dgt->dlt", self._demand_slope, base)
-        plan = plan_fleet(flexibility, network, base, taken, self.clock.hours)
+        plan = plan_fleet(
+            joined([part for part in parts if part is not None], len(base), clock.steps, SPREAD),
+            groups.network(self._limits),
+            base,
+            groups.taken(self._limits, base),
+            clock.hours,
+        )
 
         asked, stored, begin = [], [], 0
         for kind in planned:
@@ -227,7 +186,7 @@ class PublicPlan:
         def moved(values: Tensor) -> Tensor:
             return values.to(self._like)
 
-        power = torch.from_numpy(network.power.sum(axis=1))
+        power = torch.from_numpy(groups.power.sum(axis=1))
         return Planned(
             moved(torch.cat(asked, dim=-1)),
             moved(torch.cat(stored, dim=-1)),
@@ -290,6 +249,22 @@ def _planned_of(day: Day) -> Planned:
     if day.planned is None:
         raise ValueError("day: got none with a plan, expected one of a case with a public plan")
     return day.planned
+
+
+def _outlook(days: DayTable, tariff: Tariff, clock: Clock) -> Outlook:
+    def joined_days(values: Tensor) -> Tensor:
+        return values.reshape(-1, clock.steps, *values.shape[2:])
+
+    prices = Quotes.of(days, tariff, clock.day)
+    sun = days.direct_irradiance
+    return Outlook(
+        clock,
+        joined_days(_in_ticks(prices.published_price, PRICE_TICK)),
+        joined_days(_in_ticks(prices.export_price, PRICE_TICK)),
+        joined_days(_in_ticks(days.outdoor_temperature, DEGREE_TICK)),
+        joined_days(_in_ticks(days.irradiance, SUN_TICK)),
+        None if sun is None else joined_days(_in_ticks(sun, SUN_TICK)[..., 0]),
+    )
 
 
 def _bright_day(clock: Clock) -> Outlook:
