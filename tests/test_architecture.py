@@ -95,7 +95,7 @@ FILES: dict[str, list[set[str]]] = {
         {"prices", "profiles", "weather"},
     ],
     "gridedge_env/public_plan": [
-        {"classes", "limits", "program_kernel"},
+        {"classes", "homes", "limits", "program_kernel"},
         {"program"},
         {"groups"},
         {"plan"},
