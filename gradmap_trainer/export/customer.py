@@ -6,7 +6,8 @@ All of it is the simulator's own code, for the one home:
     observe  that, meters and sensors    -> the observation before a step
     operate  an action, and the weather  -> kW of every device in the step, and where it then stands
 
-Between the last two stands the policy. `Customer.readings` says what comes from outside.
+Between the last two stands the policy, in single precision. `Customer.readings` says what comes
+from outside.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class Customer:
         }
 
     def observe(self, values: Named) -> Named:
-        """The observation before a step: (1, fields).
+        """The observation before a step: (1, fields) in single precision.
 
         Args:
             values: what `day` and `readings` say.
@@ -145,13 +146,13 @@ class Customer:
         moment = Moment(fleet, OwnMeter(), state, at, plan)
         private = tuple(entry for entry in self.fields if entry.private)
         own, shared = private_observations(private, moment)[:, 0], values["shared"][:, step]
-        return {"observation": torch.cat((own, shared), dim=-1)}
+        return {"observation": torch.cat((own, shared), dim=-1).float()}
 
     def operate(self, values: Named) -> Named:
         """A step of all devices.
 
         Args:
-            values: what `day` and `readings` say, and action: (1, action size).
+            values: what `day` and `readings` say, and action: (1, action size), likewise.
 
         Returns:
             power: (1, devices) kW drawn. reactive_power: likewise, kvar, where it is chosen. And
@@ -159,7 +160,7 @@ class Customer:
         """
         fleet, at = self._fleet(values), values["step"]
         window = Window(self._day(values), at, 1)  # type: ignore[arg-type]  # as above
-        action = values["action"][None, :, None].clamp(-1.0, 1.0)
+        action = values["action"][None, :, None].to(values["voltage"]).clamp(-1.0, 1.0)
         devices, output, _ = fleet.run(self._devices(values), action, window)
         done = {"power": output[0]}
         if self.case.reactive_power:

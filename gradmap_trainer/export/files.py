@@ -43,14 +43,17 @@ def export_run(
 
     Args:
         config: of the run.
-        simulator: of its case, on the host, in single precision.
+        simulator: of its case, on the host, in double precision: in single precision, where devices
+            stand drifts from what is stored in them.
         policies: that it trained.
         folder: as of `export_policies`.
 
     Raises:
         ImportError: the `export` extra is not installed.
-        ValueError: the policies are not those of the simulator's customers.
+        ValueError: a simulator in single precision, or of other customers than the policies.
     """
+    if simulator.dtype != torch.float64:
+        raise ValueError(f"simulator: got one of {simulator.dtype}, expected torch.float64")
     weights, biases = policies.layers()
     return export_policies(
         weights,
@@ -106,7 +109,7 @@ def _example(
         "shared": state.day.shared_observation,
         "import_price": state.day.import_price,
         "export_price": state.day.export_price,
-        "action": like.new_zeros(1, simulator.action_size),
+        "action": like.new_zeros(1, simulator.action_size, dtype=torch.float32),
         **customer.readings(state, agent, voltage),
         "step": torch.tensor(1, dtype=torch.long, device=like.device),
         **customer.stands(customer.begin),

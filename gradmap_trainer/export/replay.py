@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
-# What single precision leaves of a day when sums are taken in another order: of entries of an
-# observation, which go to 10, and of full power.
-SAME_OBSERVATION, SAME_POWER = 5e-5, 1e-5
+# All but the policy is in double precision. Entries of an observation, up to 10, are rounded for it
+# to 5e-7; its layers multiply that, and what their own sums are rounded by, by about ten.
+SAME_OBSERVATION, SAME_POWER = 1e-6, 1e-5
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ class Parting:
     def is_small(self) -> bool:
         """Whether rounding can have done it; NaN cannot."""
         return self.observation <= SAME_OBSERVATION and self.power <= SAME_POWER
+
+    def __str__(self) -> str:
+        return (
+            f"{self.agent}: parts from the simulator by {self.observation:.1e} in an observation, "
+            f"{self.power:.1e} of full power"
+        )
 
 
 class CustomerFile:
@@ -95,38 +101,71 @@ def replay(simulator: Simulator, policies: Policies, folder: Path, day: int) -> 
     """Play an episode of the test year, and compare what each customer's file makes of it.
 
     Args:
-        simulator: of the run.
+        simulator: as of `export_run`.
         policies: of the run.
         folder: of the files.
         day: row of `simulator.days("test")` at which it begins.
 
     Raises:
+        ImportError: the `export` extra is not installed.
         FileNotFoundError: a customer has no file.
     """
-    fleet, state = simulator.fleet, simulator.reset(split="test", days=[day])
+
+    def policy(private: Tensor, shared: Tensor) -> Tensor:
+        return policies(private.float(), shared.float())
+
+    fleet, begin = simulator.fleet, simulator.reset(split="test", days=[day])
     public = _public(simulator, day)
-    gateways = []
-    for agent, name in enumerate(fleet.names):
-        customer, file = Customer.of(simulator, agent), CustomerFile(folder / policy_file(name))
-        file.begin(_arrays({**public, **customer.stands(fleet.of_home(state.devices, agent))}))
-        gateways.append((customer, file))
+    played = [
+        _Played.of(simulator, before, action)
+        for before, action, _ in play(simulator, policy, begin)
+    ]
     owner = torch.cat([group.agent for group in fleet.groups]).numpy()
     full = fleet.join([group.kind.full_power(group.parameters) for group in fleet.groups]).numpy()
-    worst = np.zeros((len(gateways), 2))
-    for before, action, _ in play(simulator, policies, state):
-        voltage = simulator.wiring.meter_voltage(before.device_voltage)
-        observed, flows = simulator.observe(before)[0].numpy(), _flows(simulator, before, action)
-        for agent, (customer, file) in enumerate(gateways):
-            said, own = (
-                file.step(_arrays(customer.readings(before, agent, voltage))),
-                owner == agent,
-            )
+    partings = []
+    for agent, name in enumerate(fleet.names):
+        customer, file = Customer.of(simulator, agent), CustomerFile(folder / policy_file(name))
+        file.begin(_arrays({**public, **customer.stands(fleet.of_home(begin.devices, agent))}))
+        own, worst = owner == agent, np.zeros(2)
+        for then in played:
+            said = file.step(_arrays(customer.readings(then.before, agent, then.voltage)))
             apart = (
-                said["observation"][0] - observed[agent],
-                [(said[name][0] - flow[own]) / full[own] for name, flow in flows.items()],
+                said["observation"][0] - then.observations[agent],
+                [(said[flow][0] - values[own]) / full[own] for flow, values in then.flows.items()],
             )
-            worst[agent] = np.maximum(worst[agent], [np.abs(values).max() for values in apart])
-    return [Parting(name, *map(float, row)) for name, row in zip(fleet.names, worst, strict=True)]
+            worst = np.maximum(worst, [np.abs(values).max() for values in apart])
+        partings.append(Parting(name, *map(float, worst)))
+    return partings
+
+
+@dataclass(frozen=True)
+class _Played:
+    """A step of the simulator.
+
+    Attributes:
+        before: the state in which it begins, a batch of one.
+        voltage: (1, agents) pu at the meters.
+        observations: (agents, fields).
+        flows: (devices,) each, what `Customer.operate` calls power and reactive_power.
+    """
+
+    before: SimulatorState
+    voltage: Tensor
+    observations: NDArray[np.float64]
+    flows: Arrays
+
+    @classmethod
+    def of(cls, simulator: Simulator, before: SimulatorState, action: Tensor) -> _Played:
+        """What it does."""
+        fleet, bounded = simulator.fleet, action[None].to(simulator.dtype).clamp(-1.0, 1.0)
+        window = Window(before.day, before.step, 1)
+        _, power, _ = fleet.run(before.devices, bounded, window)
+        flows = {"power": power[0, 0].numpy()}
+        if simulator.case.reactive_power:
+            share = fleet.join(fleet.split(bounded[..., fleet.slots :]))
+            flows["reactive_power"] = (share * fleet.reactive_room(power))[0, 0].numpy()
+        voltage = simulator.wiring.meter_voltage(before.device_voltage)
+        return cls(before, voltage, simulator.observe(before)[0].numpy(), flows)
 
 
 def _public(simulator: Simulator, day: int) -> dict[str, Tensor]:
@@ -141,17 +180,6 @@ def _public(simulator: Simulator, day: int) -> dict[str, Tensor]:
     }
 
 
-def _flows(simulator: Simulator, before: SimulatorState, action: Tensor) -> Arrays:
-    """(devices,) what an action makes all devices of the simulator draw, as `Customer.operate`."""
-    fleet, bounded = simulator.fleet, action[None].clamp(-1.0, 1.0)
-    _, power, _ = fleet.run(before.devices, bounded, Window(before.day, before.step, 1))
-    flows = {"power": power[0, 0].numpy()}
-    if simulator.case.reactive_power:
-        share = fleet.join(fleet.split(bounded[..., fleet.slots :]))
-        flows["reactive_power"] = (share * fleet.reactive_room(power))[0, 0].numpy()
-    return flows
-
-
 def _arrays(values: Named) -> Arrays:
     return {name: value.numpy() for name, value in values.items()}
 
@@ -162,8 +190,12 @@ def _unpacked(text: str) -> InferenceSession:
 
 
 def _session(model: bytes) -> InferenceSession:
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(
+            "checking exported files needs onnxruntime: pip install 'gridedge[export]'"
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

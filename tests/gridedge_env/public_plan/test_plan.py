@@ -144,6 +144,20 @@ def test_devices_do_as_planned(kind: DeviceKind[Any, Any]) -> None:
     assert off.max() < 0.1
 
 
+def test_a_home_alone_is_asked_the_same(simulator: Simulator, state: SimulatorState) -> None:
+    """And told the same of its place, by the same numbers."""
+    plan, window = simulator.planned_homes, Window(state.day, 30, 1)
+    assert plan is not None
+    asked, stored = plan.asks(window, state.devices)
+    for agent in (0, 17, 30, 42, AGENTS - 1):
+        home, own = plan.home(agent), simulator.fleet.of_home(state.devices, agent)
+        alone = home.asks(window, own)
+        assert torch.equal(home.net(window)[:, 0], plan.net(window)[:, agent])
+        for mine, everybody in zip(alone, (asked, stored), strict=True):
+            joined_mine = home.fleet.join(mine)
+            assert torch.equal(joined_mine[:, 0], simulator.fleet.join(everybody)[:, agent])
+
+
 def test_policies_correct_it() -> None:
     """Networks that put out nothing follow it; an iteration of GradMAP moves them from there."""
     config = TrainConfig(
