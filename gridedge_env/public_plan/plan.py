@@ -17,7 +17,7 @@ from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.day import Planned
 from gridedge_env.devices import Fleet
-from gridedge_env.devices.flexibility import Array, Outlook, joined
+from gridedge_env.devices.flexibility import Array, Flexibility, Outlook, in_arrays, joined
 from gridedge_env.devices.kind import REACTIVE_SHARE
 from gridedge_env.news import PRICE_TICK, Quotes
 from gridedge_env.powerflow import PowerFlow
@@ -25,7 +25,7 @@ from gridedge_env.public_plan.classes import Classes, classes_of
 from gridedge_env.public_plan.groups import groups_of
 from gridedge_env.public_plan.homes import Columns, PlannedHomes
 from gridedge_env.public_plan.limits import feeder_limits
-from gridedge_env.public_plan.program import MOST_GROUPS, plan_fleet
+from gridedge_env.public_plan.program import MOST_GROUPS, FleetProgram
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.wiring import Wiring
 
@@ -57,6 +57,7 @@ class PublicPlan:
             limit.
 
     Attributes:
+        program: what is solved for each episode.
         limit_names: of the limits that can bind.
         homes: that read the plans.
     """
@@ -70,7 +71,7 @@ class PublicPlan:
         clock: Clock,
         expected: Array,
     ) -> None:
-        self.clock, self._expected = clock, expected
+        self.clock = clock
         self._like = like = fleet.inverter_rating
         bright = _bright_day(clock)
         classes = [classes_of(group, CLASSES) for group in fleet.groups]
@@ -92,16 +93,19 @@ class PublicPlan:
             power = np.zeros((len(own), connections))
             np.add.at(power, (own.member, connection[group.agent.cpu().numpy()]), own.power)
             drawn = np.concatenate((power, group.kind.reactive_share * power), axis=1)
-            draw += flexibility.draw.max(axis=(1, 2)) @ drawn
-            feed -= flexibility.feed.max(axis=(1, 2)) @ drawn
+            draw += flexibility.draw.amax(dim=(1, 2)).numpy() @ drawn
+            feed -= flexibility.feed.amax(dim=(1, 2)).numpy() @ drawn
             stands.append(power)
         base, draw, feed = (torch.from_numpy(way).to(like) for way in (base, draw, feed))
-        self._limits = feeder_limits(power_flow, wiring, _tightened(limits), base, (draw, feed))
-        self._groups = groups_of(self._limits, np.concatenate(stands), homes, MOST_GROUPS)
-        self.limit_names = self._limits.names
+        feeder = feeder_limits(power_flow, wiring, _tightened(limits), base, (draw, feed))
+        groups = groups_of(feeder, np.concatenate(stands), homes, MOST_GROUPS)
+        self.program = FleetProgram(
+            groups.network(feeder), groups.homes, groups.demand_slope(feeder), expected, clock.hours
+        )
+        self.limit_names = feeder.names
         kinds = zip(fleet.groups, classes, possible, strict=True)
         self._planned = [(group.kind, own) for group, own, can in kinds if can is not None]
-        place = torch.from_numpy(self._groups.member[connection]).to(like.device)
+        place = torch.from_numpy(groups.member[connection]).to(like.device)
         columns = self._columns(fleet, place, classes, [can is not None for can in possible])
         self.homes = PlannedHomes(fleet, columns, place)
 
@@ -109,7 +113,7 @@ class PublicPlan:
         self, fleet: Fleet, home_group: Tensor, classes: list[Classes], planned: list[bool]
     ) -> tuple[Columns | None, ...]:
         found: list[Columns | None] = []
-        begin, groups = 0, len(self._groups)
+        begin, groups = 0, len(self.program.homes)
         for group, own, there in zip(fleet.groups, classes, planned, strict=True):
             if not there:
                 found.append(None)
@@ -131,40 +135,40 @@ class PublicPlan:
             days: weather and prices as forecast, of each day of each episode in turn.
             tariff: what is paid.
         """
-        outlook, clock, groups = _outlook(days, tariff, self.clock), self.clock, self._groups
+        outlook = outlook_of(days, tariff, self.clock)
         month, weekend = days.month.cpu().numpy(), days.weekend.cpu().numpy().astype(int)
-        base = groups.base(self._expected[month, weekend].reshape(-1, 1, clock.steps))
-        parts = [kind.flexibility(own.parameters, outlook) for kind, own in self._planned]
-        plan = plan_fleet(
-            joined([part for part in parts if part is not None], len(base), clock.steps, SPREAD),
-            groups.network(self._limits),
-            base,
-            groups.taken(self._limits, base),
-            clock.hours,
-        )
+        plan = self.program.plan(in_arrays(self.flexibility(outlook)), month, weekend)
+        return self.told(outlook, *(torch.from_numpy(values) for values in vars(plan).values()))
 
+    def flexibility(self, outlook: Outlook) -> Flexibility[Tensor]:
+        """Of all classes of the kinds that are planned for."""
+        parts = [kind.flexibility(own.parameters, outlook) for kind, own in self._planned]
+        there = [part for part in parts if part is not None]
+        return joined(there, len(outlook.import_price), self.clock.steps, SPREAD)
+
+    def told(
+        self,
+        outlook: Outlook,
+        draw: Tensor,
+        feed: Tensor,
+        store: Tensor,
+        congestion_price: Tensor,
+        net: Tensor,
+    ) -> Planned:
+        """What homes are told of a plan, whose parts are as in `FleetPlan`."""
         asked, stored, begin = [], [], 0
         for kind, own in self._planned:
             of_kind = slice(begin, begin + len(own))
             flows = (
-                torch.from_numpy(np.ascontiguousarray(values[of_kind].transpose(1, 2, 3, 0)))
-                for values in (plan.draw, plan.feed, plan.store)
+                values[of_kind].permute(1, 2, 3, 0).contiguous() for values in (draw, feed, store)
             )
             asks, before = kind.asked_by_plan(own.parameters, outlook, *flows)
             asked.append(_by_step(asks))
             stored.append(_by_step(before))
             begin = of_kind.stop
-
-        def moved(values: Tensor) -> Tensor:
-            return values.to(self._like)
-
-        power = torch.from_numpy(groups.power.sum(axis=1))
-        return Planned(
-            moved(torch.cat(asked, dim=-1)),
-            moved(torch.cat(stored, dim=-1)),
-            moved(torch.from_numpy(plan.congestion_price).mT),
-            moved(torch.from_numpy(plan.net).mT / power),
-        )
+        power = torch.from_numpy(self.program.network.power.sum(axis=1))
+        parts = torch.cat(asked, dim=-1), torch.cat(stored, dim=-1), congestion_price.mT
+        return Planned(*(values.to(self._like) for values in (*parts, net.mT / power)))
 
 
 def _tightened(limits: Limits) -> Limits:
@@ -177,7 +181,15 @@ def _tightened(limits: Limits) -> Limits:
         ) from error
 
 
-def _outlook(days: DayTable, tariff: Tariff, clock: Clock) -> Outlook:
+def outlook_of(days: DayTable, tariff: Tariff, clock: Clock) -> Outlook:
+    """What is published of episodes: weather and prices as forecast, in whole ticks.
+
+    Args:
+        days: each day of each episode in turn.
+        tariff: what is paid.
+        clock: of the episodes.
+    """
+
     def joined_days(values: Tensor) -> Tensor:
         return values.reshape(-1, clock.steps, *values.shape[2:])
 

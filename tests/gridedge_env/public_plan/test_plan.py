@@ -17,7 +17,7 @@ from gradmap_trainer.policies import following, to_action
 from gridedge_env.case import CaseSettings
 from gridedge_env.constraints import Limits
 from gridedge_env.day import Window
-from gridedge_env.devices.flexibility import Outlook, joined
+from gridedge_env.devices.flexibility import Outlook, in_arrays, joined
 from gridedge_env.devices.heat_pump import HeatPumps
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
@@ -117,7 +117,7 @@ def test_devices_do_as_planned(kind: DeviceKind[Any, Any]) -> None:
     )
     own_flexibility = kind.flexibility(parameters, outlook)
     assert own_flexibility is not None
-    flexibility = joined([own_flexibility], len(DAYS), day.clock.steps, 1e-3)
+    flexibility = in_arrays(joined([own_flexibility], len(DAYS), day.clock.steps, 1e-3))
     power = kind.full_power(parameters).numpy()
     network = Network(np.diag(power), np.zeros((0, 3)), np.zeros(0))
     base, taken = np.zeros((2, 3, day.clock.steps)), np.zeros((2, 0, day.clock.steps))
