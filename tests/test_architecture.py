@@ -100,6 +100,13 @@ FILES: dict[str, list[set[str]]] = {
         {"groups"},
         {"plan"},
     ],
+    "gradmap_trainer/export": [
+        {"packing", "tracing"},
+        {"policy", "everybody"},
+        {"customer"},
+        {"files"},
+        {"replay"},
+    ],
     "gridedge_env/devices": [
         {"ranges", "recurrence", "linear_program", "flexibility"},
         {"kind", "storage", "heated_building"},

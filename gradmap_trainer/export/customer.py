@@ -2,37 +2,36 @@
 
 All of it is the simulator's own code, for the one home:
 
-    day      prices and forecasts        -> what is the same for everybody, of every step
-    observe  that, meters and sensors    -> the observation before a step
-    operate  an action, and the weather  -> kW of every device in the step, and where it then stands
+    observe  the news, meters and sensors -> the observation before a step
+    operate  an action, and the weather   -> kW of every device, and where it stands after the step
 
-Between the last two stands the policy, in single precision. `Customer.readings` says what comes
+Between them stands the policy, in single precision. `Customer.readings` says what comes
 from outside.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gradmap_trainer.export.tracing import Named
+from gradmap_trainer.export.everybody import PLAN
+from gradmap_trainer.export.tracing import Named, named, read
 from gridedge_env.case import Case
 from gridedge_env.day import Day, Planned, Window
 from gridedge_env.devices import DeviceGroup, Fleet
 from gridedge_env.moment import Moment
-from gridedge_env.observation import ObservationField, private_observations, shared_observations
+from gridedge_env.observation import ObservationField, private_observations
 from gridedge_env.public_plan import PlannedHomes
 from gridedge_env.record import Record
-from gridedge_env.scenarios import DayTable
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
 
 # Before the names of what `operate` says of the devices after the step.
 NEXT = "next."
-PLAN = "plan."
 
 
 class OwnMeter:
@@ -86,60 +85,34 @@ class Customer:
     @property
     def constants(self) -> dict[str, Tensor]:
         """In what homes of one layout differ: parameters, and where the plan has what is theirs."""
-        named: dict[str, Tensor] = {}
+        found: dict[str, Tensor] = {}
         for group in self.fleet.groups:
-            named |= _named(group.parameters, _of_parameters(group))
+            found |= named(group.parameters, _of_parameters(group))
         if self.plan is not None:
-            named[f"{PLAN}group"] = self.plan.group
+            found[f"{PLAN}group"] = self.plan.group
             for group, columns in zip(self.fleet.groups, self.plan.columns, strict=True):
-                named |= {} if columns is None else _named(columns, _of_columns(group))
-        return named
+                found |= {} if columns is None else named(columns, _of_columns(group))
+        return found
 
     def stands(self, devices: tuple[Record, ...]) -> dict[str, Tensor]:
         """Where its devices are, by name: as sensors say, or as `operate` left them."""
-        named: dict[str, Tensor] = {}
+        found: dict[str, Tensor] = {}
         for group, own in zip(self.fleet.groups, devices, strict=True):
-            named |= _named(own, _of_state(group))
-        return named
+            found |= named(own, _of_state(group))
+        return found
 
-    def day(self, values: Named) -> Named:
-        """What everybody can read, of all days of an episode.
-
-        Args:
-            values: day_ahead_price, price_forecast, temperature_forecast: (days, steps of a day),
-                prices before tax; those that are known count up to the step that begins, forecasts
-                after it. weekend: (days,) bool.
-
-        Returns:
-            shared: (1, steps, shared fields); import_price, export_price: (1, steps).
-        """
-        case, clock = self.case, self.case.clock
-        temperature, weekend = values["temperature_forecast"], values["weekend"]
-        days = DayTable(
-            (),
-            torch.zeros_like(weekend, dtype=torch.long),
-            weekend,
-            temperature,
-            torch.zeros_like(temperature),
-            values["day_ahead_price"],
-            price_forecast=values["price_forecast"],
-            temperature_forecast=temperature,
-        )
-        shared = tuple(entry for entry in self.fields if not entry.private)
-        return {
-            "shared": shared_observations(shared, days, case.tariff, clock),
-            "import_price": case.tariff.import_price(days, clock.day).reshape(1, clock.steps),
-            "export_price": case.tariff.export_price(days, clock.day).reshape(1, clock.steps),
-        }
+    def graphs(self) -> dict[str, Callable[[Named], Named]]:
+        """The functions that there are, by name."""
+        return {"observe": self.observe, "operate": self.operate}
 
     def observe(self, values: Named) -> Named:
         """The observation before a step: (1, fields) in single precision.
 
         Args:
-            values: what `day` and `readings` say.
+            values: what `Everybody` and `readings` say.
         """
         fleet, step, day = self._fleet(values), values["step"], self._day(values)
-        plan = self.plan and self._told(self.plan, fleet, values)
+        plan = self.plan and self._homes(self.plan, fleet, values)
         # In a graph the step is a tensor.
         at: Any = step
         state = SimulatorState(day, at, self._devices(values), values["voltage"])
@@ -152,7 +125,7 @@ class Customer:
         """A step of all devices.
 
         Args:
-            values: what `day` and `readings` say, and action: (1, action size), likewise.
+            values: what `Everybody` and `readings` say, and action: (1, action size), likewise.
 
         Returns:
             power: (1, devices) kW drawn. reactive_power: likewise, kvar, where it is chosen. And
@@ -180,7 +153,7 @@ class Customer:
             step: () int64. load: (1, 1) kW of all but the devices in the step that has ended, at
             midnight the mean; mean_demand: (1,) kW of a year. voltage: (1, 1) pu.
             outdoor_temperature, irradiance: (1, 1) in °C and W/m², direct_irradiance: (1, 3), what
-            is expected of the step. With a public plan all of `Planned`, after "plan.".
+            is expected of the step.
         """
         day, step = state.day, state.step
         mean = day.mean_demand[agent, None]
@@ -194,7 +167,7 @@ class Customer:
         }
         if day.direct_irradiance is not None:
             known["direct_irradiance"] = day.direct_irradiance[:, step]
-        return known if day.planned is None else known | _named(day.planned, PLAN)
+        return known
 
     def _day(self, values: Named) -> Day:
         """An episode in which load and weather are those of the moment all the time."""
@@ -214,26 +187,26 @@ class Customer:
             values["mean_demand"],
             values["shared"],
             always("direct_irradiance") if "direct_irradiance" in values else None,
-            planned=None if self.plan is None else _read(Planned, PLAN, values),
+            planned=None if self.plan is None else read(Planned, PLAN, values),
         )
 
     def _fleet(self, values: Named) -> Fleet:
         groups = tuple(
-            replace(group, parameters=_read(type(group.parameters), _of_parameters(group), values))
+            replace(group, parameters=read(type(group.parameters), _of_parameters(group), values))
             for group in self.fleet.groups
         )
         return replace(self.fleet, groups=groups)
 
-    def _told(self, plan: PlannedHomes, fleet: Fleet, values: Named) -> PlannedHomes:
+    def _homes(self, plan: PlannedHomes, fleet: Fleet, values: Named) -> PlannedHomes:
         columns = tuple(
-            places and _read(type(places), _of_columns(group), values)
+            places and read(type(places), _of_columns(group), values)
             for group, places in zip(self.fleet.groups, plan.columns, strict=True)
         )
         return PlannedHomes(fleet, columns, values[f"{PLAN}group"])
 
     def _devices(self, values: Named) -> tuple[Record, ...]:
         groups = zip(self.fleet.groups, self.begin, strict=True)
-        return tuple(_read(type(own), _of_state(group), values) for group, own in groups)
+        return tuple(read(type(own), _of_state(group), values) for group, own in groups)
 
 
 def _of_state(group: DeviceGroup) -> str:
@@ -246,12 +219,3 @@ def _of_parameters(group: DeviceGroup) -> str:
 
 def _of_columns(group: DeviceGroup) -> str:
     return f"{group.kind.name}.plan."
-
-
-def _named(record: Record, prefix: str) -> dict[str, Tensor]:
-    return {f"{prefix}{entry.name}": getattr(record, entry.name) for entry in fields(record)}
-
-
-def _read(kind: Any, prefix: str, values: Named) -> Any:
-    """A record of a kind, by the names that `_named` gives."""
-    return kind(**{entry.name: values[f"{prefix}{entry.name}"] for entry in fields(kind)})

@@ -4,7 +4,8 @@ Beside what `policy` says there are:
 
     case      JSON: tariff, clock, time zone, currency, limits of the network; the run it is from
     customer  JSON: where it connects, its devices and their parameters, its annual mean demand
-    graphs    JSON: by name, the other graphs of `Customer`; each is compressed by zlib, in base64
+    graphs    JSON: by name, those of `Everybody` and of `Customer`; each is `packed`
+    program   packed: arrays by name, as NumPy saves them, of the public plan's `FleetProgram`
 
 ONNX has one graph in a file. The others are whole models, which a runtime loads from memory, one
 when it is needed: that of a day is by far the largest, and its work done in a moment.
@@ -12,23 +13,27 @@ when it is needed: that of a day is by far the largest, and its work done in a m
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import io
 import json
-import zlib
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export.customer import Customer
+from gradmap_trainer.export.everybody import Everybody, days_of
+from gradmap_trainer.export.packing import packed
 from gradmap_trainer.export.policy import action_names, export_policies
 from gradmap_trainer.export.tracing import bound, traced
 from gradmap_trainer.identity import identity
 from gradmap_trainer.policies import Policies
+from gridedge_env.public_plan.program import FleetProgram
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
 
@@ -68,47 +73,41 @@ def export_run(
 
 def _metadata(config: TrainConfig, simulator: Simulator) -> Iterator[dict[str, str]]:
     """Of each customer's file."""
-    case = json.dumps(_of_case(config, simulator))
-    state = simulator.reset(split="train", days=simulator.starts("train")[:1])
-    everybody = ""
+    everybody, first = Everybody.of(simulator), simulator.starts("train")[0]
+    known = everybody.known(days_of(simulator, "train", first))
+    shared = {name: _packed(traced(do, known)) for name, do in everybody.graphs().items()}
+    case = {"case": json.dumps(_of_case(config, simulator))}
+    if everybody.plan is not None:
+        case["program"] = _packed_program(everybody.plan.program)
+    state = simulator.reset(split="train", days=[first])
     of_layout: dict[object, dict[str, onnx.ModelProto]] = {}
     for agent, mean_demand in enumerate(state.day.mean_demand.tolist()):
         customer = Customer.of(simulator, agent)
-        example = _example(customer, simulator, state, agent)
-        everybody = everybody or _packed(traced(customer.day, example))
         if customer.layout not in of_layout:
-            functions = {"observe": customer.observe, "operate": customer.operate}
+            example = {**known, **_example(customer, simulator, state, agent)}
             of_layout[customer.layout] = {
-                name: traced(function, example) for name, function in functions.items()
+                name: traced(do, example) for name, do in customer.graphs().items()
             }
         constants = {name: values.numpy() for name, values in customer.constants.items()}
         own = of_layout[customer.layout].items()
         graphs = {name: _packed(bound(model, constants)) for name, model in own}
         yield {
-            "case": case,
+            **case,
             "customer": json.dumps(_of_customer(customer, mean_demand)),
-            "graphs": json.dumps({"day": everybody, **graphs}),
+            "graphs": json.dumps({**shared, **graphs}),
         }
 
 
 def _example(
     customer: Customer, simulator: Simulator, state: SimulatorState, agent: int
 ) -> dict[str, Tensor]:
-    """What the functions of a customer read, of a day as it begins.
+    """What a customer knows beside everybody as a day begins.
 
     But for the step: before the first there is no load of the last, which the tracer would keep.
     """
-    clock, like = simulator.clock, state.day.mean_demand
-    by_day = like.new_zeros(clock.days, clock.day.steps)
+    like = state.day.mean_demand
     voltage = simulator.wiring.meter_voltage(state.device_voltage)
     return {
-        "day_ahead_price": by_day,
-        "price_forecast": by_day,
-        "temperature_forecast": by_day,
-        "weekend": torch.zeros(clock.days, dtype=torch.bool, device=like.device),
-        "shared": state.day.shared_observation,
-        "import_price": state.day.import_price,
-        "export_price": state.day.export_price,
         "action": like.new_zeros(1, simulator.action_size, dtype=torch.float32),
         **customer.readings(state, agent, voltage),
         "step": torch.tensor(1, dtype=torch.long, device=like.device),
@@ -160,5 +159,13 @@ def _of_customer(customer: Customer, mean_demand: float) -> dict[str, object]:
     }
 
 
+def _packed_program(program: FleetProgram) -> str:
+    file = io.BytesIO()
+    arrays = {**asdict(program), **asdict(program.network)}
+    del arrays["network"]
+    np.savez(file, **arrays)
+    return packed(file.getvalue())
+
+
 def _packed(model: onnx.ModelProto) -> str:
-    return base64.b64encode(zlib.compress(model.SerializeToString(), 9)).decode("ascii")
+    return packed(model.SerializeToString())

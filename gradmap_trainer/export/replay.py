@@ -6,10 +6,9 @@ is never put right by the simulator.
 
 from __future__ import annotations
 
-import base64
+import io
 import json
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,10 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gradmap_trainer.export.customer import NEXT, Customer
+from gradmap_trainer.export.everybody import FLEET, Everybody, days_of
+from gradmap_trainer.export.packing import unpacked
 from gradmap_trainer.export.policy import policy_file
-from gradmap_trainer.export.tracing import Named
+from gradmap_trainer.export.tracing import Named, named
 from gradmap_trainer.policies import Policies
 from gridedge_env.day import Window
+from gridedge_env.devices.flexibility import Flexibility
+from gridedge_env.public_plan.program import FleetProgram, Network
 from gridedge_env.reference import play
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
@@ -73,8 +76,10 @@ class CustomerFile:
 
     def __init__(self, path: Path) -> None:
         policy = _session(path.read_bytes())
-        packed = json.loads(policy.get_modelmeta().custom_metadata_map["graphs"])
-        self._graphs = {"act": policy} | {name: _unpacked(text) for name, text in packed.items()}
+        metadata = policy.get_modelmeta().custom_metadata_map
+        graphs = json.loads(metadata["graphs"])
+        self._graphs = {"act": policy} | {name: _graph(text) for name, text in graphs.items()}
+        self._program = _program(metadata["program"]) if "program" in metadata else None
         self.known: Arrays = {}
 
     def run(self, graph: str) -> Arrays:
@@ -87,6 +92,11 @@ class CustomerFile:
         """An episode, of which prices and forecasts are known, and where the devices stand."""
         self.known = dict(known)
         self.known |= self.run("day")
+        if self._program is not None:
+            flexibility = Flexibility(**self.run("flexibility"))
+            month, weekend = self.known["month"], self.known["weekend"].astype(int)
+            self.known |= named(self._program.plan(flexibility, month, weekend), FLEET)
+            self.known |= self.run("told")
 
     def step(self, readings: Arrays) -> Arrays:
         """One step; what all graphs have said of it."""
@@ -115,7 +125,7 @@ def replay(simulator: Simulator, policies: Policies, folder: Path, day: int) -> 
         return policies(private.float(), shared.float())
 
     fleet, begin = simulator.fleet, simulator.reset(split="test", days=[day])
-    public = _public(simulator, day)
+    news = Everybody.of(simulator).news(days_of(simulator, "test", day))
     played = [
         _Played.of(simulator, before, action)
         for before, action, _ in play(simulator, policy, begin)
@@ -125,7 +135,7 @@ def replay(simulator: Simulator, policies: Policies, folder: Path, day: int) -> 
     partings = []
     for agent, name in enumerate(fleet.names):
         customer, file = Customer.of(simulator, agent), CustomerFile(folder / policy_file(name))
-        file.begin(_arrays({**public, **customer.stands(fleet.of_home(begin.devices, agent))}))
+        file.begin(_arrays({**news, **customer.stands(fleet.of_home(begin.devices, agent))}))
         own, worst = owner == agent, np.zeros(2)
         for then in played:
             said = file.step(_arrays(customer.readings(then.before, agent, then.voltage)))
@@ -168,25 +178,20 @@ class _Played:
         return cls(before, voltage, simulator.observe(before)[0].numpy(), flows)
 
 
-def _public(simulator: Simulator, day: int) -> dict[str, Tensor]:
-    """Prices and forecasts of an episode of the test year, as `Customer.day` takes them."""
-    rows = torch.arange(day, day + simulator.clock.days, dtype=torch.long, device="cpu")
-    days = simulator.days("test").select(rows)
-    return {
-        "day_ahead_price": days.day_ahead_price,
-        "price_forecast": days.as_forecast.day_ahead_price,
-        "temperature_forecast": days.as_forecast.outdoor_temperature,
-        "weekend": days.weekend,
-    }
-
-
 def _arrays(values: Named) -> Arrays:
     return {name: value.numpy() for name, value in values.items()}
 
 
-@lru_cache(maxsize=64)  # what everybody can read is worked out by the same graph
-def _unpacked(text: str) -> InferenceSession:
-    return _session(zlib.decompress(base64.b64decode(text)))
+def _program(text: str) -> FleetProgram:
+    with np.load(io.BytesIO(unpacked(text)), allow_pickle=False) as arrays:
+        found = dict(arrays)
+    network = Network(*(found.pop(entry.name) for entry in fields(Network)))
+    return FleetProgram(network, hours=float(found.pop("hours")), **found)
+
+
+@lru_cache(maxsize=64)  # of all customers of a run, some are the same
+def _graph(text: str) -> InferenceSession:
+    return _session(unpacked(text))
 
 
 def _session(model: bytes) -> InferenceSession:

@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -80,6 +81,16 @@ def bound(model: onnx.ModelProto, constants: Mapping[str, np.ndarray]) -> onnx.M
     del graph.input[:]
     graph.input.extend(free)
     return copy
+
+
+def named(record: Any, prefix: str) -> dict[str, Any]:
+    """The fields of a dataclass of tensors, or of arrays, each name after a prefix."""
+    return {f"{prefix}{entry.name}": getattr(record, entry.name) for entry in fields(record)}
+
+
+def read(kind: Any, prefix: str, values: Named) -> Any:
+    """A dataclass of a kind, from its fields as `named` gives them."""
+    return kind(**{entry.name: values[f"{prefix}{entry.name}"] for entry in fields(kind)})
 
 
 @contextmanager

@@ -39,14 +39,14 @@ def lively(simulator: Simulator, spread: float) -> Policies:
     return policies
 
 
-def street(**options: object) -> Simulator:
+def street(scale: float = 15.0, **options: object) -> Simulator:
     """A home of each kind, one of another and one with two devices, in hours."""
-    case = default_case("ieee13", 3, step_minutes=60, home_scale=15.0, **options)
+    case = default_case("ieee13", 3, step_minutes=60, home_scale=scale, **options)
     owners = {kind: [f"{kind} 1"] for kind in KINDS}
     owners["heat_pump"] += ["house", "heat_pump 2"]
     owners["battery"] += ["house"]
     tables = {
-        kind: Devices(names, KINDS[kind].sample(len(names), 15.0, np.random.default_rng(0)))
+        kind: Devices(names, KINDS[kind].sample(len(names), scale, np.random.default_rng(0)))
         for kind, names in owners.items()
     }
     homes = sorted({name for names in owners.values() for name in names})
@@ -100,11 +100,18 @@ def test_files_do_as_the_simulator_does(simulator, policies, folder):
 def test_so_do_those_that_correct_a_plan_in_days_of_two_with_reactive_power(tmp_path):
     """And where what is fed in has a price of its own, and forecasts are wrong."""
     tariff = Tariff(exports=DayAheadFeedIn())
-    case = street(public_plan=True, reactive_power=True, tariff=tariff).case
+    case = street(100.0, public_plan=True, reactive_power=True, tariff=tariff).case
     case = replace(case, clock=Clock.of_minutes(60, 2), days=ForecastDays())
     simulator = make_simulator(case=case, dtype=torch.float64)
     policies = lively(simulator, 3.0)
-    export_run(CONFIG, simulator, policies, tmp_path)
+    planned = simulator.reset(split="test", days=[SPRING]).day.planned
+    assert planned is not None
+    assert planned.congestion_price.abs().max() > 0.0, "no limit binds"
+    file, *_ = export_run(CONFIG, simulator, policies, tmp_path)
+    metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    shared, own = ["day", "flexibility", "told"], ["observe", "operate"]
+    assert list(json.loads(metadata["graphs"])) == [*shared, *own]
+    assert "program" in metadata
     for parting in replay(simulator, policies, tmp_path, SPRING):
         assert parting.is_small, str(parting)
 
