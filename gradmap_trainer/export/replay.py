@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 # All but the policy is in double precision. Entries of an observation, up to 10, are rounded for it
-# to 5e-7; its layers multiply that, and what their own sums are rounded by, by about ten.
-SAME_OBSERVATION, SAME_POWER = 1e-6, 1e-5
+# to 5e-7; its layers multiply that, and what their own sums are rounded by, by about ten, and what
+# a device did is observed again in the next step.
+SAME_OBSERVATION = SAME_POWER = 1e-5
 
 
 @dataclass(frozen=True)

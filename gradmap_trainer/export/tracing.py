@@ -44,19 +44,20 @@ def traced(function: Callable[[Named], Named], example: Named) -> onnx.ModelProt
     file: Any = io.BytesIO()
     # Of two names of one tensor the tracer would know but one.
     values = {name: value.clone() for name, value in example.items()}
-    with torch.no_grad(), warnings.catch_warnings(), _translations():
-        # The tracer warns of each number that Python reads; the exporter, that another is newer,
-        # which writes loops and shapes that runtimes are slower at, and needs another package.
+    with torch.no_grad(), warnings.catch_warnings():
+        # The tracer warns of each number that Python reads, the exporter that there is a newer one,
+        # which needs another package.
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            Traced(),
-            tuple(values.values()),
-            file,
-            dynamo=False,
-            opset_version=OPSET_VERSION,
-            input_names=list(values),
-            output_names=list(function(values)),
-        )
+        with _translations():
+            torch.onnx.export(
+                Traced(),
+                tuple(values.values()),
+                file,
+                dynamo=False,
+                opset_version=OPSET_VERSION,
+                input_names=list(values),
+                output_names=list(function(values)),
+            )
     model = onnx.load_from_string(file.getvalue())
     model.producer_name, model.producer_version = "gridedge", ""
     model.ir_version = FORMAT_VERSION
@@ -96,7 +97,7 @@ def read(kind: Any, prefix: str, values: Named) -> Any:
 @contextmanager
 def _translations() -> Iterator[None]:
     """Operators that the exporter does not know, or not as the simulator uses them."""
-    from torch.onnx._internal.torchscript_exporter import symbolic_opset9 as usual
+    from torch.onnx import symbolic_opset9
 
     def transposed(graph: Any, values: Any) -> Any:
         rank = len(graph.original_node.output().type().sizes())
@@ -111,7 +112,7 @@ def _translations() -> Iterator[None]:
 
     def added(graph: Any, one: Any, other: Any, alpha: Any = None, out: Any = None) -> Any:
         """Where memory is to be used again, there is one argument more."""
-        return usual.add(graph, one, other, alpha)
+        return symbolic_opset9.add(graph, one, other, alpha)
 
     own: dict[str, Callable[..., Any]] = {
         "aten::mT": transposed,
