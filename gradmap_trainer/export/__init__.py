@@ -3,7 +3,6 @@
 from gradmap_trainer.export.files import export_run
 from gradmap_trainer.export.policy import (
     action_names,
-    described,
     export_policies,
     policy_file,
 )
@@ -12,7 +11,6 @@ from gradmap_trainer.export.replay import Parting, replay
 __all__ = [
     "Parting",
     "action_names",
-    "described",
     "export_policies",
     "export_run",
     "policy_file",
