@@ -1,7 +1,8 @@
 """The commands: gradmap-train, gradmap-evaluate, gradmap-export, gradmap-report.
 
-Exit codes: 0 done; 2 a mistake in what the user gave, said in one line; 130 stopped by Ctrl-C (or
-SIGTERM), after a checkpoint of the last iteration.
+Exit codes: 0 done; 1 exported files that do not do what the simulator does; 2 a mistake in what the
+user gave, said in one line; 130 stopped by Ctrl-C (or SIGTERM), after a checkpoint of the last
+iteration.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
+import torch
 import tyro
 from rich import box
 from rich.console import Console
@@ -40,6 +42,7 @@ from gridedge_env.simulator import Simulator, make_simulator
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
 
+EXIT_PARTED = 1
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
@@ -147,32 +150,40 @@ def evaluate() -> None:
 
 @_stoppable
 def export() -> None:
-    """gradmap-export: one deployable policy file per agent."""
+    """gradmap-export: one deployable file per agent."""
 
-    def parse(run: RunFolder, to: Path | None = None) -> tuple:
-        """Write every agent's policy as an ONNX file of its own.
+    def parse(run: RunFolder, to: Path | None = None, check: bool = False) -> tuple:
+        """Write for every agent an ONNX file of its own, with its policy and what goes with it.
 
         Args:
             run: folder of the run.
             to: where to write; by default the folder `policies` of the run.
+            check: play a day of the test year through the files, too, and compare them with the
+                simulator; exit code 1 if they do anything else.
         """
-        return run, to
+        return run, to or run / "policies", check
 
+    console = Console(markup=False, emoji=False)
     with _mistakes("gradmap-export"):
-        run, to = tyro.cli(parse)
-        from gradmap_trainer.export import action_names, export_policies
+        run, folder, check = tyro.cli(parse)
+        from gradmap_trainer.export import export_run, replay
 
-        _, simulator, learner = load_policies(run)
-        weights, biases = learner.policies.layers()
-        files = export_policies(
-            weights,
-            biases,
-            simulator.observation_fields,
-            list(simulator.fleet.names),
-            to or run / "policies",
-            action_names(simulator),
-        )
-    say(Console(markup=False, emoji=False), f"Wrote {len(files)} policies to {files[0].parent}")
+        config, trained, learner = load_policies(run)
+        simulator = make_simulator(case=trained.case, dtype=torch.float64)
+        files = export_run(config, simulator, learner.policies, folder)
+        say(console, f"Wrote {len(files)} policies to {folder}")
+        if not check:
+            return
+        (day,) = evaluation_days(simulator, "test", 1)
+        partings = replay(simulator, learner.policies, folder, day)
+    date = simulator.days("test").dates[day]
+    apart = [parting for parting in partings if not parting.is_small]
+    if apart:
+        for parting in apart:
+            say(console, f"{parting}, on {date}")
+        sys.exit(EXIT_PARTED)
+    worst = max(parting.power for parting in partings)
+    say(console, f"On {date} they do as the simulator does, to {worst:.0e} of full power")
 
 
 @_stoppable

@@ -146,6 +146,12 @@ class Case(Record):
         return self.name or f"{len(self.fleet.names):,} agents on {self.feeder.name}"
 
     @property
+    def time_zone(self) -> str:
+        """Of its series, an IANA name; the built-in ones are of Amsterdam's."""
+        sources: tuple[Any, ...] = (self.demand, self.days, self.load_profiles)
+        return next((of.time_zone for of in sources if hasattr(of, "time_zone")), AMSTERDAM)
+
+    @property
     def can_be_saved(self) -> bool:
         """Whether a folder can hold it: no source of days or demand is your own in Python."""
         return can_be_saved(self.days, self.demand)

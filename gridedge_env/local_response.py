@@ -41,9 +41,8 @@ def response_bases(fleet: Fleet, output: Tensor, chosen: Tensor | None) -> Tenso
     Returns:
         (steps x batch, 2 connections) kW fed in, then kVA.
     """
-    rating = fleet.inverter_rating
-    room = ((rating**2 - output**2).clamp(min=0.0) + 1e-12).sqrt()
+    room = fleet.reactive_room(output)
     if chosen is not None:
         room = room * (1.0 - chosen.abs())
-    base = fleet.by_agent(torch.minimum(rating, room / MOST_REACTIVE))
+    base = fleet.by_agent(torch.minimum(fleet.inverter_rating, room / MOST_REACTIVE))
     return fleet.connected(torch.cat((fed_in(fleet, output), base), dim=-1).flatten(0, 1))

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from torch import Tensor
 
 from gridedge_env.day import Window
 from gridedge_env.devices import Fleet
-from gridedge_env.public_plan import PublicPlan
+from gridedge_env.public_plan import PlannedHomes
 from gridedge_env.state import SimulatorState
-from gridedge_env.wiring import Wiring
+
+
+class Meters(Protocol):
+    """What homes read of the network: `Wiring`, or a home's own meter."""
+
+    def meter_voltage(self, device_voltage: Tensor) -> Tensor:
+        """(batch, agents) pu, of what the state of a simulator says of voltages."""
 
 
 @dataclass(frozen=True)
@@ -20,17 +27,17 @@ class Moment:
 
     Attributes:
         fleet: the homes.
-        wiring: their connections.
+        meters: theirs.
         state: where they stand.
         step: the step, which the agents are to decide on.
-        plan: the public plan, where agents observe it.
+        plan: what they are told of the public plan, where they observe it.
     """
 
     fleet: Fleet
-    wiring: Wiring
+    meters: Meters
     state: SimulatorState
     step: int
-    plan: PublicPlan | None = None
+    plan: PlannedHomes | None = None
 
     @property
     def window(self) -> Window:
@@ -44,7 +51,7 @@ class Moment:
         return self.fleet.actions(actions), self.fleet.actions(stored)
 
     @property
-    def public_plan(self) -> PublicPlan:
+    def public_plan(self) -> PlannedHomes:
         """The plan.
 
         Raises:

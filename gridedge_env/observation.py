@@ -80,7 +80,7 @@ def _own_load(moment: Moment) -> Tensor:
 
 
 def _own_voltage(moment: Moment) -> Tensor:
-    return moment.wiring.meter_voltage(moment.state.device_voltage)
+    return moment.meters.meter_voltage(moment.state.device_voltage)
 
 
 def _price_rank(news: News) -> Tensor:

@@ -42,8 +42,7 @@ from gridedge_env.observation import (
     private_observations,
 )
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, check_dtype, settle_taps
-from gridedge_env.public_plan import PublicPlan
-from gridedge_env.record import Record
+from gridedge_env.public_plan import PlannedHomes, PublicPlan
 from gridedge_env.scenarios import DayTable, Variation
 from gridedge_env.state import Result, SimulatorState, check_action
 from gridedge_env.transfer import check_device
@@ -153,6 +152,11 @@ class Simulator:
         where = self.fleet, self.power_flow, self.wiring
         return PublicPlan(*where, self.case.limits, self.clock, expected)
 
+    @property
+    def planned_homes(self) -> PlannedHomes | None:
+        """What agents read of the public plan; None where they do not observe it."""
+        return None if self.public_plan is None else self.public_plan.homes
+
     def days(self, split: str) -> DayTable:
         """The days of "train", "validation" or "test", each on its own."""
         return self._split(split).days
@@ -203,7 +207,7 @@ class Simulator:
         All agents read the same prices and weather; a learner need not store them a thousand times.
         """
         step = min(state.step, self.clock.steps - 1)
-        moment = Moment(self.fleet, self.wiring, state, step, self.public_plan)
+        moment = Moment(self.fleet, self.wiring, state, step, self.planned_homes)
         private = private_observations(self._private_fields, moment)
         return private, state.day.shared_observation[:, step]
 
@@ -303,16 +307,8 @@ class Simulator:
         """
         window = self._window(state, len(actions))
         bounded = actions.to(self.dtype).clamp(-1.0, 1.0)
-        following: list[Record] = []
-        powers, costs = [], []
-        groups = zip(self.fleet.groups, state.devices, self.fleet.split(bounded), strict=True)
-        for group, own, action in groups:
-            after, power, cost = group.kind.run(group.parameters, own, action, window)
-            following.append(after)
-            powers.append(power)
-            costs.append(cost)
-        ended = replace(state, step=window.end, devices=tuple(following))
-        return ended, self.fleet.join(powers), self.fleet.join(costs)
+        following, output, cost = self.fleet.run(state.devices, bounded, window)
+        return replace(state, step=window.end, devices=following), output, cost
 
     def _window(self, state: SimulatorState, steps: int) -> Window:
         window = Window(state.day, state.step, steps)
@@ -343,9 +339,8 @@ class Simulator:
         share = None
         if self.case.reactive_power:
             chosen = actions[..., fleet.slots :].to(self.dtype).clamp(-1.0, 1.0)
-            room = (fleet.inverter_rating**2 - output**2).clamp(min=0.0)
             share = fleet.join(fleet.split(chosen))
-            reactive = reactive + fleet.by_agent(share * (room + 1e-12).sqrt())
+            reactive = reactive + fleet.by_agent(share * fleet.reactive_room(output))
         homes = fleet.connected(torch.cat((power, reactive), dim=-1).flatten(0, 1))
         response = response_bases(fleet, output, share) if self.case.local_response else None
         return power, self.wiring.drawn(homes, window.load_multiplier, response)

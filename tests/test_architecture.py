@@ -95,10 +95,17 @@ FILES: dict[str, list[set[str]]] = {
         {"prices", "profiles", "weather"},
     ],
     "gridedge_env/public_plan": [
-        {"classes", "limits", "program_kernel"},
+        {"classes", "homes", "limits", "program_kernel"},
         {"program"},
         {"groups"},
         {"plan"},
+    ],
+    "gradmap_trainer/export": [
+        {"packing", "tracing"},
+        {"policy", "everybody"},
+        {"customer"},
+        {"files"},
+        {"replay"},
     ],
     "gridedge_env/devices": [
         {"ranges", "recurrence", "linear_program", "flexibility"},

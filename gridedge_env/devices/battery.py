@@ -136,7 +136,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         """By wear: the dearer it is, the fewer swings of the price pay."""
         return parameters.wear_cost
 
-    def flexibility(self, parameters: Batteries, outlook: Outlook) -> Flexibility:
+    def flexibility(self, parameters: Batteries, outlook: Outlook) -> Flexibility[Tensor]:
         """The store counts in steps of charging at full power, from midnight's energy."""
         hours, full = outlook.hours, parameters.full_power
         step, price = hours * full.charge, outlook.import_price
@@ -151,9 +151,9 @@ class Battery(DeviceKind[Batteries, BatteryState]):
             by_class((full.discharge / full.charge)[None, None]),
             by_class(((lowest - full.middle) / step)[None]),
             by_class(((highest - full.middle) / step)[None]),
-            torch.ones_like(step).numpy(),
-            torch.zeros_like(step).numpy(),
-            step.new_zeros(len(step), len(price)).numpy(),
+            torch.ones_like(step),
+            torch.zeros_like(step),
+            step.new_zeros(len(step), len(price)),
         )
 
     def asked_by_plan(

@@ -171,8 +171,8 @@ class Room(NamedTuple):
     @classmethod
     def of(cls, chargers: EvChargers, ahead: Ahead) -> Room:
         """In steps that begin and end at given times, (steps + 1, batch, chargers)."""
-        after, hours = Ahead(*(x[1:] for x in ahead)), -ahead.plugged.diff(dim=0)
-        limits = chargers.limits
+        after = Ahead(*(x[1:] for x in ahead))
+        hours, limits = ahead.plugged[:-1] - after.plugged, chargers.limits
         up = RETURN_POWER_SHARE * limits.charge
         down = RETURN_POWER_SHARE * limits.discharge
         until_departures = (after.later + after.leaving * up).amin(dim=-3)

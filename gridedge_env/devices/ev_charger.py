@@ -202,7 +202,7 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         away = parameters.arrival - parameters.departure
         return away + HOURS_PER_DAY * parameters.limits.two_way
 
-    def flexibility(self, parameters: EvChargers, outlook: Outlook) -> Flexibility:
+    def flexibility(self, parameters: EvChargers, outlook: Outlook) -> Flexibility[Tensor]:
         """A usual day; the store counts in steps of charging at full power, from midnight on."""
         hours, full = outlook.hours, parameters.maximum_power
         room, begin = self._usual_room(parameters, outlook)
@@ -218,9 +218,9 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
             by_class((1.0 / kept)[None, None]),
             by_class(((room.lowest - begin) / step)[None]),
             by_class(((room.highest - begin) / step)[None]),
-            torch.ones_like(step).numpy(),
-            torch.zeros_like(step).numpy(),
-            step.new_zeros(len(step), len(price)).numpy(),
+            torch.ones_like(step),
+            torch.zeros_like(step),
+            step.new_zeros(len(step), len(price)),
         )
 
     def asked_by_plan(

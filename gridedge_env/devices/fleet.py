@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.checks import check_text, check_type
+from gridedge_env.day import Window
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.devices.ranges import out_of_range
@@ -111,6 +112,46 @@ class Fleet(Record):
         told = self.names, self.agent_kinds, self.connection_names, self.connection.tolist()
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
+    def home(self, agent: int) -> Fleet:
+        """The fleet of one agent, whose actions and observations are as in this one."""
+        groups = self.of_home(self.groups, agent)
+        return Fleet(
+            (self.names[agent],),
+            (self.places[agent],),
+            self.connection.new_zeros(1),
+            tuple(replace(group, agent=torch.zeros_like(group.agent)) for group in groups),
+            self.slots,
+            one_each=self.slots == 1,
+        )
+
+    def of_home(self, records: Sequence[Any], agent: int) -> tuple[Any, ...]:
+        """What is one agent's in records of the devices of each kind, for the kinds that it has."""
+        groups = zip(self.groups, records, strict=True)
+        owned = ((record, group.agent == agent) for group, record in groups)
+        return tuple(_of_devices(record, own) for record, own in owned if own.any())
+
+    def run(
+        self, states: Sequence[Record], actions: Tensor, window: Window
+    ) -> tuple[tuple[Record, ...], Tensor, Tensor]:
+        """One or more steps of all devices.
+
+        Args:
+            states: of the devices of each kind, before the first step.
+            actions: (steps, batch, agents, at least slots) in [-1, 1].
+            window: the steps.
+
+        Returns:
+            The states after them, and of every device the power drawn in kW and its cost apart from
+            electricity in €: (steps, batch, devices).
+        """
+        following, powers, costs = list[Record](), list[Tensor](), list[Tensor]()
+        for group, own, action in zip(self.groups, states, self.split(actions), strict=True):
+            after, power, cost = group.kind.run(group.parameters, own, action, window)
+            following.append(after)
+            powers.append(power)
+            costs.append(cost)
+        return tuple(following), self.join(powers), self.join(costs)
+
     def split(self, actions: Tensor) -> tuple[Tensor, ...]:
         """From (..., agents, at least slots) to the devices of each kind, (..., devices)."""
         if self.one_each:
@@ -141,6 +182,10 @@ class Fleet(Record):
         if self.one_each:
             return torch.addcmul(base, weight, values)
         return base + self.by_agent(weight * values)
+
+    def reactive_room(self, output: Tensor) -> Tensor:
+        """(..., devices) kvar that inverters can choose up to, drawing so many kW."""
+        return ((self.inverter_rating**2 - output**2).clamp(min=0.0) + 1e-12).sqrt()
 
     def connected(self, power: Tensor) -> Tensor:
         """Add up what homes that share a connection draw.
@@ -196,6 +241,21 @@ class Fleet(Record):
             rating = group.kind.inverter_rating(group.parameters)
             parts.append(torch.full_like(rating, group.kind.reactive_share))
         return self.join(parts)
+
+
+def _of_devices(record: Any, own: Tensor) -> Any:
+    """A record cut to some devices, which are the last axis of all its tensors; None is nothing."""
+    if record is None:
+        return None
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, Record):
+            return _of_devices(value, own)
+        return value[..., own] if isinstance(value, Tensor) else value
+
+    return replace(
+        record, **{entry.name: cut(getattr(record, entry.name)) for entry in fields(record)}
+    )
 
 
 def _incidence(place: Tensor, places: int, like: Tensor) -> Tensor:

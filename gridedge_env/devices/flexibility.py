@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from gridedge_env.clock import Clock
 
 Array: TypeAlias = NDArray[np.float64]
+ArrayT = TypeVar("ArrayT", Tensor, Array)
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Outlook:
 
 
 @dataclass(frozen=True)
-class Flexibility:
-    """What classes of devices can do, per kW of full power.
+class Flexibility(Generic[ArrayT]):
+    """What classes of devices can do, per kW of full power; kinds tell it in tensors.
 
     A class that draws u and feeds v fills its store by rise · u and empties it by fall · v. All
     arrays but the last three are (classes, days, steps), days or steps 1 where all are alike. A
@@ -63,55 +66,62 @@ class Flexibility:
         worth: (classes, days) € per unit that is in the store at the end.
     """
 
-    draw: Array
-    feed: Array
-    draw_cost: Array
-    feed_cost: Array
-    rise: Array
-    fall: Array
-    lowest: Array
-    highest: Array
-    kept: Array
-    steepness: Array
-    worth: Array
-
-    @classmethod
-    def without_store(cls, feed: Array, feed_cost: Array, steepness: Array) -> Flexibility:
-        """Of devices that only feed in; shapes as of the fields, days in `feed_cost`."""
-        classes, days = feed_cost.shape[:2]
-        one = np.ones((classes, 1, 1))
-        endless = np.full((classes, 1, 1), np.inf)
-        return cls(
-            draw=0.0 * one,
-            feed=feed,
-            draw_cost=0.0 * one,
-            feed_cost=feed_cost,
-            rise=one,
-            fall=one,
-            lowest=-endless,
-            highest=endless,
-            kept=np.ones(classes),
-            steepness=steepness,
-            worth=np.zeros((classes, days)),
-        )
+    draw: ArrayT
+    feed: ArrayT
+    draw_cost: ArrayT
+    feed_cost: ArrayT
+    rise: ArrayT
+    fall: ArrayT
+    lowest: ArrayT
+    highest: ArrayT
+    kept: ArrayT
+    steepness: ArrayT
+    worth: ArrayT
 
 
-def joined(parts: list[Flexibility], days: int, steps: int, spread: float) -> Flexibility:
+def without_store(feed: Tensor, feed_cost: Tensor, steepness: Tensor) -> Flexibility[Tensor]:
+    """Of devices that only feed in; shapes as of the fields, days in `feed_cost`."""
+    classes, days = feed_cost.shape[:2]
+    one = feed_cost.new_ones(classes, 1, 1)
+    endless = torch.full_like(one, torch.inf)
+    return Flexibility(
+        draw=0.0 * one,
+        feed=feed,
+        draw_cost=0.0 * one,
+        feed_cost=feed_cost,
+        rise=one,
+        fall=one,
+        lowest=-endless,
+        highest=endless,
+        kept=one[:, 0, 0],
+        steepness=steepness,
+        worth=feed_cost.new_zeros(classes, days),
+    )
+
+
+def joined(
+    parts: Sequence[Flexibility[Tensor]], days: int, steps: int, spread: float
+) -> Flexibility[Tensor]:
     """Of several kinds, one after the other, each steeper by `spread` €/kWh."""
 
-    def joint(name: str) -> Array:
-        arrays = [getattr(part, name) for part in parts]
-        if arrays[0].ndim == 1:
-            return np.concatenate(arrays)
+    def joint(name: str) -> Tensor:
+        tensors = [getattr(part, name) for part in parts]
+        if tensors[0].ndim == 1:
+            return torch.cat(tensors)
         # What is the same on all days need be looked at but once.
-        alike = name in ("rise", "fall") and all(array.shape[1] == 1 for array in arrays)
-        shape = (1 if alike else days, steps)[: arrays[0].ndim - 1]
-        return np.concatenate([np.broadcast_to(x, (len(x), *shape)) for x in arrays])
+        alike = name in ("rise", "fall") and all(tensor.shape[1] == 1 for tensor in tensors)
+        shape = (1 if alike else days, steps)[: tensors[0].ndim - 1]
+        return torch.cat([x.expand(len(x), *shape) for x in tensors])
 
     found = {entry.name: joint(entry.name) for entry in fields(Flexibility)}
     return Flexibility(**{**found, "steepness": found["steepness"] + spread})
 
 
-def by_class(values: Tensor) -> Array:
+def in_arrays(flexibility: Flexibility[Tensor]) -> Flexibility[Array]:
+    """The same for NumPy."""
+    return Flexibility(**{name: values.numpy() for name, values in vars(flexibility).items()})
+
+
+def by_class(values: Tensor) -> Tensor:
     """From (days, steps, classes) to (classes, days, steps)."""
-    return np.ascontiguousarray(values.permute(2, 0, 1).numpy())
+    return values.permute(2, 0, 1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
+from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class, without_store
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters
 from gridedge_env.devices.ranges import positive, within
@@ -165,11 +165,11 @@ class Generator(DeviceKind[Generators, GeneratorState]):
         """By the cost of fuel at half load."""
         return parameters.linear_cost + parameters.quadratic_cost
 
-    def flexibility(self, parameters: Generators, outlook: Outlook) -> Flexibility:
+    def flexibility(self, parameters: Generators, outlook: Outlook) -> Flexibility[Tensor]:
         """No store."""
         cost = by_class(parameters.linear_cost - outlook.export_price)
-        steepness = (2.0 * parameters.quadratic_cost).numpy()
-        return Flexibility.without_store(np.ones((len(cost), 1, 1)), cost, steepness)
+        steepness = 2.0 * parameters.quadratic_cost
+        return without_store(torch.ones_like(cost[:, :1, :1]), cost, steepness)
 
     def asked_by_plan(
         self, parameters: Generators, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor

@@ -162,7 +162,7 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
         band = parameters.highest_temperature - parameters.lowest_temperature
         return parameters.resistance * parameters.capacity * band
 
-    def flexibility(self, parameters: HeatPumps, outlook: Outlook) -> Flexibility:
+    def flexibility(self, parameters: HeatPumps, outlook: Outlook) -> Flexibility[Tensor]:
         """The store counts in steps of full power at a coefficient of performance of one.
 
         Rooms begin in the middle of their comfort bands. Where these cannot be kept, they are as
@@ -189,9 +189,9 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
             by_class(one),
             by_class((lowest - free) / unit),
             by_class((highest - free) / unit),
-            balance.kept.numpy(),
-            torch.zeros_like(unit).numpy(),
-            worth.T.contiguous().numpy(),
+            balance.kept,
+            torch.zeros_like(unit),
+            worth.T.contiguous(),
         )
 
     def asked_by_plan(

@@ -240,7 +240,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         """(devices,) what tells devices with other plans apart: neighbours share a class."""
         return torch.zeros_like(_any_parameter(parameters))
 
-    def flexibility(self, parameters: ParametersT, outlook: Outlook) -> Flexibility | None:
+    def flexibility(self, parameters: ParametersT, outlook: Outlook) -> Flexibility[Tensor] | None:
         """What could be done, and at what cost, as far as can be told before the days begin.
 
         None: nothing is planned for such devices, and nothing counted on from them.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
+from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class, without_store
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, flat
 from gridedge_env.devices.ranges import positive, within
@@ -188,11 +188,11 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
         """By where the panels face."""
         return parameters.azimuth
 
-    def flexibility(self, parameters: PvInverters, outlook: Outlook) -> Flexibility:
+    def flexibility(self, parameters: PvInverters, outlook: Outlook) -> Flexibility[Tensor]:
         """No store."""
         share = by_class(self._available(parameters, outlook) / parameters.maximum_power)
         cost = by_class((-outlook.export_price).expand(-1, -1, len(parameters.tilt)))
-        return Flexibility.without_store(share, cost, np.zeros(len(cost)))
+        return without_store(share, cost, torch.zeros_like(cost[:, 0, 0]))
 
     def asked_by_plan(
         self, parameters: PvInverters, outlook: Outlook, draw: Tensor, feed: Tensor, store: Tensor

@@ -39,18 +39,13 @@ class Groups:
     def __len__(self) -> int:
         return len(self.homes)
 
-    def base(self, home: Array) -> Array:
-        """(days, groups, steps) kW where each home draws so much, (days, 1, steps)."""
-        return self.homes[:, None] * home
-
     def network(self, limits: FeederLimits) -> Network:
         """The feeder as groups meet it."""
         return Network(self.power, limits.slope @ self.of_power, limits.room)
 
-    def taken(self, limits: FeederLimits, base: Array) -> Array:
-        """(days, limits, steps) room that demand takes, of `base`."""
-        slope = limits.slope + REACTIVE_SHARE * limits.reactive_slope
-        return np.einsum("lg,dgt->dlt", slope @ self.of_homes, base)
+    def demand_slope(self, limits: FeederLimits) -> Array:
+        """(limits, groups) room that a kW takes which homes draw, with its reactive power."""
+        return (limits.slope + REACTIVE_SHARE * limits.reactive_slope) @ self.of_homes
 
 
 def groups_of(limits: FeederLimits, stands: Array, homes: NDArray[np.int64], most: int) -> Groups:

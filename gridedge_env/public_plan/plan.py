@@ -9,26 +9,23 @@ a device like its own would do, and the price of congestion where it stands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
-from gridedge_env.day import Day, Planned, Window
+from gridedge_env.day import Planned
 from gridedge_env.devices import Fleet
-from gridedge_env.devices.fleet import DeviceGroup
-from gridedge_env.devices.flexibility import Array, Outlook, joined
+from gridedge_env.devices.flexibility import Array, Flexibility, Outlook, in_arrays, joined
 from gridedge_env.devices.kind import REACTIVE_SHARE
 from gridedge_env.news import PRICE_TICK, Quotes
 from gridedge_env.powerflow import PowerFlow
 from gridedge_env.public_plan.classes import Classes, classes_of
 from gridedge_env.public_plan.groups import groups_of
+from gridedge_env.public_plan.homes import Columns, PlannedHomes
 from gridedge_env.public_plan.limits import feeder_limits
-from gridedge_env.public_plan.program import MOST_GROUPS, plan_fleet
-from gridedge_env.record import Record
+from gridedge_env.public_plan.program import MOST_GROUPS, FleetProgram
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.wiring import Wiring
 
@@ -42,30 +39,6 @@ SPREAD = 0.002
 DEGREE_TICK, SUN_TICK = 0.1, 1.0
 # Whoever follows a plan takes smaller actions for rest: it is not worked out that finely.
 LEAST_PLANNED_ACTION = 0.02
-
-
-@dataclass(frozen=True)
-class PlannedKind:
-    """The devices of a kind in the plan.
-
-    Attributes:
-        group: the devices.
-        classes: of them.
-        below: (devices,) column of `Planned` of the class below in the device's group of homes.
-        above: likewise, above.
-        between: (devices,) how far it is from the one to the other.
-    """
-
-    group: DeviceGroup
-    classes: Classes
-    below: Tensor
-    above: Tensor
-    between: Tensor
-
-    def read(self, values: Tensor) -> Tensor:
-        """(batch, devices) from a step of `Planned`, between the classes on either side."""
-        below, above = values.index_select(-1, self.below), values.index_select(-1, self.above)
-        return torch.lerp(below, above, self.between)
 
 
 class PublicPlan:
@@ -84,9 +57,9 @@ class PublicPlan:
             limit.
 
     Attributes:
+        program: what is solved for each episode.
         limit_names: of the limits that can bind.
-        groups: number of groups of homes.
-        group: (agents,) that each home is in.
+        homes: that read the plans.
     """
 
     def __init__(
@@ -98,7 +71,7 @@ class PublicPlan:
         clock: Clock,
         expected: Array,
     ) -> None:
-        self.clock, self._expected, self._fleet = clock, expected, fleet
+        self.clock = clock
         self._like = like = fleet.inverter_rating
         bright = _bright_day(clock)
         classes = [classes_of(group, CLASSES) for group in fleet.groups]
@@ -120,35 +93,39 @@ class PublicPlan:
             power = np.zeros((len(own), connections))
             np.add.at(power, (own.member, connection[group.agent.cpu().numpy()]), own.power)
             drawn = np.concatenate((power, group.kind.reactive_share * power), axis=1)
-            draw += flexibility.draw.max(axis=(1, 2)) @ drawn
-            feed -= flexibility.feed.max(axis=(1, 2)) @ drawn
+            draw += flexibility.draw.amax(dim=(1, 2)).numpy() @ drawn
+            feed -= flexibility.feed.amax(dim=(1, 2)).numpy() @ drawn
             stands.append(power)
         base, draw, feed = (torch.from_numpy(way).to(like) for way in (base, draw, feed))
-        self._limits = feeder_limits(power_flow, wiring, _tightened(limits), base, (draw, feed))
-        self._groups = groups_of(self._limits, np.concatenate(stands), homes, MOST_GROUPS)
-        self.groups = len(self._groups)
-        self.group = torch.from_numpy(self._groups.member[connection]).to(like.device)
-        self.limit_names = self._limits.names
-        self.kinds = self._planned_kinds(classes, [one is not None for one in possible])
+        feeder = feeder_limits(power_flow, wiring, _tightened(limits), base, (draw, feed))
+        groups = groups_of(feeder, np.concatenate(stands), homes, MOST_GROUPS)
+        self.program = FleetProgram(
+            groups.network(feeder), groups.homes, groups.demand_slope(feeder), expected, clock.hours
+        )
+        self.limit_names = feeder.names
+        kinds = zip(fleet.groups, classes, possible, strict=True)
+        self._planned = [(group.kind, own) for group, own, can in kinds if can is not None]
+        place = torch.from_numpy(groups.member[connection]).to(like.device)
+        columns = self._columns(fleet, place, classes, [can is not None for can in possible])
+        self.homes = PlannedHomes(fleet, columns, place)
 
-    def _planned_kinds(
-        self, classes: list[Classes], planned: list[bool]
-    ) -> tuple[PlannedKind | None, ...]:
-        kinds: list[PlannedKind | None] = []
-        begin = 0
-        for group, own, there in zip(self._fleet.groups, classes, planned, strict=True):
+    def _columns(
+        self, fleet: Fleet, home_group: Tensor, classes: list[Classes], planned: list[bool]
+    ) -> tuple[Columns | None, ...]:
+        found: list[Columns | None] = []
+        begin, groups = 0, len(self.program.homes)
+        for group, own, there in zip(fleet.groups, classes, planned, strict=True):
             if not there:
-                kinds.append(None)
+                found.append(None)
                 continue
-            home = self.group.index_select(0, group.agent)
+            home = home_group.index_select(0, group.agent)
             below, above = (
-                begin + self.groups * torch.from_numpy(number).to(home) + home
+                begin + groups * torch.from_numpy(number).to(home) + home
                 for number in (own.below, own.above)
             )
-            between = torch.from_numpy(own.between).to(self._like)
-            kinds.append(PlannedKind(group, own, below, above, between))
-            begin += len(own) * self.groups
-        return tuple(kinds)
+            found.append(Columns(below, above, torch.from_numpy(own.between).to(self._like)))
+            begin += len(own) * groups
+        return tuple(found)
 
     @torch.no_grad()
     def of_episodes(self, days: DayTable, tariff: Tariff) -> Planned:
@@ -158,81 +135,40 @@ class PublicPlan:
             days: weather and prices as forecast, of each day of each episode in turn.
             tariff: what is paid.
         """
-        outlook, clock, groups = _outlook(days, tariff, self.clock), self.clock, self._groups
+        outlook = outlook_of(days, tariff, self.clock)
         month, weekend = days.month.cpu().numpy(), days.weekend.cpu().numpy().astype(int)
-        base = groups.base(self._expected[month, weekend].reshape(-1, 1, clock.steps))
-        planned = [kind for kind in self.kinds if kind is not None]
-        parts = [k.group.kind.flexibility(k.classes.parameters, outlook) for k in planned]
-        plan = plan_fleet(
-            joined([part for part in parts if part is not None], len(base), clock.steps, SPREAD),
-            groups.network(self._limits),
-            base,
-            groups.taken(self._limits, base),
-            clock.hours,
-        )
+        plan = self.program.plan(in_arrays(self.flexibility(outlook)), month, weekend)
+        return self.told(outlook, *(torch.from_numpy(values) for values in vars(plan).values()))
 
+    def flexibility(self, outlook: Outlook) -> Flexibility[Tensor]:
+        """Of all classes of the kinds that are planned for."""
+        parts = [kind.flexibility(own.parameters, outlook) for kind, own in self._planned]
+        there = [part for part in parts if part is not None]
+        return joined(there, len(outlook.import_price), self.clock.steps, SPREAD)
+
+    def told(
+        self,
+        outlook: Outlook,
+        draw: Tensor,
+        feed: Tensor,
+        store: Tensor,
+        congestion_price: Tensor,
+        net: Tensor,
+    ) -> Planned:
+        """What homes are told of a plan, whose parts are as in `FleetPlan`."""
         asked, stored, begin = [], [], 0
-        for kind in planned:
-            own = slice(begin, begin + len(kind.classes))
+        for kind, own in self._planned:
+            of_kind = slice(begin, begin + len(own))
             flows = (
-                torch.from_numpy(np.ascontiguousarray(values[own].transpose(1, 2, 3, 0)))
-                for values in (plan.draw, plan.feed, plan.store)
+                values[of_kind].permute(1, 2, 3, 0).contiguous() for values in (draw, feed, store)
             )
-            asks, before = kind.group.kind.asked_by_plan(kind.classes.parameters, outlook, *flows)
+            asks, before = kind.asked_by_plan(own.parameters, outlook, *flows)
             asked.append(_by_step(asks))
             stored.append(_by_step(before))
-            begin = own.stop
-
-        def moved(values: Tensor) -> Tensor:
-            return values.to(self._like)
-
-        power = torch.from_numpy(groups.power.sum(axis=1))
-        return Planned(
-            moved(torch.cat(asked, dim=-1)),
-            moved(torch.cat(stored, dim=-1)),
-            moved(torch.from_numpy(plan.congestion_price).mT),
-            moved(torch.from_numpy(plan.net).mT / power),
-        )
-
-    def asks(
-        self, window: Window, devices: tuple[Record, ...]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Actions and stores that are asked of the devices of each kind of the fleet in a step.
-
-        Args:
-            window: the step.
-            devices: where the devices of each kind stand.
-
-        Returns:
-            (batch, devices) each; 0 of kinds for which nothing is planned.
-        """
-        day, step = window.day, window.first
-        planned = _planned_of(day)
-        earned = day.export_price[:, step, None] + self.congestion_price(window)
-        actions, stored = [], []
-        for group, kind, state in zip(self._fleet.groups, self.kinds, devices, strict=True):
-            if kind is None:
-                none = earned.new_zeros(len(earned), len(group))
-                actions.append(none)
-                stored.append(none)
-                continue
-            asked, before = (
-                kind.read(values[:, step]) for values in (planned.asked, planned.stored)
-            )
-            own = earned.index_select(-1, group.agent)
-            actions.append(group.kind.follow_plan(group.parameters, state, asked, own, window))
-            stored.append(before)
-        return actions, stored
-
-    def congestion_price(self, window: Window) -> Tensor:
-        """(batch, agents) €/kWh that the feeder adds to the price of drawing, where each lives."""
-        return (
-            _planned_of(window.day).congestion_price[:, window.first].index_select(-1, self.group)
-        )
-
-    def net(self, window: Window) -> Tensor:
-        """(batch, agents) what the homes around draw, over the full power of their devices."""
-        return _planned_of(window.day).net[:, window.first].index_select(-1, self.group)
+            begin = of_kind.stop
+        power = torch.from_numpy(self.program.network.power.sum(axis=1))
+        parts = torch.cat(asked, dim=-1), torch.cat(stored, dim=-1), congestion_price.mT
+        return Planned(*(values.to(self._like) for values in (*parts, net.mT / power)))
 
 
 def _tightened(limits: Limits) -> Limits:
@@ -245,13 +181,15 @@ def _tightened(limits: Limits) -> Limits:
         ) from error
 
 
-def _planned_of(day: Day) -> Planned:
-    if day.planned is None:
-        raise ValueError("day: got none with a plan, expected one of a case with a public plan")
-    return day.planned
+def outlook_of(days: DayTable, tariff: Tariff, clock: Clock) -> Outlook:
+    """What is published of episodes: weather and prices as forecast, in whole ticks.
 
+    Args:
+        days: each day of each episode in turn.
+        tariff: what is paid.
+        clock: of the episodes.
+    """
 
-def _outlook(days: DayTable, tariff: Tariff, clock: Clock) -> Outlook:
     def joined_days(values: Tensor) -> Tensor:
         return values.reshape(-1, clock.steps, *values.shape[2:])
 

@@ -74,8 +74,46 @@ class FleetPlan:
     net: Array
 
 
+@dataclass(frozen=True)
+class FleetProgram:
+    """What is known of the program when policies are installed.
+
+    Attributes:
+        network: as groups meet it.
+        homes: (groups,) how many there are.
+        demand_slope: (limits, groups) room that a kW takes which homes of a group draw.
+        expected: (12, 2, steps of a day) kW, mean demand of a home by month and kind of day.
+        hours: length of a step.
+    """
+
+    network: Network
+    homes: Array
+    demand_slope: Array
+    expected: Array
+    hours: float
+
+    def plan(
+        self,
+        flexibility: Flexibility[Array],
+        month: NDArray[np.int64],
+        weekend: NDArray[np.int64],
+    ) -> FleetPlan:
+        """Plans of episodes.
+
+        Args:
+            flexibility: of all classes.
+            month: (days,) of each day of each episode in turn, 0 = January.
+            weekend: likewise, 1 on Saturdays and Sundays.
+        """
+        steps = flexibility.draw_cost.shape[-1]
+        home = self.expected[month, weekend].reshape(-1, 1, steps)
+        base = self.homes[:, None] * home
+        taken = np.einsum("lg,dgt->dlt", self.demand_slope, base)
+        return plan_fleet(flexibility, self.network, base, taken, self.hours)
+
+
 def plan_fleet(
-    flexibility: Flexibility,
+    flexibility: Flexibility[Array],
     network: Network,
     base: Array,
     taken: Array,
@@ -154,7 +192,7 @@ class _Terms:
     price_step: float
 
 
-def _terms(flexibility: Flexibility, network: Network, taken: Array, hours: float) -> _Terms:
+def _terms(flexibility: Flexibility[Array], network: Network, taken: Array, hours: float) -> _Terms:
     days, _, steps = taken.shape
     classes = len(flexibility.kept)
 

@@ -9,6 +9,7 @@ it is direct, and from where:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import date, datetime, timezone
 from typing import Any
@@ -164,7 +165,7 @@ def plane_normal(tilt: Tensor, azimuth: Tensor) -> Tensor:
         tilt: (planes,) ° from the horizontal.
         azimuth: (planes,) ° from north, clockwise: 90 east, 180 south.
     """
-    up, round_ = torch.deg2rad(tilt), torch.deg2rad(azimuth)
+    up, round_ = math.radians(1.0) * tilt, math.radians(1.0) * azimuth
     across = torch.sin(up)
     return torch.stack((across * torch.sin(round_), across * torch.cos(round_), torch.cos(up)), -1)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ from tests.extension.curtailable_load import (
 from tests.extension.whole_run import (
     WholeRun,
     assert_complete,
+    assert_deployable,
     assert_exported,
     files_that_name,
     whole_run,
@@ -231,6 +233,10 @@ def test_it_trains_and_is_evaluated(run: WholeRun) -> None:
 
 def test_it_is_exported(run: WholeRun) -> None:
     assert_exported(run)
+
+
+def test_a_gateway_can_run_it(run: WholeRun, tmp_path: Path) -> None:
+    assert_deployable(run, tmp_path)
 
 
 def test_it_is_in_the_report(run: WholeRun) -> None:

@@ -13,7 +13,7 @@ import onnxruntime
 import torch
 
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.export import export_policies
+from gradmap_trainer.export import export_policies, export_run, replay
 from gradmap_trainer.gradmap import Learner, make_learner
 from gradmap_trainer.report import write_report
 from gradmap_trainer.training import open_run, train
@@ -124,6 +124,15 @@ def assert_exported(run: WholeRun) -> None:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         (action,) = session.run(["action"], {"observation": observations[:, agent].numpy()})
         np.testing.assert_allclose(action, actions[:, agent], rtol=0.0, atol=SAME_ACTION)
+
+
+def assert_deployable(run: WholeRun, folder: Path) -> None:
+    """What a gateway works out from a customer's file is what the simulator does."""
+    simulator = make_simulator(case=run.simulator.case, dtype=torch.float64)
+    policies = run.learner.policies
+    export_run(small_config(folder), simulator, policies, folder)
+    for parting in replay(simulator, policies, folder, 100):
+        assert parting.is_small, str(parting)
 
 
 def files_that_name(word: str) -> list[str]:

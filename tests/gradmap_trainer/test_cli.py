@@ -198,11 +198,12 @@ def test_reporting_again(copy):
 
 
 @pytest.mark.parametrize("folder", [None, "elsewhere/policies"])
-def test_every_agent_gets_a_policy_file_that_does_what_it_did(copy, tmp_path, folder):
+def test_every_agent_gets_a_policy_file_that_does_what_it_did(copy, tmp_path, capsys, folder):
     """Single precision in another order of adding: a few units of 6e-8 at actions below 1."""
     runtime = pytest.importorskip("onnxruntime")
     target = copy / "policies" if folder is None else tmp_path / folder
-    assert call("gradmap-export", copy, *(() if folder is None else ("--to", target))) == 0
+    assert call("gradmap-export", copy, *(["--check"] if folder is None else ["--to", target])) == 0
+    assert ("On 2024-07-02 they do as" in capsys.readouterr().out) == (folder is None)
     _, simulator, learner = load_policies(copy)
     names = [f"{name}.onnx" for name in simulator.fleet.names]
     assert sorted(path.name for path in target.iterdir()) == sorted(names)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from gridedge_env import default_case, make_simulator
+from gridedge_env.day import Window
 from gridedge_env.devices import (
     KINDS,
     Devices,
@@ -353,3 +355,28 @@ def test_a_fleet_does_not_share_the_callers_columns() -> None:
 def test_faults_of_tables_are_named(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         make_fleet(*arguments)
+
+
+def test_a_home_alone_does_what_it_does_in_the_fleet() -> None:
+    """The second home has the second heat pump and the only generator, in slots of its own."""
+    owners = {"battery": ["one"], "heat_pump": ["one", "two"], "generator": ["two"]}
+    tables = {
+        kind: Devices(agents, KINDS[kind].sample(len(agents), 1.0, np.random.default_rng(0)))
+        for kind, agents in owners.items()
+    }
+    fleet = make_fleet({"one": "671.1", "two": "675.2"}, tables)
+    home = fleet.home(1)
+    assert (home.names, home.places, home.slots) == (("two",), ("675.2",), fleet.slots)
+    assert [group.kind.name for group in home.groups] == ["heat_pump", "generator"]
+    assert [group.slot.tolist() for group in home.groups] == [[0], [1]]
+
+    case = replace(default_case("ieee13", 3), fleet=fleet)
+    state = make_simulator(case=case, dtype=torch.float64).reset(days=[20, 200])
+    actions = torch.linspace(-1.0, 1.0, 2 * 2 * fleet.slots, dtype=torch.float64)
+    actions, window = actions.reshape(1, 2, 2, fleet.slots), Window(state.day, 20, 1)
+    _, power, cost = fleet.run(state.devices, actions, window)
+    own = fleet.of_home(state.devices, 1)
+    after, alone, own_cost = home.run(own, actions[:, :, 1:], window)
+    assert torch.equal(alone, power[..., [2, 3]])
+    assert torch.equal(own_cost, cost[..., [2, 3]])
+    assert [type(record) for record in after] == [type(record) for record in own]

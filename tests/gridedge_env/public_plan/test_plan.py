@@ -17,7 +17,7 @@ from gradmap_trainer.policies import following, to_action
 from gridedge_env.case import CaseSettings
 from gridedge_env.constraints import Limits
 from gridedge_env.day import Window
-from gridedge_env.devices.flexibility import Outlook, joined
+from gridedge_env.devices.flexibility import Outlook, in_arrays, joined
 from gridedge_env.devices.heat_pump import HeatPumps
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
@@ -117,7 +117,7 @@ def test_devices_do_as_planned(kind: DeviceKind[Any, Any]) -> None:
     )
     own_flexibility = kind.flexibility(parameters, outlook)
     assert own_flexibility is not None
-    flexibility = joined([own_flexibility], len(DAYS), day.clock.steps, 1e-3)
+    flexibility = in_arrays(joined([own_flexibility], len(DAYS), day.clock.steps, 1e-3))
     power = kind.full_power(parameters).numpy()
     network = Network(np.diag(power), np.zeros((0, 3)), np.zeros(0))
     base, taken = np.zeros((2, 3, day.clock.steps)), np.zeros((2, 0, day.clock.steps))
@@ -142,6 +142,20 @@ def test_devices_do_as_planned(kind: DeviceKind[Any, Any]) -> None:
     off = np.abs(torch.stack(drawn, dim=1).numpy() - planned) / power
     assert off.mean() < 5e-3
     assert off.max() < 0.1
+
+
+def test_a_home_alone_is_asked_the_same(simulator: Simulator, state: SimulatorState) -> None:
+    """And told the same of its place, by the same numbers."""
+    plan, window = simulator.planned_homes, Window(state.day, 30, 1)
+    assert plan is not None
+    asked, stored = plan.asks(window, state.devices)
+    for agent in (0, 17, 30, 42, AGENTS - 1):
+        home, own = plan.home(agent), simulator.fleet.of_home(state.devices, agent)
+        alone = home.asks(window, own)
+        assert torch.equal(home.net(window)[:, 0], plan.net(window)[:, agent])
+        for mine, everybody in zip(alone, (asked, stored), strict=True):
+            joined_mine = home.fleet.join(mine)
+            assert torch.equal(joined_mine[:, 0], simulator.fleet.join(everybody)[:, agent])
 
 
 def test_policies_correct_it() -> None:

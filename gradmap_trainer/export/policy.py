@@ -1,4 +1,4 @@
-"""Deployable policies: one small ONNX file per agent, which runs without this package and PyTorch.
+"""Policies as ONNX graphs, in a file for each agent.
 
 A file maps `observation` (batch, observation size) to `action` (batch, action size), both float32.
 Its metadata names the agent and lists what each entry of the observation is: a value in its unit,
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 import gridedge_env
+from gradmap_trainer.export.tracing import FORMAT_VERSION, OPSET_VERSION
 from gradmap_trainer.policies import CORRECTION, REST_BAND
 from gridedge_env.observation import OBSERVATION_BOUND, ObservationField, planned_columns
 from gridedge_env.public_plan import LEAST_PLANNED_ACTION
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
     import onnx
 
 
-# Old enough for the runtimes of embedded devices, new enough for every operator used.
-OPSET_VERSION = 13
-FORMAT_VERSION = 8
 # What Windows or Linux keeps for itself, and the sign that stands for it.
 _UNFIT = re.compile(r'[\\/:*?"<>|%]')
 
@@ -41,6 +40,7 @@ def export_policies(
     agents: Sequence[str],
     folder: Path,
     actions: Sequence[Sequence[str]] | None = None,
+    told: Iterable[Mapping[str, str]] | None = None,
 ) -> list[Path]:
     """Write the file of every agent's policy, `folder/<agent>.onnx`.
 
@@ -51,6 +51,7 @@ def export_policies(
         agents: The agents' names, in the order of the weights' first axis.
         folder: Made if it does not exist; files of the same names are replaced.
         actions: Of each agent, what each entry of its action is for; None: the files do not say.
+        told: Of each agent, what else its file's metadata says; None: nothing.
 
     Returns:
         The files, in the order of `agents`.
@@ -77,10 +78,11 @@ def export_policies(
     planned = planned_columns(observation_fields)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for index, agent in enumerate(agents):
+    own = repeat(dict[str, str]()) if told is None else told
+    for index, (agent, more) in enumerate(zip(agents, own, strict=told is not None)):
         layers = [(w[index], b[index]) for w, b in zip(weight_arrays, bias_arrays, strict=True)]
-        told = {} if actions is None else {"action_names": json.dumps(list(actions[index]))}
-        model = _policy_model(layers, planned, {"agent": agent, **told, **metadata})
+        names = {} if actions is None else {"action_names": json.dumps(list(actions[index]))}
+        model = _policy_model(layers, planned, {"agent": agent, **names, **metadata, **more})
         paths.append(folder / policy_file(agent))
         onnx.save(model, paths[-1])
     return paths

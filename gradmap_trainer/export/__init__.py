@@ -1,0 +1,18 @@
+"""Deployable policies: one ONNX file per agent, which runs without this package and PyTorch."""
+
+from gradmap_trainer.export.files import export_run
+from gradmap_trainer.export.policy import (
+    action_names,
+    export_policies,
+    policy_file,
+)
+from gradmap_trainer.export.replay import Parting, replay
+
+__all__ = [
+    "Parting",
+    "action_names",
+    "export_policies",
+    "export_run",
+    "policy_file",
+    "replay",
+]
