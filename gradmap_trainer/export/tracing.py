@@ -107,7 +107,10 @@ def _translations() -> Iterator[None]:
     def windows(graph: Any, values: Any, axis: Any, size: Any, step: Any) -> Any:
         """Of the last axis, one apart: a gather in place of a slice for each."""
         *others, count, width = graph.original_node.output().type().sizes()
-        places = torch.arange(count)[:, None] + torch.arange(width)
+        first, offset = (
+            torch.arange(number, dtype=torch.long, device="cpu") for number in (count, width)
+        )
+        places = first[:, None] + offset
         return graph.op("Gather", values, graph.op("Constant", value_t=places), axis_i=len(others))
 
     def added(graph: Any, one: Any, other: Any, alpha: Any = None, out: Any = None) -> Any:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from baselines.compare import figures
+from gradmap_trainer.config import TrainConfig
 from gridedge_env.evaluation import record, summarise
 from gridedge_env.reference import PriceFollowing, play
 from tests.baselines.small_comparison import LEARNER, RULE, Compared, compare, small_comparison
@@ -65,7 +66,7 @@ def test_steps_of_another_length_are_called_by_their_name(
         for day in result.days:
             outside = day["any_steps"] * steps  # a whole number of them, to rounding
             assert outside == pytest.approx(round(outside), abs=1e-4)
-    assert found.results[LEARNER].curve[-1].environment_steps % (12 * steps) == 0
+    assert found.results[LEARNER].curve[-1].environment_steps % (TrainConfig().batch_days * steps) == 0
     assert f"step_minutes = {minutes}" in found.page
     assert f"Share of {name} outside limits anywhere" in found.page
     assert f"percentage point of {name} outside any limit" in found.page
