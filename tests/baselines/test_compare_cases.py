@@ -66,7 +66,8 @@ def test_steps_of_another_length_are_called_by_their_name(
         for day in result.days:
             outside = day["any_steps"] * steps  # a whole number of them, to rounding
             assert outside == pytest.approx(round(outside), abs=1e-4)
-    assert found.results[LEARNER].curve[-1].environment_steps % (TrainConfig().batch_days * steps) == 0
+    learned_from = found.results[LEARNER].curve[-1].environment_steps
+    assert learned_from % (TrainConfig().batch_days * steps) == 0
     assert f"step_minutes = {minutes}" in found.page
     assert f"Share of {name} outside limits anywhere" in found.page
     assert f"percentage point of {name} outside any limit" in found.page
