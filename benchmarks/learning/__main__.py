@@ -37,6 +37,9 @@ EXPERIMENTS: dict[str, Callable[..., Measurement]] = {
     for function in (few_days, imitation, one_kind, exact, plan, sweep, frontier, ratio)
 }
 
+# The others are about the public plan, or follow it.
+WITH_OR_WITHOUT_PLAN = ("few_days", "sweep", "frontier", "ratio")
+
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; 0, or 2 for a mistake in it."""
@@ -46,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
         for experiment, function in EXPERIMENTS.items():
             print(f"{experiment:10} {_line(function)}")
         return 0
-    study = Study(**{entry.name: options.pop(entry.name) for entry in fields(Study)})
+    told = [entry.name for entry in fields(Study) if entry.name in options]
+    study = Study(**{name: options.pop(name) for name in told})
     try:
         with threads(1):
             found = EXPERIMENTS[name](study, **options)
@@ -86,20 +90,23 @@ def _parser() -> argparse.ArgumentParser:
     ):
         flag = f"--{option.replace('_', '-')}"
         common.add_argument(flag, type=int, default=getattr(usual, option), help=line)
-    common.add_argument(
-        "--public-plan",
-        action=argparse.BooleanOptionalAction,
-        default=usual.public_plan,
-        help="observed and corrected; exact and plan need it",
-    )
     common.add_argument("--json", type=Path, help="file for what was found")
     commands = parser.add_subparsers(dest="name")
     parsers = {
         name: commands.add_parser(name, parents=[common], description=_line(function))
         for name, function in EXPERIMENTS.items()
     }
-    parsers["sweep"].add_argument("--seconds", type=float, default=60.0, help="CPU s of a training")
-    parsers["frontier"].add_argument("--seconds", type=float, default=30.0, help="likewise")
+    for name, seconds in (("sweep", 60.0), ("frontier", 30.0)):
+        parsers[name].add_argument(
+            "--seconds", type=float, default=seconds, help="CPU s of a training"
+        )
+    for name in WITH_OR_WITHOUT_PLAN:
+        parsers[name].add_argument(
+            "--public-plan",
+            action=argparse.BooleanOptionalAction,
+            default=usual.public_plan,
+            help="whether agents observe the public plan and correct it",
+        )
     parsers["frontier"].add_argument("--picture", type=Path, help="file for a picture of it")
     for name in ("frontier", "ratio"):
         parsers[name].add_argument("--seeds", type=int, default=3, help="from --seed on")

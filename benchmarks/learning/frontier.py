@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from baselines.appearances import APPEARANCES
 from baselines.self_supervised import DEFAULTS, use_gradient_once
-from benchmarks.learning.study import Study, shares
+from benchmarks.learning.study import Study, header, shares
 from benchmarks.learning.trial import iterations_in, trial
 from benchmarks.records import Cell, Measurement, Table
 from gradmap_trainer.config import TrainConfig
@@ -50,8 +50,7 @@ def frontier(study: Study, seconds: float, seeds: int, picture: Path | None) -> 
             for one in each:
                 own = replace(config, case=one.case, **margins)
                 done = trial(update, own, one.validation, iterations).outcome
-                above = (done["cost"] - one.validation.best) / abs(one.validation.best)
-                outcomes.append({**done, "above_foresight": above})
+                outcomes.append({**done, "above_foresight": one.validation.above(done)})
             mean = {key: statistics.fmean(o[key] for o in outcomes) for key in outcomes[0]}
             lines.setdefault(name, []).append((mean["any_steps"], mean["above_foresight"]))
             rows.append(
@@ -66,8 +65,7 @@ def frontier(study: Study, seconds: float, seeds: int, picture: Path | None) -> 
     if picture is not None:
         with style():
             drawn(lines).savefig(picture)
-    headings = (kind.heading for kind in study.simulator.case.limits)
-    columns = ("", "margins", "iterations", "above perfect foresight", *headings)
+    columns = ("", "margins", "iterations", *header(study.simulator.case.limits))
     return Measurement(
         "frontier",
         f"{seconds:g} CPU seconds of training each, means of {seeds} seeds.",

@@ -132,8 +132,11 @@ class Exam:
     def cells(self, policy: Policy, simulator: Simulator | None = None) -> tuple[Cell, ...]:
         """Under `header`, of a policy as in `outcome`."""
         outcome = self.outcome(policy, simulator)
-        above = (outcome["cost"] - self.best) / abs(self.best)
-        return f"{above:.2%}", *shares(outcome, self.simulator.case.limits)
+        return f"{self.above(outcome):.2%}", *shares(outcome, self.simulator.case.limits)
+
+    def above(self, outcome: dict[str, float]) -> float:
+        """By what share of it a cost is above that of perfect foresight."""
+        return (outcome["cost"] - self.best) / abs(self.best)
 
 
 def header(limits: Limits) -> tuple[str, ...]:

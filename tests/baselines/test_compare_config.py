@@ -15,6 +15,7 @@ from baselines.compare.config import FULL, QUICK, Job, comparison_from, load_com
 from gridedge_env.case import CaseSettings
 from gridedge_env.constraints import Limits
 from gridedge_env.scenarios import Variation
+from tests.other_settings import OTHER_SETTINGS
 
 GIVEN: dict[str, Any] = {"seeds": [0], "rules": ["idle"], "learners": {"gradmap": [1.0, 2.0]}}
 
@@ -71,15 +72,7 @@ def test_every_option_of_the_case_is_reached():
         "feeder": "ieee13",
         "num_agents": 7,
         "step_minutes": 15,
-        "source_voltage": 1.02,
-        "neutral_taps": False,
-        "regulator_control": True,
-        "keep_loads": True,
-        "home_scale": 2.0,
-        "reactive_power": True,
-        "local_response": True,
-        "penalty": 3.0,
-        "public_plan": True,
+        **OTHER_SETTINGS,
         "tariff": {
             "imports": {
                 "kind": "time_of_use",

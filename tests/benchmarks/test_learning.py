@@ -14,7 +14,7 @@ import torch
 from baselines.compare.statistics import Bounded
 from baselines.self_supervised import DEFAULTS
 from benchmarks.learning import few_days, frontier, imitation, ratio, sweep, trial
-from benchmarks.learning.__main__ import EXPERIMENTS, main
+from benchmarks.learning.__main__ import EXPERIMENTS, WITH_OR_WITHOUT_PLAN, main
 from benchmarks.learning.exact import simulating_anew
 from benchmarks.learning.few_days import with_days
 from benchmarks.learning.imitation import Seen, fit
@@ -62,6 +62,15 @@ def test_the_picture_of_a_frontier() -> None:
 
 def test_without_the_plan() -> None:
     assert not Study("ieee13", agents=21, public_plan=False).case.public_plan
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS.keys() - set(WITH_OR_WITHOUT_PLAN)))
+def test_what_is_about_the_plan_cannot_go_without(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([name, *TINY, "--no-public-plan"])
+    assert "--no-public-plan" in capsys.readouterr().err
 
 
 # --- The command ----------------------------------------------------------------------------------
