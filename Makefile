@@ -17,7 +17,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help install train test lint format clean
+.PHONY: help install train test pytest lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,8 +34,12 @@ train: $(VENV)/.installed
 	$(BIN)/gradmap-train --run $(RUN) --resume $(ARGS)
 	@echo 'Report: $(RUN)/report.html'
 
+# Types are checked beside the tests: either alone leaves a core idle for a while.
+test: $(VENV)/.installed-test
+	$(MAKE) --no-print-directory --jobs 2 lint pytest
+
 # A file of tests is one worker's: what its tests share is made once. Each worker has one core.
-test: lint
+pytest: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-test

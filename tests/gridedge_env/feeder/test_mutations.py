@@ -30,7 +30,7 @@ from tests.gridedge_env.feeder.damage import (
 
 Solve = Callable[[Feeder], str]
 
-EXAMPLES = 1000
+EXAMPLES = 2000
 
 # What must come of it ---
 
