@@ -281,7 +281,7 @@ def _terms(flexibility: Flexibility[Array], network: Network, taken: Array, hour
     )
 
 
-def store_matrix(terms: Terms) -> Array:
+def _store_matrix(terms: Terms) -> Array:
     """(classes, days, steps, steps) with three diagonals, whose inverse couples a class's steps.
 
     With E = held (x - y), where held is the inverse of B = 1 - kept · (the step before), a class's
@@ -295,12 +295,12 @@ def store_matrix(terms: Terms) -> Array:
     return matrix
 
 
-def store_inverse(terms: Terms) -> Array:
+def _store_inverse(terms: Terms) -> Array:
     """Its inverse; 0 of classes without a store."""
-    return np.where(terms.stores[:, None, None, None], np.linalg.inv(store_matrix(terms)), 0.0)
+    return np.where(terms.stores[:, None, None, None], np.linalg.inv(_store_matrix(terms)), 0.0)
 
 
-def coupling_of(terms: Terms, inner: Array) -> Array:
+def _coupling(terms: Terms, inner: Array) -> Array:
     """(days, groups, steps, steps) inverse that ties the classes of a group together."""
     per_rise, per_fall = terms.per_rise, terms.per_fall
     own = terms.own[..., None, None]
@@ -321,8 +321,8 @@ def by_matrices(terms: Terms, iterations: int) -> tuple[Array, ...]:
     """
     classes, days, steps = terms.into.shape
     groups = len(terms.weight)
-    inner = store_inverse(terms)
-    coupling = coupling_of(terms, inner)
+    inner = _store_inverse(terms)
+    coupling = _coupling(terms, inner)
     age = np.arange(steps)[:, None] - np.arange(steps)
     held = np.where(age >= 0, terms.kept[:, None, None] ** age.clip(min=0), 0.0)
     held = (held * terms.stores[:, None, None])[:, None]

@@ -98,7 +98,7 @@ FILES: dict[str, list[set[str]]] = {
         {"prices", "profiles", "weather"},
     ],
     "gridedge_env/public_plan": [
-        {"classes", "homes", "limits", "program_kernel"},
+        {"classes", "homes", "limits", "kernels"},
         {"groups", "solving"},
         {"plan"},
     ],

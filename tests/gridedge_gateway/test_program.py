@@ -158,20 +158,38 @@ def test_congestion_has_a_price_where_a_limit_binds(
     assert not roomy.congestion_price.any()
 
 
-@pytest.mark.parametrize("by_day", [False, True])
+@pytest.mark.parametrize("other_days", [False, True])
 def test_the_kernel_does_the_same(
-    flexibility: Flexibility, network: Network, base: Array, by_day: bool
+    flexibility: Flexibility, network: Network, base: Array, other_days: bool
 ) -> None:
-    """In double precision, after 150 iterations; also where weather changes what fills a store."""
+    """In double precision, after 150 iterations.
+
+    Also where weather changes what fills a store, one that is to be filled, and with more limits
+    than go in one of the kernel's vectors, of which several bind at once.
+    """
     pytest.importorskip("numba")
     from gridedge_env.public_plan.solving import by_kernel
 
-    if by_day:
+    if other_days:
         weather = np.linspace(0.8, 1.2, DAYS)[:, None] * np.linspace(1.1, 0.9, STEPS)
-        flexibility = replace(flexibility, rise=np.broadcast_to(weather, (CLASSES, DAYS, STEPS)))
+        lowest = flexibility.lowest.copy()
+        lowest[1] = np.linspace(-1.0, 0.9, STEPS)
+        flexibility = replace(
+            flexibility,
+            rise=np.broadcast_to(weather, (CLASSES, DAYS, STEPS)),
+            lowest=lowest,
+            highest=np.abs(flexibility.highest).clip(min=1.2),
+        )
+        turned = np.linspace(0.0, np.pi, 11)
+        network = replace(
+            network,
+            slope=np.stack((np.cos(turned), np.sin(turned)), axis=1),
+            room=np.linspace(38.0, 42.0, 11),
+        )
     one, other = (
         planned(flexibility, network, base, solve=how) for how in (by_matrices, by_kernel)
     )
+    assert one.congestion_price.any()
     for name, values in vars(one).items():
         assert getattr(other, name) == pytest.approx(
             values, abs=1e-9 * max(1.0, np.abs(values).max())
