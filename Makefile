@@ -15,9 +15,11 @@ ARGS   ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
-PIP  := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Modules are compiled when first imported, and kept: of most that are installed none ever is.
+PIP  := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install train test pytest lint format clean
+.PHONY: help install train test pytest kernels lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,13 +36,18 @@ train: $(VENV)/.installed
 	$(BIN)/gradmap-train --run $(RUN) --resume $(ARGS)
 	@echo 'Report: $(RUN)/report.html'
 
-# Types are checked beside the tests: either alone leaves a core idle for a while.
+# Types are checked beside kernels and tests: either alone leaves a core idle for a while.
 test: $(VENV)/.installed-test
 	$(MAKE) --no-print-directory --jobs 2 lint pytest
 
-# A file of tests is one worker's: what its tests share is made once. Each worker has one core.
-pytest: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+# A file of tests is one worker's: what its tests share is made once. Each worker has one core. The
+# files keep their order: sorted by their number of tests, the longest would be among the last.
+pytest: kernels
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Kept on disk; workers that begin together would each compile all of them.
+kernels: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.compile_kernels
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -61,9 +62,9 @@ def style() -> AbstractContextManager[None]:
 
 
 def svg(figure: Figure) -> bytes:
-    """The picture of a figure."""
+    """The picture of a figure; `savefig` would draw it twice."""
     file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
+    FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
     return file.getvalue()
 
 

@@ -1,7 +1,7 @@
-"""What an addition touches: the table of CONTRIBUTING.md, on copies of the packages.
+"""What an addition touches: the table of CONTRIBUTING.md, on a copy of the packages.
 
-Each row's addition is made there as it would be made here, and trains in a process of its own. The
-files that then differ from ours are those that the row names, and as many.
+Each row's addition is made there as it would be made here, one after the other. The files that it
+makes or changes are those that the row names, and as many. A process of its own trains with all.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Addition:
     """What is added.
 
     Attributes:
-        given: Python that makes use of it for the `case` or the `method`.
+        given: Python that makes use of it for the `case` or the `methods`.
         file: of this folder.
         place: where it goes.
         registry: a file that is there.
         inserted: from a text in it to what is written before that.
     """
 
-    given: str
+    given: str = ""
     file: str = ""
     place: str = ""
     registry: str = ""
@@ -46,7 +46,7 @@ class Addition:
 ADDITIONS = {
     "a kind of device": Addition(
         "counts = {'battery': 1, 'curtailable_load': 2}\n"
-        "case = replace(case, fleet=sample_fleet(load_feeder('ieee13'), counts, 0, 1.0))",
+        "case = replace(case, fleet=sample_fleet(load_feeder('street'), counts, 0, 1.0))",
         "curtailable_load.py",
         "gridedge_env/devices/curtailable_load.py",
         "gridedge_env/devices/kinds.py",
@@ -97,18 +97,18 @@ ADDITIONS = {
         },
     ),
     "a learning method": Addition(
-        "method = 'random_search'",
+        "methods.append('random_search')",
         "random_search.py",
         "baselines/random_search.py",
         "baselines/methods.py",
         {'    "ippo": ': '    "random_search": "baselines.random_search:random_search",\n'},
     ),
-    "a feeder": Addition("case = default_case('street', num_agents=3)"),
+    "a feeder": Addition(),  # on which the program's case stands
 }
 
 PROGRAM = """
 import sys
-sys.modules["numba"] = None  # it would compile its kernels anew for every copy
+sys.modules["numba"] = None  # it would compile its kernels anew for the copy
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -124,11 +124,12 @@ for package in (baselines, gradmap_trainer, gridedge_env):
 def small(*told):
     return learn(reuse_gradient, TrainConfig(batch_days=1, minibatches=2, epochs=1), *told)
 
-case, method = default_case("ieee13", num_agents=3), "__main__:small"
+case, methods = default_case("street", num_agents=3), ["__main__:small"]
 {given}
-(end,) = train(method, case, Budget(environment_steps=1), validation_days=1, points=1).curve
-assert end.environment_steps >= case.clock.steps
-assert all(map(isfinite, end.outcome.values())), end
+for method in methods:
+    (end,) = train(method, case, Budget(environment_steps=1), validation_days=1, points=1).curve
+    assert end.environment_steps >= case.clock.steps
+    assert all(map(isfinite, end.outcome.values())), end
 """
 
 
@@ -153,37 +154,61 @@ def test_every_row_is_counted() -> None:
     assert list(ADDITIONS) == list(TABLE)
 
 
-@pytest.mark.parametrize("what", ADDITIONS)
-def test_an_addition_touches_what_its_row_says(what: str, tmp_path: Path) -> None:
-    addition = ADDITIONS[what]
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages as they are here."""
+    folder = tmp_path_factory.mktemp("copy")
     for package in PACKAGES:
         caches = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=caches)
+        shutil.copytree(ROOT / package, folder / package, ignore=caches)
+    return folder
+
+
+def add(what: str, copy: Path) -> None:
+    addition = ADDITIONS[what]
     if addition.file:
-        shutil.copy(Path(__file__).with_name(addition.file), tmp_path / addition.place)
+        shutil.copy(Path(__file__).with_name(addition.file), copy / addition.place)
     if what == "a feeder":
-        STREET.save(tmp_path / "gridedge_env" / "feeder" / "data" / "street")
+        STREET.save(copy / "gridedge_env" / "feeder" / "data" / "street")
     for before, line in addition.inserted.items():
-        registry = tmp_path / addition.registry
+        registry = copy / addition.registry
         text = registry.read_text(encoding="utf-8")
         assert text.count(before) == 1, before
         registry.write_text(text.replace(before, line + before), encoding="utf-8")
 
+
+@pytest.fixture(scope="module")
+def touched(copy: Path) -> dict[str, tuple[set[str], set[str]]]:
+    """For every row the new and the changed files, when all rows have been added."""
+    touched, before = {}, files(copy)
+    for what in ADDITIONS:
+        add(what, copy)
+        after = files(copy)
+        changed = {name for name in before if before[name] != after[name]}
+        touched[what], before = (after.keys() - before.keys(), changed), after
+    return touched
+
+
+@pytest.mark.parametrize("what", ADDITIONS)
+def test_an_addition_touches_what_its_row_says(
+    what: str, touched: dict[str, tuple[set[str], set[str]]]
+) -> None:
+    *cells, count = TABLE[what]
+    for names, cell in zip(touched[what], cells, strict=True):
+        patterns = paths_in(cell)
+        assert bool(names) == bool(patterns)
+        assert all(any(re.fullmatch(path, name) for path in patterns) for name in names), names
+    assert sum(name.endswith(".py") for name in set.union(*touched[what])) == int(count)
+
+
+@pytest.mark.usefixtures("touched")
+def test_all_additions_train(copy: Path) -> None:
+    given = "\n".join(addition.given for addition in ADDITIONS.values())
     process = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(given=addition.given)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-c", PROGRAM.format(given=given)],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert process.returncode == 0, process.stderr
-
-    ours, theirs = files(ROOT), files(tmp_path)
-    new = theirs.keys() - ours.keys()
-    changed = {name for name in ours if ours[name] != theirs[name]}
-    *cells, count = TABLE[what]
-    for touched, cell in zip((new, changed), cells, strict=True):
-        patterns = paths_in(cell)
-        assert bool(touched) == bool(patterns)
-        assert all(any(re.fullmatch(path, name) for path in patterns) for name in touched), touched
-    assert sum(name.endswith(".py") for name in new | changed) == int(count)
