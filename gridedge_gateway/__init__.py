@@ -1,0 +1,5 @@
+"""The controller at a customer's: from raw readings to kilowatts, by an exported file alone.
+
+It needs NumPy and ONNX Runtime, and nothing of the packages beside it, which import from here what
+both must work out alike.
+"""
