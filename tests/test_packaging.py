@@ -1,4 +1,4 @@
-"""What is installed is two whole packages, the environment imports lightly, one version."""
+"""What is installed is three whole packages, the environment imports lightly, one version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import gridedge_env
 
 ROOT = Path(__file__).parents[1]
 
-INSTALLED = ["gridedge_env", "gradmap_trainer"]
+INSTALLED = ["gridedge_gateway", "gridedge_env", "gradmap_trainer"]
 
 # What takes long to import, and what only some of the commands need.
 HEAVY = {
@@ -77,7 +77,7 @@ print(row["nonconverged"])
     assert run(program).split() == ["0.0"]
 
 
-def test_the_wheel_holds_two_packages_whole(tmp_path: Path) -> None:
+def test_the_wheel_holds_three_packages_whole(tmp_path: Path) -> None:
     """Every table and note of theirs, too; not the folders beside them, with names of anybody's."""
     copy = tmp_path / "copy"
     copy.mkdir()

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from gradmap_trainer.export.tracing import Named, named, read
 from gridedge_env.case import Case
-from gridedge_env.devices.flexibility import Flexibility, Outlook, in_arrays
+from gridedge_env.devices.flexibility import Outlook, in_arrays
 from gridedge_env.observation import ObservationField, shared_observations
 from gridedge_env.public_plan import PublicPlan
 from gridedge_env.public_plan.plan import outlook_of
-from gridedge_env.public_plan.program import FleetPlan
 from gridedge_env.scenarios import DayTable
 from gridedge_env.simulator import Simulator
+from gridedge_gateway.program import FleetPlan, Flexibility
 
 # Before the names of what a plan is, and of what homes are told of it.
 FLEET, PLAN = "fleet.", "plan."

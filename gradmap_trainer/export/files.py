@@ -33,9 +33,9 @@ from gradmap_trainer.export.policy import action_names, export_policies
 from gradmap_trainer.export.tracing import bound, traced
 from gradmap_trainer.identity import identity
 from gradmap_trainer.policies import Policies
-from gridedge_env.public_plan.program import FleetProgram
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
+from gridedge_gateway.program import FleetProgram
 
 if TYPE_CHECKING:
     import onnx

@@ -25,11 +25,10 @@ from gradmap_trainer.export.policy import policy_file
 from gradmap_trainer.export.tracing import Named, named
 from gradmap_trainer.policies import Policies
 from gridedge_env.day import Window
-from gridedge_env.devices.flexibility import Flexibility
-from gridedge_env.public_plan.program import FleetProgram, Network
 from gridedge_env.reference import play
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
+from gridedge_gateway.program import FleetProgram, Flexibility, Network
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -11,7 +11,7 @@ from torch import Tensor
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.battery_schedule import Levels, Meter, battery_schedule
-from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
+from gridedge_env.devices.flexibility import Outlook, by_class
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, store_program
 from gridedge_env.devices.storage import (
@@ -26,6 +26,7 @@ from gridedge_env.devices.storage import (
     step_batteries,
 )
 from gridedge_env.record import Record, batch
+from gridedge_gateway.program import Flexibility
 
 # Hours of the day in which a battery that follows the price charges, and discharges.
 TRADING_HOURS = 3.0

@@ -10,10 +10,11 @@ from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.charging import Ahead, EvChargers, EvChargerState, Room, run_chargers
 from gridedge_env.devices.charging_schedule import charging_schedule
-from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
+from gridedge_env.devices.flexibility import Outlook, by_class
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, store_program
 from gridedge_env.devices.storage import RETURN_POWER_SHARE, WEAR_COST
+from gridedge_gateway.program import Flexibility
 
 # No car leaves before the first or comes back after the last of these hours, nor within an hour.
 FIRST_DEPARTURE, LAST_ARRIVAL, SHORTEST_ABSENCE = 1.0, 23.0, 1.0

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Generic, TypeAlias, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gridedge_env.clock import Clock
-
-Array: TypeAlias = NDArray[np.float64]
-ArrayT = TypeVar("ArrayT", Tensor, Array)
+from gridedge_gateway.program import Array, Flexibility
 
 
 @dataclass(frozen=True)
@@ -41,42 +36,6 @@ class Outlook:
     def hours(self) -> float:
         """Length of a step."""
         return self.clock.hours
-
-
-@dataclass(frozen=True)
-class Flexibility(Generic[ArrayT]):
-    """What classes of devices can do, per kW of full power; kinds tell it in tensors.
-
-    A class that draws u and feeds v fills its store by rise · u and empties it by fall · v. All
-    arrays but the last three are (classes, days, steps), days or steps 1 where all are alike. A
-    store's unit is the kind's own.
-
-    Attributes:
-        draw: most that can be drawn, as a share of full power.
-        feed: most that can be fed in, likewise.
-        draw_cost: €/kWh drawn, the price included.
-        feed_cost: €/kWh fed in, less what it earns.
-        rise: by how much a step of full draw fills the store.
-        fall: by how much a step of full feed empties it.
-        lowest: least in the store after each step, less what would be there without draw and feed;
-            -inf in classes without a store.
-        highest: most, likewise.
-        kept: (classes,) share of the store's deviation that is there a step later.
-        steepness: (classes,) €/kWh by which the cost rises from the first kW to the last.
-        worth: (classes, days) € per unit that is in the store at the end.
-    """
-
-    draw: ArrayT
-    feed: ArrayT
-    draw_cost: ArrayT
-    feed_cost: ArrayT
-    rise: ArrayT
-    fall: ArrayT
-    lowest: ArrayT
-    highest: ArrayT
-    kept: ArrayT
-    steepness: ArrayT
-    worth: ArrayT
 
 
 def without_store(feed: Tensor, feed_cost: Tensor, steepness: Tensor) -> Flexibility[Tensor]:

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class, without_store
+from gridedge_env.devices.flexibility import Outlook, by_class, without_store
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters
 from gridedge_env.devices.ranges import positive, within
 from gridedge_env.record import Record, batch
+from gridedge_gateway.program import Flexibility
 
 # Beyond these a paying loading says no more: a generator should stand still, or run at full power.
 LEAST_PAYING, MOST_PAYING = -1.0, 2.0

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class
+from gridedge_env.devices.flexibility import Outlook, by_class
 from gridedge_env.devices.heated_building import (
     DESIGN_OUTDOOR_TEMPERATURE,
     DISCOMFORT_PRICE,
@@ -32,6 +32,7 @@ from gridedge_env.devices.linear_program import (
     step_before,
 )
 from gridedge_env.record import Record, batch
+from gridedge_gateway.program import Flexibility
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.flexibility import Flexibility, Outlook
+from gridedge_env.devices.flexibility import Outlook
 from gridedge_env.devices.linear_program import LinearProgram, Meters
 from gridedge_env.record import Record
 from gridedge_env.scenarios import DayTable
+from gridedge_gateway.program import Flexibility
 
 # Of household demand and of devices without an inverter, lagging: that of the IEEE European LV test
 # feeder's loads; and kvar per kW under it.

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.flexibility import Flexibility, Outlook, by_class, without_store
+from gridedge_env.devices.flexibility import Outlook, by_class, without_store
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters, flat
 from gridedge_env.devices.ranges import positive, within
 from gridedge_env.record import Record, batch
 from gridedge_env.scenarios import DayTable
 from gridedge_env.scenarios.sun import plane_irradiance, plane_normal
+from gridedge_gateway.program import Flexibility
 
 # W/m² at which panels give their peak power (standard test conditions, IEC 60904-3).
 STANDARD_IRRADIANCE = 1000.0

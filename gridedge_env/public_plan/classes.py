@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from gridedge_env.devices.fleet import DeviceGroup
-from gridedge_env.devices.flexibility import Array
+from gridedge_gateway.program import Array
 
 
 @dataclass(frozen=True)

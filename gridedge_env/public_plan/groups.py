@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gridedge_env.devices.flexibility import Array
 from gridedge_env.devices.kind import REACTIVE_SHARE
 from gridedge_env.public_plan.limits import FeederLimits
-from gridedge_env.public_plan.program import Network
+from gridedge_gateway.program import Array, Network
 
 # Of k-means.
 TRIALS, ROUNDS = 60, 50

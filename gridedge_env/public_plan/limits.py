@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gridedge_env.constraints import Limits, scaled_edges
-from gridedge_env.devices.flexibility import Array
 from gridedge_env.powerflow import PowerFlow
 from gridedge_env.wiring import Wiring
+from gridedge_gateway.program import Array
 
 # Operating points in each direction, up to full power; limits that get tangents there; and how many
 # of those that are met are looked at, so many at a time.

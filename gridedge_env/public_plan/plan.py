@@ -17,7 +17,7 @@ from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.day import Planned
 from gridedge_env.devices import Fleet
-from gridedge_env.devices.flexibility import Array, Flexibility, Outlook, in_arrays, joined
+from gridedge_env.devices.flexibility import Outlook, in_arrays, joined
 from gridedge_env.devices.kind import REACTIVE_SHARE
 from gridedge_env.news import PRICE_TICK, Quotes
 from gridedge_env.powerflow import PowerFlow
@@ -25,9 +25,10 @@ from gridedge_env.public_plan.classes import Classes, classes_of
 from gridedge_env.public_plan.groups import groups_of
 from gridedge_env.public_plan.homes import Columns, PlannedHomes
 from gridedge_env.public_plan.limits import feeder_limits
-from gridedge_env.public_plan.program import MOST_GROUPS, FleetProgram
+from gridedge_env.public_plan.solving import MOST_GROUPS, solver
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.wiring import Wiring
+from gridedge_gateway.program import Array, FleetProgram, Flexibility
 
 # Classes of the devices of a kind, at most.
 CLASSES = 3
@@ -137,7 +138,8 @@ class PublicPlan:
         """
         outlook = outlook_of(days, tariff, self.clock)
         month, weekend = days.month.cpu().numpy(), days.weekend.cpu().numpy().astype(int)
-        plan = self.program.plan(in_arrays(self.flexibility(outlook)), month, weekend)
+        flexibility = in_arrays(self.flexibility(outlook))
+        plan = self.program.plan(flexibility, month, weekend, solver())
         return self.told(outlook, *(torch.from_numpy(values) for values in vars(plan).values()))
 
     def flexibility(self, outlook: Outlook) -> Flexibility[Tensor]:

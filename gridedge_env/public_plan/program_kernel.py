@@ -1,4 +1,4 @@
-"""Compiled kernel of `program`: the same method, day by day, with groups in the lanes of vectors.
+"""Compiled kernel of `gridedge_gateway.program`: the same method, day by day, groups in lanes.
 
 Where the reference multiplies with matrices, the kernel walks along the steps: a store is a
 recurrence, and the inverse of a class's own terms is that of a matrix with three diagonals.

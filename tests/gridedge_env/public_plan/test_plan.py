@@ -21,10 +21,10 @@ from gridedge_env.devices.flexibility import Outlook, in_arrays, joined
 from gridedge_env.devices.heat_pump import HeatPumps
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
-from gridedge_env.public_plan.program import Network, plan_fleet
 from gridedge_env.reference import Idle, PlanFollowing, Policy, PriceFollowing, play
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
+from gridedge_gateway.program import Network, plan_fleet
 
 MIX = {"battery": 0.3, "heat_pump": 0.2, "generator": 0.2, "ev_charger": 0.2, "pv_inverter": 0.1}
 AGENTS, DAYS = 60, [40, 200]

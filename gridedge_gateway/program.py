@@ -20,24 +20,60 @@ precision: the same numbers for everybody.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gridedge_env.compiled.running import numba_is_there, run_blocks
-from gridedge_env.devices.flexibility import Array, Flexibility
+Array: TypeAlias = NDArray[np.float64]
+ArrayT = TypeVar("ArrayT")
 
 ITERATIONS, PRICE_ITERATIONS = 150, 3
 RELAXATION = 1.6
-# Groups at most that the compiled kernel takes.
-MOST_GROUPS = 8
 # Penalties on the distance of the copies, where prices have a standard deviation of one, € a step.
 BOUND_PENALTY, STORE_PENALTY, NET_PENALTY = 2.7, 1.2, 3.6
 # €/kWh: prices that spread by less count as if they did by this.
 LEAST_PRICE_SPREAD = 0.01
 # The store after the last step has a bound that always binds.
 LAST_STORE_PENALTY = 10.0
+
+
+@dataclass(frozen=True)
+class Flexibility(Generic[ArrayT]):
+    """What classes of devices can do, per kW of full power; kinds tell it in tensors.
+
+    A class that draws u and feeds v fills its store by rise · u and empties it by fall · v. All
+    arrays but the last three are (classes, days, steps), days or steps 1 where all are alike. A
+    store's unit is the kind's own.
+
+    Attributes:
+        draw: most that can be drawn, as a share of full power.
+        feed: most that can be fed in, likewise.
+        draw_cost: €/kWh drawn, the price included.
+        feed_cost: €/kWh fed in, less what it earns.
+        rise: by how much a step of full draw fills the store.
+        fall: by how much a step of full feed empties it.
+        lowest: least in the store after each step, less what would be there without draw and feed;
+            -inf in classes without a store.
+        highest: most, likewise.
+        kept: (classes,) share of the store's deviation that is there a step later.
+        steepness: (classes,) €/kWh by which the cost rises from the first kW to the last.
+        worth: (classes, days) € per unit that is in the store at the end.
+    """
+
+    draw: ArrayT
+    feed: ArrayT
+    draw_cost: ArrayT
+    feed_cost: ArrayT
+    rise: ArrayT
+    fall: ArrayT
+    lowest: ArrayT
+    highest: ArrayT
+    kept: ArrayT
+    steepness: ArrayT
+    worth: ArrayT
 
 
 @dataclass(frozen=True)
@@ -97,6 +133,7 @@ class FleetProgram:
         flexibility: Flexibility[Array],
         month: NDArray[np.int64],
         weekend: NDArray[np.int64],
+        solve: Solver | None = None,
     ) -> FleetPlan:
         """Plans of episodes.
 
@@ -104,12 +141,13 @@ class FleetProgram:
             flexibility: of all classes.
             month: (days,) of each day of each episode in turn, 0 = January.
             weekend: likewise, 1 on Saturdays and Sundays.
+            solve: as in `plan_fleet`.
         """
         steps = flexibility.draw_cost.shape[-1]
         home = self.expected[month, weekend].reshape(-1, 1, steps)
         base = self.homes[:, None] * home
         taken = np.einsum("lg,dgt->dlt", self.demand_slope, base)
-        return plan_fleet(flexibility, self.network, base, taken, self.hours)
+        return plan_fleet(flexibility, self.network, base, taken, self.hours, solve=solve)
 
 
 def plan_fleet(
@@ -119,7 +157,7 @@ def plan_fleet(
     taken: Array,
     hours: float,
     iterations: int = ITERATIONS,
-    compiled: bool | None = None,
+    solve: Solver | None = None,
 ) -> FleetPlan:
     """Solve the program.
 
@@ -130,12 +168,10 @@ def plan_fleet(
         taken: (days, limits, steps) room that it takes.
         hours: length of a step.
         iterations: how many are done; the default is within some 0.2 % of the optimum.
-        compiled: whether by the kernel; None: if it can be.
+        solve: does them; None: `by_matrices`.
     """
     terms = _terms(flexibility, network, taken, hours)
-    if compiled is None:
-        compiled = numba_is_there() and base.shape[1] <= MOST_GROUPS
-    draw, feed, store, share, price = (_by_kernel if compiled else _by_matrices)(terms, iterations)
+    draw, feed, store, share, price = (solve or by_matrices)(terms, iterations)
     return FleetPlan(
         draw,
         feed,
@@ -146,7 +182,7 @@ def plan_fleet(
 
 
 @dataclass(frozen=True)
-class _Terms:
+class Terms:
     """The program in numbers; € in units of the day's spread of prices.
 
     On days that are alike but for the size of prices, the method then takes the same steps.
@@ -192,7 +228,11 @@ class _Terms:
     price_step: float
 
 
-def _terms(flexibility: Flexibility[Array], network: Network, taken: Array, hours: float) -> _Terms:
+# From the program, and how many iterations are done, to what `by_matrices` returns.
+Solver: TypeAlias = Callable[[Terms, int], tuple[Array, ...]]
+
+
+def _terms(flexibility: Flexibility[Array], network: Network, taken: Array, hours: float) -> Terms:
     days, _, steps = taken.shape
     classes = len(flexibility.kept)
 
@@ -219,7 +259,7 @@ def _terms(flexibility: Flexibility[Array], network: Network, taken: Array, hour
     size[size == 0.0] = 1.0
     pull, slope = used / size[:, None], network.slope / size[:, None]
     curvature = np.linalg.eigvals(pull @ slope.T).real.max(initial=0.0) / NET_PENALTY
-    return _Terms(
+    return Terms(
         euros,
         (hours * spread(flexibility.draw_cost) / flexibility.rise - left) / unit,
         (hours * spread(flexibility.feed_cost) / flexibility.fall + left) / unit,
@@ -241,7 +281,7 @@ def _terms(flexibility: Flexibility[Array], network: Network, taken: Array, hour
     )
 
 
-def _store_matrix(terms: _Terms) -> Array:
+def store_matrix(terms: Terms) -> Array:
     """(classes, days, steps, steps) with three diagonals, whose inverse couples a class's steps.
 
     With E = held (x - y), where held is the inverse of B = 1 - kept · (the step before), a class's
@@ -255,12 +295,12 @@ def _store_matrix(terms: _Terms) -> Array:
     return matrix
 
 
-def _store_inverse(terms: _Terms) -> Array:
+def store_inverse(terms: Terms) -> Array:
     """Its inverse; 0 of classes without a store."""
-    return np.where(terms.stores[:, None, None, None], np.linalg.inv(_store_matrix(terms)), 0.0)
+    return np.where(terms.stores[:, None, None, None], np.linalg.inv(store_matrix(terms)), 0.0)
 
 
-def _coupling(terms: _Terms, inner: Array) -> Array:
+def coupling_of(terms: Terms, inner: Array) -> Array:
     """(days, groups, steps, steps) inverse that ties the classes of a group together."""
     per_rise, per_fall = terms.per_rise, terms.per_fall
     own = terms.own[..., None, None]
@@ -272,7 +312,7 @@ def _coupling(terms: _Terms, inner: Array) -> Array:
     return np.linalg.inv(np.eye(steps) + NET_PENALTY * response)
 
 
-def _by_matrices(terms: _Terms, iterations: int) -> tuple[Array, ...]:
+def by_matrices(terms: Terms, iterations: int) -> tuple[Array, ...]:
     """The method in NumPy.
 
     Returns:
@@ -281,8 +321,8 @@ def _by_matrices(terms: _Terms, iterations: int) -> tuple[Array, ...]:
     """
     classes, days, steps = terms.into.shape
     groups = len(terms.weight)
-    inner = _store_inverse(terms)
-    coupling = _coupling(terms, inner)
+    inner = store_inverse(terms)
+    coupling = coupling_of(terms, inner)
     age = np.arange(steps)[:, None] - np.arange(steps)
     held = np.where(age >= 0, terms.kept[:, None, None] ** age.clip(min=0), 0.0)
     held = (held * terms.stores[:, None, None])[:, None]
@@ -337,58 +377,3 @@ def _by_matrices(terms: _Terms, iterations: int) -> tuple[Array, ...]:
         net_dual += NET_PENALTY * (ahead - net)
     draw, feed = into * per_rise, out * per_fall
     return draw, feed, (into - out) @ held.mT, (weight * (draw - feed)).sum(axis=0), price
-
-
-def _by_kernel(terms: _Terms, iterations: int) -> tuple[Array, ...]:
-    """As `_by_matrices`, compiled."""
-    from gridedge_env.public_plan.program_kernel import LANES, plan_days
-
-    classes, days, steps = terms.into.shape
-    groups, limits = len(terms.weight), len(terms.pull)
-    three, coupling = _store_matrix(terms), _coupling(terms, _store_inverse(terms))
-
-    def lanes(values: Array) -> Array:
-        """Groups last, filled up."""
-        filled = np.zeros((*values.shape[:-1], LANES))
-        filled[..., :groups] = values
-        return filled
-
-    below, over = np.zeros((classes, days, steps)), np.zeros((classes, days, steps))
-    over[..., 0] = 1.0 / three[..., 0, 0]
-    for t in range(1, steps):
-        beside = three[..., t, t - 1]
-        below[..., t] = beside * over[..., t - 1]
-        over[..., t] = 1.0 / (three[..., t, t] - beside * below[..., t])
-    alike = np.broadcast_to(
-        np.stack((terms.kept, terms.stores, np.zeros(classes)), axis=1)[:, None], (classes, days, 3)
-    )
-    factors = np.concatenate((terms.own[..., None], alike, below, over), axis=2)
-    series = np.stack(
-        (
-            terms.into, terms.out, terms.most_into, terms.most_out,
-            terms.lowest, terms.highest, terms.per_rise, terms.per_fall,
-        ),
-        axis=-1,
-    )  # fmt: skip
-    flows = np.zeros((days, classes, 3, steps, LANES))
-    draws, prices = np.zeros((days, steps, LANES)), np.zeros((days, limits, steps))
-    rules = (BOUND_PENALTY, NET_PENALTY, RELAXATION, terms.price_step, iterations, PRICE_ITERATIONS)
-    run_blocks(
-        plan_days,
-        days,
-        np.ascontiguousarray(series.swapaxes(0, 1)),
-        np.ascontiguousarray(factors.swapaxes(0, 1)),
-        terms.penalty,
-        lanes(terms.weight.T),
-        lanes(coupling.transpose(0, 2, 3, 1)),
-        lanes(terms.pull),
-        lanes(terms.slope),
-        terms.pull @ terms.slope.T / NET_PENALTY,
-        np.ascontiguousarray(terms.room),
-        np.array(rules, dtype=np.float64),
-        flows,
-        draws,
-        prices,
-    )
-    draw, feed, store = flows[..., :groups].transpose(2, 1, 0, 4, 3)
-    return draw, feed, store, draws[..., :groups].swapaxes(1, 2), prices

@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from gridedge_env.devices.flexibility import Array, Flexibility
-from gridedge_env.public_plan.program import FleetPlan, Network, plan_fleet
+from gridedge_env.public_plan.solving import by_kernel
+from gridedge_gateway.program import (
+    Array,
+    FleetPlan,
+    Flexibility,
+    Network,
+    by_matrices,
+    plan_fleet,
+)
 
 STEPS, DAYS, GROUPS, CLASSES, HOURS = 8, 2, 2, 3, 1.0
 
@@ -161,7 +168,9 @@ def test_the_kernel_does_the_same(
     if by_day:
         weather = np.linspace(0.8, 1.2, DAYS)[:, None] * np.linspace(1.1, 0.9, STEPS)
         flexibility = replace(flexibility, rise=np.broadcast_to(weather, (CLASSES, DAYS, STEPS)))
-    one, other = (planned(flexibility, network, base, compiled=how) for how in (False, True))
+    one, other = (
+        planned(flexibility, network, base, solve=how) for how in (by_matrices, by_kernel)
+    )
     for name, values in vars(one).items():
         assert getattr(other, name) == pytest.approx(
             values, abs=1e-9 * max(1.0, np.abs(values).max())
