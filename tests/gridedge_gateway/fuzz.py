@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from gridedge_gateway import Controller, Readings, SetPoint
+from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.readings import SERIES
 from tests.gridedge_gateway.house import STEP, VALUES, published
 
@@ -27,8 +28,9 @@ BROKEN = ["", "null", "[", "{}", '{"time": 1}', '{"voltage": "x"}', '{"day_ahead
 
 def fuzz(path: str | Path, seeds: Iterable[int], steps: int) -> None:
     """A controller of its own for each seed."""
+    file = CustomerFile(path)
     for seed in seeds:
-        random, controller = np.random.default_rng(seed), Controller.load(path)
+        random, controller = np.random.default_rng(seed), Controller(file)
         time = datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(hours=random.uniform(0, 8760))
         for _ in range(steps):
             time = next_time(time, random)

@@ -31,6 +31,8 @@ VALUES = {
     "ev_charger.state_of_charge": 50.0,
 }
 
+STORES = ("battery.state_of_charge", "heat_pump.room_temperature", "ev_charger.state_of_charge")
+
 
 def write_house(folder: Path) -> Path:
     """The file of a house of ordinary size with inverters that choose reactive power."""
@@ -76,19 +78,24 @@ def play(
     steps: int,
     values: Mapping[str, float] = VALUES,
     news: bool = True,
+    frozen: bool = False,
 ) -> list[SetPoint]:
-    """Some steps in a row, of whose days all is published beforehand."""
-    times = [begin + STEP * number for number in range(steps)]
-    days = {time.astimezone(AMSTERDAM).date(): time for time in reversed(times)}
-    return [
-        controller.step(
-            Readings(
-                time,
-                values,
-                published(time.astimezone(AMSTERDAM).date())
-                if news and time in days.values()
-                else {},
-            )
-        )
-        for time in times
-    ]
+    """Some steps in a row.
+
+    Args:
+        controller: of the house.
+        begin: of the first.
+        steps: how many.
+        values: that are read in all of them.
+        news: whether of each day, as its first step comes, all is published.
+        frozen: whether that is all; else sensors of what is stored waver by a tenth.
+    """
+    found, days = [], set[date]()
+    for time in (begin + STEP * number for number in range(steps)):
+        day = time.astimezone(AMSTERDAM).date()
+        waver = 0.0 if frozen else 0.1 * (time.minute > 0)
+        read = {name: value + waver * (name in STORES) for name, value in values.items()}
+        series = published(day) if news and day not in days else {}
+        days.add(day)
+        found.append(controller.step(Readings(time, read, series)))
+    return found

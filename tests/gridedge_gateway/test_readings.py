@@ -14,7 +14,8 @@ CAME = datetime(2026, 1, 15, 11, 0, tzinfo=timezone.utc)
 
 def test_a_message_is_read():
     message = """{"time": "2026-01-15T12:00:00+01:00", "meter_power": 1.2,
-        "ev_charger.plugged": true, "battery.state_of_charge": "52", "voltage": null, "heat_pump.room_temperature": "",
+        "ev_charger.plugged": true, "battery.state_of_charge": "52",
+        "voltage": null, "heat_pump.room_temperature": "",
         "day_ahead_price": {"2026-01-15T00:00:00+01:00": 71.2, "2026-01-15T00:00:00Z": 68}}"""
     readings = Readings.of_json(message.encode(), CAME + timedelta(hours=1))
     assert readings.time == CAME
