@@ -70,7 +70,7 @@ class CustomerFile:
         devices: of the customer, as `operate` lists them.
         begin: where they stand when nothing is known.
         site: ° north and ° east, or None.
-        fields: how many an observation has.
+        observation_size: how many entries an observation has.
         slots: how many devices an action has numbers for.
         reads: whether any device has a sensor.
         heats: whether it matters to a device how cold it is outdoors.
@@ -103,7 +103,7 @@ class CustomerFile:
         self.begin = {name: np.array(values) for name, values in self.customer["begin"].items()}
         self.site = self.case["site"]
         (observed,), (acted,) = policy.get_inputs(), policy.get_outputs()
-        self.fields = observed.shape[1]
+        self.observation_size = observed.shape[1]
         operate = self._sessions["operate"]
         chosen = {entry.name for entry in operate.get_outputs()}
         self.slots = acted.shape[1] // (2 if "reactive_power" in chosen else 1)

@@ -242,16 +242,25 @@ def test_set_points_stay_within_ratings_whatever_is_worked_out(controller, monke
             assert answer.reactive_power[device.name] == pytest.approx(expected)
 
 
-def test_an_error_is_told_and_the_next_step_goes_on(controller, monkeypatch):
-    def broken(graph, known):
-        raise RuntimeError("out of memory")
+@pytest.mark.parametrize(
+    ("graph", "cause", "heats"), [("observe", "policy", True), ("operate", "controller", False)]
+)
+def test_an_error_is_told_and_the_next_step_goes_on(controller, monkeypatch, graph, cause, heats):
+    """By the rule that keeps devices safe, or, if that is broken too, all rest."""
+    run = controller.file.run
+
+    def broken(name, known):
+        if name == graph:
+            raise MemoryError("no room")
+        return run(name, known)
 
     with monkeypatch.context() as patch:
         patch.setattr(controller.file, "run", broken)
-        (answer,) = play(controller, NOON, 1)
-        assert (answer.follows, told(answer)) == ("fallback", ["controller"])
-        assert set(answer.power.values()) == {0.0}
-    (answer,) = play(controller, NOON, 1)
+        (answer,) = play(controller, NOON, 1, VALUES | {"heat_pump.room_temperature": 18.0})
+    assert (answer.follows, told(answer)) == ("fallback", [cause])
+    assert answer.reasons[0].startswith(f"{cause}: got MemoryError: no room")
+    assert (answer.power["heat_pump"] > 0.0) == heats
+    (answer,) = play(controller, NOON + STEP, 1)
     assert (answer.follows, answer.reasons) == ("policy", ())
 
 
