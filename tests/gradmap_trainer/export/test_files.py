@@ -124,6 +124,8 @@ def test_so_do_those_that_correct_a_plan_in_days_of_two_with_reactive_power(tmp_
     first = next(day for day in gateway_starts(simulator) if day >= SPRING)
     for parting in replay(simulator, policies, tmp_path, first):
         assert parting.is_small, str(parting)
+    with pytest.raises(ValueError, match=rf"day: got {first + 1}, expected one on which gateways"):
+        replay(simulator, policies, tmp_path, first + 1)
 
 
 def test_a_file_of_another_customer_parts(simulator, policies, folder, tmp_path):
