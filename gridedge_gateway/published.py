@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import DAY, NOTHING, Array, Calendar, Step
 from gridedge_gateway.file import Arrays, CustomerFile
@@ -115,5 +116,5 @@ class Published:
         return direct_irradiance(irradiance, time, self._calendar.minutes, *self._file.site)
 
 
-def _part(missing: Array) -> str:
+def _part(missing: NDArray[np.bool_]) -> str:
     return f"{int((~missing).sum())} of the day's {missing.size} steps"
