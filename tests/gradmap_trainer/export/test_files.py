@@ -220,8 +220,8 @@ def test_sensors_say_where_devices_stand_and_what_is_safe_follows(simulator, fol
         for key, value in wanted.items():
             np.testing.assert_allclose(found[key], value.numpy(), rtol=1e-12, atol=1e-12)
         if file.reads:
-            for key, value in file.run("estimate", known | found).items():
-                np.testing.assert_allclose(value, known[key], rtol=1e-12, atol=1e-12)
+            for key, said in file.run("estimate", known | found).items():
+                np.testing.assert_allclose(said, known[key], rtol=1e-12, atol=1e-12)
         action = file.run("fallback", known | found)["action"]
         assert action.dtype == np.float32
         np.testing.assert_allclose(action[0], safe[0, agent].numpy(), atol=1e-6)
