@@ -110,8 +110,7 @@ class CustomerFile:
         needed = {entry.name for entry in operate.get_inputs()}
         self.reads = "estimate" in graphs
         self.heats = "outdoor_temperature" in needed
-        for text in self._of_days:
-            needed |= {entry.name for entry in _session(unpacked(text)).get_inputs()}
+        needed |= _inputs(self._of_days)
         if "irradiance" in needed:
             needed.add("irradiance_forecast")
         self.series = tuple(name for name in SERIES if name in needed)
@@ -140,6 +139,13 @@ def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
             tuple(Quantity(**reading) for reading in device["readings"]),
         )
         counts[kind] += 1
+
+
+@lru_cache(maxsize=4)  # the same of all customers of a run
+def _inputs(graphs: tuple[str, ...]) -> frozenset[str]:
+    """Names of what some graphs act on."""
+    sessions = (_session(unpacked(text)) for text in graphs)
+    return frozenset(entry.name for session in sessions for entry in session.get_inputs())
 
 
 @lru_cache(maxsize=4)  # an episode, and one that became known better, of two cases
