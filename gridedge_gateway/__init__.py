@@ -3,3 +3,8 @@
 It needs NumPy and ONNX Runtime, and nothing of the packages beside it, which import from here what
 both must work out alike.
 """
+
+from gridedge_gateway.controller import Controller, SetPoint
+from gridedge_gateway.readings import Readings
+
+__all__ = ["Controller", "Readings", "SetPoint"]

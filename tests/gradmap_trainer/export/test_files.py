@@ -15,10 +15,9 @@ import torch
 
 from gradmap_trainer import cli
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.export import Parting, export_run, policy_file, replay
+from gradmap_trainer.export import Parting, export_run, gateway_starts, policy_file, replay
 from gradmap_trainer.export.customer import Customer
 from gradmap_trainer.export.files import nominal_voltage
-from gradmap_trainer.export.replay import CustomerFile
 from gradmap_trainer.gradmap import make_learner
 from gradmap_trainer.policies import Policies
 from gridedge_env import Clock, Simulator, default_case, make_simulator
@@ -26,6 +25,7 @@ from gridedge_env.day import Window
 from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_env.reference import Thermostat, play
 from gridedge_env.scenarios import DayAheadFeedIn, DayTable, ObservedDays, Tariff
+from gridedge_gateway.file import CustomerFile
 from tests.gridedge_env.devices.sensors import sensors_of
 
 CONFIG = TrainConfig(case=None)
@@ -63,6 +63,8 @@ def street(scale: float = 15.0, **options: object) -> Simulator:
 class ForecastDays:
     """The built-in days, as they were forecast: a cent dearer and a degree warmer."""
 
+    site = ObservedDays.site
+
     def load(self, split: str, clock: Clock) -> DayTable:
         days = ObservedDays().load(split, clock)
         return replace(
@@ -96,10 +98,11 @@ def test_files_do_as_the_simulator_does(simulator, policies, folder):
     played = play(simulator, lambda *parts: policies(*(part.float() for part in parts)), state)
     actions = torch.stack([action[0] for _, action, _ in played])
     assert (actions.std(dim=0)[:, 0] > 0.01).all(), "nothing to compare: most are at rest"
-    partings = replay(simulator, policies, folder, SPRING)
-    assert [parting.agent for parting in partings] == list(simulator.fleet.names)
-    for parting in partings:
-        assert parting.is_small, str(parting)
+    for sensors in (True, False):
+        partings = replay(simulator, policies, folder, SPRING, sensors)
+        assert [parting.agent for parting in partings] == list(simulator.fleet.names)
+        for parting in partings:
+            assert parting.is_small, str(parting)
 
 
 def test_so_do_those_that_correct_a_plan_in_days_of_two_with_reactive_power(tmp_path):
@@ -114,19 +117,15 @@ def test_so_do_those_that_correct_a_plan_in_days_of_two_with_reactive_power(tmp_
     assert planned.congestion_price.abs().max() > 0.0, "no limit binds"
     file, *_ = export_run(CONFIG, simulator, policies, tmp_path)
     metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
-    shared, own = (
-        ["day", "flexibility", "told"],
-        [
-            "sense",
-            "observe",
-            "fallback",
-            "operate",
-        ],
-    )
+    shared = ["day", "flexibility", "told"]
+    own = ["estimate", "sense", "observe", "fallback", "operate"]
     assert list(json.loads(metadata["graphs"])) == [*shared, *own]
     assert "program" in metadata
-    for parting in replay(simulator, policies, tmp_path, SPRING):
+    first = next(day for day in gateway_starts(simulator) if day >= SPRING)
+    for parting in replay(simulator, policies, tmp_path, first):
         assert parting.is_small, str(parting)
+    with pytest.raises(ValueError, match=rf"day: got {first + 1}, expected one on which gateways"):
+        replay(simulator, policies, tmp_path, first + 1)
 
 
 def test_a_file_of_another_customer_parts(simulator, policies, folder, tmp_path):
@@ -176,7 +175,7 @@ def test_a_file_says_all_that_its_gateway_must_know(simulator, folder):
     lowest, highest = (rooms[f"{end}_temperature"] for end in ("lowest", "highest"))
     middle, near = 0.5 * (lowest + highest), 0.02 * (highest - lowest)
     assert customer["begin"]["heat_pump.temperature"] == [[pytest.approx(middle, abs=near)]]
-    assert list(graphs) == ["day", "sense", "observe", "fallback", "operate"]
+    assert list(graphs) == ["day", "estimate", "sense", "observe", "fallback", "operate"]
 
 
 @pytest.mark.parametrize(
@@ -207,19 +206,23 @@ def test_sensors_say_where_devices_stand_and_what_is_safe_follows(simulator, fol
     for agent, name in enumerate(fleet.names):
         file, customer = CustomerFile(folder / policy_file(name)), Customer.of(simulator, agent)
         own = fleet.of_home(state.devices, agent)
-        file.known = {"step": np.array(13), "new_episode": np.array(True)}
+        known = {"step": np.array(13), "new_episode": np.array(True)}
         for group, where in zip(customer.fleet.groups, own, strict=True):
             kind = group.kind.name
             read = sensors_of(kind, group.parameters, where, window)
-            file.known |= {f"reading.{kind}.{key}": value.numpy() for key, value in read.items()}
-        file.known |= {key: value.numpy() for key, value in customer.stands(customer.begin).items()}
-        found = {key.removeprefix("next."): value for key, value in file.run("sense").items()}
+            known |= {f"reading.{kind}.{key}": value.numpy() for key, value in read.items()}
+        known |= {key: value.numpy() for key, value in customer.stands(customer.begin).items()}
+        found = {
+            key.removeprefix("next."): value for key, value in file.run("sense", known).items()
+        }
         wanted = customer.stands(own)
         assert found.keys() == wanted.keys()
         for key, value in wanted.items():
             np.testing.assert_allclose(found[key], value.numpy(), rtol=1e-12, atol=1e-12)
-        file.known |= found
-        action = file.run("fallback")["action"]
+        if file.reads:
+            for key, said in file.run("estimate", known | found).items():
+                np.testing.assert_allclose(said, known[key], rtol=1e-12, atol=1e-12)
+        action = file.run("fallback", known | found)["action"]
         assert action.dtype == np.float32
         np.testing.assert_allclose(action[0], safe[0, agent].numpy(), atol=1e-6)
 
