@@ -10,7 +10,7 @@ from benchmarks.learning.study import Study, header
 from benchmarks.records import Measurement, Table
 from gradmap_trainer.gradmap import iterate, make_learner, progress
 from gradmap_trainer.policies import Policies
-from gridedge_env.reference import PlanFollowing
+from gridedge_env.reference import PlanFollowing, Policy
 from gridedge_env.simulator import Simulator
 
 # pu behind the source: as the plan knows it, and otherwise.
@@ -22,7 +22,7 @@ def other_source(study: Study) -> Measurement:
     """Train at the voltage that the plan knows, or at others in turn; judge at each of them."""
     simulators = {KNOWN: study.simulator}
     simulators |= {voltage: at_source(study.simulator, voltage) for voltage in OTHERS}
-    policies = {
+    policies: dict[str, Policy] = {
         "followed plan, nothing learned": PlanFollowing(study.simulator),
         "trained as the plan knows it": trained_in_turn(study, [study.simulator]),
         "trained at all in turn": trained_in_turn(study, list(simulators.values())),
