@@ -1,0 +1,162 @@
+"""What a gateway is told: by meters and sensors, and of prices and weather, in its own units.
+
+A message is a flat JSON object. What has a time stands under its times, in ISO 8601 with an offset:
+
+    {"time": "2026-01-15T12:00:00+01:00", "meter_power": 1.2, "battery.state_of_charge": 52,
+     "day_ahead_price": {"2026-01-15T00:00:00+01:00": 71.2, "2026-01-15T01:00:00+01:00": 68.0}}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+# Years that a clock can show.
+FIRST_YEAR, LAST_YEAR = 2000, 2100
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What can be read, and in which range that is plausible.
+
+    Attributes:
+        name: of the reading.
+        unit: of its values.
+        lowest: that it can have.
+        highest: likewise.
+    """
+
+    name: str
+    unit: str
+    lowest: float
+    highest: float
+
+    def fault(self, value: float) -> str | None:
+        """What is wrong with a value; None: nothing."""
+        if self.lowest <= value <= self.highest:
+            return None
+        expected = f"expected {self.lowest:g} to {self.highest:g} {self.unit}"
+        return f"{self.name}: got {value:g}, {expected}"
+
+
+# kW drawn, the mean of the step that has ended; negative where more is fed in.
+METER_POWER = Quantity("meter_power", "kW", -1e4, 1e4)
+# Now.
+OUTDOOR_TEMPERATURE = Quantity("outdoor_temperature", "°C", -60.0, 60.0)
+# With a value for each time; the day-ahead market's prices may be from -500 to 5,000 €/MWh today.
+SERIES = {
+    series.name: series
+    for series in (
+        Quantity("day_ahead_price", "per MWh", -1e5, 1e5),
+        Quantity("price_forecast", "per MWh", -1e5, 1e5),
+        Quantity("temperature_forecast", "°C", -60.0, 60.0),
+        Quantity("irradiance_forecast", "W/m²", -10.0, 1500.0),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What is known at a moment; what is not, is missing or NaN.
+
+    Attributes:
+        time: aware; a step begins or is under way.
+        values: by name: "meter_power" kW, "voltage" V, "outdoor_temperature" °C, those of devices,
+            "battery.state_of_charge" %.
+        series: by name, those of `SERIES`: from the time at which a value begins to hold to it.
+        faults: what of a message could not be read, and why.
+    """
+
+    time: datetime
+    values: Mapping[str, float] = field(default_factory=dict)
+    series: Mapping[str, Mapping[datetime, float]] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.time.utcoffset() is None or not FIRST_YEAR <= self.time.year <= LAST_YEAR:
+            expected = f"one with an offset from UTC, from {FIRST_YEAR} to {LAST_YEAR}"
+            raise ValueError(f"time: got {self.time.isoformat()}, expected {expected}")
+
+    @classmethod
+    def of_json(cls, message: str | bytes, came: datetime) -> Readings:
+        """Of a message; never an error, whatever is in it.
+
+        Args:
+            message: a JSON object.
+            came: when it came, which counts where it does not say a time itself.
+        """
+        try:
+            said = json.loads(message)
+        except (ValueError, RecursionError) as error:
+            return cls(came, faults=(f"message: got {_shown(message)}, expected JSON ({error})",))
+        if not isinstance(said, dict):
+            return cls(came, faults=(f"message: got {_shown(said)}, expected an object",))
+        return cls.of(said, came)
+
+    @classmethod
+    def of(cls, said: Mapping[str, object], came: datetime) -> Readings:
+        """Of an object, or of a table's row, whose cells are text; never an error.
+
+        Args:
+            said: "time" and values by name; those of series by their times, or one from then on.
+            came: as in `of_json`.
+        """
+        values: dict[str, float] = {}
+        series: dict[str, Mapping[datetime, float]] = {}
+        faults: list[str] = []
+        time = came
+        if said.get("time") not in (None, ""):
+            time = _time(said["time"], "time", faults) or came
+        for name, what in said.items():
+            if name == "time":
+                continue
+            if name in SERIES:
+                at = what if isinstance(what, Mapping) else {time: what}
+                series[name] = _series(at, name, faults)
+            else:
+                values[name] = _number(what, name, faults)
+        return cls(time, values, series, tuple(faults))
+
+
+def _series(said: Mapping[object, object], name: str, faults: list[str]) -> dict[datetime, float]:
+    found = {}
+    for at, what in said.items():
+        time = at if isinstance(at, datetime) else _time(at, name, faults)
+        value = _number(what, name, faults)
+        if time is not None and not math.isnan(value):
+            found[time] = value
+    return found
+
+
+def _time(said: object, name: str, faults: list[str]) -> datetime | None:
+    """UTC; None with a fault."""
+    text = str(said).strip()
+    try:
+        time = datetime.fromisoformat(f"{text[:-1]}+00:00" if text[-1:] in "zZ" else text)
+        if time.utcoffset() is not None and FIRST_YEAR < time.year < LAST_YEAR:
+            return time.astimezone(timezone.utc)
+    except ValueError:
+        pass
+    expected = f"a time like 2026-01-15T12:00:00+01:00, from {FIRST_YEAR} to {LAST_YEAR}"
+    faults.append(f"{name}: got {_shown(said)}, expected {expected}")
+    return None
+
+
+def _number(said: object, name: str, faults: list[str]) -> float:
+    """NaN where nothing is said, or with a fault."""
+    if said is None or said == "":
+        return math.nan
+    try:
+        return float(said)  # type: ignore[arg-type]  # what it is not for raises
+    except (TypeError, ValueError, OverflowError):
+        faults.append(f"{name}: got {_shown(said)}, expected a number")
+        return math.nan
+
+
+def _shown(said: object) -> str:
+    """As it came, if it is short."""
+    text = repr(said)
+    return text if len(text) <= 60 else f"{text[:60]}..."
