@@ -3,3 +3,5 @@
 It needs NumPy and ONNX Runtime, and nothing of the packages beside it, which import from here what
 both must work out alike.
 """
+
+__version__ = "0.1.0"
