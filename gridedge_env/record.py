@@ -90,6 +90,14 @@ class Record:
 
         return self._each(moved, lambda record: record.to(device, dtype))
 
+    def mean(self: RecordT) -> RecordT:
+        """A batch of one: the mean of all items."""
+
+        def averaged(values: Any, axis: int | None) -> Any:
+            return values if axis is None else values.mean(axis, keepdims=True)
+
+        return self._each(averaged, lambda record: record.mean())
+
     def clone(self: RecordT, sharing: Collection[str] = ()) -> RecordT:
         """A copy that shares no tensor but those of the fields in `sharing`."""
 

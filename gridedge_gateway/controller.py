@@ -1,14 +1,33 @@
-"""From readings to set-points: what runs at a customer's."""
+"""From readings to set-points: what runs at a customer's.
+
+Whatever comes, a step has an answer. What is missing or wrong is made up for, by what devices are
+estimated to have done or by a rule that keeps them safe, and the answer says so; as soon as it is
+there again, all is as before.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from gridedge_gateway.readings import Readings
+import numpy as np
+
+from gridedge_gateway.calendar import Calendar, Step
+from gridedge_gateway.file import Arrays, CustomerFile
+from gridedge_gateway.published import Published
+from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings
+from gridedge_gateway.sensors import Sensors
+
+# So many earlier times in a row, each later than the one before it, are no late messages: the clock
+# had been ahead.
+SET_BACK = 3
+# Outdoors, °C, where nobody has ever said.
+USUAL_TEMPERATURE = 10.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,26 @@ class SetPoint:
 
 
 class Controller:
-    """A customer's."""
+    """A customer's.
+
+    Attributes:
+        file: what it goes by.
+        observation: (fields,) what the policy was told last.
+    """
+
+    def __init__(self, file: CustomerFile) -> None:
+        case, nominal = file.case, file.customer["nominal_voltage"]
+        days = case["steps"] * case["step_minutes"] // (24 * 60)
+        self.file = file
+        self.observation = np.full(len(file.fields), np.nan)
+        self._calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
+        self._published = Published(file, self._calendar)
+        self._sensors = Sensors(file.devices)
+        self._voltage = Quantity("voltage", "V", 0.5 * nominal, 1.5 * nominal)
+        self._stands = file.begin
+        self._outdoors = np.array([[USUAL_TEMPERATURE]])
+        self._last: tuple[Step, SetPoint] | None = None
+        self._late: list[datetime] = []
 
     @classmethod
     def load(cls, path: str | Path) -> Controller:
@@ -45,8 +83,153 @@ class Controller:
             FileNotFoundError: no such file.
             ValueError: it is damaged, or of another format; the file is named.
         """
-        raise NotImplementedError
+        return cls(CustomerFile(path))
 
     def step(self, readings: Readings) -> SetPoint:
-        """Set-points for the step in which the time of the readings lies; never an error."""
-        raise NotImplementedError
+        """Set-points for the step in which the time of the readings lies; never an error.
+
+        A step that was asked for before is answered as it was then, and an earlier one by the last.
+        """
+        try:
+            return self._answer(readings)
+        except Exception as error:  # the house must go on
+            why = f"controller: got {type(error).__name__}: {error}; all devices rest"
+            rest = {device.name: 0.0 for device in self.file.devices}
+            time = readings.time.astimezone(timezone.utc)
+            return SetPoint(time, rest, {}, "fallback", (*readings.faults, why))
+
+    def _answer(self, readings: Readings) -> SetPoint:
+        step = self._calendar.step(readings.time)
+        reasons = [*readings.faults, *self._published.learn(readings, step)]
+        if self._last is not None:
+            before, stands = self._last
+            if step.time == before.time:
+                return stands
+            if self._is_late(step, before):
+                why = f"time: got {step.time}, before {before.time}, whose set-points stand"
+                return replace(stands, reasons=(*reasons, why))
+        set_point = self._next(step, readings, reasons)
+        self._last, self._late = (step, set_point), []
+        return set_point
+
+    def _is_late(self, step: Step, before: Step) -> bool:
+        """Whether a time is an earlier one, unless some in a row were: the clock had been ahead."""
+        if step.time > before.time:
+            return False
+        if not self._late or step.time > self._late[-1]:
+            self._late.append(step.time)
+        return len(self._late) < SET_BACK
+
+    def _next(self, step: Step, readings: Readings, reasons: list[str]) -> SetPoint:
+        """Of a step that has not been asked for; what is wrong is added to the reasons."""
+        known: Arrays = {"step": np.array(step.number)}
+        known |= self._measured(step, readings, reasons)
+        known |= self._sense(step, readings, reasons)
+        policy = self._policy(known, step, reasons)
+        known["action"] = self._safe(policy, known, step, reasons)
+        flows = self.file.run("operate", known)
+        self._stand(flows)
+        follows = "fallback" if policy is None else "policy"
+        return SetPoint(step.time, *self._within_ratings(flows, reasons), follows, tuple(reasons))
+
+    def _measured(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
+        """What is expected of the weather and what meters say, or what is usual."""
+        mean, nominal = (self.file.customer[name] for name in ("mean_demand", "nominal_voltage"))
+        meter = _read(METER_POWER, readings, "the mean load counts", reasons)
+        voltage = _read(self._voltage, readings, "the nominal one counts", reasons)
+        load = mean
+        if self._follows_on(step, reasons) and step.number > 0 and not math.isnan(meter):
+            load = meter - sum(self._power.values())
+        return {
+            **self._published.weather(step),
+            **self._outdoors(readings),
+            "load": np.array([[load]]),
+            "mean_demand": np.array([mean]),
+            "voltage": np.array([[1.0 if math.isnan(voltage) else voltage / nominal]]),
+        }
+
+    def _follows_on(self, step: Step, reasons: list[str]) -> bool:
+        """Whether the step before was the last that was asked for."""
+        if self._last is None:
+            return False
+        later = step.time - self._last[0].time
+        follows_on = later == timedelta(minutes=self._calendar.minutes)
+        if not follows_on:
+            reasons.append(f"time: got a step {later} after the last; estimates go on from that")
+        return follows_on
+
+    def _sense(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
+        """Where the devices stand, by what is read, or by what they were told in the last step."""
+        new_episode = self._last is None or self._last[0].episode != step.episode
+        known = self._stands | {"step": np.array(step.number), "new_episode": np.array(new_episode)}
+        expected = self.file.run("estimate", known)
+        believed, faults = self._sensors.believed(readings, expected, step)
+        reasons += faults
+        self._stand(self.file.run("sense", known | believed))
+        return self._stands
+
+    def _stand(self, found: Arrays) -> None:
+        """Remember where devices then stand by a graph, as far as that is a number."""
+        self._stands = {
+            name: np.where(np.isfinite(found[f"next.{name}"]), found[f"next.{name}"], before)
+            for name, before in self._stands.items()
+        }
+
+    def _policy(self, known: Arrays, step: Step, reasons: list[str]) -> Action | None:
+        """What it makes of what is known; None if that is too little."""
+        news, faults = self._published.of_episode(step)
+        reasons += faults
+        if news is None:
+            return None
+        observed = self.file.run("observe", known | self.file.of_days(news))
+        action: Action = self.file.run("act", observed)["action"]
+        self.observation = observed["observation"][0]
+        if not np.isfinite(action).all():
+            reasons.append("policy: got what is no number; the fallback")
+            return None
+        return action
+
+    def _safe(
+        self, policy: Action | None, known: Arrays, step: Step, reasons: list[str]
+    ) -> Action:
+        """An action by the policy where there is one and it knows where a device stands."""
+        fallback: Action = self.file.run("fallback", known)["action"]
+        if policy is None:
+            return fallback
+        slots, action = self.file.slots, policy.copy()
+        for device in self.file.devices:
+            if self._sensors.unread(device, step.time):
+                reasons.append(f"{device.name}: not read for a day; the fallback")
+                action[:, device.slot :: slots] = fallback[:, device.slot :: slots]
+        return action
+
+    def _within_ratings(
+        self, flows: Arrays, reasons: list[str]
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """kW and kvar of the devices: whatever was worked out, not more than they are built for."""
+        power, reactive_power = {}, {}
+        for number, device in enumerate(self.file.devices):
+            full, kva = device.full_power, device.inverter_rating
+            asked = float(flows["power"][0, number])
+            if not math.isfinite(asked):
+                reasons.append(f"{device.name}: got {asked} kW; it rests")
+            power[device.name] = kw = _clipped(asked, full)
+            if "reactive_power" in flows and kva > 0.0:
+                room = math.sqrt(max(kva**2 - kw**2, 0.0))
+                reactive_power[device.name] = _clipped(float(flows["reactive_power"][0, number]), room)
+        return power, reactive_power
+
+
+def _clipped(value: float, most: float) -> float:
+    """Of what is no number, 0."""
+    return min(max(value, -most), most) + 0.0 if math.isfinite(value) else 0.0
+
+
+def _read(quantity: Quantity, readings: Readings, otherwise: str, reasons: list[str]) -> float:
+    """A plausible value, or NaN and why."""
+    value = readings.values.get(quantity.name, math.nan)
+    fault = f"{quantity.name}: not read" if math.isnan(value) else quantity.fault(value)
+    if fault:
+        reasons.append(f"{fault}; {otherwise}")
+        return math.nan
+    return value

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gridedge_env.scenarios.sun import extraterrestrial_irradiance, sun_position
+from gridedge_gateway.sun import extraterrestrial_irradiance, sun_position
 
 SITE = (51.3, 9.5)
 TIME_ZONE = "Europe/Berlin"

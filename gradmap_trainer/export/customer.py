@@ -2,16 +2,18 @@
 
 All of it is the simulator's own code, for the one home:
 
-    observe  the news, meters and sensors -> the observation before a step
-    operate  an action, and the weather   -> kW of every device, and where it stands after the step
+    sense     sensors of the devices       -> where these stand before a step
+    observe   that, the news and the meter -> the observation
+    fallback  where they stand             -> the action that is safe when something is missing
+    operate   an action, and the weather   -> kW of every device, and where it stands after the step
 
-Between them stands the policy, in single precision. `Customer.readings` says what comes
-from outside.
+Between `observe` and `operate` stands the policy, in single precision. `Customer.readings` says
+what comes from outside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +25,7 @@ from gradmap_trainer.export.tracing import Named, named, read
 from gridedge_env.case import Case
 from gridedge_env.day import Day, Planned, Window
 from gridedge_env.devices import DeviceGroup, Fleet
+from gridedge_env.devices.kind import Seen
 from gridedge_env.moment import Moment
 from gridedge_env.observation import ObservationField, private_observations
 from gridedge_env.public_plan import PlannedHomes
@@ -30,8 +33,10 @@ from gridedge_env.record import Record
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
 
-# Before the names of what `operate` says of the devices after the step.
-NEXT = "next."
+# Before the names of where devices then stand, and of what sensors read.
+NEXT, READING = "next.", "reading."
+# Begins of episodes of which the mean is the usual one: to 1 % of what they spread over.
+BEGINS = 1000
 
 
 class OwnMeter:
@@ -51,7 +56,7 @@ class Customer:
         fields: of its observation, private ones first.
         fleet: the home and its devices.
         plan: what it is told of the public plan; None: there is none.
-        begin: where its devices stood once, by kind.
+        begin: where its devices stand when an episode begins, as a mean, by kind.
     """
 
     case: Case
@@ -66,7 +71,7 @@ class Customer:
         homes, fleet = simulator.planned_homes, simulator.fleet.home(agent)
         generator = torch.Generator(simulator.device).manual_seed(0)
         begin = (
-            group.kind.begin(group.parameters, 1, generator, simulator.clock)
+            group.kind.begin(group.parameters, BEGINS, generator, simulator.clock).mean()
             for group in fleet.groups
         )
         return cls(
@@ -94,7 +99,7 @@ class Customer:
                 found |= {} if columns is None else named(columns, _of_columns(group))
         return found
 
-    def stands(self, devices: tuple[Record, ...]) -> dict[str, Tensor]:
+    def stands(self, devices: Sequence[Record]) -> dict[str, Tensor]:
         """Where its devices are, by name: as sensors say, or as `operate` left them."""
         found: dict[str, Tensor] = {}
         for group, own in zip(self.fleet.groups, devices, strict=True):
@@ -103,7 +108,29 @@ class Customer:
 
     def graphs(self) -> dict[str, Callable[[Named], Named]]:
         """The functions that there are, by name."""
-        return {"observe": self.observe, "operate": self.operate}
+        return {
+            "sense": self.sense,
+            "observe": self.observe,
+            "fallback": self.fallback,
+            "operate": self.operate,
+        }
+
+    def sense(self, values: Named) -> Named:
+        """Where devices stand before a step, as of `stands`, each name after "next.".
+
+        Args:
+            values: step, new_episode, where they stand by what `operate` said, and `sensors`.
+        """
+        window, devices = self._window(values), list[Record]()
+        for group, own in zip(self._fleet(values).groups, self._devices(values), strict=True):
+            readings = {
+                reading.name: values[f"{_of_readings(group)}{reading.name}"]
+                for reading in group.kind.readings
+            }
+            devices.append(
+                group.kind.sense(group.parameters, own, readings, values["new_episode"], window)
+            )
+        return self._next(devices)
 
     def observe(self, values: Named) -> Named:
         """The observation before a step: (1, fields) in single precision.
@@ -113,13 +140,27 @@ class Customer:
         """
         fleet, step, day = self._fleet(values), values["step"], self._day(values)
         plan = self.plan and self._homes(self.plan, fleet, values)
-        # In a graph the step is a tensor.
-        at: Any = step
+        at: Any = step  # in a graph a tensor
         state = SimulatorState(day, at, self._devices(values), values["voltage"])
         moment = Moment(fleet, OwnMeter(), state, at, plan)
         private = tuple(entry for entry in self.fields if entry.private)
         own, shared = private_observations(private, moment)[:, 0], values["shared"][:, step]
         return {"observation": torch.cat((own, shared), dim=-1).float()}
+
+    def fallback(self, values: Named) -> Named:
+        """The action of the kinds' `thermostat`, without reactive power, as `operate` takes it.
+
+        Args:
+            values: step, and where the devices stand.
+        """
+        fleet, window, chosen = self._fleet(values), self._window(values), list[Tensor]()
+        for group, own in zip(fleet.groups, self._devices(values), strict=True):
+            state = group.kind.observed_state(group.parameters, own, window)
+            seen = Seen(self.case.clock, state, _unknown)
+            chosen.append(group.kind.thermostat(group.parameters, seen))
+        active = fleet.actions(chosen)[:, 0].clamp(-1.0, 1.0)
+        reactive = active.new_zeros(1, self.case.action_size - fleet.slots)
+        return {"action": torch.cat((active, reactive), dim=-1).float()}
 
     def operate(self, values: Named) -> Named:
         """A step of all devices.
@@ -131,15 +172,14 @@ class Customer:
             power: (1, devices) kW drawn. reactive_power: likewise, kvar, where it is chosen. And
             where the devices then stand, as of `stands`, each name after "next.".
         """
-        fleet, at = self._fleet(values), values["step"]
-        window = Window(self._day(values), at, 1)  # type: ignore[arg-type]  # as above
+        fleet, window = self._fleet(values), self._window(values)
         action = values["action"][None, :, None].to(values["voltage"]).clamp(-1.0, 1.0)
         devices, output, _ = fleet.run(self._devices(values), action, window)
         done = {"power": output[0]}
         if self.case.reactive_power:
             share = fleet.join(fleet.split(action[..., fleet.slots :]))
             done["reactive_power"] = (share * fleet.reactive_room(output))[0]
-        return done | {f"{NEXT}{name}": value for name, value in self.stands(devices).items()}
+        return done | self._next(devices)
 
     def readings(self, state: SimulatorState, agent: int, voltage: Tensor) -> dict[str, Tensor]:
         """What its gateway is told before a step, beside `stands`.
@@ -168,6 +208,23 @@ class Customer:
         if day.direct_irradiance is not None:
             known["direct_irradiance"] = day.direct_irradiance[:, step]
         return known
+
+    def sensors(self) -> dict[str, Tensor]:
+        """(1, devices of a kind) what its sensors read, by name: nothing, NaN."""
+        return {
+            f"{_of_readings(group)}{reading.name}": torch.full(
+                (1, len(group)), torch.nan, dtype=torch.float64, device=group.agent.device
+            )
+            for group in self.fleet.groups
+            for reading in group.kind.readings
+        }
+
+    def _next(self, devices: Sequence[Record]) -> dict[str, Tensor]:
+        return {f"{NEXT}{name}": value for name, value in self.stands(devices).items()}
+
+    def _window(self, values: Named) -> Window:
+        at: Any = values["step"]  # in a graph a tensor
+        return Window(self._day(values), at, 1)
 
     def _day(self, values: Named) -> Day:
         """An episode in which load and weather are those of the moment all the time."""
@@ -211,6 +268,16 @@ class Customer:
 
 def _of_state(group: DeviceGroup) -> str:
     return f"{group.kind.name}."
+
+
+def _of_readings(group: DeviceGroup) -> str:
+    return f"{READING}{group.kind.name}."
+
+
+def _unknown(name: str) -> Tensor:
+    raise ValueError(
+        f"thermostat: got a rule that reads {name}, expected one by where devices stand"
+    )
 
 
 def _of_parameters(group: DeviceGroup) -> str:

@@ -2,8 +2,10 @@
 
 Beside what `policy` says there are:
 
+    format    of all this: a gateway that knows another refuses the file
     case      JSON: tariff, clock, time zone, currency, limits of the network; the run it is from
-    customer  JSON: where it connects, its devices and their parameters, its annual mean demand
+    customer  JSON: where it connects, its devices, their parameters and what can be read of them,
+              where they stand when an episode begins, its annual mean demand
     graphs    JSON: by name, those of `Everybody` and of `Customer`; each is `packed`
     program   packed: arrays by name, as NumPy saves them, of the public plan's `FleetProgram`
 
@@ -33,12 +35,21 @@ from gradmap_trainer.export.policy import action_names, export_policies
 from gradmap_trainer.export.tracing import bound, traced
 from gradmap_trainer.identity import identity
 from gradmap_trainer.policies import Policies
+from gridedge_env.devices import DeviceGroup
+from gridedge_env.feeder import Feeder
+from gridedge_env.feeder.places import place_at, rated_voltage
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
 from gridedge_gateway.program import FleetProgram
 
 if TYPE_CHECKING:
     import onnx
+
+
+# Changes when a gateway could no longer make use of a file as it did.
+FORMAT = "1"
+# V at 1 pu of a home whose meter does not stand at the voltage of its place on the feeder.
+HOUSEHOLD_VOLTAGE = 230.0
 
 
 def export_run(
@@ -76,7 +87,7 @@ def _metadata(config: TrainConfig, simulator: Simulator) -> Iterator[dict[str, s
     everybody, first = Everybody.of(simulator), simulator.starts("train")[0]
     known = everybody.known(days_of(simulator, "train", first))
     shared = {name: _packed(traced(do, known)) for name, do in everybody.graphs().items()}
-    case = {"case": json.dumps(_of_case(config, simulator))}
+    case = {"format": FORMAT, "case": json.dumps(_of_case(config, simulator))}
     if everybody.plan is not None:
         case["program"] = _packed_program(everybody.plan.program)
     state = simulator.reset(split="train", days=[first])
@@ -93,7 +104,7 @@ def _metadata(config: TrainConfig, simulator: Simulator) -> Iterator[dict[str, s
         graphs = {name: _packed(bound(model, constants)) for name, model in own}
         yield {
             **case,
-            "customer": json.dumps(_of_customer(customer, mean_demand)),
+            "customer": json.dumps(_of_customer(customer, simulator, mean_demand)),
             "graphs": json.dumps({**shared, **graphs}),
         }
 
@@ -111,6 +122,8 @@ def _example(
         "action": like.new_zeros(1, simulator.action_size, dtype=torch.float32),
         **customer.readings(state, agent, voltage),
         "step": torch.tensor(1, dtype=torch.long, device=like.device),
+        "new_episode": torch.tensor(False, device=like.device),
+        **customer.sensors(),
         **customer.stands(customer.begin),
         **customer.constants,
     }
@@ -133,11 +146,13 @@ def _of_case(config: TrainConfig, simulator: Simulator) -> dict[str, object]:
     }
 
 
-def _of_customer(customer: Customer, mean_demand: float) -> dict[str, object]:
+def _of_customer(customer: Customer, simulator: Simulator, mean_demand: float) -> dict[str, object]:
     """What one has; devices in the order in which `operate` says what they do."""
     fleet = customer.fleet
+    begin = customer.stands(customer.begin)
     devices = [
         {
+            "name": group.kind.name if number == 0 else f"{group.kind.name}_{number + 1}",
             "kind": group.kind.name,
             "slot": slot,
             "full_power": float(group.kind.full_power(group.parameters)[number]),
@@ -147,6 +162,7 @@ def _of_customer(customer: Customer, mean_demand: float) -> dict[str, object]:
                 for name, values in vars(group.parameters).items()
                 if isinstance(values, Tensor)
             },
+            "readings": _readings(group, number),
         }
         for group in fleet.groups
         for number, slot in enumerate(group.slot.tolist())
@@ -154,9 +170,35 @@ def _of_customer(customer: Customer, mean_demand: float) -> dict[str, object]:
     return {
         "name": fleet.names[0],
         "place": fleet.places[0],
+        "nominal_voltage": _nominal_voltage(simulator.feeder, fleet.places[0]),
         "mean_demand": mean_demand,
         "devices": devices,
+        "begin": {name: values.tolist() for name, values in begin.items()},
     }
+
+
+def _readings(group: DeviceGroup, number: int) -> list[dict[str, object]]:
+    """What can be read of a device, and what is plausible in its unit."""
+    full = float(group.kind.full_power(group.parameters)[number])
+    return [
+        {
+            "name": reading.name,
+            "unit": reading.unit,
+            "lowest": reading.lowest * (full if reading.unit == "kW" else 1.0),
+            "highest": reading.highest * (full if reading.unit == "kW" else 1.0),
+        }
+        for reading in group.kind.readings
+    ]
+
+
+def _nominal_voltage(feeder: Feeder, place: str) -> float:
+    """V that a home's meter reads at 1 pu.
+
+    A home of a case may stand at a bus of medium voltage, and stands for one behind a transformer.
+    """
+    buses = {bus.name: bus for bus in feeder.buses}
+    rated = rated_voltage(place_at(place, buses), buses)
+    return rated if rated < 1e3 else HOUSEHOLD_VOLTAGE
 
 
 def _packed_program(program: FleetProgram) -> str:

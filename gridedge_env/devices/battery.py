@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +13,14 @@ from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.battery_schedule import Levels, Meter, battery_schedule
 from gridedge_env.devices.flexibility import Outlook, by_class
-from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
+from gridedge_env.devices.kind import (
+    INVERTER_OVERSIZE,
+    DeviceKind,
+    Reading,
+    Seen,
+    StoreAxis,
+    as_read,
+)
 from gridedge_env.devices.linear_program import LinearProgram, Meters, store_program
 from gridedge_env.devices.storage import (
     MIDNIGHT_STATE_OF_CHARGE,
@@ -50,6 +58,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
     at_rest = "rest"
     random_stream = 0
     parameters = Batteries
+    readings = (Reading("state_of_charge", "%", 0.0, 100.0),)
 
     def sample(
         self, count: int, scale: float, random: np.random.Generator
@@ -132,6 +141,20 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         energy = seen.own_state * parameters.capacity
         _, power, _ = step_batteries(parameters, energy, action, seen.clock.hours, seen.hours_left)
         return power
+
+    def sense(
+        self,
+        parameters: Batteries,
+        state: BatteryState,
+        readings: Mapping[str, Tensor],
+        new_episode: Tensor,
+        window: Window,
+    ) -> BatteryState:
+        """By its state of charge, but no further from midnight's than its power can bring back."""
+        read = readings["state_of_charge"]
+        energy = as_read(read, read / 100.0 * parameters.capacity, state.energy)
+        bounds = energy_bounds(parameters, window.hours_left[0] + window.hours)
+        return BatteryState(energy.clamp(*bounds))
 
     def plan_order(self, parameters: Batteries) -> Tensor:
         """By wear: the dearer it is, the fewer swings of the price pay."""

@@ -210,6 +210,52 @@ class Room(NamedTuple):
         return torch.where(two_way, share, 2.0 * share - 1.0).clamp(-1.0, 1.0)
 
 
+def seen_at_plug(
+    plugged: Tensor,
+    window: Window,
+    known: EvChargerState,
+    told: EvChargerState,
+    usual: EvChargerState,
+) -> EvChargerState:
+    """The present day, by whether a car is there.
+
+    One that is not there before it should leave has left, and one that is not there when it should
+    be back comes when the step ends, at the earliest. One that is there though it should be away
+    has not left yet, if it was last seen when it should have been there; else it has come back: for
+    good, or, before it usually leaves, from a trip that was not the day's.
+
+    Args:
+        plugged: (batch, chargers) 0 or 1; NaN: nobody knows.
+        window: the step.
+        known: what was known of the car before anything was read.
+        told: what has been read of its hours and its trip.
+        usual: its usual days.
+    """
+    departure, arrival, hours = told.departure, told.arrival, window.hours
+    days = torch.arange(len(departure), device=departure.device, dtype=departure.dtype)
+    now = window.first * hours - HOURS_PER_DAY * days[:, None, None]
+    moment = 1e-3 * hours
+    arrival = torch.maximum(arrival, departure + moment)
+    there, gone = plugged > 0.5, plugged <= 0.5  # neither, where nobody knows
+    there = there & (now >= departure) & (now < arrival)
+    waits = there & (now < torch.maximum(departure, known.departure) + hours)
+    early = there & ~waits & (now < usual.departure)
+    back = there & ~waits & ~early
+    leave = torch.where(waits, torch.minimum(now + hours, arrival - moment), departure)
+    leave = torch.where(early, usual.departure, leave)
+    leave = torch.where(gone & (now < departure), now, leave)
+    come = torch.where(back, now, arrival)
+    come = torch.where(gone & (now >= arrival), now + hours, come)
+    come = torch.maximum(come, leave + moment)
+    today = (now >= 0.0) & (now < HOURS_PER_DAY)
+    return EvChargerState(
+        told.energy,
+        torch.where(today, leave, known.departure),
+        torch.where(today, come, known.arrival),
+        torch.where(today, told.trip_energy, known.trip_energy),
+    )
+
+
 def run_chargers(
     chargers: EvChargers, state: EvChargerState, action: Tensor, window: Window
 ) -> tuple[EvChargerState, Tensor, Tensor]:

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.charging import Ahead, EvChargers, EvChargerState, Room, run_chargers
+from gridedge_env.devices.charging import (
+    Ahead,
+    EvChargers,
+    EvChargerState,
+    Room,
+    run_chargers,
+    seen_at_plug,
+)
 from gridedge_env.devices.charging_schedule import charging_schedule
 from gridedge_env.devices.flexibility import Outlook, by_class
-from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
+from gridedge_env.devices.kind import (
+    INVERTER_OVERSIZE,
+    DeviceKind,
+    Reading,
+    Seen,
+    StoreAxis,
+    as_read,
+)
 from gridedge_env.devices.linear_program import LinearProgram, Meters, store_program
 from gridedge_env.devices.storage import RETURN_POWER_SHARE, WEAR_COST
 from gridedge_gateway.program import Flexibility
@@ -35,6 +51,13 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
     for_comfort = "charge at once"
     random_stream = 5
     parameters = EvChargers
+    readings = (
+        Reading("state_of_charge", "%", 0.0, 100.0),
+        Reading("plugged", "0 or 1", 0.0, 1.0),
+        Reading("departure", "hour of the day", 0.0, 24.0),
+        Reading("arrival", "hour of the day", 0.0, 24.0),
+        Reading("target", "%", 0.0, 100.0),
+    )
 
     def sample(
         self, count: int, scale: float, random: np.random.Generator
@@ -197,6 +220,35 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
             plan.append(now.action(parameters, energy, target - energy))
             energy = energy + now.change(parameters.limits.two_way, energy, plan[-1])
         return torch.stack(plan)
+
+    def sense(
+        self,
+        parameters: EvChargers,
+        state: EvChargerState,
+        readings: Mapping[str, Tensor],
+        new_episode: Tensor,
+        window: Window,
+    ) -> EvChargerState:
+        """Days begin as the usual one; hours and target, to leave with, are of the present day.
+
+        See `seen_at_plug` for what a car says by being there, or not.
+        """
+        read, target = readings["state_of_charge"], readings["target"]
+        usual = self._day(parameters, torch.zeros_like(state.departure).expand(3, -1, -1, -1))
+        known = EvChargerState(
+            as_read(read, read / 100.0 * parameters.capacity, state.energy),
+            torch.where(new_episode, usual.departure, state.departure),
+            torch.where(new_episode, usual.arrival, state.arrival),
+            torch.where(new_episode, usual.trip_energy, state.trip_energy),
+        )
+        trip = torch.relu(target / 100.0 * parameters.capacity - parameters.limits.least)
+        told = EvChargerState(
+            known.energy,
+            as_read(readings["departure"], readings["departure"], known.departure),
+            as_read(readings["arrival"], readings["arrival"], known.arrival),
+            as_read(target, trip, known.trip_energy),
+        )
+        return seen_at_plug(readings["plugged"], window, known, told, usual)
 
     def plan_order(self, parameters: EvChargers) -> Tensor:
         """By whether they feed back, then by how long the car is away."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +24,14 @@ from gridedge_env.devices.heated_building import (
     step_heat_pumps,
     stored_heat_value,
 )
-from gridedge_env.devices.kind import REACTIVE_SHARE, DeviceKind, Seen, StoreAxis
+from gridedge_env.devices.kind import (
+    REACTIVE_SHARE,
+    DeviceKind,
+    Reading,
+    Seen,
+    StoreAxis,
+    as_read,
+)
 from gridedge_env.devices.linear_program import (
     LinearProgram,
     Meters,
@@ -52,6 +60,7 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
     random_stream = 1
     parameters = HeatPumps
     reactive_share = REACTIVE_SHARE
+    readings = (Reading("room_temperature", "°C", 0.0, 45.0),)
 
     def sample(
         self, count: int, scale: float, random: np.random.Generator
@@ -157,6 +166,18 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
     ) -> tuple[Tensor, Tensor]:
         """It draws (1 + action) / 2 of what it can."""
         return -2.0 * feed - 1.0, 2.0 * draw - 1.0
+
+    def sense(
+        self,
+        parameters: HeatPumps,
+        state: HeatPumpState,
+        readings: Mapping[str, Tensor],
+        new_episode: Tensor,
+        window: Window,
+    ) -> HeatPumpState:
+        """By a thermometer in the room."""
+        read = readings["room_temperature"]
+        return HeatPumpState(as_read(read, read, state.temperature))
 
     def plan_order(self, parameters: HeatPumps) -> Tensor:
         """By how long heat that is stored within the comfort band keeps, in K h."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -105,6 +105,23 @@ class StoreAxis:
     price_title: str = "Price"
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a customer's gateway can measure of a device, or be told of it.
+
+    Attributes:
+        name: after the device's: "state_of_charge".
+        unit: what it counts in.
+        lowest: least that is plausible; of kW, as a share of the device's full power.
+        highest: most, likewise.
+    """
+
+    name: str
+    unit: str
+    lowest: float
+    highest: float
+
+
 class DeviceKind(ABC, Generic[ParametersT, StateT]):
     """A kind of device.
 
@@ -117,6 +134,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
             that of another. 3 is taken, by the places of homes.
         parameters: the record of its parameters, whose fields are the columns of its table.
         reactive_share: kvar drawn per kW, apart from what an inverter is told.
+        readings: what a gateway can make use of, to know where devices stand.
     """
 
     name: ClassVar[str]
@@ -126,6 +144,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     random_stream: ClassVar[int]
     parameters: ClassVar[type[Record]]
     reactive_share: ClassVar[float] = 0.0
+    readings: ClassVar[tuple[Reading, ...]] = ()
 
     def __eq__(self, other: object) -> bool:
         """A copy of a kind, such as another process gets, is that kind."""
@@ -235,6 +254,29 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         """(batch, devices) kW that its inverter will carry, as the device itself can tell."""
         return torch.zeros_like(action)
 
+    # --- At a customer's ------------------------------------------------------------------------
+
+    def sense(
+        self,
+        parameters: ParametersT,
+        state: StateT,
+        readings: Mapping[str, Tensor],
+        new_episode: Tensor,
+        window: Window,
+    ) -> StateT:
+        """Where devices stand before a step, by what is read; by default as the step before says.
+
+        Readings that say what a state says give back that state.
+
+        Args:
+            parameters: of the devices.
+            state: where they stand by the gateway's own estimate.
+            readings: (batch, devices) of each of `readings`, by name; NaN where nothing is read.
+            new_episode: () bool, whether an episode begins with the step.
+            window: the step.
+        """
+        return state
+
     # --- The public plan ------------------------------------------------------------------------
 
     def plan_order(self, parameters: ParametersT) -> Tensor:
@@ -330,6 +372,11 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
             power: (batch, devices) kW.
             window: one step.
         """
+
+
+def as_read(reading: Tensor, found: Tensor, own: Tensor) -> Tensor:
+    """What is found from a reading, and one's own estimate where nothing was read."""
+    return torch.where(reading.isnan(), own, found)
 
 
 def _any_parameter(parameters: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,7 +14,14 @@ from torch import Tensor
 from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.flexibility import Outlook, by_class, without_store
-from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
+from gridedge_env.devices.kind import (
+    INVERTER_OVERSIZE,
+    DeviceKind,
+    Reading,
+    Seen,
+    StoreAxis,
+    as_read,
+)
 from gridedge_env.devices.linear_program import LinearProgram, Meters, flat
 from gridedge_env.devices.ranges import positive, within
 from gridedge_env.record import Record, batch
@@ -91,6 +99,7 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
     at_rest = "feed in all that they have"
     random_stream = 6
     parameters = PvInverters
+    readings = (Reading("power", "kW", -0.1, 1.2),)
 
     def sample(
         self, count: int, scale: float, random: np.random.Generator
@@ -179,6 +188,22 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
     def inverter_power(self, parameters: PvInverters, action: Tensor, seen: Seen) -> Tensor:
         """What it would have fed in during the step before."""
         return -0.5 * (action + 1.0) * seen.own_state * parameters.maximum_power
+
+    def sense(
+        self,
+        parameters: PvInverters,
+        state: PvInverterState,
+        readings: Mapping[str, Tensor],
+        new_episode: Tensor,
+        window: Window,
+    ) -> PvInverterState:
+        """By kW fed in during the step that has ended: what the sun offered, unless curtailed."""
+        read = readings["power"]
+        fed = as_read(read, (read / parameters.maximum_power).clamp(0.0, 1.0), state.output)
+        # Less than it was told to feed in is all that there was, rounding apart.
+        short = fed < state.output - 1e-9
+        available = torch.where(short, fed, torch.maximum(state.available, fed))
+        return PvInverterState(available, fed)
 
     def lone_plan(self, parameters: PvInverters, state: PvInverterState, day: Day) -> Tensor:
         """All that there is, but for steps in which feeding in costs money."""

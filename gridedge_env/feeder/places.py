@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from math import sqrt
 
 from gridedge_env.feeder.records import Bus, FeederRecords, Load
 
@@ -55,6 +56,12 @@ def place_at(name: str, buses: Mapping[str, Bus]) -> Place:
     if phase == other:
         raise ValueError(f"place: got {name!r}, expected two different phases")
     return Place(bus, ((phase, other),))
+
+
+def rated_voltage(place: Place, buses: Mapping[str, Bus]) -> float:
+    """V across each of a place's branches at 1 pu: √3 more between two phases than to ground."""
+    _, other = place.branches[0]
+    return 1e3 * buses[place.bus].base_kv * (sqrt(3.0) if 0 < other < FIRST_NEUTRAL else 1.0)
 
 
 def neutral_of(phases: Collection[int]) -> int:

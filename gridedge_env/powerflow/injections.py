@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import sparse
 
 from gridedge_env.feeder import Feeder
-from gridedge_env.feeder.places import FIRST_NEUTRAL, PLACE_FORMS, place_at
+from gridedge_env.feeder.places import PLACE_FORMS, place_at, rated_voltage
 from gridedge_env.powerflow.load_models import DEVICE_LAW, BranchLaw, law_of_load
 
 
@@ -73,7 +72,7 @@ def device_branches(
                 f"injections: {name!r} is not at nodes of this feeder; expected {PLACE_FORMS}, "
                 f"with nodes such as {feeder.node_names[0]!r}"
             ) from error
-        share, base = 1.0 / len(place.branches), 1e3 * buses[place.bus].base_kv
+        share, rated = 1.0 / len(place.branches), rated_voltage(place, buses)
         for phase, other in place.branches:
             branches.append(
                 DeviceBranch(
@@ -81,7 +80,7 @@ def device_branches(
                     share,
                     node_index[f"{place.bus}.{phase}"],
                     node_index.get(f"{place.bus}.{other}", -1),
-                    base * (np.sqrt(3.0) if 0 < other < FIRST_NEUTRAL else 1.0),
+                    rated,
                     0j,
                     law,
                 )

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from gridedge_env.public_plan.solving import by_kernel
 from gridedge_gateway.program import (
     Array,
     FleetPlan,
@@ -165,6 +164,8 @@ def test_the_kernel_does_the_same(
 ) -> None:
     """In double precision, after 150 iterations; also where weather changes what fills a store."""
     pytest.importorskip("numba")
+    from gridedge_env.public_plan.solving import by_kernel
+
     if by_day:
         weather = np.linspace(0.8, 1.2, DAYS)[:, None] * np.linspace(1.1, 0.9, STEPS)
         flexibility = replace(flexibility, rise=np.broadcast_to(weather, (CLASSES, DAYS, STEPS)))

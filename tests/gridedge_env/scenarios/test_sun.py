@@ -12,14 +12,12 @@ from torch import Tensor
 from gridedge_env.clock import Clock
 from gridedge_env.scenarios import ObservedDays
 from gridedge_env.scenarios.sun import (
-    diffuse_share,
     direct_irradiance,
-    extraterrestrial_irradiance,
     midnights,
     plane_irradiance,
     plane_normal,
-    sun_position,
 )
+from gridedge_gateway.sun import diffuse_share, extraterrestrial_irradiance, sun_position
 
 AACHEN = (50.78, 6.09)
 DAYS = midnights([date(2023, 6, 21), date(2023, 12, 21)], "Europe/Amsterdam")

@@ -1,0 +1,142 @@
+"""Which step of which episode a time is in, and what is known of an episode's steps.
+
+Episodes are local days, from midnight to midnight by the clock on the wall, or some of them in a
+row; those of seven begin on Mondays. Where clocks go forward, a day has no steps in the hour that
+is left out; where they go back, the hour that comes twice has its steps twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+
+HOUR, DAY = 3600.0, 86400.0  # seconds
+# A value holds until the next one's time, but no longer than this; the last one as long as the one
+# before it, a single one an hour.
+LONGEST_HELD, USUALLY_HELD = 6 * HOUR, HOUR
+# Within a step, what holds is looked at this often, seconds.
+SAMPLED = 300.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of an episode.
+
+    Attributes:
+        begin: local time.
+        episode: its first day.
+        number: in the episode, by the clock on the wall.
+    """
+
+    begin: datetime
+    episode: date
+    number: int
+
+    @property
+    def time(self) -> datetime:
+        """The begin, UTC: of local times Python compares what the clock shows."""
+        return self.begin.astimezone(timezone.utc)
+
+    def hour(self, hour: float) -> float:
+        """An hour of the day such that as many steps are left until then as there is time."""
+        midnight = self.begin.replace(hour=0, minute=0, fold=0)
+        then = midnight + timedelta(hours=hour)
+        if then.replace(tzinfo=None) <= self.begin.replace(tzinfo=None):
+            return hour
+        ahead = [(time.utcoffset() or timedelta()).total_seconds() for time in (self.begin, then)]
+        return hour - (ahead[1] - ahead[0]) / HOUR
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Of a case.
+
+    Attributes:
+        zone: of its days.
+        minutes: of a step.
+        days: of an episode.
+    """
+
+    zone: ZoneInfo
+    minutes: int
+    days: int
+
+    @property
+    def steps_of_a_day(self) -> int:
+        """By the clock on the wall."""
+        return 24 * 60 // self.minutes
+
+    def step(self, time: datetime) -> Step:
+        """The one in which an aware time lies."""
+        local = time.astimezone(self.zone)
+        begin = local.replace(
+            minute=local.minute // self.minutes * self.minutes, second=0, microsecond=0
+        )
+        day = (local.toordinal() - 1) % self.days
+        of_day = (60 * begin.hour + begin.minute) // self.minutes
+        episode = local.date() - timedelta(days=day)
+        return Step(begin, episode, day * self.steps_of_a_day + of_day)
+
+    def dates(self, episode: date) -> list[date]:
+        """Days of an episode."""
+        return [episode + timedelta(days=day) for day in range(self.days)]
+
+    def begins(self, episode: date) -> Array:
+        """(days, steps of a day) seconds since 1970 at which steps begin.
+
+        Of a time that comes twice it is the first; one that is left out is the hour before's.
+        """
+        return np.array(
+            [
+                [
+                    min(wall.replace(fold=fold).timestamp() for fold in (0, 1))
+                    for number in range(self.steps_of_a_day)
+                    for wall in [midnight + timedelta(minutes=self.minutes * number)]
+                ]
+                for day in self.dates(episode)
+                for midnight in [datetime(day.year, day.month, day.day, tzinfo=self.zone)]
+            ]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Values that hold from a time on.
+
+    Attributes:
+        times: seconds since 1970, rising.
+        values: likewise many.
+    """
+
+    times: Array
+    values: Array
+
+    def updated(self, said: Mapping[datetime, float], first: float, last: float) -> Series:
+        """With what is said now, newer values for older ones, of times from a first to a last."""
+        known = dict(zip(self.times.tolist(), self.values.tolist(), strict=True))
+        known |= {time.timestamp(): value for time, value in said.items()}
+        kept = sorted(time for time in known if first <= time <= last)
+        return Series(np.array(kept), np.array([known[time] for time in kept]))
+
+    def means(self, begins: Array, minutes: int) -> Array:
+        """Over steps, seconds since 1970 at which they begin; NaN where something is not known."""
+        if not len(self.times):
+            return np.full(begins.shape, np.nan)
+        last = np.diff(self.times[-2:]) if len(self.times) > 1 else [USUALLY_HELD]
+        held = np.minimum(np.concatenate((np.diff(self.times), last)), LONGEST_HELD)
+        moments = begins[..., None] + np.arange(SAMPLED / 2, 60.0 * minutes, SAMPLED)
+        at = np.searchsorted(self.times, moments, side="right") - 1
+        holds = (at >= 0) & (moments < (self.times + held)[at])
+        means: Array = np.where(holds, self.values[at], np.nan).mean(axis=-1)
+        return means
+
+
+NOTHING = Series(np.empty(0), np.empty(0))

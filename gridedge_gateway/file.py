@@ -1,0 +1,176 @@
+"""A customer's file: the policy, what is known of the customer, and graphs for all else.
+
+    day (-> flexibility -> program -> told)   what is published of an episode's days
+    sense                                     readings -> where the devices stand
+    observe -> act, or fallback -> operate    a step
+
+A graph is a function of named arrays; "act" is the policy, the file's own graph.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridedge_gateway.packing import is_whole, unpacked
+from gridedge_gateway.program import FleetProgram, Flexibility, Network
+from gridedge_gateway.readings import SERIES, Quantity
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+# An array that can be a key: its name, type, shape and bytes.
+Key: TypeAlias = tuple[str, str, tuple[int, ...], bytes]
+
+FORMAT = "1"
+OF_DAYS = ("day", "flexibility", "told")
+
+
+@dataclass(frozen=True)
+class Device:
+    """One of a customer's.
+
+    Attributes:
+        name: "battery", "battery_2", ...
+        kind: "battery".
+        number: among the customer's devices of the kind, from 0.
+        slot: its number in an action.
+        full_power: kW.
+        inverter_rating: kVA; 0: it has no say in reactive power.
+        readings: what can be read of it, that first which says where it stands.
+    """
+
+    name: str
+    kind: str
+    number: int
+    slot: int
+    full_power: float
+    inverter_rating: float
+    readings: tuple[Quantity, ...]
+
+
+class CustomerFile:
+    """A file as gradmap-export writes it.
+
+    Attributes:
+        case: what it says of the case.
+        customer: of the customer.
+        devices: of the customer, as `operate` lists them.
+        begin: where they stand when nothing is known.
+        series: names of those of `SERIES` that are needed.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is damaged, or of another format; the file is named.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        data = Path(path).read_bytes()
+        if not is_whole(data):
+            raise ValueError(f"{path}: got a damaged file, expected one as gradmap-export wrote it")
+        policy = _session(data)
+        metadata = policy.get_modelmeta().custom_metadata_map
+        if metadata.get("format") != FORMAT:
+            got = metadata.get("format", "none")
+            raise ValueError(f"{path}: got the format {got}, expected {FORMAT}: export it anew")
+        self.case, self.customer = (json.loads(metadata[key]) for key in ("case", "customer"))
+        graphs = {name: sys.intern(text) for name, text in json.loads(metadata["graphs"]).items()}
+        self._of_days = tuple(graphs.pop(name) for name in OF_DAYS if name in graphs)
+        self._program = sys.intern(metadata["program"]) if "program" in metadata else None
+        self._sessions = {"act": policy}
+        self._sessions |= {name: _session(unpacked(text)) for name, text in graphs.items()}
+        self.devices = tuple(_devices(self.customer["devices"]))
+        self.begin = {name: np.array(values) for name, values in self.customer["begin"].items()}
+        self.site = self.case["site"]
+        self.series = self._series()
+
+    def inputs(self, graph: str) -> list[str]:
+        """Names of what a graph acts on."""
+        return [entry.name for entry in self._sessions[graph].get_inputs()]
+
+    def _series(self) -> tuple[str, ...]:
+        sessions = (self._sessions["operate"], *(_session(unpacked(text)) for text in self._of_days))
+        needed = {entry.name for session in sessions for entry in session.get_inputs()}
+        return tuple(
+            name for name in SERIES if {name, name.replace("_forecast", "")} & needed
+        )
+
+    def run(self, graph: str, known: Mapping[str, NDArray[Any]]) -> Arrays:
+        """What a graph makes of what is known."""
+        return _run(self._sessions[graph], known)
+
+    def of_days(self, news: Arrays) -> Arrays:
+        """What follows from what is published of an episode's days; worked out once for all."""
+        keys = [(name, a.dtype.str, a.shape, a.tobytes()) for name, a in news.items()]
+        return _of_days(self._of_days, self._program, tuple(keys))
+
+
+def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
+    counts = Counter[str]()
+    for device in listed:
+        kind = device["kind"]
+        yield Device(
+            device["name"],
+            kind,
+            counts[kind],
+            device["slot"],
+            device["full_power"],
+            device["inverter_rating"],
+            tuple(Quantity(**reading) for reading in device["readings"]),
+        )
+        counts[kind] += 1
+
+
+@lru_cache(maxsize=4)  # an episode, and one that became known better, of two cases
+def _of_days(graphs: tuple[str, ...], program: str | None, news: tuple[Key, ...]) -> Arrays:
+    """The large graphs are let go of when they are done."""
+    known: Arrays = {
+        name: np.frombuffer(data, dtype).reshape(shape) for name, dtype, shape, data in news
+    }
+    found = _run(_session(unpacked(graphs[0])), known)
+    if program is not None:
+        known |= found
+        flexibility = Flexibility(**_run(_session(unpacked(graphs[1])), known))
+        plan = _program(program).plan(flexibility, known["month"], known["weekend"].astype(int))
+        known |= {f"fleet.{name}": values for name, values in vars(plan).items()}
+        found |= _run(_session(unpacked(graphs[2])), known)
+    return found
+
+
+def _program(text: str) -> FleetProgram:
+    with np.load(io.BytesIO(unpacked(text)), allow_pickle=False) as arrays:
+        found = dict(arrays)
+    network = Network(*(found.pop(entry.name) for entry in fields(Network)))
+    return FleetProgram(network, hours=float(found.pop("hours")), **found)
+
+
+def _run(session: InferenceSession, known: Mapping[str, NDArray[Any]]) -> Arrays:
+    found = session.run(None, {entry.name: known[entry.name] for entry in session.get_inputs()})
+    return dict(zip((entry.name for entry in session.get_outputs()), found, strict=True))
+
+
+def _session(model: bytes) -> InferenceSession:
+    """With as little memory as it needs, on one core."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError("gridedge_gateway needs onnxruntime: pip install onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

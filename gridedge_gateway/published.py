@@ -1,0 +1,106 @@
+"""What has been published of prices and weather, and what of it there is for an episode."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gridedge_gateway.calendar import DAY, NOTHING, Array, Calendar, Step
+from gridedge_gateway.file import Arrays, CustomerFile
+from gridedge_gateway.readings import SERIES, Readings
+from gridedge_gateway.sun import direct_irradiance
+
+# Days before and after an episode of which what is said is kept.
+DAYS_BEFORE, DAYS_AFTER = 2, 7
+MEGAWATT_HOUR = 1000.0  # kWh
+PRICE, PRICE_FORECAST = "day_ahead_price", "price_forecast"
+TEMPERATURE, IRRADIANCE = "temperature_forecast", "irradiance_forecast"
+
+
+class Published:
+    """Series as they are known by now.
+
+    Args:
+        file: the customer's, which says what is needed.
+        calendar: of its case.
+    """
+
+    def __init__(self, file: CustomerFile, calendar: Calendar) -> None:
+        self._file, self._calendar = file, calendar
+        self._series = dict.fromkeys(SERIES, NOTHING)
+
+    def learn(self, readings: Readings, step: Step) -> list[str]:
+        """Newer values for older ones; those that are not plausible are left out, and told."""
+        midnight, told = self._calendar.begins(step.episode)[0, 0], []
+        first = midnight - DAYS_BEFORE * DAY
+        last = midnight + (self._calendar.days + DAYS_AFTER) * DAY
+        for name, said in readings.series.items():
+            faults = {time: SERIES[name].fault(value) for time, value in said.items()}
+            good = {time: value for time, value in said.items() if not faults[time]}
+            if len(good) < len(said):
+                fault = next(filter(None, faults.values()))
+                told.append(f"{fault}; {len(said) - len(good)} of {len(said)} values left out")
+            self._series[name] = self._series[name].updated(good, first, last)
+        return told
+
+    def of_episode(self, step: Step) -> tuple[Arrays | None, list[str]]:
+        """What the graphs of days act on, or None, and what is missing.
+
+        Of the step's day prices must be known, and of weather at least what it was the day before.
+        Other days of the episode count as that day where less is known of them.
+        """
+        begins, dates = self._calendar.begins(step.episode), self._calendar.dates(step.episode)
+        today = step.number // self._calendar.steps_of_a_day
+        found, told = {name: self._means(name, begins) for name in SERIES}, list[str]()
+        for name in (TEMPERATURE, IRRADIANCE):
+            missing = np.isnan(found[name])
+            if name in self._file.series and missing[today].any():
+                told.append(f"{name}: got {_part(missing[today])}, the others as the day before")
+            found[name] = np.where(missing, self._means(name, begins - DAY), found[name])
+        incomplete = False
+        for name in self._file.series:
+            missing = np.isnan(found[name][today])
+            if name != PRICE_FORECAST and missing.any():
+                told.append(f"{name}: got {_part(missing)}, expected all: the fallback until then")
+                incomplete = True
+        if incomplete:
+            return None, told
+        for name, other in ((PRICE, PRICE_FORECAST), (PRICE_FORECAST, PRICE)):
+            found[name] = np.where(np.isnan(found[name]), found[other], found[name])
+        found = {name: np.where(np.isnan(x), x[today], x) for name, x in found.items()}
+        found = {name: np.nan_to_num(x) for name, x in found.items()}  # what nobody needs
+        found[PRICE], found[PRICE_FORECAST] = (
+            found[name] / MEGAWATT_HOUR for name in (PRICE, PRICE_FORECAST)
+        )
+        return {
+            **found,
+            "direct_irradiance_forecast": self._direct(found[IRRADIANCE], begins),
+            "month": np.array([date.month - 1 for date in dates]),
+            "weekend": np.array([date.weekday() >= 5 for date in dates]),
+        }, told
+
+    def weather(self, step: Step) -> Arrays:
+        """What is expected of a step, as `operate` takes it: NaN, or no sun, if nobody says."""
+        begin = np.array([[step.time.timestamp()]])
+        now = {name: self._means(name, begin) for name in (TEMPERATURE, IRRADIANCE)}
+        before = {name: self._means(name, begin - DAY) for name in now}
+        found = {name: np.where(np.isnan(x), before[name], x) for name, x in now.items()}
+        sun = np.nan_to_num(found[IRRADIANCE])
+        return {
+            "outdoor_temperature": found[TEMPERATURE],
+            "irradiance": sun,
+            "direct_irradiance": self._direct(sun, begin)[0],
+        }
+
+    def _means(self, name: str, begins: Array) -> Array:
+        return self._series[name].means(begins, self._calendar.minutes)
+
+    def _direct(self, irradiance: Array, begins: Array) -> Array:
+        """(..., 3) W/m² straight from the sun, if it is known where the customers are."""
+        if self._file.site is None:
+            return np.zeros((*irradiance.shape, 3))
+        time = begins.astype(np.int64).astype("datetime64[s]")
+        return direct_irradiance(irradiance, time, self._calendar.minutes, *self._file.site)
+
+
+def _part(missing: Array) -> str:
+    return f"{int((~missing).sum())} of the day's {missing.size} steps"

@@ -1,0 +1,99 @@
+"""What sensors of devices say, as far as it can be believed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from gridedge_gateway.calendar import Step
+from gridedge_gateway.file import Arrays, Device
+from gridedge_gateway.readings import Quantity, Readings
+
+# Without its sensor for longer, nobody knows any more where a device stands.
+LONGEST_UNREAD = timedelta(hours=24)
+# A sensor is frozen that still says the same when by this share of its range it should have moved.
+FROZEN = 0.05
+# Units of readings: hours are the clock's; and what a device does soon shows, what it holds adds up.
+HOUR_OF_THE_DAY, POWER = "hour of the day", "kW"
+
+
+@dataclass
+class Memory:
+    """Of the sensor that says where a device stands, the first that it has.
+
+    Attributes:
+        heard: when it last said what could be believed, or when the gateway began.
+        said: its last word.
+        stood: what was believed in the step before.
+        moved: by how much it should have moved since it says so.
+    """
+
+    heard: datetime
+    said: float = math.nan
+    stood: float = math.nan
+    moved: float = 0.0
+
+
+class Sensors:
+    """Of a customer's devices."""
+
+    def __init__(self, devices: tuple[Device, ...]) -> None:
+        self._devices = devices
+        self._memory: dict[str, Memory] = {}
+
+    def believed(self, readings: Readings, expected: Arrays, step: Step) -> tuple[Arrays, list[str]]:
+        """What `sense` takes, and what is not believed.
+
+        Args:
+            readings: as they came.
+            expected: (1, devices of a kind) what the sensors would say by the gateway's own
+                estimate, by "reading.", kind and name.
+            step: that begins.
+
+        Returns:
+            Of the same names and shapes, NaN where the estimate stands; and why it does.
+        """
+        found = {name: np.full_like(values, np.nan) for name, values in expected.items()}
+        told: list[str] = []
+        for device in self._devices:
+            for quantity in device.readings:
+                name, place = f"reading.{device.kind}.{quantity.name}", (0, device.number)
+                said = readings.values.get(f"{device.name}.{quantity.name}", math.nan)
+                own = float(expected[name][place])
+                if quantity is device.readings[0]:
+                    fault = self._doubt(device, quantity, said, own, step.time)
+                else:
+                    fault = None if math.isnan(said) else quantity.fault(said)
+                if fault:
+                    estimate = f"estimate of {own:.4g} {quantity.unit} counts"
+                    told.append(f"{device.name}.{fault}; the {estimate}")
+                else:
+                    is_hour = quantity.unit == HOUR_OF_THE_DAY and not math.isnan(said)
+                    found[name][place] = step.hour(said) if is_hour else said
+        return found, told
+
+    def unread(self, device: Device, time: datetime) -> bool:
+        """Whether nobody knows any more where a device stands."""
+        if not device.readings or device.readings[0].unit == POWER:
+            return False
+        return time - self._memory[device.name].heard > LONGEST_UNREAD
+
+    def _doubt(
+        self, device: Device, quantity: Quantity, said: float, own: float, time: datetime
+    ) -> str | None:
+        """Why not to believe the sensor that says where a device stands; None: nothing."""
+        memory = self._memory.setdefault(device.name, Memory(time))
+        fault = f"{quantity.name}: not read" if math.isnan(said) else quantity.fault(said)
+        if said == memory.said:
+            memory.moved += abs(own - memory.stood)
+            if fault is None and memory.moved > FROZEN * (quantity.highest - quantity.lowest):
+                fault = f"{quantity.name}: got {said:g} {quantity.unit} still, as if frozen"
+        else:
+            memory.said, memory.moved = said, 0.0
+        memory.stood = own if fault else said
+        # A clock that was ahead has left times that are yet to come.
+        memory.heard = min(memory.heard, time) if fault else time
+        return fault
