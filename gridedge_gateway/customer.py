@@ -33,13 +33,12 @@ class Customer:
     """
 
     def __init__(self, controller: Controller, logs: Path | None) -> None:
-        customer = controller.file.customer
-        self.name: str = customer["name"]
+        self.name: str = controller.file.customer["name"]
         # As in an address of the web: "a/b" is "a%2Fb".
         fit = UNFIT.sub(lambda sign: f"%{ord(sign[0]):02X}", self.name)
         self.topic = f"gridedge/{fit}"
         self.set_point: str | None = None
-        self._controller, self._devices = controller, customer["devices"]
+        self._controller, self._devices = controller, controller.file.devices
         self._length = timedelta(minutes=controller.calendar.minutes)
         self.inbox = Inbox(self._length)
         self._log = None if logs is None else Log(logs / f"{fit}.csv", self._devices)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
 from urllib.parse import quote
 
-from gridedge_gateway import __version__
+from gridedge_gateway.file import Device
 
 # Steps after which a set-point is out of date.
 EXPIRY = 2
@@ -17,7 +16,7 @@ EXPIRY = 2
 
 def discovery(
     name: str,
-    devices: Sequence[Mapping[str, Any]],
+    devices: Iterable[Device],
     step: timedelta,
     set_points: str,
     availability: str,
@@ -26,7 +25,7 @@ def discovery(
 
     Args:
         name: of the customer.
-        devices: as in the customer's file.
+        devices: of the customer.
         step: of its clock.
         set_points: topic of the set-points.
         availability: topic of "online" and "offline".
@@ -35,15 +34,15 @@ def discovery(
     sensor = {"platform": "sensor", "expire_after": EXPIRY * int(step.total_seconds())}
     sensors = {"follows": {"name": "follows", "value_template": "{{ value_json.follows }}"}}
     for device in devices:
-        power = {"unit_of_measurement": "kW", "device_class": "power"}
-        sensors[f"{device['name']}_power"] = {
-            "name": f"{device['name']} power".replace("_", " "),
-            "value_template": f"{{{{ value_json.power.{device['name']} }}}}",
-            **power,
+        sensors[f"{device.name}_power"] = {
+            "name": f"{device.name} power".replace("_", " "),
+            "device_class": "power",
+            "unit_of_measurement": "kW",
+            "value_template": f"{{{{ value_json.power.{device.name} }}}}",
         }
     message = {
         "device": {"identifiers": [identity], "name": name, "manufacturer": "GridEdge"},
-        "origin": {"name": "gridedge-gateway", "sw_version": __version__},
+        "origin": {"name": "gridedge-gateway"},
         "availability_topic": availability,
         "state_topic": set_points,
         "qos": 1,

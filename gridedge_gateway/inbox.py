@@ -24,6 +24,9 @@ class Inbox:
         self._step = step
         self._messages: deque[Readings] = deque(maxlen=MOST_MESSAGES)
 
+    def __len__(self) -> int:
+        return len(self._messages)
+
     def put(self, message: Readings, now: datetime) -> tuple[str, ...]:
         """Keep a message; what of it cannot be used, and why.
 
@@ -32,7 +35,8 @@ class Inbox:
         """
         faults = message.faults
         if message.time > now + self._step:
-            faults += (f"time: got {message.time.isoformat()}, ahead of {now.isoformat()}",)
+            ahead = f"time: got {message.time.isoformat()}, ahead of {now.isoformat()}, not used"
+            faults += (ahead,)
             message = Readings(now, {}, message.series, faults)
         self._messages.append(message)
         return faults

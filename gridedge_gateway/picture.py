@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from gridedge_gateway.controller import Controller, SetPoint
@@ -31,10 +32,10 @@ def draw(controller: Controller, steps: Sequence[tuple[Readings, SetPoint]], pat
     except ImportError as error:
         raise ImportError("a picture needs matplotlib: pip install matplotlib") from error
     zone, last = controller.calendar.zone, steps[-1][1].time
-    times = [set_point.time for _, set_point in steps] + [last + controller.calendar.length]
+    times = [set_point.time for _, set_point in steps] + [last + timedelta(minutes=controller.calendar.minutes)]
     panels = dict(_panels(controller, steps))
     figure = Figure(figsize=(10.0, 1.0 + 2.0 * len(panels)), layout="constrained")
-    figure.suptitle(controller.name)
+    figure.suptitle(controller.file.customer["name"])
     axes = figure.subplots(len(panels), sharex=True)
     fallback = [set_point.follows == "fallback" for _, set_point in steps]
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
@@ -80,10 +81,10 @@ def _panels(
     yield "kW drawn", {"meter, step before": meter, **powers}
     for unit in DRAWN:
         names = [
-            f"{device['name']}.{reading['name']}"
-            for device in controller.devices
-            for reading in device["readings"]
-            if reading["unit"] == unit
+            f"{device.name}.{reading.name}"
+            for device in controller.file.devices
+            for reading in device.readings
+            if reading.unit == unit
         ]
         lines = {
             name.replace("_", " "): [readings.values.get(name) for readings, _ in steps]

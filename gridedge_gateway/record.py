@@ -10,12 +10,13 @@ from __future__ import annotations
 import csv
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from gridedge_gateway.controller import SetPoint
+from gridedge_gateway.file import Device
 from gridedge_gateway.readings import SERIES, Readings
 
 log = logging.getLogger("gridedge-gateway")
@@ -27,15 +28,15 @@ DECIMALS = 6
 LONGEST_HELD = timedelta(days=1)
 
 
-def reading_columns(devices: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Of a customer with devices as its file has them; "time" first."""
-    own = (f"{device['name']}.{each['name']}" for device in devices for each in device["readings"])
+def reading_columns(devices: Iterable[Device]) -> list[str]:
+    """Of a customer with some devices; "time" first."""
+    own = (f"{device.name}.{reading.name}" for device in devices for reading in device.readings)
     return ["time", *AT_ANY_HOME, *own, *SERIES]
 
 
-def set_point_columns(devices: Iterable[Mapping[str, Any]]) -> list[str]:
+def set_point_columns(devices: Iterable[Device]) -> list[str]:
     """Likewise, of what is to be done."""
-    names = [device["name"] for device in devices]
+    names = [device.name for device in devices]
     reactive = (f"{name}.reactive_set_point" for name in names)
     return [*(f"{name}.set_point" for name in names), *reactive, "follows", "reasons"]
 
@@ -64,12 +65,11 @@ class Log:
 
     Args:
         path: of a CSV; made, with its folder, if there is none.
-        devices: as the customer's file has them.
+        devices: of the customer.
     """
 
-    def __init__(self, path: Path, devices: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, path: Path, devices: Sequence[Device]) -> None:
         self._path = path
-        devices = list(devices)
         self._columns = [*reading_columns(devices), *set_point_columns(devices)]
         self._published: dict[str, dict[datetime, float]] = defaultdict(dict)
 

@@ -34,7 +34,7 @@ def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Read
     Raises:
         ValueError: a column that nothing reads, a row without a time.
     """
-    devices = controller.file.customer["devices"]
+    devices = controller.file.devices
     readable, written = reading_columns(devices), set_point_columns(devices)
     rows = _rows(recorded, readable, written)
     read = [_readings(row, number, recorded) for number, row in enumerate(rows, start=2)]
