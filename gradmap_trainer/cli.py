@@ -166,7 +166,7 @@ def export() -> None:
     console = Console(markup=False, emoji=False)
     with _mistakes("gradmap-export"):
         run, folder, check = tyro.cli(parse)
-        from gradmap_trainer.export import export_run, replay
+        from gradmap_trainer.export import export_run, gateway_starts, replay
 
         config, trained, learner = load_policies(run)
         simulator = make_simulator(case=trained.case, dtype=torch.float64)
@@ -174,7 +174,8 @@ def export() -> None:
         say(console, f"Wrote {len(files)} policies to {folder}")
         if not check:
             return
-        (day,) = evaluation_days(simulator, "test", 1)
+        starts = gateway_starts(simulator)
+        day = starts[len(starts) // 2]
         partings = replay(simulator, learner.policies, folder, day)
     date = simulator.days("test").dates[day]
     apart = [parting for parting in partings if not parting.is_small]

@@ -4,4 +4,9 @@ It needs NumPy and ONNX Runtime, and nothing of the packages beside it, which im
 both must work out alike.
 """
 
+from gridedge_gateway.controller import Controller, SetPoint
+from gridedge_gateway.readings import Readings
+
 __version__ = "0.1.0"
+
+__all__ = ["Controller", "Readings", "SetPoint"]

@@ -1,7 +1,7 @@
 """Which step of which episode a time is in, and what is known of an episode's steps.
 
 Episodes are local days, from midnight to midnight by the clock on the wall, or some of them in a
-row; those of seven begin on Mondays. Where clocks go forward, a day has no steps in the hour that
+row. Where clocks go forward, a day has no steps in the hour that
 is left out; where they go back, the hour that comes twice has its steps twice.
 """
 
@@ -24,6 +24,11 @@ HOUR, DAY = 3600.0, 86400.0  # seconds
 LONGEST_HELD, USUALLY_HELD = 6 * HOUR, HOUR
 # Within a step, what holds is looked at this often, seconds.
 SAMPLED = 300.0
+
+
+def day_of_episode(day: date, days: int) -> int:
+    """From 0; episodes of seven days begin on Mondays, as the calendar's first day was one."""
+    return (day.toordinal() - 1) % days
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Calendar:
         begin = local.replace(
             minute=local.minute // self.minutes * self.minutes, second=0, microsecond=0
         )
-        day = (local.toordinal() - 1) % self.days
+        day = day_of_episode(local, self.days)
         of_day = (60 * begin.hour + begin.minute) // self.minutes
         episode = local.date() - timedelta(days=day)
         return Step(begin, episode, day * self.steps_of_a_day + of_day)

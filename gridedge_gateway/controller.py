@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Calendar, Step
+from gridedge_gateway.connection import within_connection
 from gridedge_gateway.file import Arrays, CustomerFile
 from gridedge_gateway.published import Published
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings
@@ -26,8 +29,8 @@ from gridedge_gateway.sensors import Sensors
 # So many earlier times in a row, each later than the one before it, are no late messages: the clock
 # had been ahead.
 SET_BACK = 3
-# Outdoors, °C, where nobody has ever said.
-USUAL_TEMPERATURE = 10.0
+Action: TypeAlias = NDArray[np.float32]  # (1, action size)
+Observation: TypeAlias = NDArray[np.float32]  # (fields,)
 
 
 @dataclass(frozen=True)
@@ -61,29 +64,34 @@ class Controller:
         observation: (fields,) what the policy was told last.
     """
 
-    def __init__(self, file: CustomerFile) -> None:
+    def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:
+        if connection_power is not None and not connection_power > 0.0:
+            raise ValueError(f"connection_power: got {connection_power} kW, expected more than 0")
         case, nominal = file.case, file.customer["nominal_voltage"]
         days = case["steps"] * case["step_minutes"] // (24 * 60)
-        self.file = file
-        self.observation = np.full(len(file.fields), np.nan)
-        self._calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
-        self._published = Published(file, self._calendar)
+        self.file, self._connection_power = file, connection_power
+        self.observation: Observation = np.full(file.fields, np.nan, np.float32)
+        self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
+        self._published = Published(file, self.calendar)
         self._sensors = Sensors(file.devices)
         self._voltage = Quantity("voltage", "V", 0.5 * nominal, 1.5 * nominal)
         self._stands = file.begin
-        self._outdoors = np.array([[USUAL_TEMPERATURE]])
         self._last: tuple[Step, SetPoint] | None = None
         self._late: list[datetime] = []
 
     @classmethod
-    def load(cls, path: str | Path) -> Controller:
+    def load(cls, path: str | Path, connection_power: float | None = None) -> Controller:
         """The controller of a file.
+
+        Args:
+            path: of the file.
+            connection_power: kW that the home draws or feeds in at most; None: nobody says.
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: it is damaged, or of another format; the file is named.
+            ValueError: it is damaged, or of another format; the file is named. Or no power.
         """
-        return cls(CustomerFile(path))
+        return cls(CustomerFile(path), connection_power)
 
     def step(self, readings: Readings) -> SetPoint:
         """Set-points for the step in which the time of the readings lies; never an error.
@@ -99,7 +107,7 @@ class Controller:
             return SetPoint(time, rest, {}, "fallback", (*readings.faults, why))
 
     def _answer(self, readings: Readings) -> SetPoint:
-        step = self._calendar.step(readings.time)
+        step = self.calendar.step(readings.time)
         reasons = [*readings.faults, *self._published.learn(readings, step)]
         if self._last is not None:
             before, stands = self._last
@@ -130,22 +138,29 @@ class Controller:
         flows = self.file.run("operate", known)
         self._stand(flows)
         follows = "fallback" if policy is None else "policy"
-        return SetPoint(step.time, *self._within_ratings(flows, reasons), follows, tuple(reasons))
+        power, reactive_power = self._within_ratings(flows, reasons)
+        if self._connection_power is not None:
+            load = known["load"].item()
+            power = within_connection(power, load, self._connection_power)
+        return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
 
     def _measured(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
         """What is expected of the weather and what meters say, or what is usual."""
         mean, nominal = (self.file.customer[name] for name in ("mean_demand", "nominal_voltage"))
-        meter = _read(METER_POWER, readings, "the mean load counts", reasons)
-        voltage = _read(self._voltage, readings, "the nominal one counts", reasons)
-        load = mean
-        if self._follows_on(step, reasons) and step.number > 0 and not math.isnan(meter):
-            load = meter - sum(self._power.values())
+        weather = self._published.weather(step)
+        drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
+        meter = _read(METER_POWER, readings, mean + drawn, reasons)
+        voltage = _read(self._voltage, readings, nominal, reasons)
+        if self.file.heats:
+            forecast = weather["outdoor_temperature"].item()
+            outdoors = _read(OUTDOOR_TEMPERATURE, readings, forecast, reasons)
+            weather["outdoor_temperature"] = np.array([[outdoors]])
+        ended = self._follows_on(step, reasons) and step.number > 0
         return {
-            **self._published.weather(step),
-            **self._outdoors(readings),
-            "load": np.array([[load]]),
+            **weather,
+            "load": np.array([[meter - drawn if ended else mean]]),
             "mean_demand": np.array([mean]),
-            "voltage": np.array([[1.0 if math.isnan(voltage) else voltage / nominal]]),
+            "voltage": np.array([[voltage / nominal]]),
         }
 
     def _follows_on(self, step: Step, reasons: list[str]) -> bool:
@@ -153,7 +168,7 @@ class Controller:
         if self._last is None:
             return False
         later = step.time - self._last[0].time
-        follows_on = later == timedelta(minutes=self._calendar.minutes)
+        follows_on = later == timedelta(minutes=self.calendar.minutes)
         if not follows_on:
             reasons.append(f"time: got a step {later} after the last; estimates go on from that")
         return follows_on
@@ -162,7 +177,7 @@ class Controller:
         """Where the devices stand, by what is read, or by what they were told in the last step."""
         new_episode = self._last is None or self._last[0].episode != step.episode
         known = self._stands | {"step": np.array(step.number), "new_episode": np.array(new_episode)}
-        expected = self.file.run("estimate", known)
+        expected = self.file.run("estimate", known) if self.file.reads else {}
         believed, faults = self._sensors.believed(readings, expected, step)
         reasons += faults
         self._stand(self.file.run("sense", known | believed))
@@ -189,9 +204,7 @@ class Controller:
             return None
         return action
 
-    def _safe(
-        self, policy: Action | None, known: Arrays, step: Step, reasons: list[str]
-    ) -> Action:
+    def _safe(self, policy: Action | None, known: Arrays, step: Step, reasons: list[str]) -> Action:
         """An action by the policy where there is one and it knows where a device stands."""
         fallback: Action = self.file.run("fallback", known)["action"]
         if policy is None:
@@ -216,7 +229,9 @@ class Controller:
             power[device.name] = kw = _clipped(asked, full)
             if "reactive_power" in flows and kva > 0.0:
                 room = math.sqrt(max(kva**2 - kw**2, 0.0))
-                reactive_power[device.name] = _clipped(float(flows["reactive_power"][0, number]), room)
+                reactive_power[device.name] = _clipped(
+                    float(flows["reactive_power"][0, number]), room
+                )
         return power, reactive_power
 
 
@@ -225,11 +240,11 @@ def _clipped(value: float, most: float) -> float:
     return min(max(value, -most), most) + 0.0 if math.isfinite(value) else 0.0
 
 
-def _read(quantity: Quantity, readings: Readings, otherwise: str, reasons: list[str]) -> float:
-    """A plausible value, or NaN and why."""
+def _read(quantity: Quantity, readings: Readings, otherwise: float, reasons: list[str]) -> float:
+    """A plausible value, or another and why."""
     value = readings.values.get(quantity.name, math.nan)
     fault = f"{quantity.name}: not read" if math.isnan(value) else quantity.fault(value)
-    if fault:
-        reasons.append(f"{fault}; {otherwise}")
-        return math.nan
-    return value
+    if fault is None:
+        return value
+    reasons.append(f"{fault}; {otherwise:.4g} {quantity.unit} counts")
+    return otherwise

@@ -33,6 +33,7 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 # An array that can be a key: its name, type, shape and bytes.
 Key: TypeAlias = tuple[str, str, tuple[int, ...], bytes]
 
+# Changes when a gateway could no longer make use of a file as it did.
 FORMAT = "1"
 OF_DAYS = ("day", "flexibility", "told")
 
@@ -68,6 +69,11 @@ class CustomerFile:
         customer: of the customer.
         devices: of the customer, as `operate` lists them.
         begin: where they stand when nothing is known.
+        site: ° north and ° east, or None.
+        fields: how many an observation has.
+        slots: how many devices an action has numbers for.
+        reads: whether any device has a sensor.
+        heats: whether it matters to a device how cold it is outdoors.
         series: names of those of `SERIES` that are needed.
 
     Args:
@@ -96,18 +102,19 @@ class CustomerFile:
         self.devices = tuple(_devices(self.customer["devices"]))
         self.begin = {name: np.array(values) for name, values in self.customer["begin"].items()}
         self.site = self.case["site"]
-        self.series = self._series()
-
-    def inputs(self, graph: str) -> list[str]:
-        """Names of what a graph acts on."""
-        return [entry.name for entry in self._sessions[graph].get_inputs()]
-
-    def _series(self) -> tuple[str, ...]:
-        sessions = (self._sessions["operate"], *(_session(unpacked(text)) for text in self._of_days))
-        needed = {entry.name for session in sessions for entry in session.get_inputs()}
-        return tuple(
-            name for name in SERIES if {name, name.replace("_forecast", "")} & needed
-        )
+        (observed,), (acted,) = policy.get_inputs(), policy.get_outputs()
+        self.fields = observed.shape[1]
+        operate = self._sessions["operate"]
+        chosen = {entry.name for entry in operate.get_outputs()}
+        self.slots = acted.shape[1] // (2 if "reactive_power" in chosen else 1)
+        needed = {entry.name for entry in operate.get_inputs()}
+        self.reads = "estimate" in graphs
+        self.heats = "outdoor_temperature" in needed
+        for text in self._of_days:
+            needed |= {entry.name for entry in _session(unpacked(text)).get_inputs()}
+        if "irradiance" in needed:
+            needed.add("irradiance_forecast")
+        self.series = tuple(name for name in SERIES if name in needed)
 
     def run(self, graph: str, known: Mapping[str, NDArray[Any]]) -> Arrays:
         """What a graph makes of what is known."""

@@ -12,6 +12,8 @@ from gridedge_gateway.sun import direct_irradiance
 # Days before and after an episode of which what is said is kept.
 DAYS_BEFORE, DAYS_AFTER = 2, 7
 MEGAWATT_HOUR = 1000.0  # kWh
+# Outdoors, °C, where nobody has ever said.
+USUAL_TEMPERATURE = 10.0
 PRICE, PRICE_FORECAST = "day_ahead_price", "price_forecast"
 TEMPERATURE, IRRADIANCE = "temperature_forecast", "irradiance_forecast"
 
@@ -79,14 +81,14 @@ class Published:
         }, told
 
     def weather(self, step: Step) -> Arrays:
-        """What is expected of a step, as `operate` takes it: NaN, or no sun, if nobody says."""
+        """What is expected of a step, as `operate` takes it; where nobody says, the usual."""
         begin = np.array([[step.time.timestamp()]])
         now = {name: self._means(name, begin) for name in (TEMPERATURE, IRRADIANCE)}
         before = {name: self._means(name, begin - DAY) for name in now}
         found = {name: np.where(np.isnan(x), before[name], x) for name, x in now.items()}
         sun = np.nan_to_num(found[IRRADIANCE])
         return {
-            "outdoor_temperature": found[TEMPERATURE],
+            "outdoor_temperature": np.nan_to_num(found[TEMPERATURE], nan=USUAL_TEMPERATURE),
             "irradiance": sun,
             "direct_irradiance": self._direct(sun, begin)[0],
         }

@@ -16,7 +16,7 @@ from gridedge_gateway.readings import Quantity, Readings
 LONGEST_UNREAD = timedelta(hours=24)
 # A sensor is frozen that still says the same when by this share of its range it should have moved.
 FROZEN = 0.05
-# Units of readings: hours are the clock's; and what a device does soon shows, what it holds adds up.
+# Units of readings. Hours are those on the clock, and of a power nobody must know what it was.
 HOUR_OF_THE_DAY, POWER = "hour of the day", "kW"
 
 
@@ -44,7 +44,9 @@ class Sensors:
         self._devices = devices
         self._memory: dict[str, Memory] = {}
 
-    def believed(self, readings: Readings, expected: Arrays, step: Step) -> tuple[Arrays, list[str]]:
+    def believed(
+        self, readings: Readings, expected: Arrays, step: Step
+    ) -> tuple[Arrays, list[str]]:
         """What `sense` takes, and what is not believed.
 
         Args:

@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[1]
 # floors alone, a package rooms of those before it.
 FLOORS: dict[str, list[set[str]]] = {
     "gridedge_gateway": [
-        {"program"},
+        {"calendar", "readings", "packing", "sun", "program"},
+        {"file"},
+        {"published", "sensors"},
+        {"controller"},
     ],
     "gridedge_env": [
         {"checks"},
@@ -103,7 +106,7 @@ FILES: dict[str, list[set[str]]] = {
         {"plan"},
     ],
     "gradmap_trainer/export": [
-        {"packing", "tracing"},
+        {"tracing"},
         {"policy", "everybody"},
         {"customer"},
         {"files"},

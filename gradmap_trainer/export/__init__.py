@@ -6,13 +6,14 @@ from gradmap_trainer.export.policy import (
     export_policies,
     policy_file,
 )
-from gradmap_trainer.export.replay import Parting, replay
+from gradmap_trainer.export.replay import Parting, gateway_starts, replay
 
 __all__ = [
     "Parting",
     "action_names",
     "export_policies",
     "export_run",
+    "gateway_starts",
     "policy_file",
     "replay",
 ]

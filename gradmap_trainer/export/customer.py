@@ -2,7 +2,8 @@
 
 All of it is the simulator's own code, for the one home:
 
-    sense     sensors of the devices       -> where these stand before a step
+    estimate  where the devices stand      -> what their sensors should say
+    sense     what they do say             -> where devices stand before a step
     observe   that, the news and the meter -> the observation
     fallback  where they stand             -> the action that is safe when something is missing
     operate   an action, and the weather   -> kW of every device, and where it stands after the step
@@ -109,11 +110,24 @@ class Customer:
     def graphs(self) -> dict[str, Callable[[Named], Named]]:
         """The functions that there are, by name."""
         return {
+            **({"estimate": self.estimate} if self.sensors() else {}),
             "sense": self.sense,
             "observe": self.observe,
             "fallback": self.fallback,
             "operate": self.operate,
         }
+
+    def estimate(self, values: Named) -> Named:
+        """What `sensors` would read, if devices stand as estimated.
+
+        Args:
+            values: step, and where they stand by what `operate` said.
+        """
+        window, found = self._window(values), dict[str, Tensor]()
+        for group, own in zip(self._fleet(values).groups, self._devices(values), strict=True):
+            read = group.kind.readings_of(group.parameters, own, window)
+            found |= {f"{_of_readings(group)}{name}": value for name, value in read.items()}
+        return found
 
     def sense(self, values: Named) -> Named:
         """Where devices stand before a step, as of `stands`, each name after "next.".
@@ -223,8 +237,11 @@ class Customer:
         return {f"{NEXT}{name}": value for name, value in self.stands(devices).items()}
 
     def _window(self, values: Named) -> Window:
+        """Of a step of which the flows count; what they cost does not."""
         at: Any = values["step"]  # in a graph a tensor
-        return Window(self._day(values), at, 1)
+        day = self._day(values)
+        nothing = torch.zeros_like(day.outdoor_temperature)
+        return Window(replace(day, import_price=nothing, export_price=nothing), at, 1)
 
     def _day(self, values: Named) -> Day:
         """An episode in which load and weather are those of the moment all the time."""

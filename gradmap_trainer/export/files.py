@@ -30,7 +30,6 @@ from torch import Tensor
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export.customer import Customer
 from gradmap_trainer.export.everybody import Everybody, days_of
-from gradmap_trainer.export.packing import packed
 from gradmap_trainer.export.policy import action_names, export_policies
 from gradmap_trainer.export.tracing import bound, traced
 from gradmap_trainer.identity import identity
@@ -40,14 +39,14 @@ from gridedge_env.feeder import Feeder
 from gridedge_env.feeder.places import place_at, rated_voltage
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
+from gridedge_gateway.file import FORMAT
+from gridedge_gateway.packing import packed
 from gridedge_gateway.program import FleetProgram
 
 if TYPE_CHECKING:
     import onnx
 
 
-# Changes when a gateway could no longer make use of a file as it did.
-FORMAT = "1"
 # V at 1 pu of a home whose meter does not stand at the voltage of its place on the feeder.
 HOUSEHOLD_VOLTAGE = 230.0
 
@@ -141,6 +140,8 @@ def _of_case(config: TrainConfig, simulator: Simulator) -> dict[str, object]:
         "step_minutes": case.clock.minutes,
         "time_zone": case.time_zone,
         "currency": case.currency,
+        # ° north and ° east, by which it is known where the sun stands.
+        "site": getattr(case.days, "site", None),
         "limits": case.limits.thresholds,
         "local_response": case.local_response,
     }

@@ -8,6 +8,7 @@ action is for.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from gradmap_trainer.policies import CORRECTION, REST_BAND
 from gridedge_env.observation import OBSERVATION_BOUND, ObservationField, planned_columns
 from gridedge_env.public_plan import LEAST_PLANNED_ACTION
 from gridedge_env.simulator import Simulator
+from gridedge_gateway.packing import sealed
 
 if TYPE_CHECKING:
     import onnx
@@ -84,7 +86,9 @@ def export_policies(
         names = {} if actions is None else {"action_names": json.dumps(list(actions[index]))}
         model = _policy_model(layers, planned, {"agent": agent, **names, **metadata, **more})
         paths.append(folder / policy_file(agent))
-        onnx.save(model, paths[-1])
+        file = io.BytesIO()
+        onnx.save(model, file)
+        paths[-1].write_bytes(sealed(file.getvalue()))
     return paths
 
 

@@ -1,44 +1,48 @@
 """Whether exported files do what the simulator does: a day of the test year, played through both.
 
-A file goes its own way: it has a gateway's readings, works out itself where its devices stand, and
-is never put right by the simulator.
+A file is played as at a customer's, by `gridedge_gateway.Controller`, with readings in a gateway's
+units.
 """
 
 from __future__ import annotations
 
-import io
-import json
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradmap_trainer.export.customer import NEXT, Customer
-from gradmap_trainer.export.everybody import FLEET, Everybody, days_of
-from gradmap_trainer.export.packing import unpacked
+from gradmap_trainer.export.everybody import Everybody, days_of
 from gradmap_trainer.export.policy import policy_file
-from gradmap_trainer.export.tracing import Named, named
 from gradmap_trainer.policies import Policies
 from gridedge_env.day import Window
+from gridedge_env.devices import Fleet
 from gridedge_env.reference import play
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
-from gridedge_gateway.program import FleetProgram, Flexibility, Network
+from gridedge_gateway import Controller, Readings, SetPoint
+from gridedge_gateway.calendar import day_of_episode
+from gridedge_gateway.published import MEGAWATT_HOUR
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
-Arrays: TypeAlias = dict[str, NDArray[Any]]
+Series: TypeAlias = Mapping[str, Mapping[datetime, float]]
 
 # All but the policy is in double precision. Entries of an observation, up to 10, are rounded for it
 # to 5e-7; its layers multiply that, and what their own sums are rounded by, by about ten, and what
 # a device did is observed again in the next step.
 SAME_OBSERVATION = SAME_POWER = 1e-5
+# Series that a gateway is told, and what its unit is of the simulator's.
+PUBLISHED = {
+    "day_ahead_price": MEGAWATT_HOUR,
+    "price_forecast": MEGAWATT_HOUR,
+    "temperature_forecast": 1.0,
+    "irradiance_forecast": 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -67,85 +71,146 @@ class Parting:
         )
 
 
-class CustomerFile:
-    """An exported file, and what its customer's gateway knows.
-
-    Args:
-        path: of the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        policy = _session(path.read_bytes())
-        metadata = policy.get_modelmeta().custom_metadata_map
-        graphs = json.loads(metadata["graphs"])
-        self._graphs = {"act": policy} | {name: _graph(text) for name, text in graphs.items()}
-        self._program = _program(metadata["program"]) if "program" in metadata else None
-        self.known: Arrays = {}
-
-    def run(self, graph: str) -> Arrays:
-        """What a graph makes of what is known; "act" is the policy."""
-        session = self._graphs[graph]
-        found = session.run(None, {i.name: self.known[i.name] for i in session.get_inputs()})
-        return dict(zip((o.name for o in session.get_outputs()), found, strict=True))
-
-    def begin(self, known: Arrays) -> None:
-        """An episode, of which prices and forecasts are known, and where the devices stand."""
-        self.known = dict(known)
-        self.known |= self.run("day")
-        if self._program is not None:
-            flexibility = Flexibility(**self.run("flexibility"))
-            month, weekend = self.known["month"], self.known["weekend"].astype(int)
-            self.known |= named(self._program.plan(flexibility, month, weekend), FLEET)
-            self.known |= self.run("told")
-
-    def step(self, readings: Arrays) -> Arrays:
-        """One step; what all graphs have said of it."""
-        self.known |= readings
-        for graph in ("observe", "act", "operate"):
-            said = self.run(graph)
-            self.known |= {name.removeprefix(NEXT): values for name, values in said.items()}
-        return self.known
+def gateway_starts(simulator: Simulator) -> list[int]:
+    """Rows of `simulator.days("test")` on which gateways begin an episode, too."""
+    dates, days = simulator.days("test").dates, simulator.clock.days
+    return [row for row in simulator.starts("test") if day_of_episode(dates[row], days) == 0]
 
 
-def replay(simulator: Simulator, policies: Policies, folder: Path, day: int) -> list[Parting]:
+def replay(
+    simulator: Simulator,
+    policies: Policies,
+    folder: Path,
+    day: int,
+    sensors: bool = False,
+) -> list[Parting]:
     """Play an episode of the test year, and compare what each customer's file makes of it.
 
     Args:
         simulator: as of `export_run`.
         policies: of the run.
         folder: of the files.
-        day: row of `simulator.days("test")` at which it begins.
+        day: one of `gateway_starts`, at which it begins.
+        sensors: whether files are told in every step where the simulator's devices stand; else they
+            are told once, and go their own way from then on.
 
     Raises:
         ImportError: the `export` extra is not installed.
         FileNotFoundError: a customer has no file.
+        ValueError: no episode of a gateway begins on that day, or a file is damaged.
     """
+    if day not in gateway_starts(simulator):
+        raise ValueError(f"day: got {day}, expected one on which gateways begin an episode")
 
     def policy(private: Tensor, shared: Tensor) -> Tensor:
         return policies(private.float(), shared.float())
 
-    fleet, begin = simulator.fleet, simulator.reset(split="test", days=[day])
-    news = Everybody.of(simulator).news(days_of(simulator, "test", day))
-    played = [
+    state = simulator.reset(split="test", days=[day])
+    steps = [
         _Played.of(simulator, before, action)
-        for before, action, _ in play(simulator, policy, begin)
+        for before, action, _ in play(simulator, policy, state)
     ]
-    owner = torch.cat([group.agent for group in fleet.groups]).numpy()
-    full = fleet.join([group.kind.full_power(group.parameters) for group in fleet.groups]).numpy()
+    times, series = _published(simulator, day)
     partings = []
-    for agent, name in enumerate(fleet.names):
-        customer, file = Customer.of(simulator, agent), CustomerFile(folder / policy_file(name))
-        file.begin(_arrays({**news, **customer.stands(fleet.of_home(begin.devices, agent))}))
-        own, worst = owner == agent, np.zeros(2)
-        for then in played:
-            said = file.step(_arrays(customer.readings(then.before, agent, then.voltage)))
-            apart = (
-                said["observation"][0] - then.observations[agent],
-                [(said[flow][0] - values[own]) / full[own] for flow, values in then.flows.items()],
-            )
-            worst = np.maximum(worst, [np.abs(values).max() for values in apart])
+    for agent, name in enumerate(simulator.fleet.names):
+        home = _Home.of(simulator, agent, Controller.load(folder / policy_file(name)))
+        worst, power = np.zeros(2), dict[str, float]()
+        for then, time in zip(steps, times, strict=True):
+            first = then is steps[0]
+            values = home.readings(then, power, sensors or first)
+            set_point = home.controller.step(Readings(time, values, series if first else {}))
+            worst, power = np.maximum(worst, home.apart(then, set_point)), set_point.power
         partings.append(Parting(name, *map(float, worst)))
     return partings
+
+
+def _published(simulator: Simulator, day: int) -> tuple[list[datetime], Series]:
+    """When the steps of an episode begin, and what a gateway is told of them."""
+    zone, minutes = ZoneInfo(simulator.case.time_zone), simulator.clock.minutes
+    dates = simulator.days("test").dates[day : day + simulator.clock.days]
+    midnights = [datetime(date.year, date.month, date.day, tzinfo=zone) for date in dates]
+    times = [
+        midnight.astimezone(timezone.utc) + timedelta(minutes=minutes * step)
+        for midnight in midnights
+        for step in range(simulator.clock.day.steps)
+    ]
+    news = Everybody.of(simulator).news(days_of(simulator, "test", day))
+    return times, {
+        name: dict(zip(times, (news[name].flatten() * unit).tolist(), strict=True))
+        for name, unit in PUBLISHED.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Home:
+    """A customer of the simulator and its gateway.
+
+    Attributes:
+        agent: its number.
+        own: (devices,) bool, which of the simulator's devices are its own.
+        full: (own devices,) kW.
+        fleet: of the simulator.
+        controller: of its file.
+    """
+
+    agent: int
+    own: NDArray[np.bool_]
+    full: NDArray[np.float64]
+    fleet: Fleet
+    controller: Controller
+
+    @classmethod
+    def of(cls, simulator: Simulator, agent: int, controller: Controller) -> _Home:
+        """One of a simulator's."""
+        own = torch.cat([group.agent for group in simulator.fleet.groups]).numpy() == agent
+        full = np.array([device.full_power for device in controller.file.devices])
+        return cls(agent, own, full, simulator.fleet, controller)
+
+    def readings(self, now: _Played, power: Mapping[str, float], sensors: bool) -> dict[str, float]:
+        """In a gateway's units, of its meter and, if they are read, of its devices.
+
+        Args:
+            now: the step that begins.
+            power: kW that its devices drew in the one that has ended.
+            sensors: whether they are read.
+        """
+        day, step, told = now.state.day, now.state.step, self.controller.file.customer
+        found = {
+            "outdoor_temperature": day.outdoor_temperature[0, step].item(),
+            "voltage": now.voltage[0, self.agent].item() * told["nominal_voltage"],
+        }
+        if step > 0:
+            # In the test year others may live here: what counts of a load is its share of the mean.
+            share = (day.demand[0, step - 1] / day.mean_demand)[self.agent].item()
+            found["meter_power"] = share * told["mean_demand"] + sum(power.values())
+        return found | (self._of_devices(now.state) if sensors else {})
+
+    def _of_devices(self, state: SimulatorState) -> dict[str, float]:
+        """What sensors say of where its devices stand in the simulator."""
+        window, read = Window(state.day, state.step, 1), dict[str, Tensor]()
+        groups = self.fleet.of_home(self.fleet.groups, self.agent)
+        own = self.fleet.of_home(state.devices, self.agent)
+        for group, stands in zip(groups, own, strict=True):
+            values = group.kind.readings_of(group.parameters, stands, window)
+            read |= {f"{group.kind.name}.{name}": value for name, value in values.items()}
+        return {
+            f"{device.name}.{reading.name}": read[f"{device.kind}.{reading.name}"][
+                0, device.number
+            ].item()
+            for device in self.controller.file.devices
+            for reading in device.readings
+        }
+
+    def apart(self, then: _Played, set_point: SetPoint) -> list[float]:
+        """By how much the gateway differs in a step: in its observation, and over full power."""
+        told = self.controller.observation - then.observations[self.agent]
+        asked = {"power": set_point.power, "reactive_power": set_point.reactive_power}
+        flows = [
+            [asked[flow].get(device.name, 0.0) for device in self.controller.file.devices]
+            - values[self.own]
+            for flow, values in then.flows.items()
+        ]
+        return [np.abs(told).max(), np.abs(flows / self.full).max()]
 
 
 @dataclass(frozen=True)
@@ -153,16 +218,16 @@ class _Played:
     """A step of the simulator.
 
     Attributes:
-        before: the state in which it begins, a batch of one.
+        state: in which it begins, a batch of one.
         voltage: (1, agents) pu at the meters.
         observations: (agents, fields).
         flows: (devices,) each, what `Customer.operate` calls power and reactive_power.
     """
 
-    before: SimulatorState
+    state: SimulatorState
     voltage: Tensor
     observations: NDArray[np.float64]
-    flows: Arrays
+    flows: dict[str, NDArray[np.float64]]
 
     @classmethod
     def of(cls, simulator: Simulator, before: SimulatorState, action: Tensor) -> _Played:
@@ -176,31 +241,3 @@ class _Played:
             flows["reactive_power"] = (share * fleet.reactive_room(power))[0, 0].numpy()
         voltage = simulator.wiring.meter_voltage(before.device_voltage)
         return cls(before, voltage, simulator.observe(before)[0].numpy(), flows)
-
-
-def _arrays(values: Named) -> Arrays:
-    return {name: value.numpy() for name, value in values.items()}
-
-
-def _program(text: str) -> FleetProgram:
-    with np.load(io.BytesIO(unpacked(text)), allow_pickle=False) as arrays:
-        found = dict(arrays)
-    network = Network(*(found.pop(entry.name) for entry in fields(Network)))
-    return FleetProgram(network, hours=float(found.pop("hours")), **found)
-
-
-@lru_cache(maxsize=64)  # of all customers of a run, some are the same
-def _graph(text: str) -> InferenceSession:
-    return _session(unpacked(text))
-
-
-def _session(model: bytes) -> InferenceSession:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError(
-            "checking exported files needs onnxruntime: pip install 'gridedge[export]'"
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

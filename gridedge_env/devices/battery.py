@@ -156,6 +156,12 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         bounds = energy_bounds(parameters, window.hours_left[0] + window.hours)
         return BatteryState(energy.clamp(*bounds))
 
+    def readings_of(
+        self, parameters: Batteries, state: BatteryState, window: Window
+    ) -> dict[str, Tensor]:
+        """See `DeviceKind`."""
+        return {"state_of_charge": 100.0 * self.stored(parameters, state)}
+
     def plan_order(self, parameters: Batteries) -> Tensor:
         """By wear: the dearer it is, the fewer swings of the price pay."""
         return parameters.wear_cost

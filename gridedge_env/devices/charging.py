@@ -210,6 +210,12 @@ class Room(NamedTuple):
         return torch.where(two_way, share, 2.0 * share - 1.0).clamp(-1.0, 1.0)
 
 
+def hour_of_days(window: Window, of_days: Tensor) -> Tensor:
+    """(days, 1, 1) hour of each day at which a window begins; `of_days` is (days, batch, ...)."""
+    days = torch.arange(len(of_days), device=of_days.device, dtype=of_days.dtype)
+    return window.first * window.hours - HOURS_PER_DAY * days[:, None, None]
+
+
 def seen_at_plug(
     plugged: Tensor,
     window: Window,
@@ -232,8 +238,7 @@ def seen_at_plug(
         usual: its usual days.
     """
     departure, arrival, hours = told.departure, told.arrival, window.hours
-    days = torch.arange(len(departure), device=departure.device, dtype=departure.dtype)
-    now = window.first * hours - HOURS_PER_DAY * days[:, None, None]
+    now = hour_of_days(window, departure)
     moment = 1e-3 * hours
     arrival = torch.maximum(arrival, departure + moment)
     there, gone = plugged > 0.5, plugged <= 0.5  # neither, where nobody knows

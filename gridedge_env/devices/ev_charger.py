@@ -15,6 +15,7 @@ from gridedge_env.devices.charging import (
     EvChargers,
     EvChargerState,
     Room,
+    hour_of_days,
     run_chargers,
     seen_at_plug,
 )
@@ -249,6 +250,25 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
             as_read(target, trip, known.trip_energy),
         )
         return seen_at_plug(readings["plugged"], window, known, told, usual)
+
+    def readings_of(
+        self, parameters: EvChargers, state: EvChargerState, window: Window
+    ) -> dict[str, Tensor]:
+        """See `DeviceKind`."""
+        hour = hour_of_days(window, state.departure)
+        today = ((hour >= 0.0) & (hour < HOURS_PER_DAY)).to(hour)
+        departure, arrival, trip, hour = (
+            (today * values).sum(dim=0)
+            for values in (state.departure, state.arrival, state.trip_energy, hour)
+        )
+        away = (hour >= departure) & (hour < arrival)
+        return {
+            "state_of_charge": 100.0 * self.stored(parameters, state),
+            "plugged": 1.0 - away.to(hour),
+            "departure": departure,
+            "arrival": arrival,
+            "target": 100.0 * (trip + parameters.limits.least) / parameters.capacity,
+        }
 
     def plan_order(self, parameters: EvChargers) -> Tensor:
         """By whether they feed back, then by how long the car is away."""

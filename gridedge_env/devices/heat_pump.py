@@ -179,6 +179,12 @@ class HeatPump(DeviceKind[HeatPumps, HeatPumpState]):
         read = readings["room_temperature"]
         return HeatPumpState(as_read(read, read, state.temperature))
 
+    def readings_of(
+        self, parameters: HeatPumps, state: HeatPumpState, window: Window
+    ) -> dict[str, Tensor]:
+        """See `DeviceKind`."""
+        return {"room_temperature": state.temperature}
+
     def plan_order(self, parameters: HeatPumps) -> Tensor:
         """By how long heat that is stored within the comfort band keeps, in K h."""
         band = parameters.highest_temperature - parameters.lowest_temperature

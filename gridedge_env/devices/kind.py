@@ -277,6 +277,12 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         """
         return state
 
+    def readings_of(
+        self, parameters: ParametersT, state: StateT, window: Window
+    ) -> dict[str, Tensor]:
+        """(batch, devices) of each of `readings`, by name, if devices stand so before a step."""
+        return {}
+
     # --- The public plan ------------------------------------------------------------------------
 
     def plan_order(self, parameters: ParametersT) -> Tensor:

@@ -31,6 +31,8 @@ from gridedge_gateway.program import Flexibility
 
 # W/m² at which panels give their peak power (standard test conditions, IEC 60904-3).
 STANDARD_IRRADIANCE = 1000.0
+# Share of full power by which an inverter feeds in less than it was told where the sun falls short.
+LEAST_SHORTAGE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,10 +202,16 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
         """By kW fed in during the step that has ended: what the sun offered, unless curtailed."""
         read = readings["power"]
         fed = as_read(read, (read / parameters.maximum_power).clamp(0.0, 1.0), state.output)
-        # Less than it was told to feed in is all that there was, rounding apart.
-        short = fed < state.output - 1e-9
+        # Less than it was told to feed in is all that there was, but for the rounding of policies.
+        short = fed < state.output - LEAST_SHORTAGE
         available = torch.where(short, fed, torch.maximum(state.available, fed))
         return PvInverterState(available, fed)
+
+    def readings_of(
+        self, parameters: PvInverters, state: PvInverterState, window: Window
+    ) -> dict[str, Tensor]:
+        """See `DeviceKind`."""
+        return {"power": state.output * parameters.maximum_power}
 
     def lone_plan(self, parameters: PvInverters, state: PvInverterState, day: Day) -> Tensor:
         """All that there is, but for steps in which feeding in costs money."""

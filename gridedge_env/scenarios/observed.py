@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -162,6 +162,9 @@ class ObservedDays:
     The record is half-hourly. Hours are means of two half-hours. In quarter-hours a price stays
     what it is, temperature and irradiance follow their slope and keep the half-hour's mean.
     """
+
+    # ° north, ° east, of the days that are tested on.
+    site: ClassVar[tuple[float, float]] = SITES[SPLIT_SITES["test"]]
 
     def load(self, split: str, clock: Clock) -> DayTable:
         """See `DaySource`."""

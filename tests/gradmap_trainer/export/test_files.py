@@ -15,7 +15,7 @@ import torch
 
 from gradmap_trainer import cli
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.export import Parting, export_run, policy_file, replay
+from gradmap_trainer.export import Parting, export_run, gateway_starts, policy_file, replay
 from gradmap_trainer.gradmap import make_learner
 from gradmap_trainer.policies import Policies
 from gridedge_env import Clock, Simulator, default_case, make_simulator
@@ -58,6 +58,8 @@ def street(scale: float = 15.0, **options: object) -> Simulator:
 class ForecastDays:
     """The built-in days, as they were forecast: a cent dearer and a degree warmer."""
 
+    site = ObservedDays.site
+
     def load(self, split: str, clock: Clock) -> DayTable:
         days = ObservedDays().load(split, clock)
         return replace(
@@ -91,10 +93,11 @@ def test_files_do_as_the_simulator_does(simulator, policies, folder):
     played = play(simulator, lambda *parts: policies(*(part.float() for part in parts)), state)
     actions = torch.stack([action[0] for _, action, _ in played])
     assert (actions.std(dim=0)[:, 0] > 0.01).all(), "nothing to compare: most are at rest"
-    partings = replay(simulator, policies, folder, SPRING)
-    assert [parting.agent for parting in partings] == list(simulator.fleet.names)
-    for parting in partings:
-        assert parting.is_small, str(parting)
+    for sensors in (True, False):
+        partings = replay(simulator, policies, folder, SPRING, sensors)
+        assert [parting.agent for parting in partings] == list(simulator.fleet.names)
+        for parting in partings:
+            assert parting.is_small, str(parting)
 
 
 def test_so_do_those_that_correct_a_plan_in_days_of_two_with_reactive_power(tmp_path):
@@ -109,10 +112,12 @@ def test_so_do_those_that_correct_a_plan_in_days_of_two_with_reactive_power(tmp_
     assert planned.congestion_price.abs().max() > 0.0, "no limit binds"
     file, *_ = export_run(CONFIG, simulator, policies, tmp_path)
     metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
-    shared, own = ["day", "flexibility", "told"], ["observe", "operate"]
+    shared = ["day", "flexibility", "told"]
+    own = ["estimate", "sense", "observe", "fallback", "operate"]
     assert list(json.loads(metadata["graphs"])) == [*shared, *own]
     assert "program" in metadata
-    for parting in replay(simulator, policies, tmp_path, SPRING):
+    first = next(day for day in gateway_starts(simulator) if day >= SPRING)
+    for parting in replay(simulator, policies, tmp_path, first):
         assert parting.is_small, str(parting)
 
 
@@ -151,7 +156,7 @@ def test_a_file_says_all_that_its_gateway_must_know(simulator, folder):
     assert {"capacity", "maximum_power", "wear_cost"} <= told.keys()
     assert battery["full_power"] == told["maximum_power"]
     assert battery["inverter_rating"] == pytest.approx(1.1 * told["maximum_power"])
-    assert list(graphs) == ["day", "observe", "operate"]
+    assert list(graphs) == ["day", "estimate", "sense", "observe", "fallback", "operate"]
 
 
 def test_a_simulator_in_single_precision_is_refused(simulator, policies, tmp_path):
