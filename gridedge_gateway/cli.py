@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gridedge_gateway.controller import Controller
-from gridedge_gateway.customer import Customer
+from gridedge_gateway.customer import Customer, log
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.inspection import described
 from gridedge_gateway.picture import draw
@@ -108,8 +108,16 @@ def _serve(options: argparse.Namespace) -> None:
         options.certificate,
         options.private_key,
     )
-    controllers = (Controller.load(path, options.connection_kw) for path in options.files)
-    customers = [Customer(controller, options.log) for controller in controllers]
+    customers = []
+    for path in options.files:
+        try:
+            controller = Controller.load(path, options.connection_kw)
+        except (ValueError, OSError) as error:
+            log.error("%s", error)
+        else:
+            customers.append(Customer(controller, options.log))
+    if not customers:
+        raise ValueError("files: got none that can be served")
     gateway = Gateway(customers, broker, options.wait)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: gateway.stop())
