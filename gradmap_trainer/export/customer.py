@@ -292,9 +292,8 @@ def _of_readings(group: DeviceGroup) -> str:
 
 
 def _unknown(name: str) -> Tensor:
-    raise ValueError(
-        f"thermostat: got a rule that reads {name}, expected one by where devices stand"
-    )
+    """A rule to fall back on cannot read the news: these may be what is missing."""
+    raise ValueError(f"thermostat: got a rule that reads {name}, expected a device's state alone")
 
 
 def _of_parameters(group: DeviceGroup) -> str:

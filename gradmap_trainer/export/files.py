@@ -171,7 +171,7 @@ def _of_customer(customer: Customer, simulator: Simulator, mean_demand: float) -
     return {
         "name": fleet.names[0],
         "place": fleet.places[0],
-        "nominal_voltage": _nominal_voltage(simulator.feeder, fleet.places[0]),
+        "nominal_voltage": nominal_voltage(simulator.feeder, fleet.places[0]),
         "mean_demand": mean_demand,
         "devices": devices,
         "begin": {name: values.tolist() for name, values in begin.items()},
@@ -192,7 +192,7 @@ def _readings(group: DeviceGroup, number: int) -> list[dict[str, object]]:
     ]
 
 
-def _nominal_voltage(feeder: Feeder, place: str) -> float:
+def nominal_voltage(feeder: Feeder, place: str) -> float:
     """V that a home's meter reads at 1 pu.
 
     A home of a case may stand at a bus of medium voltage, and stands for one behind a transformer.

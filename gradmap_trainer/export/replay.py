@@ -7,7 +7,7 @@ units.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TypeAlias
@@ -35,7 +35,7 @@ Series: TypeAlias = Mapping[str, Mapping[datetime, float]]
 # All but the policy is in double precision. Entries of an observation, up to 10, are rounded for it
 # to 5e-7; its layers multiply that, and what their own sums are rounded by, by about ten, and what
 # a device did is observed again in the next step.
-SAME_OBSERVATION = SAME_POWER = 1e-5
+SAME_OBSERVATION, SAME_POWER = 1e-6, 1e-5
 # Series that a gateway is told, and what its unit is of the simulator's.
 PUBLISHED = {
     "day_ahead_price": MEGAWATT_HOUR,
@@ -91,8 +91,8 @@ def replay(
         policies: of the run.
         folder: of the files.
         day: one of `gateway_starts`, at which it begins.
-        sensors: whether files are told in every step where the simulator's devices stand; else they
-            are told once, and go their own way from then on.
+        sensors: whether files are told in every step where the simulator's devices stand; else at
+            midnight, and they go their own way until the next.
 
     Raises:
         ImportError: the `export` extra is not installed.
@@ -105,7 +105,7 @@ def replay(
     def policy(private: Tensor, shared: Tensor) -> Tensor:
         return policies(private.float(), shared.float())
 
-    state = simulator.reset(split="test", days=[day])
+    state = _as_known(simulator, simulator.reset(split="test", days=[day]))
     steps = [
         _Played.of(simulator, before, action)
         for before, action, _ in play(simulator, policy, state)
@@ -117,11 +117,22 @@ def replay(
         worst, power = np.zeros(2), dict[str, float]()
         for then, time in zip(steps, times, strict=True):
             first = then is steps[0]
-            values = home.readings(then, power, sensors or first)
+            midnight = then.state.step % simulator.clock.day.steps == 0
+            values = home.readings(then, power, sensors or midnight)
             set_point = home.controller.step(Readings(time, values, series if first else {}))
             worst, power = np.maximum(worst, home.apart(then, set_point)), set_point.power
         partings.append(Parting(name, *map(float, worst)))
     return partings
+
+
+def _as_known(simulator: Simulator, begin: SimulatorState) -> SimulatorState:
+    """Devices such as gateways can know them: what later days bring is what is usual."""
+    window, devices = Window(begin.day, begin.step, 1), []
+    new_episode = torch.tensor(True, device=simulator.device)
+    for group, own in zip(simulator.fleet.groups, begin.devices, strict=True):
+        read = group.kind.readings_of(group.parameters, own, window)
+        devices.append(group.kind.sense(group.parameters, own, read, new_episode, window))
+    return replace(begin, devices=tuple(devices))
 
 
 def _published(simulator: Simulator, day: int) -> tuple[list[datetime], Series]:

@@ -231,7 +231,10 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         """(batch, devices) actions of a device that does least."""
 
     def thermostat(self, parameters: ParametersT, seen: Seen) -> Tensor:
-        """(batch, devices) actions that keep comfort and nothing else."""
+        """(batch, devices) actions that keep comfort and nothing else, whatever the prices.
+
+        A gateway falls back on it: it is told the devices' own states alone.
+        """
         return self.idle(parameters, seen)
 
     @abstractmethod

@@ -16,12 +16,17 @@ import torch
 from gradmap_trainer import cli
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export import Parting, export_run, gateway_starts, policy_file, replay
+from gradmap_trainer.export.customer import Customer
+from gradmap_trainer.export.files import nominal_voltage
 from gradmap_trainer.gradmap import make_learner
 from gradmap_trainer.policies import Policies
 from gridedge_env import Clock, Simulator, default_case, make_simulator
+from gridedge_env.day import Window
 from gridedge_env.devices import KINDS, Devices, make_fleet
-from gridedge_env.reference import play
+from gridedge_env.reference import Thermostat, play
 from gridedge_env.scenarios import DayAheadFeedIn, DayTable, ObservedDays, Tariff
+from gridedge_gateway.file import CustomerFile
+from tests.gridedge_env.devices.sensors import sensors_of
 
 CONFIG = TrainConfig(case=None)
 # A day of spring: rooms are heated, and the sun shines.
@@ -156,7 +161,68 @@ def test_a_file_says_all_that_its_gateway_must_know(simulator, folder):
     assert {"capacity", "maximum_power", "wear_cost"} <= told.keys()
     assert battery["full_power"] == told["maximum_power"]
     assert battery["inverter_rating"] == pytest.approx(1.1 * told["maximum_power"])
+    assert battery["name"] == "battery"
+    assert battery["readings"] == [
+        {"name": "state_of_charge", "unit": "%", "lowest": 0.0, "highest": 100.0}
+    ]
+    assert metadata["format"] == "1"
+    # Half full, and mid-way in the comfort band, to 1 % of it.
+    assert customer["begin"].keys() == {"battery.energy", "heat_pump.temperature"}
+    assert customer["begin"]["battery.energy"] == [[pytest.approx(0.5 * told["capacity"])]]
+    rooms = customer["devices"][1]["parameters"]
+    lowest, highest = (rooms[f"{end}_temperature"] for end in ("lowest", "highest"))
+    middle, near = 0.5 * (lowest + highest), 0.02 * (highest - lowest)
+    assert customer["begin"]["heat_pump.temperature"] == [[pytest.approx(middle, abs=near)]]
     assert list(graphs) == ["day", "estimate", "sense", "observe", "fallback", "operate"]
+
+
+@pytest.mark.parametrize(
+    ("place", "voltage"),
+    # 4.16 kV, of which no household's meter knows; 480 V to ground; between two of its phases.
+    [("671.1", 230.0), ("634.3", 480.0 / 3.0**0.5), ("634.1.2", 480.0)],
+)
+def test_the_voltage_that_a_meter_reads(simulator, place, voltage):
+    assert nominal_voltage(simulator.feeder, place) == pytest.approx(voltage, rel=1e-3)
+
+
+def test_what_is_plausible_is_said_in_kilowatts(simulator, folder):
+    """Of a roof, and of its inverter: from a bit less than nothing to a bit more than all."""
+    model = onnx.load(folder / policy_file("pv_inverter 1"))
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    (device,) = json.loads(metadata["customer"])["devices"]
+    full = device["full_power"]
+    assert device["readings"] == [
+        {"name": "power", "unit": "kW", "lowest": -0.1 * full, "highest": 1.2 * full}
+    ]
+
+
+def test_sensors_say_where_devices_stand_and_what_is_safe_follows(simulator, folder):
+    """After 13 hours of it, of which the files know nothing but what sensors read."""
+    begin = simulator.reset(split="test", days=[SPRING])
+    state, safe, _ = list(play(simulator, Thermostat(simulator), begin))[13]
+    window, fleet = Window(state.day, 13, 1), simulator.fleet
+    for agent, name in enumerate(fleet.names):
+        file, customer = CustomerFile(folder / policy_file(name)), Customer.of(simulator, agent)
+        own = fleet.of_home(state.devices, agent)
+        known = {"step": np.array(13), "new_episode": np.array(True)}
+        for group, where in zip(customer.fleet.groups, own, strict=True):
+            kind = group.kind.name
+            read = sensors_of(kind, group.parameters, where, window)
+            known |= {f"reading.{kind}.{key}": value.numpy() for key, value in read.items()}
+        known |= {key: value.numpy() for key, value in customer.stands(customer.begin).items()}
+        found = {
+            key.removeprefix("next."): value for key, value in file.run("sense", known).items()
+        }
+        wanted = customer.stands(own)
+        assert found.keys() == wanted.keys()
+        for key, value in wanted.items():
+            np.testing.assert_allclose(found[key], value.numpy(), rtol=1e-12, atol=1e-12)
+        if file.reads:
+            for key, value in file.run("estimate", known | found).items():
+                np.testing.assert_allclose(value, known[key], rtol=1e-12, atol=1e-12)
+        action = file.run("fallback", known | found)["action"]
+        assert action.dtype == np.float32
+        np.testing.assert_allclose(action[0], safe[0, agent].numpy(), atol=1e-6)
 
 
 def test_a_simulator_in_single_precision_is_refused(simulator, policies, tmp_path):
