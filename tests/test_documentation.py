@@ -39,7 +39,13 @@ WITH_PYTHON = {
 }
 WITH_SHELL = {
     *("README.md", "CONTRIBUTING.md", "docs/baselines.md", "docs/benchmarks.md"),
-    *("docs/comparison.md", "docs/deployment.md", "docs/environment.md", "docs/gradmap.md", "docs/gradmap_findings.md"),
+    *(
+        "docs/comparison.md",
+        "docs/deployment.md",
+        "docs/environment.md",
+        "docs/gradmap.md",
+        "docs/gradmap_findings.md",
+    ),
     *("docs/results.md", "docs/validation.md", "docs/your_case.md"),
 }
 # Commands of several parts: "gridedge-case new".
