@@ -54,10 +54,12 @@ class Published:
         today = step.number // self._calendar.steps_of_a_day
         found, told = {name: self._means(name, begins) for name in SERIES}, list[str]()
         for name in (TEMPERATURE, IRRADIANCE):
-            missing = np.isnan(found[name])
-            if name in self._file.series and missing[today].any():
-                told.append(f"{name}: got {_part(missing[today])}, the others as the day before")
-            found[name] = np.where(missing, self._means(name, begins - DAY), found[name])
+            before = self._means(name, begins - DAY)
+            filled = np.where(np.isnan(found[name]), before, found[name])
+            missing = np.isnan(found[name][today])
+            if name in self._file.series and missing.any() and np.isfinite(filled[today]).all():
+                told.append(f"{name}: got {_part(missing)}, the others as the day before")
+            found[name] = filled
         incomplete = False
         for name in self._file.series:
             missing = np.isnan(found[name][today])
