@@ -13,6 +13,7 @@ One connection serves any number of customers. All messages have quality of serv
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -124,6 +125,7 @@ class Gateway:
         # The client has a thread of its own, which only hands over what happens.
         self._client.on_connect = lambda *seen: self._events.put(lambda: self._greet(seen[3]))
         self._client.on_disconnect = lambda *seen: log.warning("broker: %s", seen[3])
+        self._client.on_connect_fail = lambda *seen: log.warning("broker: %s", sys.exc_info()[1])
         self._client.on_message = lambda *seen: self._events.put(lambda: self._hear(seen[2]))
 
     def serve(self) -> None:
