@@ -114,7 +114,8 @@ def replay(
     partings = []
     for agent, name in enumerate(simulator.fleet.names):
         home = _Home.of(simulator, agent, Controller.load(folder / policy_file(name)))
-        worst, power = np.zeros(2), dict[str, float]()
+        power: Mapping[str, float] = {}
+        worst = np.zeros(2)
         for then, time in zip(steps, times, strict=True):
             first = then is steps[0]
             midnight = then.state.step % simulator.clock.day.steps == 0

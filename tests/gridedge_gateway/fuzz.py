@@ -43,7 +43,7 @@ def next_time(time: datetime, random: np.random.Generator) -> datetime:
     if chance < 0.85:
         time += STEP
     elif chance < 0.95:
-        time += random.integers(-3, 5) * STEP / 2
+        time += int(random.integers(-3, 5)) * STEP / 2
     elif chance < 0.99:
         time += timedelta(hours=random.normal() * 100.0)
     else:
