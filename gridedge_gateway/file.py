@@ -110,8 +110,7 @@ class CustomerFile:
         needed = {entry.name for entry in operate.get_inputs()}
         self.reads = "estimate" in graphs
         self.heats = "outdoor_temperature" in needed
-        for text in self._of_days:
-            needed |= _inputs(text)
+        needed |= _inputs(self._of_days)
         if "irradiance" in needed:
             needed.add("irradiance_forecast")
         self.series = tuple(name for name in SERIES if name in needed)
@@ -142,10 +141,11 @@ def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
         counts[kind] += 1
 
 
-@lru_cache(maxsize=12)  # the same in all files of a run, and slow to load
-def _inputs(graph: str) -> frozenset[str]:
-    """Names of what a packed graph acts on."""
-    return frozenset(entry.name for entry in _session(unpacked(graph)).get_inputs())
+@lru_cache(maxsize=4)  # the same of all customers of a run
+def _inputs(graphs: tuple[str, ...]) -> frozenset[str]:
+    """Names of what some graphs act on."""
+    sessions = (_session(unpacked(text)) for text in graphs)
+    return frozenset(entry.name for session in sessions for entry in session.get_inputs())
 
 
 @lru_cache(maxsize=4)  # an episode, and one that became known better, of two cases
