@@ -54,6 +54,14 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def not_served(monkeypatch: pytest.MonkeyPatch) -> list[Gateway]:
+    """Gateways that would be served from now on; signals stay this process's own."""
+    begun: list[Gateway] = []
+    monkeypatch.setattr(Gateway, "serve", lambda gateway: begun.append(gateway))
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    return begun
+
+
 @pytest.fixture(scope="module")
 def replayed(battery_file, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("replay")
@@ -125,8 +133,7 @@ def test_a_damaged_file_is_told_by_name_and_the_others_served(
     assert stop.value.code == 2
     assert "damaged.onnx: got a damaged file" in caplog.text
     assert "files: got none that can be served" in capsys.readouterr().err
-    begun = []
-    monkeypatch.setattr(Gateway, "serve", begun.append)
+    begun = not_served(monkeypatch)
     main(["serve", str(damaged), str(battery_file), *address])
     assert len(begun) == 1
 
