@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from gridedge_gateway.controller import Controller, SetPoint
@@ -70,7 +70,7 @@ def _panels(
     controller: Controller, steps: Sequence[tuple[Readings, SetPoint]]
 ) -> Iterator[tuple[str, dict[str, list[float | None]]]]:
     """Titles, and the lines of each by name, a value for each step."""
-    prices = {}
+    prices: dict[datetime, float] = {}
     for readings, _ in steps:
         prices |= readings.series.get("day_ahead_price", {})
     price = [holding(prices, readings.time) for readings, _ in steps]

@@ -170,7 +170,7 @@ def test_a_broker_that_refuses_is_told_nothing(battery_file):
 def test_each_step_is_taken_once_and_logged(battery_file, tmp_path):
     customer = Customer(Controller.load(battery_file), tmp_path)
     times = [NOON, NOON + timedelta(minutes=29), NOON + timedelta(minutes=30), NOON]
-    assert [customer.step(time) for time in times] == [True, False, True, True]
+    assert [customer.step(time) is None for time in times] == [False, True, False, False]
     said = json.loads(customer.set_point or "")
     assert any("whose set-points stand" in reason for reason in said["reasons"])
     lines = (tmp_path / "battery_0.csv").read_text().splitlines()
@@ -337,8 +337,8 @@ def test_a_broker_is_verified_and_lets_in_who_has_the_password(
     access += (f"certfile {certificate}", f"keyfile {key}")
     with mosquitto(port, tmp_path, access):
         for said, authority, expected in (
-            ("secret", certificate, "broker: connected"),
-            ("guess", certificate, "broker: refused: Not authorized"),
+            ("secret", str(certificate), "broker: connected"),
+            ("guess", str(certificate), "broker: refused: Not authorized"),
             ("secret", None, "certificate verify failed"),
         ):
             broker = Broker("127.0.0.1", port, True, "battery_0", said, authority)
