@@ -7,4 +7,6 @@ both must work out alike.
 from gridedge_gateway.controller import Controller, SetPoint
 from gridedge_gateway.readings import Readings
 
+__version__ = "0.1.0"
+
 __all__ = ["Controller", "Readings", "SetPoint"]

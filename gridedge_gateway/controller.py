@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Calendar, Step
+from gridedge_gateway.connection import within_connection
 from gridedge_gateway.file import Arrays, CustomerFile
 from gridedge_gateway.published import Published
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings
@@ -60,16 +61,19 @@ class Controller:
 
     Attributes:
         file: what it goes by.
+        calendar: of its steps.
         observation: (fields,) what the policy was told last.
     """
 
-    def __init__(self, file: CustomerFile) -> None:
+    def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:
+        if connection_power is not None and not connection_power > 0.0:
+            raise ValueError(f"connection_power: got {connection_power} kW, expected more than 0")
         case, nominal = file.case, file.customer["nominal_voltage"]
         days = case["steps"] * case["step_minutes"] // (24 * 60)
-        self.file = file
+        self.file, self._connection_power = file, connection_power
         self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
-        self._calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
-        self._published = Published(file, self._calendar)
+        self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
+        self._published = Published(file, self.calendar)
         self._sensors = Sensors(file.devices)
         self._voltage = Quantity("voltage", "V", 0.5 * nominal, 1.5 * nominal)
         self._stands = file.begin
@@ -77,14 +81,18 @@ class Controller:
         self._late: list[datetime] = []
 
     @classmethod
-    def load(cls, path: str | Path) -> Controller:
+    def load(cls, path: str | Path, connection_power: float | None = None) -> Controller:
         """The controller of a file.
+
+        Args:
+            path: of the file.
+            connection_power: kW that the home draws or feeds in at most; None: nobody says.
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: it is damaged, or of another format; the file is named.
+            ValueError: it is damaged, or of another format; the file is named. Or no power.
         """
-        return cls(CustomerFile(path))
+        return cls(CustomerFile(path), connection_power)
 
     def step(self, readings: Readings) -> SetPoint:
         """Set-points for the step in which the time of the readings lies; never an error.
@@ -100,7 +108,7 @@ class Controller:
             return SetPoint(time, rest, {}, "fallback", (*readings.faults, why))
 
     def _answer(self, readings: Readings) -> SetPoint:
-        step = self._calendar.step(readings.time)
+        step = self.calendar.step(readings.time)
         reasons = [*readings.faults, *self._published.learn(readings, step)]
         if self._last is not None:
             before, stands = self._last
@@ -135,7 +143,11 @@ class Controller:
         flows = self.file.run("operate", known)
         self._stand(flows)
         follows = "fallback" if policy is None else "policy"
-        return SetPoint(step.time, *self._within_ratings(flows, reasons), follows, tuple(reasons))
+        power, reactive_power = self._within_ratings(flows, reasons)
+        if self._connection_power is not None:
+            load = known["load"].item()
+            power = within_connection(power, load, self._connection_power)
+        return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
 
     def _measured(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
         """What is expected of the weather and what meters say, or what is usual."""
@@ -160,7 +172,7 @@ class Controller:
         """Whether the step before was the last that was asked for."""
         if self._last is None:
             return False
-        expected = self._last[0].time + timedelta(minutes=self._calendar.minutes)
+        expected = self._last[0].time + timedelta(minutes=self.calendar.minutes)
         if step.time != expected:
             reasons.append(f"time: got {step.time}, expected {expected}; estimates go on from then")
         return step.time == expected

@@ -19,10 +19,14 @@ ROOT = Path(__file__).parents[1]
 # floors alone, a package rooms of those before it.
 FLOORS: dict[str, list[set[str]]] = {
     "gridedge_gateway": [
-        {"calendar", "readings", "packing", "sun", "program"},
+        {"calendar", "readings", "packing", "sun", "program", "connection"},
         {"file"},
-        {"published", "sensors"},
+        {"published", "sensors", "inbox", "discovery", "inspection"},
         {"controller"},
+        {"record"},
+        {"customer", "replay", "picture"},
+        {"mqtt"},
+        {"cli"},
     ],
     "gridedge_env": [
         {"checks"},

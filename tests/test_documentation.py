@@ -30,24 +30,31 @@ DOCUMENTS = [
 ]
 SHELL_TOOLS = {"cd", "cp", "git", "pip", "rm", "source"}
 # Where a path may begin that is not told from the root on.
-SOURCES = ("gridedge_env", "gradmap_trainer", "baselines", "benchmarks")
+SOURCES = ("gridedge_gateway", "gridedge_env", "gradmap_trainer", "baselines", "benchmarks")
 
 # A document that loses its code would pass unseen.
 WITH_PYTHON = {
     *("README.md", "docs/baselines.md", "docs/data.md", "docs/environment.md", "docs/feeders.md"),
-    *("docs/gradmap.md", "docs/power_flow.md", "docs/your_case.md"),
+    *("docs/deployment.md", "docs/gradmap.md", "docs/power_flow.md", "docs/your_case.md"),
 }
 WITH_SHELL = {
     *("README.md", "CONTRIBUTING.md", "docs/baselines.md", "docs/benchmarks.md"),
-    *("docs/comparison.md", "docs/environment.md", "docs/gradmap.md", "docs/gradmap_findings.md"),
+    *(
+        "docs/comparison.md",
+        "docs/deployment.md",
+        "docs/environment.md",
+        "docs/gradmap.md",
+        "docs/gradmap_findings.md",
+    ),
     *("docs/results.md", "docs/validation.md", "docs/your_case.md"),
 }
 # Commands of several parts: "gridedge-case new".
-WITH_PARTS = {"gridedge-case"}
+WITH_PARTS = {"gridedge-case", "gridedge-gateway"}
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", flags=re.MULTILINE | re.DOTALL)
-# In backticks: "devices/fleet.py", "feeder/opendss/", "clock.py"; not "runs/*.json", "policies/".
-PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]+/?|[\w-]+\.py)`")
+# In backticks: "devices/fleet.py", "feeder/opendss/", "clock.py"; not "runs/*.json", "policies/",
+# nor topics of MQTT.
+PATH = re.compile(r"`(?!gridedge/|homeassistant/)((?:[\w.-]+/)+[\w.-]+/?|[\w-]+\.py)`")
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)")
 COMMAND = re.compile(r'^((?:gradmap|gridedge)-[\w-]+) = "([\w.]+):(\w+)"$', flags=re.MULTILINE)
 COMMANDS = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import gridedge_env
+import gridedge_gateway
 
 ROOT = Path(__file__).parents[1]
 
@@ -86,26 +87,51 @@ def test_the_wheel_holds_three_packages_whole(tmp_path: Path) -> None:
     for package in (*INSTALLED, "baselines", "benchmarks"):
         caches = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, copy / package, ignore=caches)
-    program = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
-    built = subprocess.run(
-        [sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    held = set(ZipFile(wheel).namelist())
+    held = set(wheel_of(copy, tmp_path).namelist())
     about = f"gridedge-{gridedge_env.__version__}.dist-info"
     assert {name.partition("/")[0] for name in held} == {*INSTALLED, about}
     wanted = {
         path.relative_to(copy).as_posix()
         for package in INSTALLED
         for path in (copy / package).rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != "pyproject.toml"
     }
     assert {name for name in held if not name.startswith(about)} == wanted
 
 
+def test_the_wheel_of_the_gateway_holds_it_alone(tmp_path: Path) -> None:
+    """With its command, and needing nothing of what trains."""
+    copy = tmp_path / "copy"
+    caches = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
+    shutil.copytree(ROOT / "gridedge_gateway", copy, ignore=caches)
+    wheel = wheel_of(copy, tmp_path)
+    about = f"gridedge_gateway-{gridedge_env.__version__}.dist-info"
+    held = {name for name in wheel.namelist() if not name.startswith(about)}
+    sources = {path.name for path in copy.iterdir() if path.suffix == ".py"} | {"py.typed"}
+    assert held == {f"gridedge_gateway/{name}" for name in sources}
+    told = wheel.read(f"{about}/METADATA").decode()
+    needed = set(re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra)", told, flags=re.MULTILINE))
+    assert needed == {"numpy", "onnxruntime", "paho-mqtt", "tzdata"}
+    command = "gridedge-gateway = gridedge_gateway.cli:main"
+    assert command in wheel.read(f"{about}/entry_points.txt").decode()
+    main = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'gridedge-gateway = "gridedge_gateway.cli:main"' in main
+
+
+def wheel_of(project: Path, folder: Path) -> ZipFile:
+    """Built without a network, in the folder."""
+    program = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
+    built = subprocess.run(
+        [sys.executable, "-c", program], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = folder.glob("*.whl")
+    return ZipFile(wheel)
+
+
 def test_the_version_is_the_installed_one_and_heads_the_changelog():
     assert importlib.metadata.version("gridedge") == gridedge_env.__version__
+    assert gridedge_gateway.__version__ == gridedge_env.__version__
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.search(r"^## (\S+)", changelog, flags=re.MULTILINE)
     assert newest is not None

@@ -1,0 +1,124 @@
+"""The command gridedge-gateway: replay, serve and inspect customers' files.
+
+Exit codes: 0 done, or ended by SIGTERM or Ctrl-C; 2 a mistake in what the user gave, in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gridedge_gateway.controller import Controller
+from gridedge_gateway.customer import Customer, log
+from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.inspection import described
+from gridedge_gateway.picture import draw
+from gridedge_gateway.replay import replay
+
+EXIT_MISTAKE = 2
+# Seconds after a boundary of the clock.
+USUAL_WAIT = 5.0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """gridedge-gateway: what runs at a customer's."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"gridedge-gateway: error: {error}", file=sys.stderr)
+        sys.exit(EXIT_MISTAKE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gridedge-gateway", description=main.__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    inspect = commands.add_parser("inspect", help="say what is in a customer's file")
+    inspect.add_argument("file", type=Path, help="of gradmap-export")
+    inspect.set_defaults(run=_inspect)
+
+    replay = commands.add_parser("replay", help="set-points for recorded readings")
+    replay.add_argument("file", type=Path, help="of gradmap-export")
+    replay.add_argument("--readings", type=Path, required=True, help="CSV, a row for each step")
+    replay.add_argument("--out", type=Path, required=True, help="CSV to write")
+    replay.add_argument("--picture", type=Path, help="to draw, .png or .svg; needs matplotlib")
+    replay.set_defaults(run=_replay)
+
+    serve = commands.add_parser("serve", help="set-points for readings that come by MQTT")
+    serve.add_argument("files", type=Path, nargs="+", metavar="FILE", help="of gradmap-export")
+    serve.add_argument("--mqtt", required=True, metavar="URL", help="mqtt://HOST or mqtts://HOST")
+    serve.add_argument("--user", help="at the broker")
+    serve.add_argument("--password-file", type=Path, help="that holds the user's password")
+    serve.add_argument(
+        "--authority", help="certificates that a broker of one's own is trusted by, PEM"
+    )
+    serve.add_argument("--certificate", help="of this gateway, PEM")
+    serve.add_argument("--private-key", help="of the certificate, PEM")
+    serve.add_argument(
+        "--wait",
+        type=float,
+        default=USUAL_WAIT,
+        metavar="SECONDS",
+        help="after a boundary of the clock: what has come by then counts (default: %(default)s)",
+    )
+    serve.add_argument("--log", type=Path, metavar="FOLDER", help="for a CSV of each customer")
+    serve.set_defaults(run=_serve)
+
+    for command in (replay, serve):
+        command.add_argument(
+            "--connection-kw",
+            type=float,
+            metavar="KW",
+            help="most that a home may draw or feed in",
+        )
+    return parser
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    print("\n".join(described(CustomerFile(options.file))))
+
+
+def _replay(options: argparse.Namespace) -> None:
+    controller = Controller.load(options.file, options.connection_kw)
+    steps = replay(controller, options.readings, options.out)
+    fallbacks = sum(set_point.follows == "fallback" for _, set_point in steps)
+    print(f"{len(steps)} steps to {options.out}, {fallbacks} of them by the fallback")
+    if options.picture is not None and steps:
+        draw(controller, steps, options.picture)
+        print(f"Picture: {options.picture}")
+
+
+def _serve(options: argparse.Namespace) -> None:
+    try:
+        from gridedge_gateway.mqtt import Broker, Gateway, read_address
+    except ImportError as error:
+        raise ImportError("serve needs paho-mqtt: pip install paho-mqtt") from error
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    password = options.password_file and options.password_file.read_text("utf-8").strip()
+    broker = Broker(
+        *read_address(options.mqtt),
+        options.user,
+        password,
+        options.authority,
+        options.certificate,
+        options.private_key,
+    )
+    customers = []
+    for path in options.files:
+        try:
+            controller = Controller.load(path, options.connection_kw)
+        except (ValueError, OSError) as error:
+            log.error("%s", error)
+        else:
+            customers.append(Customer(controller, options.log))
+    if not customers:
+        raise ValueError("files: got none that can be served")
+    gateway = Gateway(customers, broker, options.wait)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: gateway.stop())
+    gateway.serve()

@@ -1,0 +1,65 @@
+"""A customer that is served: messages in, a set-point for each step out."""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from gridedge_gateway.controller import Controller
+from gridedge_gateway.discovery import discovery
+from gridedge_gateway.inbox import Inbox
+from gridedge_gateway.record import Log
+
+log = logging.getLogger("gridedge-gateway")
+
+# What has a meaning of its own in topics or names of files.
+UNFIT = re.compile(r'[/+#%\\:*?"<>|\x00]')
+
+
+class Customer:
+    """One customer.
+
+    Attributes:
+        name: theirs.
+        topic: above all of theirs.
+        inbox: where their messages belong.
+        set_point: the last one, as JSON; None: there is none yet.
+
+    Args:
+        controller: theirs.
+        logs: folder of the customers' logs; None: none is kept.
+    """
+
+    def __init__(self, controller: Controller, logs: Path | None) -> None:
+        self.name: str = controller.file.customer["name"]
+        # As in an address of the web: "a/b" is "a%2Fb".
+        fit = UNFIT.sub(lambda sign: f"%{ord(sign[0]):02X}", self.name)
+        self.topic = f"gridedge/{fit}"
+        self.set_point: str | None = None
+        self._controller, self._devices = controller, controller.file.devices
+        self._length = timedelta(minutes=controller.calendar.minutes)
+        self.inbox = Inbox(self._length)
+        self._log = None if logs is None else Log(logs / f"{fit}.csv", self._devices)
+        self._begun: datetime | None = None
+
+    def step(self, now: datetime) -> str | None:
+        """Take a step if another than the last one is under way: its set-point, as JSON."""
+        begin = self._controller.calendar.step(now).time
+        if begin == self._begun:
+            return None
+        self._begun = begin
+        readings = self.inbox.take(begin)
+        set_point = self._controller.step(readings)
+        for reason in set_point.reasons:
+            log.warning("%s: %s", self.name, reason)
+        if self._log is not None:
+            self._log.add(readings, set_point)
+        self.set_point = set_point.as_json()
+        return self.set_point
+
+    def discovery(self, availability: str) -> tuple[str, str]:
+        """Topic and payload by which Home Assistant finds the set-points."""
+        topic = f"{self.topic}/set_point"
+        return discovery(self.name, self._devices, self._length, topic, availability)

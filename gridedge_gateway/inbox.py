@@ -1,0 +1,73 @@
+"""What messages say of a step. They come one by one, in any order, twice or late."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from statistics import fmean
+
+from gridedge_gateway.readings import Readings
+
+# The last ones that count for a step: with one every two seconds there are 900 in half an hour.
+MOST_MESSAGES = 1000
+
+
+class Inbox:
+    """Messages since the last step.
+
+    Args:
+        step: of the customer's clock.
+    """
+
+    def __init__(self, step: timedelta) -> None:
+        self._step = step
+        self._messages: deque[Readings] = deque(maxlen=MOST_MESSAGES)
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def put(self, message: Readings, now: datetime) -> tuple[str, ...]:
+        """Keep a message; what of it cannot be used, and why.
+
+        One whose time is more than a step ahead comes from a clock that is wrong: of its values
+        nothing is used, but what it publishes stays true.
+        """
+        faults = message.faults
+        if message.time > now + self._step:
+            ahead = f"time: got {message.time.isoformat()}, ahead of {now.isoformat()}, not used"
+            faults += (ahead,)
+            message = Readings(now, {}, message.series, faults)
+        self._messages.append(message)
+        return faults
+
+    def take(self, begin: datetime) -> Readings:
+        """What is known as a step begins; nothing of it is told again.
+
+        Powers are means of what came, all else is the last that came. Values from before the step
+        that has just ended are late: not used, with a reason.
+        """
+        messages = sorted(self._messages, key=lambda message: message.time)
+        self._messages.clear()
+        heard: dict[str, dict[datetime, float]] = defaultdict(dict)
+        series: dict[str, dict[datetime, float]] = defaultdict(dict)
+        faults: list[str] = []
+        for message in messages:
+            faults += message.faults
+            for name, published in message.series.items():
+                series[name] |= published
+            if message.time > begin - self._step:
+                for name, value in message.values.items():
+                    heard[name][message.time] = value  # the same one twice is one
+            elif message.values:
+                faults.append(f"time: a message of {message.time.isoformat()} is late, not used")
+        values = {name: _of_step(name, known) for name, known in heard.items()}
+        return Readings(begin, values, series, tuple(faults))
+
+
+def _of_step(name: str, known: Mapping[datetime, float]) -> float:
+    """A reading of a step from those in it, the latest last."""
+    *_, last = known.values()
+    if not name.endswith("power"):
+        return last
+    return fmean([value for value in known.values() if value == value] or [last])  # NaN is not

@@ -1,0 +1,37 @@
+"""What is in a customer's file, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, SERIES, Quantity
+
+
+def described(file: CustomerFile) -> Iterator[str]:
+    """Lines."""
+    case, customer = file.case, file.customer
+    yield f"{customer['name']} at {customer['place']}, of {case['name']} (run {case['run'][:12]})"
+    days = case["steps"] * case["step_minutes"] // (24 * 60)
+    length = "a day" if days == 1 else f"{days} days"
+    yield f"Steps of {case['step_minutes']} minutes, {length} in advance, {case['time_zone']}"
+    yield f"Annual mean of all but the devices: {customer['mean_demand']:.3g} kW"
+    yield "Devices:"
+    for device in file.devices:
+        inverter = f", inverter of {device.inverter_rating:.4g} kVA" * (device.inverter_rating > 0)
+        yield f"  {device.name:<24} {device.full_power:.4g} kW{inverter}"
+    yield "Readings:"
+    for quantity in (METER_POWER, OUTDOOR_TEMPERATURE):
+        yield _line(quantity.name, quantity)
+    yield f"  {'voltage':<36} V, about {customer['nominal_voltage']:.0f}"
+    for device in file.devices:
+        for reading in device.readings:
+            yield _line(f"{device.name}.{reading.name}", reading)
+    yield "Published:"
+    for name in file.series:
+        unit = SERIES[name].unit
+        yield f"  {name:<36} {case['currency'] + '/MWh' if unit == 'per MWh' else unit}"
+
+
+def _line(name: str, quantity: Quantity) -> str:
+    return f"  {name:<36} {quantity.unit}, {quantity.lowest:g} to {quantity.highest:g}"

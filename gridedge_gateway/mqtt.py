@@ -1,0 +1,205 @@
+"""The loop at a customer's: readings come by MQTT, a set-point goes at every boundary of the clock.
+
+One connection serves any number of customers. All messages have quality of service 1.
+
+    gridedge/readings                 in   `Readings` as JSON for all customers: prices, weather
+    gridedge/<customer>/readings      in   any of them, at any time
+    gridedge/<customer>/faults        out  JSON: what of a message cannot be used, and why
+    gridedge/<customer>/set_point     out  `SetPoint` as JSON, retained
+    gridedge/<first>/availability     out  "online" or "offline", retained; the last will
+    homeassistant/device/<id>/config  out  how Home Assistant finds the set-points, retained
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from queue import Empty, SimpleQueue
+from urllib.parse import urlsplit
+
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gridedge_gateway.customer import Customer, log
+from gridedge_gateway.readings import Readings
+
+QUALITY = 1
+FOR_ALL = "gridedge/readings"
+# Seconds: how often the clock is looked at, which may be put right at any time; until a broker
+# counts a connection as lost; the longest wait before the next try; the longest farewell.
+LOOK, KEEP_ALIVE, LONGEST_PAUSE, FAREWELL = 1.0, 30, 60, 5.0
+# Bytes: prices of two days in quarter-hours are 8,000.
+LONGEST_MESSAGE = 1_000_000
+# A message that the broker kept, and that does not say its time, can be of any age.
+LONG_AGO = timedelta(days=30)
+# A clock that was never set shows 1970.
+FIRST_DAY = datetime(2001, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Where a broker is, and what it lets in.
+
+    Attributes:
+        host, port: of it.
+        encrypted: by TLS.
+        user, password: or None.
+        authority: file of the certificates that it is trusted by; None: the system's.
+        certificate, private_key: files by which this gateway is known to it, or None.
+    """
+
+    host: str
+    port: int
+    encrypted: bool
+    user: str | None = None
+    password: str | None = None
+    authority: str | None = None
+    certificate: str | None = None
+    private_key: str | None = None
+
+    def client(self, name: str) -> Client:
+        """A client that is not yet connected. The broker keeps for it what comes meanwhile."""
+        client = Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
+        if self.user is not None:
+            client.username_pw_set(self.user, self.password)
+        if self.encrypted:
+            client.tls_set(self.authority, self.certificate, self.private_key)
+        client.reconnect_delay_set(1, LONGEST_PAUSE)
+        client.connect_async(self.host, self.port, KEEP_ALIVE)
+        return client
+
+
+def read_address(url: str) -> tuple[str, int, bool]:
+    """Host, port and whether TLS is to be used, of mqtt://host:port or mqtts://host:port.
+
+    Raises:
+        ValueError: anything else.
+    """
+    parts = urlsplit(url)
+    ports = {"mqtt": 1883, "mqtts": 8883}
+    if parts.scheme not in ports or not parts.hostname or parts.path not in ("", "/"):
+        raise ValueError(f"mqtt: got {url!r}, expected mqtt://HOST:PORT or mqtts://HOST:PORT")
+    if parts.username is not None:
+        raise ValueError("mqtt: got a user in the address, expected it as --user")
+    return parts.hostname, parts.port or ports[parts.scheme], parts.scheme == "mqtts"
+
+
+class Gateway:
+    """Customers behind one connection.
+
+    Args:
+        customers: at least one.
+        broker: to be connected with; it need not be there yet.
+        wait: seconds after a boundary of the clock at which the step is taken: what has come by
+            then counts.
+        clock: the time; aware.
+
+    Raises:
+        ValueError: a customer twice.
+    """
+
+    def __init__(
+        self,
+        customers: Sequence[Customer],
+        broker: Broker,
+        wait: float,
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._customers = {f"{customer.topic}/readings": customer for customer in customers}
+        if len(self._customers) < len(customers):
+            raise ValueError("files: got a customer twice, expected each once")
+        self._availability = f"{customers[0].topic}/availability"
+        self._wait, self._clock = wait, clock
+        self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._serving, self._minute = True, datetime.min
+        self._client = broker.client(customers[0].topic)
+        self._client.will_set(self._availability, "offline", QUALITY, retain=True)
+        # The client has a thread of its own, which only hands over what happens.
+        self._client.on_connect = lambda *seen: self._events.put(lambda: self._greet(seen[3]))
+        self._client.on_disconnect = lambda *seen: log.warning("broker: %s", seen[3])
+        self._client.on_connect_fail = lambda *seen: log.warning("broker: %s", sys.exc_info()[1])
+        self._client.on_message = lambda *seen: self._events.put(lambda: self._hear(seen[2]))
+
+    def serve(self) -> None:
+        """Go on until `stop`."""
+        first_step = time.monotonic() + self._wait
+        self._client.loop_start()
+        while self._serving:
+            with suppress(Empty):
+                self._events.get(timeout=LOOK)()
+            if time.monotonic() >= first_step:
+                self._step()
+        farewell = self._publish(self._availability, "offline")
+        if farewell is not None:
+            with suppress(RuntimeError):  # it is lost with the connection: the last will says it
+                farewell.wait_for_publish(FAREWELL)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def stop(self) -> None:
+        """End `serve`; from any thread, or a signal's handler."""
+        self._events.put(self._end)
+
+    def _end(self) -> None:
+        self._serving = False
+
+    def _greet(self, answer: ReasonCode) -> None:
+        """Say what a broker may have forgotten, which has just answered."""
+        if answer.is_failure:
+            log.error("broker: refused: %s", answer)
+            return
+        log.info("broker: connected")
+        self._client.subscribe([(topic, QUALITY) for topic in (FOR_ALL, *self._customers)])
+        for customer in self._customers.values():
+            self._publish(*customer.discovery(self._availability))
+            if customer.set_point:
+                self._publish(f"{customer.topic}/set_point", customer.set_point)
+        self._publish(self._availability, "online")
+
+    def _hear(self, message: MQTTMessage) -> None:
+        """Put a message where it belongs; its sender is told what cannot be used."""
+        if len(message.payload) > LONGEST_MESSAGE:
+            size = f"message: got {len(message.payload)} bytes, expected {LONGEST_MESSAGE} at most"
+            self._tell(message.topic, (size,))
+            return
+        now = self._now()
+        came = now - LONG_AGO if message.retain else now
+        readings = Readings.of_json(bytes(message.payload), came)
+        # One of a customer of before, whose messages the broker has kept, is nobody's.
+        own = self._customers.get(message.topic)
+        concerned = list(self._customers.values()) if message.topic == FOR_ALL else [own]
+        faults = [customer.inbox.put(readings, now) for customer in concerned if customer]
+        self._tell(message.topic, faults[0] if faults else ())
+
+    def _tell(self, topic: str, faults: tuple[str, ...]) -> None:
+        if faults:
+            log.warning("%s: %s", topic, "; ".join(faults))
+            answer = f"{topic.removesuffix('readings')}faults"
+            self._publish(answer, json.dumps(faults, ensure_ascii=False), retain=False)
+
+    def _step(self) -> None:
+        """Take the steps that have begun: at a whole minute, whatever the length and the zone."""
+        now = self._now() - timedelta(seconds=self._wait)
+        minute = now.replace(second=0, microsecond=0)
+        if minute == self._minute:
+            return
+        self._minute = minute
+        for customer in self._customers.values():
+            set_point = customer.step(now)
+            if set_point is not None:
+                self._publish(f"{customer.topic}/set_point", set_point)
+
+    def _now(self) -> datetime:
+        return max(self._clock(), FIRST_DAY)
+
+    def _publish(self, topic: str, payload: str, retain: bool = True) -> MQTTMessageInfo | None:
+        """Without a connection nothing is kept: `_greet` says what is then true."""
+        if not self._client.is_connected():
+            return None
+        return self._client.publish(topic, payload, QUALITY, retain)

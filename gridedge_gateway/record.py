@@ -1,0 +1,94 @@
+"""A step as a row of a table: what was read, and what was to be done. Logs and replays are such.
+
+Columns of readings have their names in messages, those of series the value that holds as the step
+begins. After them stand `<device>.set_point`, kW drawn, `<device>.reactive_set_point`, kvar,
+`follows`, and `reasons`, with "; " between them.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from gridedge_gateway.controller import SetPoint
+from gridedge_gateway.file import Device
+from gridedge_gateway.readings import SERIES, Readings
+
+log = logging.getLogger("gridedge-gateway")
+
+AT_ANY_HOME = ("meter_power", "voltage", "outdoor_temperature")
+# Of what is written.
+DECIMALS = 6
+# No published value holds longer.
+LONGEST_HELD = timedelta(days=1)
+
+
+def reading_columns(devices: Iterable[Device]) -> list[str]:
+    """Of a customer with some devices; "time" first."""
+    own = (f"{device.name}.{reading.name}" for device in devices for reading in device.readings)
+    return ["time", *AT_ANY_HOME, *own, *SERIES]
+
+
+def set_point_columns(devices: Iterable[Device]) -> list[str]:
+    """Likewise, of what is to be done."""
+    names = [device.name for device in devices]
+    reactive = (f"{name}.reactive_set_point" for name in names)
+    return [*(f"{name}.set_point" for name in names), *reactive, "follows", "reasons"]
+
+
+def decided(set_point: SetPoint) -> dict[str, Any]:
+    """What is to be done, by column."""
+    kw, kvar = set_point.power, set_point.reactive_power
+    return {
+        **{f"{name}.set_point": round(value, DECIMALS) for name, value in kw.items()},
+        **{f"{name}.reactive_set_point": round(value, DECIMALS) for name, value in kvar.items()},
+        "follows": set_point.follows,
+        "reasons": "; ".join(set_point.reasons),
+    }
+
+
+def holding(published: Mapping[datetime, float], time: datetime) -> float | None:
+    """The value of a series that holds at a time; None: none has begun to."""
+    begun = [begin for begin in published if begin <= time]
+    return published[max(begun)] if begun else None
+
+
+class Log:
+    """The table of a customer, to which each step adds a row.
+
+    A disk that is full is told, and stops nothing.
+
+    Args:
+        path: of a CSV; made, with its folder, if there is none.
+        devices: of the customer.
+    """
+
+    def __init__(self, path: Path, devices: Sequence[Device]) -> None:
+        self._path = path
+        self._columns = [*reading_columns(devices), *set_point_columns(devices)]
+        self._published: dict[str, dict[datetime, float]] = defaultdict(dict)
+
+    def add(self, readings: Readings, set_point: SetPoint) -> None:
+        """A step."""
+        time = readings.time
+        for name, values in readings.series.items():
+            known = {**self._published[name], **values}
+            self._published[name] = {
+                begin: value for begin, value in known.items() if begin > time - LONGEST_HELD
+            }
+        holds = {name: holding(values, time) for name, values in self._published.items()}
+        row = {"time": time.isoformat(), **readings.values, **holds, **decided(set_point)}
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8", newline="") as file:
+                table = csv.DictWriter(file, self._columns, restval="", extrasaction="ignore")
+                if file.tell() == 0:
+                    table.writeheader()
+                table.writerow(row)
+        except OSError as error:
+            log.error("%s", error)

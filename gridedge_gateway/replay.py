@@ -1,0 +1,100 @@
+"""Set-points for recorded readings: a table in, a table out."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+from gridedge_gateway.calendar import Calendar, Step
+from gridedge_gateway.controller import Controller, SetPoint
+from gridedge_gateway.readings import Readings
+from gridedge_gateway.record import decided, reading_columns, set_point_columns
+
+# What a row without a time would have: each must have its own.
+NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
+
+
+def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Readings, SetPoint]]:
+    """Take a step for each row of a table, as of `record`, and write it with what was to be done.
+
+    Of a series, values until the end of a day's episode are known with the day's first row.
+
+    Args:
+        controller: of the customer, which has not stepped yet.
+        recorded: CSV. What has no column was not read.
+        out: CSV, replaced.
+
+    Returns:
+        The steps.
+
+    Raises:
+        ValueError: a column that nothing reads, a row without a time.
+    """
+    devices = controller.file.devices
+    readable, written = reading_columns(devices), set_point_columns(devices)
+    rows = _rows(recorded, readable, written)
+    read = [_readings(row, number, recorded) for number, row in enumerate(rows, start=2)]
+    published = _published(read)
+    today: date | None = None
+    steps = []
+    with out.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, [*readable, *written], restval="", extrasaction="ignore")
+        table.writeheader()
+        for row, readings in zip(rows, read, strict=True):
+            step = controller.calendar.step(readings.time)
+            news = {}
+            if step.begin.date() != today:
+                news, today = _news(published, controller.calendar, step), step.begin.date()
+            set_point = controller.step(replace(readings, series=news))
+            table.writerow({**row, **decided(set_point)})
+            steps.append((readings, set_point))
+    return steps
+
+
+def _rows(path: Path, readable: Collection[str], written: Collection[str]) -> list[dict[str, str]]:
+    """Of a table; columns of an earlier replay's, or a log's, set-points are left out."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file)
+        columns = table.fieldnames or []
+        strange = [column for column in columns if column not in {*readable, *written}]
+        if strange:
+            expected = ", ".join(readable)
+            raise ValueError(f"{path}: got column {strange[0]!r}, expected some of {expected}")
+        return [{name: row[name] or "" for name in columns if name in readable} for row in table]
+
+
+def _readings(row: dict[str, str], number: int, path: Path) -> Readings:
+    readings = Readings.of(row, NO_TIME)
+    if readings.time == NO_TIME:
+        expected = "a time with an offset, as 2026-01-15T12:00:00+01:00"
+        got = f"got {row.get('time', '')!r}, expected {expected}"
+        raise ValueError(f"{path}, row {number}, column 'time': {got}")
+    return readings
+
+
+def _published(read: list[Readings]) -> dict[str, dict[datetime, float]]:
+    """All values of the series."""
+    found: dict[str, dict[datetime, float]] = defaultdict(dict)
+    for readings in read:
+        for name, values in readings.series.items():
+            found[name] |= values
+    return found
+
+
+def _news(
+    published: dict[str, dict[datetime, float]], calendar: Calendar, step: Step
+) -> dict[str, dict[datetime, float]]:
+    """What is known of the rest of an episode as a day of it begins."""
+    days = step.begin.date(), step.episode + timedelta(days=calendar.days)
+    return {
+        name: {
+            time: value
+            for time, value in values.items()
+            if days[0] <= time.astimezone(calendar.zone).date() < days[1]
+        }
+        for name, values in published.items()
+    }

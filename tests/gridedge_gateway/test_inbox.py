@@ -1,0 +1,83 @@
+"""What counts of messages that come in any order, twice, late or from a clock that is wrong."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from gridedge_gateway.inbox import MOST_MESSAGES, Inbox
+from gridedge_gateway.readings import Readings
+
+NOON = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
+STEP = timedelta(minutes=30)
+
+
+def message(minutes: float, **values: float) -> Readings:
+    return Readings(NOON + timedelta(minutes=minutes), values)
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox(STEP)
+
+
+def test_powers_are_means_and_all_else_is_the_last(inbox):
+    """(1 + 2 + 6) / 3 = 3 kW; one that came again and one that says nothing count for nothing."""
+    for minutes, power, charge in ((-20, 2.0, 40.0), (-25, 1.0, 30.0), (-5, 6.0, 50.0)):
+        inbox.put(message(minutes, meter_power=power, charge=charge), NOON)
+    inbox.put(message(-5, meter_power=6.0, charge=50.0), NOON)
+    inbox.put(message(-1, meter_power=math.nan), NOON)
+    taken = inbox.take(NOON)
+    assert taken.time == NOON
+    assert taken.values == {"meter_power": 3.0, "charge": 50.0}
+    assert taken.faults == ()
+
+
+def test_nothing_is_told_twice(inbox):
+    inbox.put(message(-5, voltage=230.0), NOON)
+    assert inbox.take(NOON).values == {"voltage": 230.0}
+    assert inbox.take(NOON + STEP).values == {}
+
+
+def test_a_power_that_nobody_knows_is_none(inbox):
+    inbox.put(message(-5, meter_power=math.nan), NOON)
+    assert math.isnan(inbox.take(NOON).values["meter_power"])
+
+
+def test_what_is_late_is_not_used_and_what_was_published_stays_true(inbox):
+    prices = {NOON: 50.0}
+    late = Readings(NOON - STEP, {"voltage": 230.0}, {"day_ahead_price": prices})
+    assert inbox.put(late, NOON) == ()
+    taken = inbox.take(NOON)
+    assert taken.values == {}
+    assert taken.series == {"day_ahead_price": prices}
+    assert "2026-01-15T11:30:00+00:00 is late" in taken.faults[0]
+    news = Readings(NOON - STEP, {}, {"day_ahead_price": prices})
+    inbox.put(news, NOON)
+    assert inbox.take(NOON).faults == ()  # it has no values to be late with
+
+
+def test_newer_prices_stand_for_older_ones(inbox):
+    for minutes, price in ((-1, 60.0), (-2, 50.0)):
+        own = {NOON: price, NOON + minutes * STEP: 1.0}
+        inbox.put(Readings(NOON + timedelta(minutes=minutes), {}, {"day_ahead_price": own}), NOON)
+    assert inbox.take(NOON).series["day_ahead_price"][NOON] == 60.0
+
+
+def test_a_clock_that_is_wrong_is_told_at_once_and_with_the_step(inbox):
+    faults = inbox.put(message(45, voltage=230.0), NOON)
+    assert faults == (
+        "time: got 2026-01-15T12:45:00+00:00, ahead of 2026-01-15T12:00:00+00:00, not used",
+    )
+    taken = inbox.take(NOON)
+    assert taken.values == {}
+    assert taken.faults == faults
+
+
+def test_a_flood_of_messages_takes_no_more_memory(inbox):
+    for number in range(2 * MOST_MESSAGES):
+        inbox.put(message(-1, voltage=float(number)), NOON)
+    assert len(inbox) == MOST_MESSAGES
+    assert inbox.take(NOON).values == {"voltage": 2.0 * MOST_MESSAGES - 1.0}

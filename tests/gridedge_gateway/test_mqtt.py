@@ -1,0 +1,380 @@
+"""What goes over a broker: without one, and with mosquitto on the loopback interface.
+
+Mosquitto is in the distribution's packages: apt-get install mosquitto. Without it the tests that
+need it are skipped.
+"""
+
+from __future__ import annotations
+
+import copy
+import getpass
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gridedge_gateway.controller import Controller
+from gridedge_gateway.customer import Customer
+from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.mqtt import LONGEST_MESSAGE, Broker, Gateway, read_address
+from tests.gridedge_gateway.conftest import hours_around
+
+ROOT = Path(__file__).parents[2]
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+NOON = datetime(2026, 1, 15, 11, tzinfo=timezone.utc)  # in Amsterdam
+HOME = "gridedge/battery_0"
+NEWS = {
+    "day_ahead_price": hours_around(NOON, 50.0),
+    "temperature_forecast": hours_around(NOON, 3.0),
+    "irradiance_forecast": hours_around(NOON, 0.0),
+}
+READ = {"meter_power": 0.4, "voltage": 231.0, "battery.state_of_charge": 52.0}
+
+
+class Line:
+    """A client that is connected at once, hears messages, and then is told to stop."""
+
+    def __init__(self, messages: Sequence[tuple[str, bytes, bool]]) -> None:
+        self.messages, self.sent, self.stop = messages, [], lambda: None
+        self.answer = ReasonCode(PacketTypes.CONNACK)
+
+    def loop_start(self) -> None:
+        self.on_connect(self, None, None, self.answer, None)
+        for topic, payload, retained in self.messages:
+            message = MQTTMessage(topic=topic.encode())
+            message.payload, message.retain = payload, retained
+            self.on_message(self, None, message)
+        self.stop()
+
+    def publish(self, topic: str, payload: str, qos: int, retain: bool) -> Any:
+        assert qos == 1
+        self.sent.append((topic, payload, retain))
+        return SimpleNamespace(wait_for_publish=lambda timeout: None)
+
+    def subscribe(self, topics: list[tuple[str, int]]) -> None:
+        self.topics = [topic for topic, _ in topics]
+
+    def is_connected(self) -> bool:
+        return not self.answer.is_failure
+
+    def will_set(self, topic: str, payload: str, qos: int, retain: bool) -> None:
+        self.will = topic, payload, retain
+
+    def disconnect(self) -> None: ...
+
+    def loop_stop(self) -> None: ...
+
+
+def message(topic: str = "battery_0/readings", retained: bool = False, **said: object) -> tuple:
+    return f"gridedge/{topic}", json.dumps({"time": NOON.isoformat(), **said}).encode(), retained
+
+
+def served(path: Path, *messages: tuple, clock: Callable[[], datetime] = lambda: NOON) -> Line:
+    """What a gateway has sent that has had some messages, the first step after them."""
+    line, steps = Line([]), []
+    line.messages = messages
+    customer = Customer(Controller.load(path), None)
+    gateway = Gateway([customer], SimpleNamespace(client=lambda name: line), 0.0, clock)
+    step, gateway._step = gateway._step, lambda: steps.append(1)
+    line.stop = lambda: gateway._events.put(lambda: (step(), gateway.stop()))
+    gateway.serve()
+    return line
+
+
+def sent(line: Line, topic: str) -> list[Any]:
+    return [json.loads(payload) for name, payload, _ in line.sent if name == f"{HOME}/{topic}"]
+
+
+def test_readings_become_a_set_point(battery_file):
+    """Prices for everybody, own readings in two messages."""
+    charge = {"battery.state_of_charge": 52.0}
+    line = served(
+        battery_file,
+        message("readings", **NEWS),
+        message(meter_power=0.4, voltage=231.0),
+        message(**charge),
+    )
+    (set_point,) = sent(line, "set_point")
+    assert set_point["follows"] == "policy", set_point["reasons"]
+    assert set_point["reasons"] == ["outdoor_temperature: not read"] or not set_point["reasons"]
+    assert set_point["time"] == NOON.isoformat()
+    assert list(set_point["power"]) == ["battery"]
+    assert line.topics == ["gridedge/readings", f"{HOME}/readings"]
+    assert line.will == (f"{HOME}/availability", "offline", True)
+    said = [(payload, kept) for name, payload, kept in line.sent if name == line.will[0]]
+    assert said == [("online", True), ("offline", True)]
+    assert sent(line, "faults") == []
+
+
+def test_whatever_comes_is_answered_with_a_reason(battery_file):
+    line = served(
+        battery_file,
+        (f"{HOME}/readings", b"\xff{", False),
+        (f"{HOME}/readings", b"[1]", False),
+        (f"{HOME}/readings", b" " * (LONGEST_MESSAGE + 1), False),
+        message(voltage="high"),
+        ("gridedge/removed/readings", b"{", False),  # a customer of before
+    )
+    faults = [fault for (fault,) in sent(line, "faults")]
+    assert [fault.partition(":")[0] for fault in faults] == 3 * ["message"] + ["voltage"]
+    assert not any(kept for name, _, kept in line.sent if name.endswith("faults"))
+    (set_point,) = sent(line, "set_point")
+    assert set_point["follows"] == "fallback"
+    assert set_point["power"] == {"battery": 0.0}
+    assert {fault for fault in faults if "bytes" not in fault} <= set(set_point["reasons"])
+    assert any(reason.startswith("day_ahead_price") for reason in set_point["reasons"])
+
+
+def test_what_the_broker_kept_counts_only_with_its_time(battery_file):
+    """It may be of last week: prices have times of their own."""
+    kept = f"{HOME}/readings", json.dumps({**READ, **NEWS}).encode(), True
+    (set_point,) = sent(served(battery_file, kept), "set_point")
+    assert set_point["follows"] == "policy"
+    assert any("is late" in reason for reason in set_point["reasons"])
+    assert any(reason.startswith("voltage: not read") for reason in set_point["reasons"])
+
+
+def test_a_clock_that_was_never_set_gets_what_is_safe(battery_file):
+    line = served(battery_file, clock=lambda: datetime(1970, 1, 1, tzinfo=timezone.utc))
+    (set_point,) = sent(line, "set_point")
+    assert set_point["follows"] == "fallback"
+
+
+def test_a_broker_that_refuses_is_told_nothing(battery_file):
+    line = Line([])
+    line.answer = ReasonCode(PacketTypes.CONNACK, "Not authorized")
+    customer = Customer(Controller.load(battery_file), None)
+    gateway = Gateway([customer], SimpleNamespace(client=lambda name: line), 0.0, lambda: NOON)
+    line.stop = gateway.stop
+    gateway.serve()
+    assert line.sent == []
+
+
+def test_each_step_is_taken_once_and_logged(battery_file, tmp_path):
+    customer = Customer(Controller.load(battery_file), tmp_path)
+    times = [NOON, NOON + timedelta(minutes=29), NOON + timedelta(minutes=30), NOON]
+    assert [customer.step(time) is None for time in times] == [False, True, False, False]
+    said = json.loads(customer.set_point or "")
+    assert any("whose set-points stand" in reason for reason in said["reasons"])
+    lines = (tmp_path / "battery_0.csv").read_text().splitlines()
+    assert lines[0].startswith("time,meter_power,voltage,outdoor_temperature,battery.state_of")
+    assert [line[:25] for line in lines[1:]] == [
+        *("2026-01-15T11:00:00+00:00", "2026-01-15T11:30:00+00:00", "2026-01-15T11:00:00+00:00")
+    ]
+
+
+def test_home_assistant_finds_a_customer(battery_file):
+    file = copy.copy(CustomerFile(battery_file))
+    file.customer = {**file.customer, "name": "Rose/4 é"}
+    customer = Customer(Controller(file), None)
+    assert customer.topic == "gridedge/Rose%2F4 é"
+    topic, payload = customer.discovery("gridedge/x/availability")
+    assert topic == "homeassistant/device/gridedge_Rose_2F4_20_C3_A9/config"
+    said = json.loads(payload)
+    assert said["state_topic"] == "gridedge/Rose%2F4 é/set_point"
+    assert said["device"]["name"] == "Rose/4 é"
+    power = said["components"]["battery_power"]
+    assert power["value_template"] == "{{ value_json.power.battery }}"
+    assert (power["unit_of_measurement"], power["device_class"]) == ("kW", "power")
+    assert power["expire_after"] == 3600  # two steps of half an hour
+    identities = [each["unique_id"] for each in said["components"].values()]
+    assert len(set(identities)) == len(identities) == 2
+
+
+def test_a_customer_is_served_once(battery_file):
+    customers = [Customer(Controller.load(battery_file), None) for _ in range(2)]
+    with pytest.raises(ValueError, match="a customer twice"):
+        Gateway(customers, SimpleNamespace(client=lambda name: Line([])), 0.0)
+
+
+def test_addresses_of_brokers():
+    assert read_address("mqtt://localhost") == ("localhost", 1883, False)
+    assert read_address("mqtts://broker.example:1234/") == ("broker.example", 1234, True)
+    for url in ("localhost", "http://localhost", "mqtt://", "mqtt://localhost/topic"):
+        with pytest.raises(ValueError, match=r"expected mqtt://HOST"):
+            read_address(url)
+    with pytest.raises(ValueError, match="expected it as --user"):
+        read_address("mqtt://somebody:secret@localhost")
+
+
+# --- With a broker ------------------------------------------------------------------------------
+
+needs_mosquitto = pytest.mark.skipif(
+    MOSQUITTO is None, reason="needs a broker: apt-get install mosquitto"
+)
+
+
+def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "nothing came"
+        time.sleep(0.02)
+
+
+@contextmanager
+def mosquitto(
+    port: int, folder: Path, access: Sequence[str] = ("allow_anonymous true",)
+) -> Iterator[None]:
+    """A broker that keeps nothing when it ends."""
+    settings = folder / "mosquitto.conf"
+    settings.write_text("\n".join((f"listener {port} 127.0.0.1", *access)) + "\n")
+    process = subprocess.Popen([str(MOSQUITTO), "-c", settings], stderr=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
+    try:
+        wait_for(answers)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def listening(port: int) -> Iterator[tuple[Client, dict[str, list[str]]]]:
+    """A client, and what it has heard by topic."""
+    heard: dict[str, list[str]] = {}
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda *seen: heard.setdefault(seen[2].topic, []).append(
+        seen[2].payload.decode()
+    )
+    client.on_subscribe = lambda *seen: heard.setdefault("subscribed", [])
+    client.connect("127.0.0.1", port)
+    client.subscribe("#", 1)
+    client.loop_start()
+    try:
+        wait_for(lambda: "subscribed" in heard)
+        yield client, heard
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+@contextmanager
+def serving(path: Path, port: int) -> Iterator[subprocess.Popen]:
+    """The command, whose first step waits a moment for readings."""
+    program = "from gridedge_gateway.cli import main; main()"
+    address = f"mqtt://127.0.0.1:{port}"
+    command = [sys.executable, "-c", program, "serve", str(path), "--mqtt", address, "--wait", "1"]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": PATHS})
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+PATHS = os.pathsep.join([str(ROOT), *sys.path])
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@needs_mosquitto
+def test_a_gateway_serves_through_restarts(battery_file, port, tmp_path):
+    """Of the broker, which then knows the set-point again; and of itself, killed and ended."""
+    availability, set_point = f"{HOME}/availability", f"{HOME}/set_point"
+    now = datetime.now(timezone.utc)
+    news = {name: hours_around(now, 5.0) for name in NEWS}
+    readings = json.dumps({"time": now.isoformat(), **READ, **news})
+    with serving(battery_file, port) as gateway:  # before there is a broker
+        with mosquitto(port, tmp_path), listening(port) as (client, heard):
+            wait_for(lambda: heard.get(availability) == ["online"])
+            client.publish(f"{HOME}/readings", readings, 1).wait_for_publish(10.0)
+            wait_for(lambda: set_point in heard)
+            assert any(topic.startswith("homeassistant/device/") for topic in heard)
+            before = json.loads(heard[set_point][-1])
+        with mosquitto(port, tmp_path), listening(port) as (_, heard):
+            wait_for(lambda: heard.get(availability) == ["online"] and set_point in heard)
+            assert json.loads(heard[set_point][-1])["time"] >= before["time"]
+            gateway.kill()
+            wait_for(lambda: heard[availability][-1] == "offline")  # the last will
+            with serving(battery_file, port) as again:
+                wait_for(lambda: heard[availability][-1] == "online")
+                again.send_signal(signal.SIGTERM)
+                assert again.wait(30.0) == 0
+                wait_for(lambda: heard[availability][-1] == "offline")
+
+
+@needs_mosquitto
+def test_a_broker_is_verified_and_lets_in_who_has_the_password(
+    battery_file, port, tmp_path, caplog
+):
+    """As the guide demands of it: TLS, a user for each gateway. Both are checked at both ends."""
+    key, certificate, users = (tmp_path / name for name in ("key.pem", "broker.pem", "users"))
+    request = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    alternative = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate)
+    subprocess.run([*request.split(), *alternative], check=True, capture_output=True)
+    password = ("mosquitto_passwd", "-b", "-c", users, "battery_0", "secret")
+    subprocess.run(password, check=True, capture_output=True)
+    # As root it would become another, who may not read what is a test's.
+    who = f"user {getpass.getuser()}"
+    access = (who, "allow_anonymous false", f"password_file {users}")
+    access += (f"certfile {certificate}", f"keyfile {key}")
+    with mosquitto(port, tmp_path, access):
+        for said, authority, expected in (
+            ("secret", str(certificate), "broker: connected"),
+            ("guess", str(certificate), "broker: refused: Not authorized"),
+            ("secret", None, "certificate verify failed"),
+        ):
+            broker = Broker("127.0.0.1", port, True, "battery_0", said, authority)
+            customer = Customer(Controller.load(battery_file), None)
+            gateway = Gateway([customer], broker, 60.0)
+            caplog.clear()
+            with caplog.at_level("INFO"):
+                thread = threading.Thread(target=gateway.serve)
+                thread.start()
+                wait_for(lambda expected=expected: expected in caplog.text)
+                gateway.stop()
+                thread.join()
+
+
+@needs_mosquitto
+def test_three_hundred_at_once(battery_file, port, tmp_path):
+    """In one process, over one connection: each gets its own set-point."""
+    file, customers = CustomerFile(battery_file), []
+    for number in range(300):
+        own = copy.copy(file)
+        own.customer = {**file.customer, "name": f"home {number}"}
+        customers.append(Customer(Controller(own), None))
+    gateway = Gateway(customers, Broker("127.0.0.1", port, False), 2.0, lambda: NOON)
+    thread = threading.Thread(target=gateway.serve)
+    with mosquitto(port, tmp_path), listening(port) as (client, heard):
+        thread.start()
+        wait_for(lambda: "gridedge/home 0/availability" in heard)
+        news = json.dumps({"time": NOON.isoformat(), **NEWS})
+        client.publish("gridedge/readings", news, 1)
+        for number in range(300):
+            said = {"time": NOON.isoformat(), **READ, "battery.state_of_charge": number / 3.0}
+            client.publish(f"gridedge/home {number}/readings", json.dumps(said), 1)
+        topics = [f"gridedge/home {number}/set_point" for number in range(300)]
+        wait_for(lambda: heard.keys() >= set(topics))
+        gateway.stop()
+        thread.join()
+    answers = [json.loads(heard[topic][0]) for topic in topics]
+    assert {answer["follows"] for answer in answers} == {"policy"}
+    assert len({answer["power"]["battery"] for answer in answers}) > 200
