@@ -33,9 +33,10 @@ from gridedge_gateway.published import MEGAWATT_HOUR
 Series: TypeAlias = Mapping[str, Mapping[datetime, float]]
 
 # All but the policy is in double precision. Entries of an observation, up to 10, are rounded for it
-# to 5e-7; its layers multiply that, and what their own sums are rounded by, by about ten, and what
-# a device did is observed again in the next step.
-SAME_OBSERVATION, SAME_POWER = 1e-6, 1e-5
+# to 5e-7; its layers multiply that, and what their own sums are rounded by, by about ten. What that
+# leaves in a store adds up over a day, and the urgency of a car that soon must leave is a quotient
+# of it and the little time left: 2e-6 at most in 121 days without sensors.
+SAME_OBSERVATION = SAME_POWER = 1e-5
 # Series that a gateway is told, and what its unit is of the simulator's.
 PUBLISHED = {
     "day_ahead_price": MEGAWATT_HOUR,
