@@ -62,6 +62,8 @@ class Controller:
     Attributes:
         file: what it goes by.
         observation: (fields,) what the policy was told last.
+        expected: (1, devices of a kind) what its sensors should have said in the last step by its
+            own estimate, by "reading.", kind and name.
     """
 
     def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:
@@ -71,6 +73,7 @@ class Controller:
         days = case["steps"] * case["step_minutes"] // (24 * 60)
         self.file, self._connection_power = file, connection_power
         self.observation: Observation = np.full(file.fields, np.nan, np.float32)
+        self.expected: Arrays = {}
         self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
         self._published = Published(file, self.calendar)
         self._sensors = Sensors(file.devices)
@@ -177,8 +180,8 @@ class Controller:
         """Where the devices stand, by what is read, or by what they were told in the last step."""
         new_episode = self._last is None or self._last[0].episode != step.episode
         known = self._stands | {"step": np.array(step.number), "new_episode": np.array(new_episode)}
-        expected = self.file.run("estimate", known) if self.file.reads else {}
-        believed, faults = self._sensors.believed(readings, expected, step)
+        self.expected = self.file.run("estimate", known) if self.file.reads else {}
+        believed, faults = self._sensors.believed(readings, self.expected, step)
         reasons += faults
         self._stand(self.file.run("sense", known | believed))
         return self._stands
