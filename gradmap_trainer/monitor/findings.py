@@ -17,9 +17,9 @@ MOST_DRIFT, LEAST_SPREAD = 3.0, 0.1
 # Set-points that differ by more of full power are others; such may be in so many of the steps:
 # where forecasts were revised within a day, the gateway knew more than its log tells.
 SAME_POWER, MOST_APART = 0.01, 0.05
-# A device fits its parameters if it moves by so much of what they say. It is judged by so many steps
-# in which its sensor should have moved by at least so much of its unit.
-FITTING, FEWEST_MOVES, LEAST_MOVE = (0.8, 1.25), 20, 0.1
+# A device fits its parameters if it moves by so much of what they say, in so many steps at least of
+# which so much of its sensor's unit was expected.
+FITTING, FEWEST_MOVES, LEAST_MOVE = (0.8, 1.25), 10, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,6 @@ class Findings:
 
     Attributes:
         customer: the name.
-        devices: names of theirs.
         days: on which there are steps.
         steps: in the log.
         missing: as of `Log`.
@@ -49,7 +48,6 @@ class Findings:
     """
 
     customer: str
-    devices: tuple[str, ...]
     days: int
     steps: int
     missing: int
@@ -115,7 +113,6 @@ def findings_of(
     fallback = [names for names, policy in zip(log.reasons, log.policy, strict=True) if not policy]
     return Findings(
         customer=log.customer,
-        devices=tuple(device.name for device in log.devices),
         days=len(log.dates),
         steps=len(log.policy),
         missing=log.missing,

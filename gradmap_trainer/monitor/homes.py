@@ -21,7 +21,7 @@ from gradmap_trainer.monitor.tables import (
 from gradmap_trainer.report import page
 from gradmap_trainer.report.figures import savings as draw_savings
 from gradmap_trainer.report.figures import svg
-from gradmap_trainer.report.words import listed, percent
+from gradmap_trainer.report.words import percent
 
 
 def savings(fleet: MonitoredFleet) -> list[str]:
@@ -29,12 +29,13 @@ def savings(fleet: MonitoredFleet) -> list[str]:
     case, promise = fleet.simulator.case, fleet.promise
     found = [one for one in fleet.findings if one.billed_days]
     about = page.paragraph(
-        "After: the cost of what the meter says was drawn and fed in. Before: the same less what the "
-        "devices were told to do, plus what they would have done by the file's fallback, each day "
-        "from where sensors say that they stood as it began; all else at home is the same. So "
-        f"far as devices did what they were told, that is the saving. {case.tariff.describe(case.currency)} "
-        "Only electricity counts, in steps whose meter and prices are known: fuel, wear and comfort are not "
-        "metered, nor is what is left in a store at midnight."
+        "After: the cost of what the meter says was drawn and fed in. Before: the same of what it "
+        "would have said without control: less what the devices were told to do, plus what they "
+        "would have done by the file's fallback, each day from where sensors say that they stood "
+        "as it began, all else at home alike. That is true as far as devices did what they were "
+        f"told. {case.tariff.describe(case.currency)} Only electricity counts, in steps whose "
+        "meter and prices are known: fuel, wear and comfort are not metered, nor is what is left "
+        "in a store at midnight."
     )
     if not found:
         return [about, page.paragraph("No log has the meter and prices of any step.")]
@@ -42,10 +43,11 @@ def savings(fleet: MonitoredFleet) -> list[str]:
     lines = [("gateways", before, after)]
     if promise is not None:
         lines.append((f"promised, {promise.days:,} test days", promise.before, promise.after))
+    homes = fleet.simulator.fleet
+    kinds = dict(zip(homes.names, homes.agent_kinds, strict=True))
     groups: dict[str, list[float]] = {}
     for one in found:
-        kinds = dict.fromkeys(name.rstrip("_0123456789").replace("_", " ") for name in one.devices)
-        groups.setdefault(listed(list(kinds)), []).append(one.saving)
+        groups.setdefault(kinds[one.customer].replace("_", " "), []).append(one.saving)
     named = {name: np.array(values) for name, values in groups.items()}
     return [
         about,
@@ -81,8 +83,8 @@ def limits(fleet: MonitoredFleet) -> list[str]:
     thresholds = fleet.simulator.case.limits
     band = thresholds.minimum_voltage, thresholds.maximum_voltage
     about = page.paragraph(
-        f"Share of the steps with a voltage that was read in which it was below {band[0]:g} pu or above "
-        f"{band[1]:g} pu, the case's limits, of the nominal voltage of the customer's file."
+        f"Of the steps in which a voltage was read, the share below {band[0]:g} pu and that above "
+        f"{band[1]:g} pu, the case's limits, of the nominal voltage in the customer's file."
     )
     if not fleet.voltage.size:
         return [about, page.paragraph("No log has a voltage.")]
@@ -112,9 +114,9 @@ def devices(fleet: MonitoredFleet) -> list[str]:
     about = page.paragraph(
         "Where a device stands is read by a sensor, and estimated a step ahead from the device's "
         "parameters and from what it is told. Here is by how much of the estimate it really "
-        "moves: the slope, through zero, of what was read over what was expected, over steps in which "
-        f"{LEAST_MOVE:g} % or °C and more were expected, {FEWEST_MOVES} of them at least. Between "
-        f"{percent(low)} and {percent(high)} the parameters fit. A battery that moves by 125 % "
+        "moves: the slope, through zero, of what was read over what was expected, in steps of "
+        f"which {LEAST_MOVE:g} % or °C and more was expected, at least {FEWEST_MOVES} of them. "
+        f"Between {percent(low)} and {percent(high)} the parameters fit. A battery that moves by 125 % "
         "holds four fifths of what its parameters say; one that does not move does not obey, or "
         "its sensor is dead."
     )

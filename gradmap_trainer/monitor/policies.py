@@ -29,6 +29,7 @@ def parity(fleet: MonitoredFleet) -> list[str]:
             "in which both follow the policy: the difference of any set-point, in kW or kvar over "
             "the device's full power. A step is missing where the log has a row before it and one "
             "after it, but none of its own; rows of a step that is there already are left out. "
+            "A day can be compared if the log has its prices from beginning to end. "
             "A log has of each series the value that held as a step began: where forecasts "
             "were revised within a day, the gateway knew more, and single steps may differ."
         ),
@@ -106,9 +107,9 @@ def drift(fleet: MonitoredFleet) -> list[str]:
     )
     about = page.paragraph(
         "For each field of an observation: the mean, over the steps that were compared, of what "
-        "the gateway observed less the mean in training of the same field, customer and step of the "
-        "day. It is told in standard deviations of the field's daily mean in training, from day "
-        f"to day, or in {LEAST_SPREAD:g} of the field's scale, if that is more. Beyond "
+        "the gateway observed less the mean in training of the same field, customer and step of "
+        "the day. It is told in standard deviations of the field's daily mean in training, from "
+        f"day to day, or in {LEAST_SPREAD:g} of the field's scale, if that is more. Beyond "
         f"±{MOST_DRIFT:g} a field has drifted. Training is {trained.days:,} days of the run's, "
         f"{which}, played by its own policies on the simulator."
     )

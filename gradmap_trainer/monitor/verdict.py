@@ -77,8 +77,8 @@ def retraining(fleet: MonitoredFleet) -> list[str]:
             (
                 "Parity",
                 f"more than {percent(MOST_APART)} of the set-points compared differ from the run's "
-                f"by more than {percent(SAME_POWER)} of full power. Its gateway has another file, or "
-                "does not log what it reads: export, install, and look again.",
+                f"by more than {percent(SAME_POWER)} of full power. Its gateway has another file, "
+                "or does not log what it reads: export, install, and look again.",
             ),
             (
                 "Devices",

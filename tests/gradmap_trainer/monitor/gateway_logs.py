@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import torch
-
 from gradmap_trainer.export.everybody import Everybody, days_of
 from gradmap_trainer.export.replay import PUBLISHED, _as_known, _Home, _Played
-from gradmap_trainer.run_folder import load_policies
-from gridedge_env import make_simulator
+from gradmap_trainer.policies import Policies
+from gridedge_env import Simulator
 from gridedge_env.reference import play
 from gridedge_gateway import Controller, Readings
 from gridedge_gateway.record import Log
@@ -21,10 +18,10 @@ from gridedge_gateway.record import Log
 Row = dict[str, str]
 
 
-def log_days(run: Path, files: Path, logs: Path, first: int, days: int) -> None:
+def log_days(
+    simulator: Simulator, policies: Policies, files: Path, logs: Path, first: int, days: int
+) -> None:
     """A table for each customer of a run, of some days of training in a row from a first."""
-    _, single, learner = load_policies(run)
-    simulator = make_simulator(case=single.case, dtype=torch.float64)
     homes = [
         _Home.of(simulator, agent, Controller.load(files / f"{name}.onnx"))
         for agent, name in enumerate(simulator.fleet.names)
@@ -45,9 +42,7 @@ def log_days(run: Path, files: Path, logs: Path, first: int, days: int) -> None:
             for name, unit in PUBLISHED.items()
         }
         powers: list[dict[str, float]] = [{} for _ in homes]
-        played = play(
-            simulator, lambda *parts: learner.policies(*(part.float() for part in parts)), state
-        )
+        played = play(simulator, lambda *parts: policies(*(part.float() for part in parts)), state)
         for time, (before, action, _) in zip(times, played, strict=True):
             then = _Played.of(simulator, before, action)
             for agent, (home, table) in enumerate(zip(homes, tables, strict=True)):
@@ -58,13 +53,16 @@ def log_days(run: Path, files: Path, logs: Path, first: int, days: int) -> None:
                 powers[agent] = dict(set_point.power)
 
 
-def changed(table: Path, change: Callable[[int, Row], None]) -> None:
-    """Change every row of a table in place."""
+def read(table: Path) -> list[Row]:
+    """Its rows."""
     with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for number, row in enumerate(rows):
-        change(number, row)
+        return list(csv.DictReader(file))
+
+
+def write(table: Path, rows: list[Row]) -> Path:
+    """A table of rows."""
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    return table
