@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -99,17 +100,18 @@ class Calendar:
 
         Of a time that comes twice it is the first; one that is left out is the hour before's.
         """
-        return np.array(
-            [
-                [
-                    min(wall.replace(fold=fold).timestamp() for fold in (0, 1))
-                    for number in range(self.steps_of_a_day)
-                    for wall in [midnight + timedelta(minutes=self.minutes * number)]
-                ]
-                for day in self.dates(episode)
-                for midnight in [datetime(day.year, day.month, day.day, tzinfo=self.zone)]
-            ]
-        )
+        return _begins(self, episode)
+
+
+@lru_cache(maxsize=2)  # asked for in every step of an episode
+def _begins(calendar: Calendar, episode: date) -> Array:
+    begins = []
+    for day in calendar.dates(episode):
+        midnight = datetime(day.year, day.month, day.day, tzinfo=calendar.zone)
+        for number in range(calendar.steps_of_a_day):
+            wall = midnight + timedelta(minutes=calendar.minutes * number)
+            begins.append(min(wall.replace(fold=fold).timestamp() for fold in (0, 1)))
+    return np.array(begins).reshape(calendar.days, -1)
 
 
 @dataclass(frozen=True, eq=False)

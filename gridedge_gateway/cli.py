@@ -55,10 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--user", help="at the broker")
     serve.add_argument("--password-file", type=Path, help="that holds the user's password")
     serve.add_argument(
-        "--authority", type=Path, help="certificates that a broker of one's own is trusted by, PEM"
+        "--authority", help="certificates that a broker of one's own is trusted by, PEM"
     )
-    serve.add_argument("--certificate", type=Path, help="of this gateway, PEM")
-    serve.add_argument("--private-key", type=Path, help="of the certificate, PEM")
+    serve.add_argument("--certificate", help="of this gateway, PEM")
+    serve.add_argument("--private-key", help="of the certificate, PEM")
     serve.add_argument(
         "--wait",
         type=float,

@@ -21,5 +21,7 @@ def within_connection(power: Mapping[str, float], load: float, most: float) -> d
         back = sum(max(-way * kw, 0.0) for kw in found.values())
         room = max(most - way * load + back, 0.0)
         if there > room:
-            found = {name: kw * room / there if way * kw > 0.0 else kw for name, kw in found.items()}
+            found = {
+                name: kw * room / there if way * kw > 0.0 else kw for name, kw in found.items()
+            }
     return found

@@ -61,6 +61,7 @@ class Controller:
 
     Attributes:
         file: what it goes by.
+        calendar: of its steps.
         observation: (fields,) what the policy was told last.
         expected: (1, devices of a kind) what its sensors should have said in the last step by its
             own estimate, by "reading.", kind and name.
@@ -72,7 +73,7 @@ class Controller:
         case, nominal = file.case, file.customer["nominal_voltage"]
         days = case["steps"] * case["step_minutes"] // (24 * 60)
         self.file, self._connection_power = file, connection_power
-        self.observation: Observation = np.full(file.fields, np.nan, np.float32)
+        self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
         self.expected: Arrays = {}
         self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
         self._published = Published(file, self.calendar)
@@ -136,7 +137,11 @@ class Controller:
         known: Arrays = {"step": np.array(step.number)}
         known |= self._measured(step, readings, reasons)
         known |= self._sense(step, readings, reasons)
-        policy = self._policy(known, step, reasons)
+        try:
+            policy = self._policy(known, step, reasons)
+        except Exception as error:  # such as no memory, of which the fallback needs less
+            reasons.append(f"policy: got {type(error).__name__}: {error}; the fallback")
+            policy = None
         known["action"] = self._safe(policy, known, step, reasons)
         flows = self.file.run("operate", known)
         self._stand(flows)
@@ -170,11 +175,10 @@ class Controller:
         """Whether the step before was the last that was asked for."""
         if self._last is None:
             return False
-        later = step.time - self._last[0].time
-        follows_on = later == timedelta(minutes=self.calendar.minutes)
-        if not follows_on:
-            reasons.append(f"time: got a step {later} after the last; estimates go on from that")
-        return follows_on
+        expected = self._last[0].time + timedelta(minutes=self.calendar.minutes)
+        if step.time != expected:
+            reasons.append(f"time: got {step.time}, expected {expected}; estimates go on from then")
+        return step.time == expected
 
     def _sense(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
         """Where the devices stand, by what is read, or by what they were told in the last step."""

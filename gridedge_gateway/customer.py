@@ -44,11 +44,11 @@ class Customer:
         self._log = None if logs is None else Log(logs / f"{fit}.csv", self._devices)
         self._begun: datetime | None = None
 
-    def step(self, now: datetime) -> bool:
-        """Take a step if another than the last one is under way; whether it was taken."""
+    def step(self, now: datetime) -> str | None:
+        """Take a step if another than the last one is under way: its set-point, as JSON."""
         begin = self._controller.calendar.step(now).time
         if begin == self._begun:
-            return False
+            return None
         self._begun = begin
         readings = self.inbox.take(begin)
         set_point = self._controller.step(readings)
@@ -57,7 +57,7 @@ class Customer:
         if self._log is not None:
             self._log.add(readings, set_point)
         self.set_point = set_point.as_json()
-        return True
+        return self.set_point
 
     def discovery(self, availability: str) -> tuple[str, str]:
         """Topic and payload by which Home Assistant finds the set-points."""

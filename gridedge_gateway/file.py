@@ -70,7 +70,7 @@ class CustomerFile:
         devices: of the customer, as `operate` lists them.
         begin: where they stand when nothing is known.
         site: ° north and ° east, or None.
-        fields: how many an observation has.
+        observation_size: how many entries an observation has.
         slots: how many devices an action has numbers for.
         reads: whether any device has a sensor.
         heats: whether it matters to a device how cold it is outdoors.
@@ -103,15 +103,14 @@ class CustomerFile:
         self.begin = {name: np.array(values) for name, values in self.customer["begin"].items()}
         self.site = self.case["site"]
         (observed,), (acted,) = policy.get_inputs(), policy.get_outputs()
-        self.fields = observed.shape[1]
+        self.observation_size = observed.shape[1]
         operate = self._sessions["operate"]
         chosen = {entry.name for entry in operate.get_outputs()}
         self.slots = acted.shape[1] // (2 if "reactive_power" in chosen else 1)
         needed = {entry.name for entry in operate.get_inputs()}
         self.reads = "estimate" in graphs
         self.heats = "outdoor_temperature" in needed
-        for text in self._of_days:
-            needed |= {entry.name for entry in _session(unpacked(text)).get_inputs()}
+        needed |= _inputs(self._of_days)
         if "irradiance" in needed:
             needed.add("irradiance_forecast")
         self.series = tuple(name for name in SERIES if name in needed)
@@ -140,6 +139,13 @@ def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
             tuple(Quantity(**reading) for reading in device["readings"]),
         )
         counts[kind] += 1
+
+
+@lru_cache(maxsize=4)  # the same of all customers of a run
+def _inputs(graphs: tuple[str, ...]) -> frozenset[str]:
+    """Names of what some graphs act on."""
+    sessions = (_session(unpacked(text)) for text in graphs)
+    return frozenset(entry.name for session in sessions for entry in session.get_inputs())
 
 
 @lru_cache(maxsize=4)  # an episode, and one that became known better, of two cases
@@ -180,4 +186,6 @@ def _session(model: bytes) -> InferenceSession:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     options.log_severity_level = 3
+    # To optimise a graph takes longer than to run it for a day, and more memory.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

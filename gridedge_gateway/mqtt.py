@@ -13,12 +13,12 @@ One connection serves any number of customers. All messages have quality of serv
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
@@ -59,9 +59,9 @@ class Broker:
     encrypted: bool
     user: str | None = None
     password: str | None = None
-    authority: Path | None = None
-    certificate: Path | None = None
-    private_key: Path | None = None
+    authority: str | None = None
+    certificate: str | None = None
+    private_key: str | None = None
 
     def client(self, name: str) -> Client:
         """A client that is not yet connected. The broker keeps for it what comes meanwhile."""
@@ -69,8 +69,7 @@ class Broker:
         if self.user is not None:
             client.username_pw_set(self.user, self.password)
         if self.encrypted:
-            files = (self.authority, self.certificate, self.private_key)
-            client.tls_set(*(file and str(file) for file in files))
+            client.tls_set(self.authority, self.certificate, self.private_key)
         client.reconnect_delay_set(1, LONGEST_PAUSE)
         client.connect_async(self.host, self.port, KEEP_ALIVE)
         return client
@@ -124,6 +123,7 @@ class Gateway:
         # The client has a thread of its own, which only hands over what happens.
         self._client.on_connect = lambda *seen: self._events.put(lambda: self._greet(seen[3]))
         self._client.on_disconnect = lambda *seen: log.warning("broker: %s", seen[3])
+        self._client.on_connect_fail = lambda *seen: log.warning("broker: %s", sys.exc_info()[1])
         self._client.on_message = lambda *seen: self._events.put(lambda: self._hear(seen[2]))
 
     def serve(self) -> None:
@@ -170,7 +170,7 @@ class Gateway:
             return
         now = self._now()
         came = now - LONG_AGO if message.retain else now
-        readings = Readings.of_json(message.payload, came)
+        readings = Readings.of_json(bytes(message.payload), came)
         # One of a customer of before, whose messages the broker has kept, is nobody's.
         own = self._customers.get(message.topic)
         concerned = list(self._customers.values()) if message.topic == FOR_ALL else [own]
@@ -191,8 +191,9 @@ class Gateway:
             return
         self._minute = minute
         for customer in self._customers.values():
-            if customer.step(now):
-                self._publish(f"{customer.topic}/set_point", customer.set_point)
+            set_point = customer.step(now)
+            if set_point is not None:
+                self._publish(f"{customer.topic}/set_point", set_point)
 
     def _now(self) -> datetime:
         return max(self._clock(), FIRST_DAY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from gridedge_gateway.controller import Controller, SetPoint
@@ -32,7 +32,9 @@ def draw(controller: Controller, steps: Sequence[tuple[Readings, SetPoint]], pat
     except ImportError as error:
         raise ImportError("a picture needs matplotlib: pip install matplotlib") from error
     zone, last = controller.calendar.zone, steps[-1][1].time
-    times = [set_point.time for _, set_point in steps] + [last + timedelta(minutes=controller.calendar.minutes)]
+    times = [set_point.time for _, set_point in steps] + [
+        last + timedelta(minutes=controller.calendar.minutes)
+    ]
     panels = dict(_panels(controller, steps))
     figure = Figure(figsize=(10.0, 1.0 + 2.0 * len(panels)), layout="constrained")
     figure.suptitle(controller.file.customer["name"])
@@ -68,7 +70,7 @@ def _panels(
     controller: Controller, steps: Sequence[tuple[Readings, SetPoint]]
 ) -> Iterator[tuple[str, dict[str, list[float | None]]]]:
     """Titles, and the lines of each by name, a value for each step."""
-    prices = {}
+    prices: dict[datetime, float] = {}
     for readings, _ in steps:
         prices |= readings.series.get("day_ahead_price", {})
     price = [holding(prices, readings.time) for readings, _ in steps]
@@ -87,7 +89,9 @@ def _panels(
             if reading.unit == unit
         ]
         lines = {
-            name.replace("_", " "): [readings.values.get(name) for readings, _ in steps]
+            name.replace("_", " ").replace(".", ": "): [
+                readings.values.get(name) for readings, _ in steps
+            ]
             for name in names
             if any(math.isfinite(readings.values.get(name, math.nan)) for readings, _ in steps)
         }

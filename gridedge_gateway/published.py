@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
+from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import DAY, NOTHING, Array, Calendar, Step
 from gridedge_gateway.file import Arrays, CustomerFile
@@ -29,6 +32,7 @@ class Published:
     def __init__(self, file: CustomerFile, calendar: Calendar) -> None:
         self._file, self._calendar = file, calendar
         self._series = dict.fromkeys(SERIES, NOTHING)
+        self._news: dict[tuple[date, int], tuple[Arrays | None, list[str]]] = {}
 
     def learn(self, readings: Readings, step: Step) -> list[str]:
         """Newer values for older ones; those that are not plausible are left out, and told."""
@@ -42,6 +46,7 @@ class Published:
                 fault = next(filter(None, faults.values()))
                 told.append(f"{fault}; {len(said) - len(good)} of {len(said)} values left out")
             self._series[name] = self._series[name].updated(good, first, last)
+            self._news = {}
         return told
 
     def of_episode(self, step: Step) -> tuple[Arrays | None, list[str]]:
@@ -50,14 +55,21 @@ class Published:
         Of the step's day prices must be known, and of weather at least what it was the day before.
         Other days of the episode count as that day where less is known of them.
         """
-        begins, dates = self._calendar.begins(step.episode), self._calendar.dates(step.episode)
-        today = step.number // self._calendar.steps_of_a_day
+        key = step.episode, step.number // self._calendar.steps_of_a_day
+        if key not in self._news:
+            self._news = {key: self._of_episode(*key)}
+        return self._news[key]
+
+    def _of_episode(self, episode: date, today: int) -> tuple[Arrays | None, list[str]]:
+        begins, dates = self._calendar.begins(episode), self._calendar.dates(episode)
         found, told = {name: self._means(name, begins) for name in SERIES}, list[str]()
         for name in (TEMPERATURE, IRRADIANCE):
-            missing = np.isnan(found[name])
-            if name in self._file.series and missing[today].any():
-                told.append(f"{name}: got {_part(missing[today])}, the others as the day before")
-            found[name] = np.where(missing, self._means(name, begins - DAY), found[name])
+            before = self._means(name, begins - DAY)
+            filled = np.where(np.isnan(found[name]), before, found[name])
+            missing = np.isnan(found[name][today])
+            if name in self._file.series and missing.any() and np.isfinite(filled[today]).all():
+                told.append(f"{name}: got {_part(missing)}, the others as the day before")
+            found[name] = filled
         incomplete = False
         for name in self._file.series:
             missing = np.isnan(found[name][today])
@@ -76,8 +88,8 @@ class Published:
         return {
             **found,
             "direct_irradiance_forecast": self._direct(found[IRRADIANCE], begins),
-            "month": np.array([date.month - 1 for date in dates]),
-            "weekend": np.array([date.weekday() >= 5 for date in dates]),
+            "month": np.array([day.month - 1 for day in dates]),
+            "weekend": np.array([day.weekday() >= 5 for day in dates]),
         }, told
 
     def weather(self, step: Step) -> Arrays:
@@ -104,5 +116,5 @@ class Published:
         return direct_irradiance(irradiance, time, self._calendar.minutes, *self._file.site)
 
 
-def _part(missing: Array) -> str:
+def _part(missing: NDArray[np.bool_]) -> str:
     return f"{int((~missing).sum())} of the day's {missing.size} steps"

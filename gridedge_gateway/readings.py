@@ -53,7 +53,7 @@ SERIES = {
         Quantity("day_ahead_price", "per MWh", -1e5, 1e5),
         Quantity("price_forecast", "per MWh", -1e5, 1e5),
         Quantity("temperature_forecast", "°C", -60.0, 60.0),
-        Quantity("irradiance_forecast", "W/m²", -10.0, 1500.0),
+        Quantity("irradiance_forecast", "W/m²", 0.0, 1500.0),
     )
 }
 

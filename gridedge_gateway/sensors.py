@@ -14,8 +14,9 @@ from gridedge_gateway.readings import Quantity, Readings
 
 # Without its sensor for longer, nobody knows any more where a device stands.
 LONGEST_UNREAD = timedelta(hours=24)
-# A sensor is frozen that still says the same when by this share of its range it should have moved.
-FROZEN = 0.05
+# A sensor is frozen that said the same so many times in a row while it should have moved, by this
+# share of its range.
+FROZEN_TIMES, FROZEN_SHARE = 3, 0.05
 # Units of readings. Hours are those on the clock, and of a power nobody must know what it was.
 HOUR_OF_THE_DAY, POWER = "hour of the day", "kW"
 
@@ -27,12 +28,14 @@ class Memory:
     Attributes:
         heard: when it last said what could be believed, or when the gateway began.
         said: its last word.
+        times: how often it has said that in a row.
         stood: what was believed in the step before.
         moved: by how much it should have moved since it says so.
     """
 
     heard: datetime
     said: float = math.nan
+    times: int = 0
     stood: float = math.nan
     moved: float = 0.0
 
@@ -90,11 +93,14 @@ class Sensors:
         memory = self._memory.setdefault(device.name, Memory(time))
         fault = f"{quantity.name}: not read" if math.isnan(said) else quantity.fault(said)
         if said == memory.said:
+            memory.times += 1
             memory.moved += abs(own - memory.stood)
-            if fault is None and memory.moved > FROZEN * (quantity.highest - quantity.lowest):
-                fault = f"{quantity.name}: got {said:g} {quantity.unit} still, as if frozen"
         else:
-            memory.said, memory.moved = said, 0.0
+            memory.said, memory.times, memory.moved = said, 1, 0.0
+        least = FROZEN_SHARE * (quantity.highest - quantity.lowest)
+        is_store = quantity.unit != POWER
+        if fault is None and is_store and memory.times >= FROZEN_TIMES and memory.moved > least:
+            fault = f"{quantity.name}: got {said:g} {quantity.unit} {memory.times} times in a row"
         memory.stood = own if fault else said
         # A clock that was ahead has left times that are yet to come.
         memory.heard = min(memory.heard, time) if fault else time

@@ -39,15 +39,22 @@ WITH_PYTHON = {
 }
 WITH_SHELL = {
     *("README.md", "CONTRIBUTING.md", "docs/baselines.md", "docs/benchmarks.md"),
-    *("docs/comparison.md", "docs/deployment.md", "docs/environment.md", "docs/gradmap.md", "docs/gradmap_findings.md"),
+    *(
+        "docs/comparison.md",
+        "docs/deployment.md",
+        "docs/environment.md",
+        "docs/gradmap.md",
+        "docs/gradmap_findings.md",
+    ),
     *("docs/results.md", "docs/validation.md", "docs/your_case.md"),
 }
 # Commands of several parts: "gridedge-case new".
 WITH_PARTS = {"gridedge-case", "gridedge-gateway"}
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", flags=re.MULTILINE | re.DOTALL)
-# In backticks: "devices/fleet.py", "feeder/opendss/", "clock.py"; not "runs/*.json", "policies/".
-PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]+/?|[\w-]+\.py)`")
+# In backticks: "devices/fleet.py", "feeder/opendss/", "clock.py"; not "runs/*.json", "policies/",
+# nor topics of MQTT.
+PATH = re.compile(r"`(?!gridedge/|homeassistant/)((?:[\w.-]+/)+[\w.-]+/?|[\w-]+\.py)`")
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)")
 COMMAND = re.compile(r'^((?:gradmap|gridedge)-[\w-]+) = "([\w.]+):(\w+)"$', flags=re.MULTILINE)
 COMMANDS = {

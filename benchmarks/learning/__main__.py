@@ -24,6 +24,7 @@ from benchmarks.learning.few_days import few_days
 from benchmarks.learning.frontier import frontier
 from benchmarks.learning.imitation import imitation
 from benchmarks.learning.one_kind import one_kind
+from benchmarks.learning.other_source import other_source
 from benchmarks.learning.plan import plan
 from benchmarks.learning.ratio import ratio
 from benchmarks.learning.study import Study
@@ -34,7 +35,9 @@ from benchmarks.timing import threads
 
 EXPERIMENTS: dict[str, Callable[..., Measurement]] = {
     function.__name__: function
-    for function in (few_days, imitation, one_kind, exact, plan, sweep, frontier, ratio)
+    for function in (
+        *(few_days, imitation, one_kind, exact, plan, other_source, sweep, frontier, ratio),
+    )
 }
 
 # The others are about the public plan, or follow it.
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     name, path = options.pop("name"), options.pop("json", None)
     if name is None:
         for experiment, function in EXPERIMENTS.items():
-            print(f"{experiment:10} {_line(function)}")
+            print(f"{experiment:12} {_line(function)}")
         return 0
     told = [entry.name for entry in fields(Study) if entry.name in options]
     study = Study(**{name: options.pop(name) for name in told})

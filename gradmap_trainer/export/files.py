@@ -121,7 +121,7 @@ def _example(
         "action": like.new_zeros(1, simulator.action_size, dtype=torch.float32),
         **customer.readings(state, agent, voltage),
         "step": torch.tensor(1, dtype=torch.long, device=like.device),
-        "new_episode": torch.tensor(False, device=like.device),
+        "new_episode": torch.tensor(False, dtype=torch.bool, device=like.device),
         **customer.sensors(),
         **customer.stands(customer.begin),
         **customer.constants,

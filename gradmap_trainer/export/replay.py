@@ -114,7 +114,8 @@ def replay(
     partings = []
     for agent, name in enumerate(simulator.fleet.names):
         home = _Home.of(simulator, agent, Controller.load(folder / policy_file(name)))
-        worst, power = np.zeros(2), dict[str, float]()
+        power: Mapping[str, float] = {}
+        worst = np.zeros(2)
         for then, time in zip(steps, times, strict=True):
             first = then is steps[0]
             midnight = then.state.step % simulator.clock.day.steps == 0
@@ -128,7 +129,7 @@ def replay(
 def _as_known(simulator: Simulator, begin: SimulatorState) -> SimulatorState:
     """Devices such as gateways can know them: what later days bring is what is usual."""
     window, devices = Window(begin.day, begin.step, 1), []
-    new_episode = torch.tensor(True, device=simulator.device)
+    new_episode = torch.tensor(True, dtype=torch.bool, device=simulator.device)
     for group, own in zip(simulator.fleet.groups, begin.devices, strict=True):
         read = group.kind.readings_of(group.parameters, own, window)
         devices.append(group.kind.sense(group.parameters, own, read, new_episode, window))

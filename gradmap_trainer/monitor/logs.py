@@ -245,7 +245,7 @@ def _played(
             row.policy,
             row.reasons,
             _apart(row.told, again, file.devices) if both else math.nan,
-            controller.observation.copy() if both else np.full(file.fields, np.nan),
+            controller.observation.copy() if both else np.full(file.observation_size, np.nan),
             readings.values.get("voltage", math.nan) / nominal,
             _plausible(readings.values.get(METER_POWER.name, math.nan)),
             sum(row.told.get(f"{device.name}.set_point", math.nan) for device in file.devices),

@@ -61,9 +61,10 @@ def direct_irradiance(
         if series is not None and tuple(series.shape) != shape:
             raise ValueError(f"{name}: got shape {tuple(series.shape)}, expected {shape}")
     steps = np.arange(clock.steps) * np.timedelta64(clock.minutes, "m")
+    begin: np.ndarray = midnight.astype("datetime64[s]")[:, None] + steps
     vector = sun.direct_irradiance(
         irradiance.double().numpy(),
-        midnight.astype("datetime64[s]")[:, None] + steps,
+        begin,
         clock.minutes,
         latitude,
         longitude,

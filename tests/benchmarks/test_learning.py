@@ -90,6 +90,7 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
         ("one_kind", [], 6),
         ("exact", [], 4),
         ("plan", [], 5),
+        ("other_source", [], 9),
         ("sweep", ["--seconds", "0.01"], 2),
         ("frontier", ["--seconds", "0.01", "--seeds", "1"], 2),
         ("ratio", ["--seeds", "1"], 1),

@@ -11,9 +11,8 @@ import pytest
 
 from gridedge_env.cli import case as case_command
 from gridedge_gateway.cli import main as gateway_command
-from gridedge_gateway.mqtt import Gateway
 from tests.gradmap_trainer.test_own_case import SMALL, call
-from tests.gridedge_gateway.test_commands import rows, write
+from tests.gridedge_gateway.test_commands import not_served, rows, write
 
 ROOT = Path(__file__).parents[2]
 QUICK = (*SMALL, "--evaluation-days", "0")
@@ -66,8 +65,7 @@ def test_every_step_of_the_walk_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    served: list[Gateway] = []
-    monkeypatch.setattr(Gateway, "serve", served.append)  # the broker of the guide is nobody's
+    served = not_served(monkeypatch)  # the broker of the guide is nobody's
     write(tmp_path / "readings.csv", rows(48))
     (tmp_path / "password.txt").write_text("secret\n")
     (new, *first), second = walks()

@@ -7,6 +7,7 @@ need it are skipped.
 from __future__ import annotations
 
 import copy
+import getpass
 import json
 import os
 import shutil
@@ -169,7 +170,7 @@ def test_a_broker_that_refuses_is_told_nothing(battery_file):
 def test_each_step_is_taken_once_and_logged(battery_file, tmp_path):
     customer = Customer(Controller.load(battery_file), tmp_path)
     times = [NOON, NOON + timedelta(minutes=29), NOON + timedelta(minutes=30), NOON]
-    assert [customer.step(time) for time in times] == [True, False, True, True]
+    assert [customer.step(time) is None for time in times] == [False, True, False, False]
     said = json.loads(customer.set_point or "")
     assert any("whose set-points stand" in reason for reason in said["reasons"])
     lines = (tmp_path / "battery_0.csv").read_text().splitlines()
@@ -228,10 +229,12 @@ def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 @contextmanager
-def mosquitto(port: int, folder: Path) -> Iterator[None]:
+def mosquitto(
+    port: int, folder: Path, access: Sequence[str] = ("allow_anonymous true",)
+) -> Iterator[None]:
     """A broker that keeps nothing when it ends."""
     settings = folder / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    settings.write_text("\n".join((f"listener {port} 127.0.0.1", *access)) + "\n")
     process = subprocess.Popen([str(MOSQUITTO), "-c", settings], stderr=subprocess.DEVNULL)
 
     def answers() -> bool:
@@ -315,6 +318,39 @@ def test_a_gateway_serves_through_restarts(battery_file, port, tmp_path):
                 again.send_signal(signal.SIGTERM)
                 assert again.wait(30.0) == 0
                 wait_for(lambda: heard[availability][-1] == "offline")
+
+
+@needs_mosquitto
+def test_a_broker_is_verified_and_lets_in_who_has_the_password(
+    battery_file, port, tmp_path, caplog
+):
+    """As the guide demands of it: TLS, a user for each gateway. Both are checked at both ends."""
+    key, certificate, users = (tmp_path / name for name in ("key.pem", "broker.pem", "users"))
+    request = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    alternative = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate)
+    subprocess.run([*request.split(), *alternative], check=True, capture_output=True)
+    password = ("mosquitto_passwd", "-b", "-c", users, "battery_0", "secret")
+    subprocess.run(password, check=True, capture_output=True)
+    # As root it would become another, who may not read what is a test's.
+    who = f"user {getpass.getuser()}"
+    access = (who, "allow_anonymous false", f"password_file {users}")
+    access += (f"certfile {certificate}", f"keyfile {key}")
+    with mosquitto(port, tmp_path, access):
+        for said, authority, expected in (
+            ("secret", str(certificate), "broker: connected"),
+            ("guess", str(certificate), "broker: refused: Not authorized"),
+            ("secret", None, "certificate verify failed"),
+        ):
+            broker = Broker("127.0.0.1", port, True, "battery_0", said, authority)
+            customer = Customer(Controller.load(battery_file), None)
+            gateway = Gateway([customer], broker, 60.0)
+            caplog.clear()
+            with caplog.at_level("INFO"):
+                thread = threading.Thread(target=gateway.serve)
+                thread.start()
+                wait_for(lambda expected=expected: expected in caplog.text)
+                gateway.stop()
+                thread.join()
 
 
 @needs_mosquitto

@@ -124,6 +124,8 @@ def test_so_do_those_that_correct_a_plan_in_days_of_two_with_reactive_power(tmp_
     first = next(day for day in gateway_starts(simulator) if day >= SPRING)
     for parting in replay(simulator, policies, tmp_path, first):
         assert parting.is_small, str(parting)
+    with pytest.raises(ValueError, match=rf"day: got {first + 1}, expected one on which gateways"):
+        replay(simulator, policies, tmp_path, first + 1)
 
 
 def test_a_file_of_another_customer_parts(simulator, policies, folder, tmp_path):
@@ -218,8 +220,8 @@ def test_sensors_say_where_devices_stand_and_what_is_safe_follows(simulator, fol
         for key, value in wanted.items():
             np.testing.assert_allclose(found[key], value.numpy(), rtol=1e-12, atol=1e-12)
         if file.reads:
-            for key, value in file.run("estimate", known | found).items():
-                np.testing.assert_allclose(value, known[key], rtol=1e-12, atol=1e-12)
+            for key, said in file.run("estimate", known | found).items():
+                np.testing.assert_allclose(said, known[key], rtol=1e-12, atol=1e-12)
         action = file.run("fallback", known | found)["action"]
         assert action.dtype == np.float32
         np.testing.assert_allclose(action[0], safe[0, agent].numpy(), atol=1e-6)

@@ -1,0 +1,299 @@
+"""A house's gateway in good times and bad ones: what it does and says, and that it recovers."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from gridedge_gateway import Controller, Readings, SetPoint, file
+from gridedge_gateway.packing import SEAL, sealed
+from tests.gridedge_gateway.fuzz import fuzz
+from tests.gridedge_gateway.house import (
+    AMSTERDAM,
+    STEP,
+    VALUES,
+    midnight,
+    play,
+    published,
+    write_house,
+)
+
+DAY = date(2026, 1, 15)
+NOON = midnight(DAY) + timedelta(hours=12)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_house(tmp_path_factory.mktemp("house"))
+
+
+@pytest.fixture
+def controller(path: Path) -> Controller:
+    return Controller.load(path)
+
+
+def told(set_point: SetPoint) -> list[str]:
+    """What reasons are about."""
+    return [reason.split(":")[0] for reason in set_point.reasons]
+
+
+def without(*names: str) -> dict[str, float]:
+    return {name: value for name, value in VALUES.items() if name not in names}
+
+
+# --- Time ---------------------------------------------------------------------------------------
+
+
+def test_a_first_start_at_noon_has_nothing_to_complain_of(controller):
+    (set_point,) = play(controller, NOON, 1)
+    assert (set_point.time, set_point.follows, set_point.reasons) == (NOON, "policy", ())
+    assert set_point.power.keys() == {
+        "battery", "heat_pump", "generator", "ev_charger", "pv_inverter"
+    }  # fmt: skip
+    assert set_point.reactive_power.keys() == {"battery", "generator", "pv_inverter"}
+
+
+def test_a_step_asked_for_twice_has_one_answer(controller, path):
+    (first,) = play(controller, NOON, 1)
+    again = Readings(NOON + timedelta(minutes=29), {"battery.state_of_charge": 5.0})
+    assert controller.step(again) is first
+    assert play(controller, NOON + STEP, 1) == play(Controller.load(path), NOON, 2)[1:]
+
+
+def test_what_comes_late_changes_nothing_but_what_is_published(controller):
+    play(controller, NOON, 1, news=False)
+    (stands,) = play(controller, NOON + STEP, 1, news=False)
+    late = controller.step(Readings(NOON, {}, published(DAY)))
+    assert late == replace(stands, reasons=late.reasons)
+    assert told(late) == ["time"]
+    (following,) = play(controller, NOON + 2 * STEP, 1, news=False)
+    assert (following.follows, following.reasons) == ("policy", ())
+
+
+def test_a_clock_that_was_ahead_is_believed_after_three_steps(controller):
+    play(controller, NOON + timedelta(days=365), 1)
+    answers = play(controller, NOON, 5)
+    assert [answer.time.year for answer in answers] == [2027, 2027, 2026, 2026, 2026]
+    assert [told(answer) for answer in answers] == [["time"], ["time"], ["time"], [], []]
+    assert answers[-1].follows == "policy"
+
+
+def test_a_jump_is_said_and_estimates_go_on(controller):
+    play(controller, NOON, 1)
+    (after,) = play(controller, NOON + timedelta(hours=3), 1)
+    assert (told(after), after.follows) == (["time"], "policy")
+    (then,) = play(controller, NOON + timedelta(hours=3, minutes=30), 1)
+    assert then.reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("day", "steps"), [(date(2026, 3, 29), 46), (DAY, 48), (date(2026, 10, 25), 50)]
+)
+def test_a_car_has_what_it_needs_on_days_of_every_length(controller, day, steps):
+    """To leave with 80 % at 7:30, wherever the clock has gone forward or back by then."""
+    told = {"departure": 7.5, "arrival": 17.0, "target": 80.0}
+    values = without("ev_charger.state_of_charge") | {"ev_charger.departure": 7.5}
+    first = VALUES | {f"ev_charger.{name}": value for name, value in told.items()}
+    begin, end = midnight(day), midnight(day + timedelta(days=1))
+    answers = play(controller, begin, 1, first) + play(controller, begin + STEP, steps - 1, values)
+    assert answers[-1].time + STEP == end
+    assert {answer.follows for answer in answers} == {"policy"}
+    leaves = datetime(day.year, day.month, day.day, 7, 30, tzinfo=AMSTERDAM)
+    until = [answer.power["ev_charger"] for answer in answers if answer.time < leaves]
+    (car,) = (d for d in controller.file.customer["devices"] if d["kind"] == "ev_charger")
+    wanted = 0.3 * car["parameters"]["capacity"] / car["parameters"]["charge_efficiency"]
+    assert 0.5 * sum(until) >= wanted - 1e-6
+
+
+def test_a_second_day_is_an_episode_of_its_own(controller):
+    answers = play(controller, midnight(DAY) - 2 * STEP, 4)
+    assert [answer.reasons for answer in answers] == [()] * 4
+
+
+# --- What is published --------------------------------------------------------------------------
+
+
+def test_without_prices_all_that_is_safe_is_done_until_they_come(controller):
+    (before,) = play(controller, NOON, 1, news=False)
+    assert before.follows == "fallback"
+    assert told(before) == ["day_ahead_price", "temperature_forecast", "irradiance_forecast"]
+    assert before.power["battery"] == before.power["generator"] == 0.0
+    (after,) = play(controller, NOON + STEP, 1)
+    assert (after.follows, after.reasons) == ("policy", ())
+
+
+def test_prices_of_yesterday_are_stale_but_weather_is_about_the_same(controller):
+    yesterday = published(DAY - timedelta(days=1))
+    answer = controller.step(Readings(NOON, VALUES, yesterday))
+    assert answer.follows == "fallback"
+    assert any("0 of the day's 48 steps" in reason for reason in answer.reasons)
+    prices = {"day_ahead_price": published(DAY)["day_ahead_price"]}
+    answer = controller.step(Readings(NOON + STEP, VALUES, prices))
+    assert answer.follows == "policy"
+    assert told(answer) == ["temperature_forecast", "irradiance_forecast"]
+
+
+def test_prices_that_cannot_be_are_left_out(controller):
+    news = published(DAY)
+    news["day_ahead_price"][NOON] = float("nan")
+    news["day_ahead_price"][NOON + 2 * STEP] = 1e9
+    answer = controller.step(Readings(NOON, VALUES, news))
+    assert told(answer) == ["day_ahead_price"]
+    assert answer.reasons[0].endswith("2 of 24 values left out")
+    assert answer.follows == "policy"  # what was said before holds
+
+
+# --- Sensors ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [float("nan"), -5.0, 140.0, float("inf")])
+def test_a_sensor_that_makes_no_sense_is_made_up_for(controller, value):
+    play(controller, NOON, 1)
+    (answer,) = play(controller, NOON + STEP, 1, VALUES | {"battery.state_of_charge": value})
+    assert told(answer) == ["battery.state_of_charge"]
+    assert answer.follows == "policy"
+    (answer,) = play(controller, NOON + 2 * STEP, 1)
+    assert answer.reasons == ()
+
+
+def test_a_device_that_is_not_read_for_a_day_rests_until_it_is(controller):
+    play(controller, NOON, 1)
+    answers = play(controller, NOON + STEP, 52, without("battery.state_of_charge"))
+    lost = ["battery" in told(answer) for answer in answers]
+    assert lost == [False] * 48 + [True] * 4
+    assert all(answer.follows == "policy" for answer in answers)
+    (back,) = play(controller, NOON + 53 * STEP, 1)
+    assert "battery" not in told(back)
+
+
+def test_a_frozen_sensor_is_found_out_when_the_device_moves(controller, monkeypatch):
+    """A battery that charges by 5 % of its capacity and more, and still says 50 %."""
+    monkeypatch.setattr(controller.file, "run", always(controller, battery=0.5))
+    answers = play(controller, NOON, 4, frozen=True)
+    assert ["battery.state_of_charge" in told(answer) for answer in answers] == [
+        False, False, True, True
+    ]  # fmt: skip
+    (after,) = play(controller, NOON + 4 * STEP, 1, VALUES | {"battery.state_of_charge": 51.0})
+    assert "battery.state_of_charge" not in told(after)
+
+
+def test_sensors_that_nobody_has_are_not_missed(controller):
+    """A roof's power and a car's hours; of what it holds, and of meters, it is said."""
+    (answer,) = play(controller, NOON, 1, {})
+    assert told(answer) == [
+        *("meter_power", "voltage", "outdoor_temperature", "battery.state_of_charge"),
+        *("heat_pump.room_temperature", "ev_charger.state_of_charge", "pv_inverter.power"),
+    ]
+    assert answer.follows == "policy"
+
+
+# --- Whatever else ------------------------------------------------------------------------------
+
+
+def always(controller: Controller, **actions: float):
+    """Its graphs, but for actions of devices."""
+    run = controller.file.run
+
+    def patched(graph, known):
+        found = run(graph, known)
+        if graph == "act":
+            for device in controller.file.devices:
+                if device.name in actions:
+                    found["action"][:, device.slot] = actions[device.name]
+        return found
+
+    return patched
+
+
+@pytest.mark.parametrize("action", [float("nan"), float("inf")])
+def test_an_action_that_is_no_number_is_not_followed(controller, monkeypatch, action):
+    with monkeypatch.context() as patch:
+        patch.setattr(controller.file, "run", always(controller, battery=action))
+        (answer,) = play(controller, NOON, 1)
+        assert (answer.follows, told(answer)) == ("fallback", ["policy"])
+    (answer,) = play(controller, NOON + STEP, 1)
+    assert (answer.follows, answer.reasons) == ("policy", ())
+
+
+@pytest.mark.parametrize(("flow", "kept"), [(1e9, 1.0), (-1e9, -1.0), (float("nan"), 0.0)])
+def test_set_points_stay_within_ratings_whatever_is_worked_out(controller, monkeypatch, flow, kept):
+    run = controller.file.run
+
+    def patched(graph, known):
+        found = run(graph, known)
+        for name in ("power", "reactive_power"):
+            found |= {name: np.full_like(found[name], flow)} if name in found else {}
+        return found
+
+    monkeypatch.setattr(controller.file, "run", patched)
+    (answer,) = play(controller, NOON, 1)
+    for device in controller.file.devices:
+        assert answer.power[device.name] == kept * device.full_power
+        if device.inverter_rating:
+            square = device.inverter_rating**2 - device.full_power**2
+            most = square**0.5 if kept else device.inverter_rating
+            expected = kept and np.sign(kept) * most
+            assert answer.reactive_power[device.name] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("graph", "cause", "heats"), [("observe", "policy", True), ("operate", "controller", False)]
+)
+def test_an_error_is_told_and_the_next_step_goes_on(controller, monkeypatch, graph, cause, heats):
+    """By the rule that keeps devices safe, or, if that is broken too, all rest."""
+    run = controller.file.run
+
+    def broken(name, known):
+        if name == graph:
+            raise MemoryError("no room")
+        return run(name, known)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(controller.file, "run", broken)
+        (answer,) = play(controller, NOON, 1, VALUES | {"heat_pump.room_temperature": 18.0})
+    assert (answer.follows, told(answer)) == ("fallback", [cause])
+    assert answer.reasons[0].startswith(f"{cause}: got MemoryError: no room")
+    assert (answer.power["heat_pump"] > 0.0) == heats
+    (answer,) = play(controller, NOON + STEP, 1)
+    assert (answer.follows, answer.reasons) == ("policy", ())
+
+
+def test_whatever_comes_there_is_an_answer_within_ratings(path, monkeypatch):
+    """200 sequences of 4 messages at random; graphs of days are kept, for the time it takes."""
+    monkeypatch.setattr(file, "_session", lru_cache(file._session))
+    fuzz(path, range(200), 4)
+
+
+def test_a_damaged_file_is_refused(path, tmp_path):
+    """At any length, and with any one of some bits turned."""
+    data, damaged = path.read_bytes(), tmp_path / "damaged.onnx"
+    random = np.random.default_rng(0)
+    lengths = [0, 1, len(SEAL), len(data) - 1, *random.integers(0, len(data), 50).tolist()]
+    bits = random.integers(0, 8 * len(data), 200).tolist()
+    flipped = (
+        data[: bit // 8] + bytes([data[bit // 8] ^ 1 << bit % 8]) + data[bit // 8 + 1 :]
+        for bit in bits
+    )
+    for content in itertools.chain((data[:length] for length in lengths), flipped, [data + b"0"]):
+        damaged.write_bytes(content)
+        with pytest.raises(ValueError, match=r"damaged\.onnx: got a damaged file, expected"):
+            Controller.load(damaged)
+    with pytest.raises(FileNotFoundError):
+        Controller.load(tmp_path / "none.onnx")
+
+
+def test_a_file_of_another_format_is_refused(path, tmp_path):
+    model = onnx.load(path)
+    for entry in model.metadata_props:
+        entry.value = "2" if entry.key == "format" else entry.value
+    other = tmp_path / "other.onnx"
+    other.write_bytes(sealed(model.SerializeToString()))
+    with pytest.raises(ValueError, match=r"other\.onnx: got the format 2, expected 1"):
+        Controller.load(other)
