@@ -116,9 +116,9 @@ def devices(fleet: MonitoredFleet) -> list[str]:
         "parameters and from what it is told. Here is by how much of the estimate it really "
         "moves: the slope, through zero, of what was read over what was expected, in steps of "
         f"which {LEAST_MOVE:g} % or °C and more was expected, at least {FEWEST_MOVES} of them. "
-        f"Between {percent(low)} and {percent(high)} the parameters fit. A battery that moves by "
-        "125 % holds four fifths of what its parameters say; one that does not move does not obey, or "
-        "its sensor is dead."
+        f"Between {percent(low)} and {percent(high)} the parameters fit. A battery that moves "
+        "by 125 % holds four fifths of what its parameters say; one that does not move does not "
+        "obey, or its sensor is dead."
     )
     if not moves:
         return [about, page.paragraph("No log has enough such steps.")]

@@ -25,10 +25,11 @@ def headline(fleet: MonitoredFleet) -> list[str]:
     found, currency = fleet.findings, fleet.simulator.case.currency
     count, again = len(found), len(fleet.to_retrain)
     days = max(findings.days for findings in found)
+    length = "1 day" if days == 1 else f"up to {days:,} days"
     apart = sum(not findings.keeps_parity for findings in found)
     before, after, billed = together(found)
     parts = [
-        f"{count:,} of {fleet.simulator.num_agents:,} customers have logged, up to {days:,} days.",
+        f"{count:,} of {fleet.simulator.num_agents:,} customers have logged, {length}.",
         "All gateways do what the run's files say."
         if not apart
         else f"{apart:,} gateways do something else than the run's files say.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -68,12 +69,17 @@ def test_every_step_of_the_walk_works(
     served = not_served(monkeypatch)  # the broker of the guide is nobody's
     write(tmp_path / "readings.csv", rows(48))
     (tmp_path / "password.txt").write_text("secret\n")
-    (new, *first), second = walks()
+    (new, *first), monitor, second = walks()
     walk([new])
     without_plan(tmp_path / "town")
     walk(first)
     assert len(served) == 1
     assert (tmp_path / "days.png").stat().st_size > 10_000
+    (tmp_path / "logs").mkdir()
+    shutil.copy(tmp_path / "set_points.csv", tmp_path / "logs" / "battery_0.csv")
+    walk(monitor)
+    page = (tmp_path / "runs" / "first" / "monitor.html").read_text(encoding="utf-8")
+    assert "1 of 3 customers have logged, 1 day" in page
     customers_change(tmp_path / "town")
     walk(second)
     told = " ".join(capsys.readouterr().out.split())
