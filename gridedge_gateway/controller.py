@@ -62,6 +62,7 @@ class Controller:
     Attributes:
         file: what it goes by.
         calendar: of its steps.
+        voltage: what its meter can read of it.
         observation: (fields,) what the policy was told last.
         expected: (1, devices of a kind) what its sensors should have said in the last step by its
             own estimate, by "reading.", kind and name.
@@ -78,7 +79,7 @@ class Controller:
         self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
         self._published = Published(file, self.calendar)
         self._sensors = Sensors(file.devices)
-        self._voltage = Quantity("voltage", "V", 0.5 * nominal, 1.5 * nominal)
+        self.voltage = Quantity("voltage", "V", 0.5 * nominal, 1.5 * nominal)
         self._stands = file.begin
         self._last: tuple[Step, SetPoint] | None = None
         self._late: list[datetime] = []
@@ -158,7 +159,7 @@ class Controller:
         weather = self._published.weather(step)
         drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
         meter = _read(METER_POWER, readings, mean + drawn, reasons)
-        voltage = _read(self._voltage, readings, nominal, reasons)
+        voltage = _read(self.voltage, readings, nominal, reasons)
         if self.file.heats:
             forecast = weather["outdoor_temperature"].item()
             outdoors = _read(OUTDOOR_TEMPERATURE, readings, forecast, reasons)

@@ -17,7 +17,7 @@ from gridedge_gateway import Controller, Readings, SetPoint
 from gridedge_gateway.calendar import Step
 from gridedge_gateway.file import CustomerFile, Device
 from gridedge_gateway.published import Published
-from gridedge_gateway.readings import METER_POWER
+from gridedge_gateway.readings import METER_POWER, Quantity
 from gridedge_gateway.record import decided, set_point_columns
 from gridedge_gateway.replay import recorded_readings
 from gridedge_gateway.sensors import POWER
@@ -81,25 +81,6 @@ class Log:
     uncontrolled: Array
     import_price: Array
     export_price: Array
-    expected: Array
-    moved: Array
-
-
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """A step; fields as those of `Log`, and kW at the meter in the step that has ended."""
-
-    number: int
-    policy: bool
-    reasons: frozenset[str]
-    apart: float
-    observation: Array
-    voltage: float
-    meter: float
-    told: float
-    uncontrolled: float
-    import_price: float
-    export_price: float
     expected: Array
     moved: Array
 
@@ -246,8 +227,8 @@ def _played(
             row.reasons,
             _apart(row.told, again, file.devices) if both else math.nan,
             controller.observation.copy() if both else np.full(file.observation_size, np.nan),
-            readings.values.get("voltage", math.nan) / nominal,
-            _plausible(readings.values.get(METER_POWER.name, math.nan)),
+            _plausible(controller.voltage, readings) / nominal,
+            _plausible(METER_POWER, readings),
             sum(row.told.get(f"{device.name}.set_point", math.nan) for device in file.devices),
             sum(left_alone.power.values()),
             *_prices(file, published, step),
@@ -280,7 +261,7 @@ def _sensors(devices: Sequence[Device], readings: Readings) -> Array:
     """(devices,) what is read of where they stand; of a power nobody must know what it was."""
     return np.array(
         [
-            readings.values.get(f"{device.name}.{device.readings[0].name}", math.nan)
+            _plausible(device.readings[0], readings, f"{device.name}.")
             if device.readings and device.readings[0].unit != POWER
             else math.nan
             for device in devices
@@ -302,8 +283,9 @@ def _expected(controller: Controller) -> Array:
     )
 
 
-def _plausible(power: float) -> float:
-    return math.nan if METER_POWER.fault(power) else power
+def _plausible(quantity: Quantity, readings: Readings, of: str = "") -> float:
+    value = readings.values.get(f"{of}{quantity.name}", math.nan)
+    return math.nan if quantity.fault(value) else value
 
 
 def _prices(file: CustomerFile, published: Published, step: Step) -> tuple[float, float]:

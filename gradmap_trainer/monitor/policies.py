@@ -42,7 +42,7 @@ def parity(fleet: MonitoredFleet) -> list[str]:
                 "repeated",
                 "by the policy",
                 "compared",
-                "largest difference",
+                "largest difference, of full power",
                 "differ",
             ],
             sorted(found, key=lambda one: (-or_zero(one.apart_share), -one.missing)),
@@ -65,7 +65,7 @@ def _parity_row(one: Findings) -> list[str]:
         ),
         number(one.follows_policy, percent),
         page.number(one.compared, f"{one.compared:,}"),
-        number(one.apart, lambda value: f"{value:.0e}"),
+        number(one.apart, percent),
         number(one.apart_share, percent, bad=not one.keeps_parity),
     ]
 

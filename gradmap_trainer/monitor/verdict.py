@@ -30,10 +30,12 @@ def headline(fleet: MonitoredFleet) -> list[str]:
     before, after, billed = together(found)
     parts = [
         f"{count:,} of {fleet.simulator.num_agents:,} customers have logged, {length}.",
-        "All gateways do what the run's files say."
-        if not apart
-        else f"{apart:,} gateways do something else than the run's files say.",
-        f"{again:,} policies should be trained again." if again else "No policy needs training.",
+        f"Gateways that do something else than the run's files say: {apart:,}."
+        if apart
+        else "All gateways do what the run's files say.",
+        f"Policies that should be trained again: {again:,}."
+        if again
+        else "No policy needs to be trained again.",
     ]
     steps = sum(findings.steps for findings in found)
     outside = [findings.low + findings.high for findings in found]

@@ -208,7 +208,7 @@ def test_the_page_tells_all(disturbed, tmp_path):
     page = write_monitor(disturbed, tmp_path).read_text(encoding="utf-8")
     text = " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
     for words in (
-        "2 policies should be trained again",
+        "Policies that should be trained again: 2.",
         "drift: own_voltage +",
         "parity: 2",
         "in standard deviations of the field's daily mean in training",
