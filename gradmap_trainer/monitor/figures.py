@@ -36,7 +36,9 @@ def voltages(voltage: np.ndarray, band: tuple[float, float]) -> Figure:
     """(steps of all customers,) pu, and their limits."""
     figure, (axes,) = panel("Voltage at the meters, pu", height=2.4)
     edges = np.linspace(min(band[0], voltage.min()) - 0.01, max(band[1], voltage.max()) + 0.01, 81)
-    axes.hist(voltage, edges, weights=np.full(voltage.shape, 100.0 / len(voltage)), color=GROUP)
+    axes.hist(
+        voltage, edges.tolist(), weights=np.full(voltage.shape, 100.0 / len(voltage)), color=GROUP
+    )
     for limit in band:
         axes.axvline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
     axes.set_ylabel("% of steps")

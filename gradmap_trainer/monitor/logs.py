@@ -226,7 +226,9 @@ def _played(
             row.policy,
             row.reasons,
             _apart(row.told, again, file.devices) if both else math.nan,
-            controller.observation.copy() if both else np.full(file.observation_size, np.nan),
+            controller.observation.astype(np.float64)
+            if both
+            else np.full(file.observation_size, np.nan),
             _plausible(controller.voltage, readings) / nominal,
             _plausible(METER_POWER, readings),
             sum(row.told.get(f"{device.name}.set_point", math.nan) for device in file.devices),

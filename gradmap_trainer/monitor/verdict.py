@@ -133,13 +133,13 @@ def reasons(found: Findings, fields: list[str]) -> list[str]:
 
 def unread(fleet: MonitoredFleet) -> list[str]:
     """What is not on the page."""
-    silent = list(fleet.silent)
+    silent, told = list(fleet.silent), [fault.partition(": ") for fault in fleet.faults]
     more = f" and {len(silent) - MOST_NAMED:,} more" if len(silent) > MOST_NAMED else ""
     return [
         *(
             [
                 page.paragraph("Tables that could not be read:"),
-                page.bullets(tuple(fault.split(": ", 1)) for fault in fleet.faults),
+                page.bullets((table, why) for table, _, why in told),
             ]
             if fleet.faults
             else [page.paragraph("All tables of the folder were read.")]
