@@ -22,6 +22,7 @@ from gradmap_trainer.monitor.logs import play
 from gradmap_trainer.run_folder import load_policies, save_learner
 from gradmap_trainer.training import open_run
 from gridedge_env import default_case, make_simulator
+from gridedge_env.evaluation import evaluate, save_evaluation
 from gridedge_gateway import Controller
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.record import Log
@@ -181,6 +182,28 @@ def test_a_saving_is_what_a_resting_battery_would_have_cost_more(run, undisturbe
     assert found.after == pytest.approx(bill / days, rel=1e-5)
     # Prices are stored in single precision.
     assert found.saving == pytest.approx(-asked / days, rel=1e-5)
+
+
+def test_what_was_promised_is_of_those_who_logged(run, tmp_path):
+    """Each episode of the evaluation is a day of all customers; one of them has a log."""
+    config, simulator, learner = load_policies(run)
+    played = evaluate(
+        simulator, {"gradmap": learner.policies}, [FIRST, FIRST + 1], foresight_iterations=0
+    )
+    save_evaluation(played, simulator.case.limits, tmp_path)
+    (tmp_path / "logs").mkdir()
+    shutil.copy(run / "logs" / "heat_pump_0.csv", tmp_path / "logs")
+    fleet = read_fleet(
+        tmp_path, config, simulator, learner.policies, tmp_path / "logs", run / "policies"
+    )
+    assert fleet.silent == ("battery_0", "generator_0")
+    assert fleet.promise is not None
+    bills = {k: e.agent_electricity[:, 1].mean() for k, e in played.episodes.items()}
+    told = fleet.promise.before, fleet.promise.after
+    assert told == pytest.approx((bills["thermostat"], bills["gradmap"]))
+    assert fleet.promise.days == 2
+    page = write_monitor(fleet, tmp_path).read_text(encoding="utf-8")
+    assert "promised, 2 test days" in page
 
 
 def test_a_battery_that_holds_less_than_its_parameters_say_is_found(run, undisturbed, tmp_path):
