@@ -16,7 +16,8 @@ from tests.gradmap_trainer.test_own_case import SMALL, call
 from tests.gridedge_gateway.test_commands import not_served, rows, write
 
 ROOT = Path(__file__).parents[2]
-QUICK = (*SMALL, "--evaluation-days", "0")
+# The guide trains for minutes.
+QUICK = (*SMALL, "--evaluation-days", "0", "--seconds", "1")
 
 
 def walks() -> list[list[str]]:
