@@ -1,4 +1,4 @@
-"""The commands: gradmap-train, gradmap-evaluate, gradmap-export, gradmap-report.
+"""The commands: gradmap-train, gradmap-evaluate, gradmap-export, gradmap-report, gradmap-monitor.
 
 Exit codes: 0 done; 1 exported files that do not do what the simulator does; 2 a mistake in what the
 user gave, said in one line; 130 stopped by Ctrl-C (or SIGTERM), after a checkpoint of the last
@@ -204,6 +204,50 @@ def report() -> None:
         load_config(run, TrainConfig)  # which says what else the folder is
         simulator = make_simulator(case=case_of_run(run))
         _report(Console(markup=False, emoji=False), run, simulator)
+
+
+@_stoppable
+def monitor() -> None:
+    """gradmap-monitor: what gateways logged, held against what a run promised."""
+
+    def parse(
+        run: RunFolder,
+        readings: Path,
+        policies: Path | None = None,
+        to: Path | None = None,
+        connection_kw: float | None = None,
+    ) -> tuple:
+        """Write `monitor.html`: parity, drift, savings, voltages, and who needs retraining.
+
+        Args:
+            run: folder of the run.
+            readings: folder of the tables that gateways logged (gridedge-gateway serve --log).
+            policies: folder of the files that they served; by default `policies` of the run.
+            to: folder to write to; by default that of the run.
+            connection_kw: what gateways were told that a connection can carry, if they were.
+        """
+        return run, readings, policies or run / "policies", to or run, connection_kw
+
+    console = Console(markup=False, emoji=False)
+    with _mistakes("gradmap-monitor"):
+        run, readings, files, folder, connection = tyro.cli(parse)
+        from gradmap_trainer.monitor import read_fleet, write_monitor
+
+        config, simulator, learner = load_policies(run)
+        with progress_line(console, "playing logs") as tell:
+            fleet = read_fleet(
+                run, config, simulator, learner.policies, readings, files, connection, tell
+            )
+        page = write_monitor(fleet, folder)
+    say(console, f"Monitor: {page}")
+    names = [one.customer for one in fleet.to_retrain]
+    if names:
+        say(console, f"To be trained again: {', '.join(names)}")
+    if fleet.faults:
+        print(
+            *(f"gradmap-monitor: error: {told}" for told in fleet.faults), sep="\n", file=sys.stderr
+        )
+        sys.exit(EXIT_MISTAKE)
 
 
 def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool]:

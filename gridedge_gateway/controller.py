@@ -62,7 +62,10 @@ class Controller:
     Attributes:
         file: what it goes by.
         calendar: of its steps.
+        voltage: what its meter can read of it.
         observation: (fields,) what the policy was told last.
+        expected: (1, devices of a kind) what its sensors should have said in the last step by its
+            own estimate, by "reading.", kind and name.
     """
 
     def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:
@@ -72,10 +75,11 @@ class Controller:
         days = case["steps"] * case["step_minutes"] // (24 * 60)
         self.file, self._connection_power = file, connection_power
         self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
+        self.expected: Arrays = {}
         self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
         self._published = Published(file, self.calendar)
         self._sensors = Sensors(file.devices)
-        self._voltage = Quantity("voltage", "V", 0.5 * nominal, 1.5 * nominal)
+        self.voltage = Quantity("voltage", "V", 0.5 * nominal, 1.5 * nominal)
         self._stands = file.begin
         self._last: tuple[Step, SetPoint] | None = None
         self._late: list[datetime] = []
@@ -155,7 +159,7 @@ class Controller:
         weather = self._published.weather(step)
         drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
         meter = _read(METER_POWER, readings, mean + drawn, reasons)
-        voltage = _read(self._voltage, readings, nominal, reasons)
+        voltage = _read(self.voltage, readings, nominal, reasons)
         if self.file.heats:
             forecast = weather["outdoor_temperature"].item()
             outdoors = _read(OUTDOOR_TEMPERATURE, readings, forecast, reasons)
@@ -181,8 +185,8 @@ class Controller:
         """Where the devices stand, by what is read, or by what they were told in the last step."""
         new_episode = self._last is None or self._last[0].episode != step.episode
         known = self._stands | {"step": np.array(step.number), "new_episode": np.array(new_episode)}
-        expected = self.file.run("estimate", known) if self.file.reads else {}
-        believed, faults = self._sensors.believed(readings, expected, step)
+        self.expected = self.file.run("estimate", known) if self.file.reads else {}
+        believed, faults = self._sensors.believed(readings, self.expected, step)
         reasons += faults
         self._stand(self.file.run("sense", known | believed))
         return self._stands

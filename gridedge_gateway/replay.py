@@ -21,8 +21,6 @@ NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Readings, SetPoint]]:
     """Take a step for each row of a table, as of `record`, and write it with what was to be done.
 
-    Of a series, values until the end of a day's episode are known with the day's first row.
-
     Args:
         controller: of the customer, which has not stepped yet.
         recorded: CSV. What has no column was not read.
@@ -32,43 +30,66 @@ def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Read
         The steps.
 
     Raises:
-        ValueError: a column that nothing reads, a row without a time.
+        ValueError: as of `recorded_readings`.
     """
     devices = controller.file.devices
-    readable, written = reading_columns(devices), set_point_columns(devices)
-    rows = _rows(recorded, readable, written)
-    read = [_readings(row, number, recorded) for number, row in enumerate(rows, start=2)]
-    published = _published(read)
-    today: date | None = None
+    columns = [*reading_columns(devices), *set_point_columns(devices)]
+    rows = recorded_readings(controller, recorded)
     steps = []
     with out.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, [*readable, *written], restval="", extrasaction="ignore")
+        table = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
         table.writeheader()
-        for row, readings in zip(rows, read, strict=True):
-            step = controller.calendar.step(readings.time)
-            news = {}
-            if step.begin.date() != today:
-                news, today = _news(published, controller.calendar, step), step.begin.date()
-            set_point = controller.step(replace(readings, series=news))
+        for row, readings in rows:
+            set_point = controller.step(readings)
             table.writerow({**row, **decided(set_point)})
             steps.append((readings, set_point))
     return steps
 
 
+def recorded_readings(
+    controller: Controller, recorded: Path
+) -> list[tuple[dict[str, str], Readings]]:
+    """The rows of a table, as of `record`, and what a controller is to be told with each.
+
+    Of a series, values until the end of a day's episode are known with the day's first row.
+
+    Raises:
+        ValueError: no table, a column that nothing reads, a row without a time.
+    """
+    devices = controller.file.devices
+    readable, written = reading_columns(devices), set_point_columns(devices)
+    rows = _rows(recorded, readable, written)
+    read = [_readings(row, readable, number, recorded) for number, row in enumerate(rows, start=2)]
+    published = _published(read)
+    today: date | None = None
+    told = []
+    for row, readings in zip(rows, read, strict=True):
+        step = controller.calendar.step(readings.time)
+        news = {}
+        if step.begin.date() != today:
+            news, today = _news(published, controller.calendar, step), step.begin.date()
+        told.append((row, replace(readings, series=news)))
+    return told
+
+
 def _rows(path: Path, readable: Collection[str], written: Collection[str]) -> list[dict[str, str]]:
-    """Of a table; columns of an earlier replay's, or a log's, set-points are left out."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
-        columns = table.fieldnames or []
-        strange = [column for column in columns if column not in {*readable, *written}]
-        if strange:
-            expected = ", ".join(readable)
-            raise ValueError(f"{path}: got column {strange[0]!r}, expected some of {expected}")
-        return [{name: row[name] or "" for name in columns if name in readable} for row in table]
+    """Of a table, which may have the set-points of an earlier replay, or of a log."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            columns, rows = table.fieldnames or [], list(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: got no table ({error}), expected CSV in UTF-8") from error
+    strange = [column for column in columns if column not in {*readable, *written}]
+    if strange:
+        expected = ", ".join(readable)
+        raise ValueError(f"{path}: got column {strange[0]!r}, expected some of {expected}")
+    return [{name: row[name] or "" for name in columns} for row in rows]
 
 
-def _readings(row: dict[str, str], number: int, path: Path) -> Readings:
-    readings = Readings.of(row, NO_TIME)
+def _readings(row: dict[str, str], readable: Collection[str], number: int, path: Path) -> Readings:
+    read = {name: text for name, text in row.items() if name in readable}
+    readings = Readings.of(read, NO_TIME)
     if readings.time == NO_TIME:
         expected = "a time with an offset, as 2026-01-15T12:00:00+01:00"
         got = f"got {row.get('time', '')!r}, expected {expected}"

@@ -57,6 +57,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"run_folder"},
         {"warm_start"},
         {"training", "report"},
+        {"monitor"},
         {"cli"},
     ],
     "baselines": [
@@ -115,6 +116,12 @@ FILES: dict[str, list[set[str]]] = {
         {"customer"},
         {"files"},
         {"replay"},
+    ],
+    "gradmap_trainer/monitor": [
+        {"logs", "trained", "figures"},
+        {"findings"},
+        {"fleet", "tables"},
+        {"verdict", "policies", "homes"},
     ],
     "gridedge_env/devices": [
         {"ranges", "recurrence", "linear_program", "flexibility"},

@@ -1,6 +1,6 @@
 """Deployable policies: one ONNX file per agent, which runs without this package and PyTorch."""
 
-from gradmap_trainer.export.files import export_run
+from gradmap_trainer.export.files import export_run, run_fingerprint
 from gradmap_trainer.export.policy import (
     action_names,
     export_policies,
@@ -16,4 +16,5 @@ __all__ = [
     "gateway_starts",
     "policy_file",
     "replay",
+    "run_fingerprint",
 ]

@@ -131,10 +131,9 @@ def _example(
 def _of_case(config: TrainConfig, simulator: Simulator) -> dict[str, object]:
     """What is the same in all files of a run."""
     case = simulator.case
-    known = json.dumps(identity(config, simulator), sort_keys=True)
     return {
         "name": case.title,
-        "run": hashlib.sha256(known.encode()).hexdigest(),
+        "run": run_fingerprint(config, simulator),
         "tariff": case.tariff.record(),
         "steps": case.clock.steps,
         "step_minutes": case.clock.minutes,
@@ -145,6 +144,12 @@ def _of_case(config: TrainConfig, simulator: Simulator) -> dict[str, object]:
         "limits": case.limits.thresholds,
         "local_response": case.local_response,
     }
+
+
+def run_fingerprint(config: TrainConfig, simulator: Simulator) -> str:
+    """By which a file says what run it is from: SHA-256, hexadecimal."""
+    known = json.dumps(identity(config, simulator), sort_keys=True)
+    return hashlib.sha256(known.encode()).hexdigest()
 
 
 def _of_customer(customer: Customer, simulator: Simulator, mean_demand: float) -> dict[str, object]:

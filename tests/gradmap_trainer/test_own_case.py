@@ -28,6 +28,7 @@ COMMANDS = {
     "gradmap-evaluate": cli.evaluate,
     "gradmap-export": cli.export,
     "gradmap-report": cli.report,
+    "gradmap-monitor": cli.monitor,
 }
 
 

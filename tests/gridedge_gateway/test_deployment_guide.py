@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,8 @@ from tests.gradmap_trainer.test_own_case import SMALL, call
 from tests.gridedge_gateway.test_commands import not_served, rows, write
 
 ROOT = Path(__file__).parents[2]
-QUICK = (*SMALL, "--evaluation-days", "0")
+# The guide trains for minutes.
+QUICK = (*SMALL, "--evaluation-days", "0", "--seconds", "1")
 
 
 def walks() -> list[list[str]]:
@@ -71,12 +73,17 @@ def test_every_step_of_the_walk_works(
     served = not_served(monkeypatch)  # the broker of the guide is nobody's
     write(tmp_path / "readings.csv", rows(48))
     (tmp_path / "password.txt").write_text("secret\n")
-    (new, *first), second = walks()
+    (new, *first), monitor, second = walks()
     walk([new])
     without_plan(tmp_path / "town")
     walk(first)
     assert len(served) == 1
     assert (tmp_path / "days.png").stat().st_size > 10_000
+    (tmp_path / "logs").mkdir()
+    shutil.copy(tmp_path / "set_points.csv", tmp_path / "logs" / "battery_0.csv")
+    walk(monitor)
+    page = (tmp_path / "runs" / "first" / "monitor.html").read_text(encoding="utf-8")
+    assert "1 of 3 customers have logged, 1 day" in page
     customers_change(tmp_path / "town")
     walk(second)
     told = " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,62 @@
+"""The monitor: what gateways logged, held against what the run promised, as an HTML page.
+
+Its statistics are plain, and each is defined where it stands; `findings` has them and the rule by
+which policies are to be trained again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from gradmap_trainer.monitor import homes, policies, verdict
+from gradmap_trainer.monitor.findings import Findings
+from gradmap_trainer.monitor.fleet import MonitoredFleet, read_fleet
+from gradmap_trainer.monitor.tables import FINDINGS_FILE
+from gradmap_trainer.report import page
+from gradmap_trainer.report.figures import style
+
+MONITOR_FILE = "monitor.html"
+DECIMALS = 6
+
+SECTIONS = {
+    "Who needs retraining": verdict.retraining,
+    "Parity": policies.parity,
+    "Drift": policies.drift,
+    "Savings": homes.savings,
+    "Limits at the meter": homes.limits,
+    "Devices": homes.devices,
+    "What was read": verdict.unread,
+}
+
+
+def write_monitor(fleet: MonitoredFleet, folder: Path) -> Path:
+    """Write `monitor.html`, and `monitor.csv` with a row for each customer; the page."""
+    with style():
+        parts = [page.section(title, *said(fleet)) for title, said in SECTIONS.items()]
+    text = page.page(
+        "GradMAP at the customers", *verdict.headline(fleet), page.contents(SECTIONS), *parts
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    fields = [entry.name for entry in fleet.simulator.observation_fields]
+    table = pd.DataFrame([_row(one, fields) for one in fleet.findings])
+    table.round(DECIMALS).to_csv(folder / FINDINGS_FILE, index=False, lineterminator="\n")
+    path = folder / MONITOR_FILE
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _row(one: Findings, fields: list[str]) -> dict[str, object]:
+    """A customer's findings: one each, and drift and moves by the name of field and device."""
+    plain = ("customer", "days", "steps", "missing", "repeated", "follows_policy", "compared")
+    more = ("apart", "apart_share", "before", "after", "saving", "billed_days", "low", "high")
+    return {
+        **{name: getattr(one, name) for name in (*plain, *more)},
+        "retrain": "; ".join(verdict.reasons(one, fields)),
+        **{f"drift.{name}": value for name, value in zip(fields, one.drift, strict=True)},
+        **{f"moves.{name}": share for name, share in one.moves.items()},
+    }
+
+
+__all__ = ["MONITOR_FILE", "MonitoredFleet", "read_fleet", "write_monitor"]
