@@ -27,7 +27,7 @@ from gridedge_env.evaluation import (
 )
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("gridedge_env", "gradmap_trainer", "baselines")
+PACKAGES = ("gridedge_gateway", "gridedge_env", "gradmap_trainer", "baselines")
 # Sums of some 40 products of size 1 in single precision, and two layers that carry them on.
 SAME_ACTION = 2e-5
 
