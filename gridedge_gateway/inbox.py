@@ -30,6 +30,7 @@ class Inbox:
         self._step, self._quantities = step, {**readable, **SERIES}
         self.names = tuple(self._quantities)
         self._messages: deque[Readings] = deque(maxlen=MOST_MESSAGES)
+        self._taken: datetime | None = None
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -45,6 +46,8 @@ class Inbox:
             ahead = f"time: got {message.time.isoformat()}, ahead of {now.isoformat()}, not used"
             faults += (ahead,)
             message = Readings(now, {}, message.series, faults)
+        elif message.values and message.time <= min(now, self._taken or now - 2 * self._step):
+            faults += (_late(message),)  # of the step, too, as it is taken
         self._messages.append(message)
         return (*faults, *self._implausible(message))
 
@@ -65,6 +68,7 @@ class Inbox:
         """
         messages = sorted(self._messages, key=lambda message: message.time)
         self._messages.clear()
+        self._taken = begin
         heard: dict[str, dict[datetime, float]] = defaultdict(dict)
         series: dict[str, dict[datetime, float]] = defaultdict(dict)
         faults: list[str] = []
@@ -76,9 +80,13 @@ class Inbox:
                 for name, value in message.values.items():
                     heard[name][message.time] = value  # the same one twice is one
             elif message.values:
-                faults.append(f"time: a message of {message.time.isoformat()} is late, not used")
+                faults.append(_late(message))
         values = {name: _of_step(name, known) for name, known in heard.items()}
         return Readings(begin, values, series, tuple(faults))
+
+
+def _late(message: Readings) -> str:
+    return f"time: a message of {message.time.isoformat()} is late, not used"
 
 
 def _of_step(name: str, known: Mapping[datetime, float]) -> float:

@@ -60,6 +60,25 @@ def test_what_is_late_is_not_used_and_what_was_published_stays_true(inbox):
     assert inbox.take(NOON).faults == ()  # it has no values to be late with
 
 
+def test_what_is_surely_late_is_told_at_once(inbox):
+    """Of before the step that was taken last, or, before there is one, two steps ago."""
+    for minutes, begin in ((-60, None), (0, NOON)):
+        if begin:
+            inbox.take(begin)
+        (fault,) = inbox.put(message(minutes, voltage=230.0), NOON + timedelta(minutes=5))
+        assert fault.endswith("is late, not used")
+        assert inbox.put(message(minutes + 1, voltage=230.0), NOON) == ()
+
+
+def test_what_cannot_be_is_told_at_once(inbox):
+    prices = {"day_ahead_price": {NOON: 1e9, NOON + STEP: -1e9}}
+    faults = inbox.put(Readings(NOON, {"voltage": 5000.0, "charge": 140.0}, prices), NOON)
+    assert [fault.partition(", expected")[0] for fault in faults] == [
+        *("voltage: got 5000", "charge: got 140", "day_ahead_price: got 1e+09"),
+    ]
+    assert inbox.take(NOON).faults == ()  # the step itself says it
+
+
 def test_newer_prices_stand_for_older_ones(inbox):
     for minutes, price in ((-1, 60.0), (-2, 50.0)):
         own = {NOON: price, NOON + minutes * STEP: 1.0}
