@@ -16,6 +16,7 @@ from gridedge_gateway.connection import within_connection
 from gridedge_gateway.controller import Controller
 from gridedge_gateway.mqtt import Gateway
 from gridedge_gateway.readings import Readings
+from gridedge_gateway.replay import replay
 
 ROOT = Path(__file__).parents[2]
 OTHERS = {"torch", "gridedge_env", "gradmap_trainer", "pandas", "scipy", "numba", "onnx", "paho"}
@@ -95,6 +96,31 @@ def test_what_was_replayed_can_be_replayed(battery_file, replayed, tmp_path):
     assert read(out) == read(replayed / "set_points.csv")
 
 
+def test_prices_may_be_finer_than_steps(battery_file, tmp_path):
+    """Of 0 and 200 in a half-hour's quarters 100 counts; readings within a step are refused."""
+    tables = {"steps": rows(48), "quarters": rows(48), "readings": rows(48)}
+    for row in tables["steps"] + tables["quarters"]:
+        row["day_ahead_price"] = 100
+    within = dict.fromkeys(tables["steps"][0], "")
+    within["time"] = (MIDNIGHT + timedelta(minutes=15)).isoformat()
+    tables["quarters"][0]["day_ahead_price"] = 0
+    tables["quarters"].insert(1, {**within, "day_ahead_price": 200})
+    tables["readings"].insert(1, {**within, "voltage": 230.0})
+    told = {}
+    for name in ("steps", "quarters"):
+        controller = Controller.load(battery_file)
+        table = write(tmp_path / f"{name}.csv", tables[name])
+        told[name] = [answer for _, answer in replay(controller, table, tmp_path / "out.csv")]
+    assert [answer.power for answer in told["quarters"]] == [
+        answer.power for answer in told["steps"]
+    ]
+    assert len(told["quarters"]) == 48
+    table = write(tmp_path / "readings.csv", tables["readings"])
+    expected = r"row 3, column 'voltage': got '230.0', expected nothing but .* of 30 minutes"
+    with pytest.raises(ValueError, match=expected):
+        replay(Controller.load(battery_file), table, tmp_path / "out.csv")
+
+
 def test_a_file_says_what_is_in_it(battery_file, capsys):
     main(["inspect", str(battery_file)])
     told = capsys.readouterr().out
@@ -166,7 +192,19 @@ def test_a_connection_bounds_what_a_home_draws_and_feeds_in():
     roof = {**asked, "pv_inverter": -2.0}
     assert within_connection(roof, 3.0, 11.0) == roof
     assert within_connection(asked, 12.0, 11.0) == {"heat_pump": 0.0, "ev_charger": 0.0}
-    assert within_connection({"pv_inverter": -9.0}, 1.0, 4.0) == {"pv_inverter": -5.0}
+    assert within_connection({"pv_inverter": -3.5}, -1.0, 4.0) == {"pv_inverter": -3.0}
+
+
+@pytest.mark.parametrize("load", [-1e4, -120.0, -11.5, 0.0, 3.0, 11.0, 120.0, 1e4])
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_a_connection_holds_whatever_the_meter_says(load, way):
+    """Of the devices alone; with the load as far as what goes the right way reaches."""
+    asked = {"battery": way * 166.0, "ev_charger": 6.0, "pv_inverter": -7.0}
+    told = within_connection(asked, load, 11.0)
+    total = sum(told.values())
+    assert abs(total) <= 11.0 + 1e-9
+    assert abs(load + total) <= 11.0 + 1e-9 or abs(load + total) <= abs(load) + 1e-9
+    assert all(told[name] * kw >= 0.0 and abs(told[name]) <= abs(kw) for name, kw in asked.items())
 
 
 def test_a_connection_is_heeded(battery_file):
