@@ -77,6 +77,7 @@ class Controller:
         case, nominal = file.case, file.customer["nominal_voltage"]
         days = case["steps"] * case["step_minutes"] // (24 * 60)
         self.file, self._connection_power = file, connection_power
+        self._mean: float = file.customer["mean_demand"]
         self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
         self.expected: Arrays = {}
         self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
@@ -140,8 +141,11 @@ class Controller:
     def _next(self, step: Step, readings: Readings, reasons: list[str]) -> SetPoint:
         """Of a step that has not been asked for; what is wrong is added to the reasons."""
         known: Arrays = {"step": np.array(step.number)}
-        load = self._load(step, readings, reasons)
-        known |= self._measured(step, load, readings, reasons)
+        follows_on = self._follows_on(step, reasons)
+        load = self._load(follows_on, readings, reasons)
+        # As an episode begins, policies were trained to know no more than the mean.
+        known["load"] = np.array([[load if follows_on and step.number > 0 else self._mean]])
+        known |= self._measured(step, readings, reasons)
         known |= self._sense(step, readings, reasons)
         try:
             policy = self._policy(known, step, reasons)
@@ -157,29 +161,28 @@ class Controller:
             power = within_connection(power, load, self._connection_power)
         return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
 
-    def _load(self, step: Step, readings: Readings, reasons: list[str]) -> float:
-        """kW that all but the devices drew in the step that has ended, or the annual mean."""
-        mean = self.file.customer["mean_demand"]
-        follows_on = self._follows_on(step, reasons)
-        drawn = sum(self._last[1].power.values()) if self._last and follows_on else 0.0
+    def _load(self, follows_on: bool, readings: Readings, reasons: list[str]) -> float:
+        """kW that all but the devices drew in the step that has ended, or the annual mean.
+
+        Devices are believed to have done what they were told last.
+        """
+        mean = self._mean
+        drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
         meter = _read(METER_POWER, readings, mean + drawn, reasons)
         self._metered.hear(meter, drawn)
-        full = sum(device.full_power for device in self.file.devices)
-        why = None
-        if not follows_on and meter != mean:
+        full, load, why = sum(device.full_power for device in self.file.devices), meter - drawn, ""
+        if self._metered.is_frozen(FROZEN_METER_TIMES, FROZEN_SHARE * full):
+            load, why = mean, "the same again and again, whatever devices were told"
+        elif not follows_on and meter != mean + drawn:
             why = "what devices drew in the step before is not known"
-        elif self._metered.is_frozen(FROZEN_METER_TIMES, FROZEN_SHARE * full):
-            why = "the same again and again, whatever devices were told"
-        if why is None:
-            return meter - drawn
-        reasons.append(
-            f"{METER_POWER.name}: got {meter:.4g} kW, but {why}; besides them {mean:.4g} kW counts"
-        )
-        return mean
+        if why:
+            got = f"{METER_POWER.name}: got {meter:.4g} kW, but {why}"
+            reasons.append(f"{got}; besides them {load:.4g} kW counts")
+        return load
 
-    def _measured(self, step: Step, load: float, readings: Readings, reasons: list[str]) -> Arrays:
+    def _measured(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
         """What is expected of the weather and what meters say, or what is usual."""
-        mean, nominal = (self.file.customer[name] for name in ("mean_demand", "nominal_voltage"))
+        nominal = self.file.customer["nominal_voltage"]
         weather = self._published.weather(step)
         voltage = _read(self.voltage, readings, nominal, reasons)
         if self.file.heats:
@@ -188,9 +191,7 @@ class Controller:
             weather["outdoor_temperature"] = np.array([[outdoors]])
         return {
             **weather,
-            # As an episode begins, policies were trained to know no more than the mean.
-            "load": np.array([[load if step.number > 0 else mean]]),
-            "mean_demand": np.array([mean]),
+            "mean_demand": np.array([self._mean]),
             "voltage": np.array([[voltage / nominal]]),
         }
 

@@ -213,6 +213,19 @@ def test_a_frozen_meter_is_found_out_and_never_winds_up(path, monkeypatch, meter
     assert "meter_power" not in told(after)
 
 
+@pytest.mark.parametrize("gap", [0, 6])
+def test_the_connection_counts_what_the_meter_says_in_all_steps(path, gap):
+    """At the first, at midnight, and after a gap in which devices did what they were told."""
+    bound, rest, drawn = Controller.load(path, 9.0), 8.5, 0.0
+    times = [midnight(DAY) + number * STEP for number in (-2, -1, *range(gap, gap + 2))]
+    for time in times:
+        (answer,) = play(bound, time, 1, VALUES | {"meter_power": rest + drawn})
+        drawn = sum(answer.power.values())
+        assert rest + drawn <= 9.0 + 1e-9
+        blind = time == times[0] or (gap > 0 and time == times[2])
+        assert ("meter_power" in told(answer)) == blind
+
+
 # --- Whatever else ------------------------------------------------------------------------------
 
 
