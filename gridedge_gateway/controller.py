@@ -230,7 +230,7 @@ class Controller:
         observed = self.file.run("observe", known | self.file.of_days(news))
         action: Action = self.file.run("act", observed)["action"]
         self.observation = observed["observation"][0]
-        if not np.isfinite(action).all():
+        if not (np.isfinite(self.observation).all() and np.isfinite(action).all()):
             reasons.append("policy: got what is no number; the fallback")
             return None
         return action

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnxruntime import InferenceSession
 
 from gridedge_gateway import Controller, Readings, SetPoint, file
 from gridedge_gateway.packing import SEAL, sealed
@@ -252,6 +253,40 @@ def test_an_action_that_is_no_number_is_not_followed(controller, monkeypatch, ac
         assert (answer.follows, told(answer)) == ("fallback", ["meter_power", "policy"])
     (answer,) = play(controller, NOON + STEP, 1)
     assert (answer.follows, answer.reasons) == ("policy", ())
+
+
+def test_an_observation_that_is_no_number_is_not_acted_on(controller, monkeypatch):
+    """Whatever an older file's policy makes of it."""
+    run = controller.file.run
+
+    def patched(graph, known):
+        if graph == "observe":
+            return {"observation": np.full((1, controller.file.observation_size), np.nan)}
+        return {"action": np.zeros((1, 10), np.float32)} if graph == "act" else run(graph, known)
+
+    monkeypatch.setattr(controller.file, "run", patched)
+    (answer,) = play(controller, NOON, 1)
+    assert (answer.follows, told(answer)) == ("fallback", ["meter_power", "policy"])
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_policy_does_not_hide_what_is_no_number(path, tmp_path, number):
+    """In any layer's weights, or in the observation."""
+    model = onnx.load(path)
+    acts = InferenceSession(path, providers=["CPUExecutionProvider"])
+    observation = np.zeros((1, acts.get_inputs()[0].shape[1]), np.float32)
+    assert np.isfinite(acts.run(None, {"observation": observation})[0]).all()
+    observation[0, -1] = np.nan
+    assert np.isnan(acts.run(None, {"observation": observation})[0]).all()
+    for entry in model.graph.initializer:
+        if entry.name == f"weight_{number}":
+            weights = onnx.numpy_helper.to_array(entry).copy()
+            weights[0, 0] = np.nan
+            entry.CopyFrom(onnx.numpy_helper.from_array(weights, entry.name))
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(sealed(model.SerializeToString()))
+    with pytest.raises(ValueError, match=r"broken\.onnx: got weights that are no numbers"):
+        Controller.load(broken)
 
 
 @pytest.mark.parametrize(("flow", "kept"), [(1e9, 1.0), (-1e9, -1.0), (float("nan"), 0.0)])
