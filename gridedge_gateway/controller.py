@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gridedge_gateway.calendar import Calendar, Step
 from gridedge_gateway.connection import within_connection
 from gridedge_gateway.file import Arrays, CustomerFile
-from gridedge_gateway.published import Published
+from gridedge_gateway.published import Published, as_number
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings
 from gridedge_gateway.sensors import FROZEN_SHARE, Repeated, Sensors
 
@@ -108,17 +108,31 @@ class Controller:
 
         A step that was asked for before is answered as it was then, and an earlier one by the last.
         """
+        stood = self._stands
         try:
             return self._answer(readings)
         except Exception as error:  # the house must go on
-            why = f"controller: got {type(error).__name__}: {error}; all devices rest"
+            why = f"controller: got {type(error).__name__}: {error}"
+        self._stands = stood
+        bare = self._bare(readings, why)
+        try:
+            return self._answer(bare)
+        except Exception:
             rest = {device.name: 0.0 for device in self.file.devices}
-            time = readings.time.astimezone(timezone.utc)
-            return SetPoint(time, rest, {}, "fallback", (*readings.faults, why))
+            *before, _ = bare.faults
+            time = bare.time.astimezone(timezone.utc)
+            return SetPoint(time, rest, {}, "fallback", (*before, f"{why}; all devices rest"))
+
+    def _bare(self, readings: object, why: str) -> Readings:
+        """As if nothing were read, at the same time, or, if there is none, at the last step's."""
+        last = datetime.now(timezone.utc) if self._last is None else self._last[0].time
+        sound = readings if isinstance(readings, Readings) else Readings(last)
+        return Readings(sound.time, faults=(*sound.faults, f"{why}; as if nothing were read"))
 
     def _answer(self, readings: Readings) -> SetPoint:
         step = self.calendar.step(readings.time)
         reasons = [*readings.faults, *self._published.learn(readings, step)]
+        readings = replace(readings, values=_numbers(readings.values, reasons))
         if self._last is not None:
             before, stands = self._last
             if step.time == before.time:
@@ -269,6 +283,18 @@ class Controller:
 def _clipped(value: float, most: float) -> float:
     """Of what is no number, 0."""
     return min(max(value, -most), most) + 0.0 if math.isfinite(value) else 0.0
+
+
+def _numbers(values: Mapping[str, object], reasons: list[str]) -> dict[str, float]:
+    """Without what is none, and why."""
+    found = {}
+    for name, value in values.items():
+        number = as_number(value)
+        if number is None:
+            reasons.append(f"{name}: got {type(value).__name__}, expected a number; left out")
+        else:
+            found[name] = number
+    return found
 
 
 def _read(quantity: Quantity, readings: Readings, otherwise: float, reasons: list[str]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
 
@@ -155,6 +155,46 @@ def test_prices_that_cannot_be_are_left_out(controller):
     assert answer.follows == "policy"  # what was said before holds
 
 
+@pytest.mark.parametrize(
+    "boot",
+    [
+        datetime(2001, 1, 1, tzinfo=AMSTERDAM),  # a clock never set
+        NOON - timedelta(days=10),
+        NOON + timedelta(days=10),
+        NOON + timedelta(days=70 * 365),
+    ],
+)
+def test_prices_told_once_count_when_the_clock_is_right(controller, boot):
+    """They are, when a gateway boots, before its clock is set; an older day's may come late."""
+    controller.step(Readings(boot, VALUES, published(DAY)))
+    late = DAY - timedelta(days=9)
+    controller.step(Readings(midnight(late), VALUES, published(late)))
+    for time in (NOON, NOON + STEP, NOON + 2 * STEP):
+        answer = controller.step(Readings(time, VALUES))
+    assert (answer.time, answer.follows) == (NOON + 2 * STEP, "policy")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gas_price", {NOON: 1.0}),
+        ("day_ahead_price", None),
+        ("day_ahead_price", {NOON: "dear"}),
+        ("day_ahead_price", {NOON: None}),
+        ("day_ahead_price", {NOON: 10**400}),
+        ("day_ahead_price", {datetime.min: 1.0}),
+        ("day_ahead_price", {datetime(2026, 1, 15, 12): 1.0}),
+        ("day_ahead_price", {datetime.min.replace(tzinfo=timezone.utc): 1.0}),
+        ("day_ahead_price", {"noon": 1.0}),
+    ],
+)
+def test_a_series_that_is_none_is_left_out(controller, name, said):
+    play(controller, NOON, 1)
+    answer = controller.step(Readings(NOON + STEP, VALUES, {name: said}))
+    assert (answer.follows, told(answer)) == ("policy", [name])
+    assert "left out" in answer.reasons[0]
+
+
 # --- Sensors ------------------------------------------------------------------------------------
 
 
@@ -225,6 +265,15 @@ def test_the_connection_counts_what_the_meter_says_in_all_steps(path, gap):
         assert rest + drawn <= 9.0 + 1e-9
         blind = time == times[0] or (gap > 0 and time == times[2])
         assert ("meter_power" in told(answer)) == blind
+
+
+@pytest.mark.parametrize("value", [None, "high", 10**400, [1.0], 1j])
+@pytest.mark.parametrize("name", ["meter_power", "battery.state_of_charge"])
+def test_a_value_that_is_no_number_is_left_out(controller, name, value):
+    play(controller, NOON, 1)
+    answer = controller.step(Readings(NOON + STEP, VALUES | {name: value}))
+    assert (answer.follows, told(answer)) == ("policy", [name, name])
+    assert answer.reasons[0].endswith("expected a number; left out")
 
 
 # --- Whatever else ------------------------------------------------------------------------------
@@ -332,6 +381,18 @@ def test_an_error_is_told_and_the_next_step_goes_on(controller, monkeypatch, gra
     play(controller, NOON + STEP, 1)
     (answer,) = play(controller, NOON + 2 * STEP, 1)
     assert (answer.follows, answer.reasons) == ("policy", ())
+
+
+@pytest.mark.parametrize("odd", [None, {"time": NOON}, Readings(NOON + STEP, None, None)])
+def test_what_are_no_readings_are_as_if_nothing_were_read(controller, odd):
+    assert controller.step(odd).follows == "fallback"
+    controller = Controller(controller.file)
+    (stands,) = play(controller, NOON, 1)
+    answer = controller.step(odd)
+    assert answer is stands if not isinstance(odd, Readings) else answer.time == NOON + STEP
+    assert answer.follows == "policy"
+    (after,) = play(controller, NOON + 2 * STEP, 1)
+    assert after.follows == "policy"
 
 
 def test_whatever_comes_there_is_an_answer_within_ratings(path, monkeypatch):
