@@ -23,6 +23,8 @@ HOUR, DAY = 3600.0, 86400.0  # seconds
 # A value holds until the next one's time, but no longer than this; the last one as long as the one
 # before it, a single one an hour.
 LONGEST_HELD, USUALLY_HELD = 6 * HOUR, HOUR
+# Values of a series that are kept, as of a month in quarter-hours.
+MOST_KEPT = 3000
 # Within a step, what holds is looked at this often, seconds.
 SAMPLED = 300.0
 
@@ -98,19 +100,25 @@ class Calendar:
     def begins(self, episode: date) -> Array:
         """(days, steps of a day) seconds since 1970 at which steps begin.
 
-        Of a time that comes twice it is the first; one that is left out is the hour before's.
+        Of a time that comes twice it is the first; one that is left out is the hour before's, or, at
+        midnight, the day's first.
         """
         return _begins(self, episode)
 
 
 @lru_cache(maxsize=2)  # asked for in every step of an episode
 def _begins(calendar: Calendar, episode: date) -> Array:
-    begins = []
+    begins: list[float] = []
     for day in calendar.dates(episode):
         midnight = datetime(day.year, day.month, day.day, tzinfo=calendar.zone)
-        for number in range(calendar.steps_of_a_day):
-            wall = midnight + timedelta(minutes=calendar.minutes * number)
-            begins.append(min(wall.replace(fold=fold).timestamp() for fold in (0, 1)))
+        walls = [
+            midnight + timedelta(minutes=calendar.minutes * number)
+            for number in range(calendar.steps_of_a_day)
+        ]
+        times = [min(wall.replace(fold=fold).timestamp() for fold in (0, 1)) for wall in walls]
+        of_day = (t for t in times if datetime.fromtimestamp(t, calendar.zone).date() == day)
+        first = min(of_day, default=times[0])
+        begins += [max(time, first) for time in times]
     return np.array(begins).reshape(calendar.days, -1)
 
 
@@ -126,12 +134,12 @@ class Series:
     times: Array
     values: Array
 
-    def updated(self, said: Mapping[datetime, float], first: float, last: float) -> Series:
-        """With what is said now, newer values for older ones, of times from a first to a last."""
-        known = dict(zip(self.times.tolist(), self.values.tolist(), strict=True))
-        known |= {time.timestamp(): value for time, value in said.items()}
-        kept = sorted(time for time in known if first <= time <= last)
-        return Series(np.array(kept), np.array([known[time] for time in kept]))
+    @classmethod
+    def of(cls, known: Mapping[datetime, float]) -> Series:
+        """Of values by aware times."""
+        seconds = {time.timestamp(): value for time, value in known.items()}
+        times = sorted(seconds)
+        return cls(np.array(times), np.array([seconds[time] for time in times]))
 
     def means(self, begins: Array, minutes: int) -> Array:
         """Over steps, seconds since 1970 at which they begin; NaN where something is not known."""
@@ -147,3 +155,17 @@ class Series:
 
 
 NOTHING = Series(np.empty(0), np.empty(0))
+
+
+def learnt(
+    known: Mapping[datetime, float], said: Mapping[datetime, float], now: datetime
+) -> dict[datetime, float]:
+    """Newer values for older ones, in the order in which they were said, by times in UTC.
+
+    Not by their times are values let go, as a clock may be wrong: only when there are too many, those
+    that were said first, and of the same message those that are farthest from now.
+    """
+    nearest_last = sorted(said, key=lambda time: abs(time - now), reverse=True)
+    new = {time.astimezone(timezone.utc): said[time] for time in nearest_last}
+    found = {time: value for time, value in known.items() if time not in new} | new
+    return dict(list(found.items())[-MOST_KEPT:])

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gridedge_gateway.calendar import Calendar, Step
 from gridedge_gateway.connection import within_connection
 from gridedge_gateway.file import Arrays, CustomerFile
-from gridedge_gateway.published import Published
+from gridedge_gateway.published import Published, as_number
 from gridedge_gateway.quantities import readable_quantities
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings
 from gridedge_gateway.sensors import FROZEN_SHARE, Repeated, Sensors
@@ -78,6 +78,7 @@ class Controller:
         case = file.case
         days = case["steps"] * case["step_minutes"] // (24 * 60)
         self.file, self._connection_power = file, connection_power
+        self._mean: float = file.customer["mean_demand"]
         self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
         self.expected: Arrays = {}
         self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
@@ -109,17 +110,31 @@ class Controller:
 
         A step that was asked for before is answered as it was then, and an earlier one by the last.
         """
+        stood = self._stands
         try:
             return self._answer(readings)
         except Exception as error:  # the house must go on
-            why = f"controller: got {type(error).__name__}: {error}; all devices rest"
+            why = f"controller: got {type(error).__name__}: {error}"
+        self._stands = stood
+        bare = self._bare(readings, why)
+        try:
+            return self._answer(bare)
+        except Exception:
             rest = {device.name: 0.0 for device in self.file.devices}
-            time = readings.time.astimezone(timezone.utc)
-            return SetPoint(time, rest, {}, "fallback", (*readings.faults, why))
+            *before, _ = bare.faults
+            time = bare.time.astimezone(timezone.utc)
+            return SetPoint(time, rest, {}, "fallback", (*before, f"{why}; all devices rest"))
+
+    def _bare(self, readings: object, why: str) -> Readings:
+        """As if nothing were read, at the same time, or, if there is none, at the last step's."""
+        last = datetime.now(timezone.utc) if self._last is None else self._last[0].time
+        sound = readings if isinstance(readings, Readings) else Readings(last)
+        return Readings(sound.time, faults=(*sound.faults, f"{why}; as if nothing were read"))
 
     def _answer(self, readings: Readings) -> SetPoint:
         step = self.calendar.step(readings.time)
         reasons = [*readings.faults, *self._published.learn(readings, step)]
+        readings = replace(readings, values=_numbers(readings.values, reasons))
         if self._last is not None:
             before, stands = self._last
             if step.time == before.time:
@@ -142,8 +157,11 @@ class Controller:
     def _next(self, step: Step, readings: Readings, reasons: list[str]) -> SetPoint:
         """Of a step that has not been asked for; what is wrong is added to the reasons."""
         known: Arrays = {"step": np.array(step.number)}
-        load = self._load(step, readings, reasons)
-        known |= self._measured(step, load, readings, reasons)
+        follows_on = self._follows_on(step, reasons)
+        load = self._load(follows_on, readings, reasons)
+        # As an episode begins, policies were trained to know no more than the mean.
+        known["load"] = np.array([[load if follows_on and step.number > 0 else self._mean]])
+        known |= self._measured(step, readings, reasons)
         known |= self._sense(step, readings, reasons)
         try:
             policy = self._policy(known, step, reasons)
@@ -159,29 +177,28 @@ class Controller:
             power = within_connection(power, load, self._connection_power)
         return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
 
-    def _load(self, step: Step, readings: Readings, reasons: list[str]) -> float:
-        """kW that all but the devices drew in the step that has ended, or the annual mean."""
-        mean = self.file.customer["mean_demand"]
-        follows_on = self._follows_on(step, reasons)
-        drawn = sum(self._last[1].power.values()) if self._last and follows_on else 0.0
+    def _load(self, follows_on: bool, readings: Readings, reasons: list[str]) -> float:
+        """kW that all but the devices drew in the step that has ended, or the annual mean.
+
+        Devices are believed to have done what they were told last.
+        """
+        mean = self._mean
+        drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
         meter = _read(METER_POWER, readings, mean + drawn, reasons)
         self._metered.hear(meter, drawn)
-        full = sum(device.full_power for device in self.file.devices)
-        why = None
-        if not follows_on and meter != mean:
+        full, load, why = sum(device.full_power for device in self.file.devices), meter - drawn, ""
+        if self._metered.is_frozen(FROZEN_METER_TIMES, FROZEN_SHARE * full):
+            load, why = mean, "the same again and again, whatever devices were told"
+        elif not follows_on and meter != mean + drawn:
             why = "what devices drew in the step before is not known"
-        elif self._metered.is_frozen(FROZEN_METER_TIMES, FROZEN_SHARE * full):
-            why = "the same again and again, whatever devices were told"
-        if why is None:
-            return meter - drawn
-        reasons.append(
-            f"{METER_POWER.name}: got {meter:.4g} kW, but {why}; besides them {mean:.4g} kW counts"
-        )
-        return mean
+        if why:
+            got = f"{METER_POWER.name}: got {meter:.4g} kW, but {why}"
+            reasons.append(f"{got}; besides them {load:.4g} kW counts")
+        return load
 
-    def _measured(self, step: Step, load: float, readings: Readings, reasons: list[str]) -> Arrays:
+    def _measured(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
         """What is expected of the weather and what meters say, or what is usual."""
-        mean, nominal = (self.file.customer[name] for name in ("mean_demand", "nominal_voltage"))
+        nominal = self.file.customer["nominal_voltage"]
         weather = self._published.weather(step)
         voltage = _read(self.voltage, readings, nominal, reasons)
         if self.file.heats:
@@ -190,9 +207,7 @@ class Controller:
             weather["outdoor_temperature"] = np.array([[outdoors]])
         return {
             **weather,
-            # As an episode begins, policies were trained to know no more than the mean.
-            "load": np.array([[load if step.number > 0 else mean]]),
-            "mean_demand": np.array([mean]),
+            "mean_demand": np.array([self._mean]),
             "voltage": np.array([[voltage / nominal]]),
         }
 
@@ -233,7 +248,7 @@ class Controller:
         observed = self.file.run("observe", known | self.file.of_days(news))
         action: Action = self.file.run("act", observed)["action"]
         self.observation = observed["observation"][0]
-        if not np.isfinite(action).all():
+        if not (np.isfinite(self.observation).all() and np.isfinite(action).all()):
             reasons.append("policy: got what is no number; the fallback")
             return None
         return action
@@ -272,6 +287,18 @@ class Controller:
 def _clipped(value: float, most: float) -> float:
     """Of what is no number, 0."""
     return min(max(value, -most), most) + 0.0 if math.isfinite(value) else 0.0
+
+
+def _numbers(values: Mapping[str, object], reasons: list[str]) -> dict[str, float]:
+    """Without what is none, and why."""
+    found = {}
+    for name, value in values.items():
+        number = as_number(value)
+        if number is None:
+            reasons.append(f"{name}: got {type(value).__name__}, expected a number; left out")
+        else:
+            found[name] = number
+    return found
 
 
 def _read(quantity: Quantity, readings: Readings, otherwise: float, reasons: list[str]) -> float:

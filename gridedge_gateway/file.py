@@ -104,6 +104,9 @@ class CustomerFile:
         self.site = self.case["site"]
         (observed,), (acted,) = policy.get_inputs(), policy.get_outputs()
         self.observation_size = observed.shape[1]
+        blank = np.zeros((1, self.observation_size), np.float32)
+        if not np.isfinite(self.run("act", {"observation": blank})["action"]).all():
+            raise ValueError(f"{path}: got weights that are no numbers, expected finite ones")
         operate = self._sessions["operate"]
         chosen = {entry.name for entry in operate.get_outputs()}
         self.slots = acted.shape[1] // (2 if "reactive_power" in chosen else 1)

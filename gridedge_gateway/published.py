@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gridedge_gateway.calendar import DAY, NOTHING, Array, Calendar, Step
+from gridedge_gateway.calendar import DAY, NOTHING, Array, Calendar, Series, Step, learnt
 from gridedge_gateway.file import Arrays, CustomerFile
-from gridedge_gateway.readings import SERIES, Readings
+from gridedge_gateway.readings import FIRST_YEAR, LAST_YEAR, SERIES, Quantity, Readings
 from gridedge_gateway.sun import direct_irradiance
 
-# Days before and after an episode of which what is said is kept.
-DAYS_BEFORE, DAYS_AFTER = 2, 7
 MEGAWATT_HOUR = 1000.0  # kWh
 # Outdoors, °C, where nobody has ever said.
 USUAL_TEMPERATURE = 10.0
@@ -31,21 +30,29 @@ class Published:
 
     def __init__(self, file: CustomerFile, calendar: Calendar) -> None:
         self._file, self._calendar = file, calendar
+        self._known: dict[str, dict[datetime, float]] = {name: {} for name in SERIES}
         self._series = dict.fromkeys(SERIES, NOTHING)
         self._news: dict[tuple[date, int], tuple[Arrays | None, list[str]]] = {}
 
     def learn(self, readings: Readings, step: Step) -> list[str]:
-        """Newer values for older ones; those that are not plausible are left out, and told."""
-        midnight, told = self._calendar.begins(step.episode)[0, 0], []
-        first = midnight - DAYS_BEFORE * DAY
-        last = midnight + (self._calendar.days + DAYS_AFTER) * DAY
+        """Newer values for older ones; those that are not plausible are left out, and told.
+
+        Nothing is forgotten for its time: a clock that is wrong, or what comes late, would else take
+        today's with it.
+        """
+        told = []
         for name, said in readings.series.items():
-            faults = {time: SERIES[name].fault(value) for time, value in said.items()}
-            good = {time: value for time, value in said.items() if not faults[time]}
+            if name not in SERIES or not isinstance(said, Mapping):
+                expected = f"values by time of {', '.join(SERIES)}"
+                told.append(f"{name}: got {type(said).__name__}, expected {expected}; left out")
+                continue
+            faults = {time: _fault(SERIES[name], time, value) for time, value in said.items()}
+            good = {time: float(value) for time, value in said.items() if not faults[time]}
             if len(good) < len(said):
                 fault = next(filter(None, faults.values()))
                 told.append(f"{fault}; {len(said) - len(good)} of {len(said)} values left out")
-            self._series[name] = self._series[name].updated(good, first, last)
+            self._known[name] = learnt(self._known[name], good, step.time)
+            self._series[name] = Series.of(self._known[name])
             self._news = {}
         return told
 
@@ -114,6 +121,27 @@ class Published:
             return np.zeros((*irradiance.shape, 3))
         time = begins.astype(np.int64).astype("datetime64[s]")
         return direct_irradiance(irradiance, time, self._calendar.minutes, *self._file.site)
+
+
+def _fault(series: Quantity, time: object, value: object) -> str | None:
+    """What is wrong with a value, whatever Python has in its place; None: nothing."""
+    if not isinstance(time, datetime) or time.utcoffset() is None:
+        return f"{series.name}: got the time {time!s:.30}, expected one with an offset from UTC"
+    if not FIRST_YEAR < time.year < LAST_YEAR:
+        years = f"one from {FIRST_YEAR} to {LAST_YEAR}"
+        return f"{series.name}: got the time {time.isoformat()}, expected {years}"
+    number = as_number(value)
+    if number is None:
+        return f"{series.name}: got {type(value).__name__}, expected a number"
+    return series.fault(number)
+
+
+def as_number(value: object) -> float | None:
+    """None: what cannot be one."""
+    try:
+        return float(value)  # type: ignore[arg-type]  # what it is not for raises
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _part(missing: NDArray[np.bool_]) -> str:

@@ -12,9 +12,11 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from gridedge_gateway.calendar import learnt
 from gridedge_gateway.controller import SetPoint
 from gridedge_gateway.file import Device
 from gridedge_gateway.readings import SERIES, Readings
@@ -61,7 +63,8 @@ def holding(published: Mapping[datetime, float], time: datetime) -> float | None
 class Log:
     """The table of a customer, to which each step adds a row.
 
-    A disk that is full is told, and stops nothing.
+    A disk that is full is told, and stops nothing. Where a table has other columns, as of devices that
+    were there before, it is kept as `<table>.csv.1`, `.2`, ..., and a new one begun.
 
     Args:
         path: of a CSV; made, with its folder, if there is none.
@@ -77,18 +80,32 @@ class Log:
         """A step."""
         time = readings.time
         for name, values in readings.series.items():
-            known = {**self._published[name], **values}
-            self._published[name] = {
-                begin: value for begin, value in known.items() if begin > time - LONGEST_HELD
-            }
-        holds = {name: holding(values, time) for name, values in self._published.items()}
+            self._published[name] = learnt(self._published[name], values, time)
+        holds = {
+            name: holding({at: x for at, x in known.items() if at > time - LONGEST_HELD}, time)
+            for name, known in self._published.items()
+        }
         row = {"time": time.isoformat(), **readings.values, **holds, **decided(set_point)}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._keep_other()
             with self._path.open("a", encoding="utf-8", newline="") as file:
                 table = csv.DictWriter(file, self._columns, restval="", extrasaction="ignore")
                 if file.tell() == 0:
                     table.writeheader()
                 table.writerow(row)
-        except OSError as error:
+        except (OSError, csv.Error) as error:
             log.error("%s", error)
+
+    def _keep_other(self) -> None:
+        """A table of other columns, as of devices before, goes on under a name that is no table's."""
+        if not self._path.exists():
+            return
+        with self._path.open(encoding="utf-8", errors="replace", newline="") as file:
+            header = next(csv.reader(file), self._columns)
+        if header == self._columns:
+            return
+        names = (self._path.with_name(f"{self._path.name}.{number}") for number in count(1))
+        kept = next(name for name in names if not name.exists())
+        self._path.rename(kept)
+        log.warning("%s: got other columns than it has now; kept as %s", self._path, kept)

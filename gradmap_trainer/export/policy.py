@@ -109,7 +109,8 @@ def _policy_model(
     from onnx import TensorProto, checker, helper, numpy_helper
 
     nodes: list[onnx.NodeProto] = []
-    constants = {"least": np.array(-1.0, np.float32), "most": np.array(1.0, np.float32)}
+    bounds = {"least": -1.0, "most": 1.0, "none": 0.0}
+    constants = {name: np.array(value, np.float32) for name, value in bounds.items()}
     values = "observation"
     for number, (weight, bias) in enumerate(layers):
         names = [f"weight_{number}", f"bias_{number}"]
@@ -148,7 +149,10 @@ def _policy_model(
         values = "corrected"
     nodes += [
         helper.make_node("Shrink", [values], ["rested"], bias=REST_BAND, lambd=REST_BAND),
-        helper.make_node("Clip", ["rested", "least", "most"], ["action"]),
+        helper.make_node("Clip", ["rested", "least", "most"], ["clipped"]),
+        # Of what is no number, these two make 0, which a gateway would take for an action.
+        helper.make_node("Mul", [values, "none"], ["nothing"]),
+        helper.make_node("Add", ["clipped", "nothing"], ["action"]),
     ]
     initialisers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     sizes = {"observation": layers[0][0].shape[0], "action": layers[-1][0].shape[1]}

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from gridedge_gateway.calendar import NOTHING, Calendar
+from gridedge_gateway.calendar import MOST_KEPT, NOTHING, Calendar, Series, learnt
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 # On which clocks go forward at 2:00, on which back at 3:00, and another one.
@@ -96,7 +96,7 @@ def test_values_hold_until_the_next_and_steps_have_their_mean():
     begin = midnight(ORDINARY)
     quarters = {begin + timedelta(minutes=15 * number): number + 1.0 for number in range(4)}
     said = {**quarters, begin + timedelta(hours=1): 8.0, begin + timedelta(hours=2): 9.0}
-    series = NOTHING.updated(said, 0.0, np.inf)
+    series = Series.of(said)
     begins = HALF_HOURS.begins(ORDINARY)[0, :7]
     np.testing.assert_array_equal(series.means(begins, 30), [1.5, 3.5, 8.0, 8.0, 9.0, 9.0, np.nan])
     assert np.isnan(series.means(begins - 1800.0, 30)[0])
@@ -106,16 +106,41 @@ def test_values_hold_until_the_next_and_steps_have_their_mean():
 def test_a_value_holds_for_six_hours_at_most_and_a_single_one_for_one():
     begin = midnight(ORDINARY)
     begins = HALF_HOURS.begins(ORDINARY)[0]
-    single = NOTHING.updated({begin: 1.0}, 0.0, np.inf)
+    single = Series.of({begin: 1.0})
     assert np.isfinite(single.means(begins, 30)).sum() == 2
-    gap = single.updated({begin + timedelta(hours=20): 2.0}, 0.0, np.inf)
+    gap = Series.of({begin: 1.0, begin + timedelta(hours=20): 2.0})
     known = np.isfinite(gap.means(begins, 30))
     assert known.tolist() == [True] * 12 + [False] * 28 + [True] * 8
 
 
-def test_newer_values_replace_older_ones_and_old_ones_are_let_go():
+def test_newer_values_replace_older_ones_and_those_said_first_are_let_go():
     first, second = midnight(ORDINARY), midnight(ORDINARY) + timedelta(hours=1)
-    series = NOTHING.updated({first: 1.0, second: 2.0}, 0.0, np.inf)
-    series = series.updated({second: 3.0}, second.timestamp(), np.inf)
-    assert series.times.tolist() == [second.timestamp()]
-    assert series.values.tolist() == [3.0]
+    known = learnt({first: 1.0, second: 2.0}, {first.astimezone(AMSTERDAM): 3.0}, first)
+    assert known == {first: 3.0, second: 2.0}
+    quarters = [first + timedelta(days=99, minutes=15 * number) for number in range(MOST_KEPT - 1)]
+    known = learnt(known, dict.fromkeys(quarters, 4.0), first)
+    assert len(known) == MOST_KEPT
+    assert known[first] == 3.0  # said after the other
+    known = learnt({first: 1.0}, dict.fromkeys([first, *quarters, *quarters[:9]], 5.0), first)
+    assert known[first] == 5.0
+    year = {first + timedelta(minutes=5 * number): number for number in range(100_000)}
+    assert set(learnt(known, year, first)) == set(list(year)[:MOST_KEPT])
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [("Atlantic/Azores", SPRING), ("Africa/Cairo", date(2026, 4, 24)), ("Europe/Lisbon", SPRING)],
+)
+def test_a_day_without_a_midnight_is_known_by_what_is_published_of_it(zone, day):
+    calendar, begin = Calendar(ZoneInfo(zone), 30, 1), datetime(*day.timetuple()[:3], 12)
+    noon = begin.replace(tzinfo=ZoneInfo(zone)).astimezone(timezone.utc)
+    steps = [noon + timedelta(minutes=30 * number) for number in range(-48, 48)]
+    of_day = {
+        time: float(number)
+        for number, time in enumerate(steps)
+        if time.astimezone(ZoneInfo(zone)).date() == day
+    }
+    assert len(of_day) == 46
+    means = Series.of(of_day).means(calendar.begins(day)[0], 30)
+    assert np.isfinite(means).all()
+    assert means[0] == means.min() == min(of_day.values())

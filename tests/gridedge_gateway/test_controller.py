@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from onnxruntime import InferenceSession
 
 from gridedge_gateway import Controller, Readings, SetPoint, file
 from gridedge_gateway.packing import SEAL, sealed
@@ -154,6 +155,46 @@ def test_prices_that_cannot_be_are_left_out(controller):
     assert answer.follows == "policy"  # what was said before holds
 
 
+@pytest.mark.parametrize(
+    "boot",
+    [
+        datetime(2001, 1, 1, tzinfo=AMSTERDAM),  # a clock never set
+        NOON - timedelta(days=10),
+        NOON + timedelta(days=10),
+        NOON + timedelta(days=70 * 365),
+    ],
+)
+def test_prices_told_once_count_when_the_clock_is_right(controller, boot):
+    """They are, when a gateway boots, before its clock is set; an older day's may come late."""
+    controller.step(Readings(boot, VALUES, published(DAY)))
+    late = DAY - timedelta(days=9)
+    controller.step(Readings(midnight(late), VALUES, published(late)))
+    for time in (NOON, NOON + STEP, NOON + 2 * STEP):
+        answer = controller.step(Readings(time, VALUES))
+    assert (answer.time, answer.follows) == (NOON + 2 * STEP, "policy")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gas_price", {NOON: 1.0}),
+        ("day_ahead_price", None),
+        ("day_ahead_price", {NOON: "dear"}),
+        ("day_ahead_price", {NOON: None}),
+        ("day_ahead_price", {NOON: 10**400}),
+        ("day_ahead_price", {datetime.min: 1.0}),
+        ("day_ahead_price", {datetime(2026, 1, 15, 12): 1.0}),
+        ("day_ahead_price", {datetime.min.replace(tzinfo=timezone.utc): 1.0}),
+        ("day_ahead_price", {"noon": 1.0}),
+    ],
+)
+def test_a_series_that_is_none_is_left_out(controller, name, said):
+    play(controller, NOON, 1)
+    answer = controller.step(Readings(NOON + STEP, VALUES, {name: said}))
+    assert (answer.follows, told(answer)) == ("policy", [name])
+    assert "left out" in answer.reasons[0]
+
+
 # --- Sensors ------------------------------------------------------------------------------------
 
 
@@ -232,6 +273,28 @@ def test_a_frozen_meter_is_found_out_and_never_winds_up(path, monkeypatch, meter
     assert "meter_power" not in told(after)
 
 
+@pytest.mark.parametrize("gap", [0, 6])
+def test_the_connection_counts_what_the_meter_says_in_all_steps(path, gap):
+    """At the first, at midnight, and after a gap in which devices did what they were told."""
+    bound, rest, drawn = Controller.load(path, 9.0), 8.5, 0.0
+    times = [midnight(DAY) + number * STEP for number in (-2, -1, *range(gap, gap + 2))]
+    for time in times:
+        (answer,) = play(bound, time, 1, VALUES | {"meter_power": rest + drawn})
+        drawn = sum(answer.power.values())
+        assert rest + drawn <= 9.0 + 1e-9
+        blind = time == times[0] or (gap > 0 and time == times[2])
+        assert ("meter_power" in told(answer)) == blind
+
+
+@pytest.mark.parametrize("value", [None, "high", 10**400, [1.0], 1j])
+@pytest.mark.parametrize("name", ["meter_power", "battery.state_of_charge"])
+def test_a_value_that_is_no_number_is_left_out(controller, name, value):
+    play(controller, NOON, 1)
+    answer = controller.step(Readings(NOON + STEP, VALUES | {name: value}))
+    assert (answer.follows, told(answer)) == ("policy", [name, name])
+    assert answer.reasons[0].endswith("expected a number; left out")
+
+
 # --- Whatever else ------------------------------------------------------------------------------
 
 
@@ -258,6 +321,40 @@ def test_an_action_that_is_no_number_is_not_followed(controller, monkeypatch, ac
         assert (answer.follows, told(answer)) == ("fallback", ["meter_power", "policy"])
     (answer,) = play(controller, NOON + STEP, 1)
     assert (answer.follows, answer.reasons) == ("policy", ())
+
+
+def test_an_observation_that_is_no_number_is_not_acted_on(controller, monkeypatch):
+    """Whatever an older file's policy makes of it."""
+    run = controller.file.run
+
+    def patched(graph, known):
+        if graph == "observe":
+            return {"observation": np.full((1, controller.file.observation_size), np.nan)}
+        return {"action": np.zeros((1, 10), np.float32)} if graph == "act" else run(graph, known)
+
+    monkeypatch.setattr(controller.file, "run", patched)
+    (answer,) = play(controller, NOON, 1)
+    assert (answer.follows, told(answer)) == ("fallback", ["meter_power", "policy"])
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_policy_does_not_hide_what_is_no_number(path, tmp_path, number):
+    """In any layer's weights, or in the observation."""
+    model = onnx.load(path)
+    acts = InferenceSession(path, providers=["CPUExecutionProvider"])
+    observation = np.zeros((1, acts.get_inputs()[0].shape[1]), np.float32)
+    assert np.isfinite(acts.run(None, {"observation": observation})[0]).all()
+    observation[0, -1] = np.nan
+    assert np.isnan(acts.run(None, {"observation": observation})[0]).all()
+    for entry in model.graph.initializer:
+        if entry.name == f"weight_{number}":
+            weights = onnx.numpy_helper.to_array(entry).copy()
+            weights[0, 0] = np.nan
+            entry.CopyFrom(onnx.numpy_helper.from_array(weights, entry.name))
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(sealed(model.SerializeToString()))
+    with pytest.raises(ValueError, match=r"broken\.onnx: got weights that are no numbers"):
+        Controller.load(broken)
 
 
 @pytest.mark.parametrize(("flow", "kept"), [(1e9, 1.0), (-1e9, -1.0), (float("nan"), 0.0)])
@@ -303,6 +400,18 @@ def test_an_error_is_told_and_the_next_step_goes_on(controller, monkeypatch, gra
     play(controller, NOON + STEP, 1)
     (answer,) = play(controller, NOON + 2 * STEP, 1)
     assert (answer.follows, answer.reasons) == ("policy", ())
+
+
+@pytest.mark.parametrize("odd", [None, {"time": NOON}, Readings(NOON + STEP, None, None)])
+def test_what_are_no_readings_are_as_if_nothing_were_read(controller, odd):
+    assert controller.step(odd).follows == "fallback"
+    controller = Controller(controller.file)
+    (stands,) = play(controller, NOON, 1)
+    answer = controller.step(odd)
+    assert answer is stands if not isinstance(odd, Readings) else answer.time == NOON + STEP
+    assert answer.follows == "policy"
+    (after,) = play(controller, NOON + 2 * STEP, 1)
+    assert after.follows == "policy"
 
 
 def test_whatever_comes_there_is_an_answer_within_ratings(path, monkeypatch):

@@ -1,0 +1,51 @@
+"""Logs: rows stand under their own columns, and what is kept of series is bounded."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime, timedelta, timezone
+
+from gridedge_gateway import Readings, SetPoint
+from gridedge_gateway.calendar import MOST_KEPT
+from gridedge_gateway.file import Device
+from gridedge_gateway.record import Log
+
+NOON = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
+BATTERY = Device("battery", "battery", 0, 0, 5.0, 5.0, ())
+CAR = Device("ev_charger", "ev_charger", 0, 1, 7.0, 0.0, ())
+
+
+def read(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def add(log, devices, time=NOON, series=None):
+    powers = {device.name: 1.0 for device in devices}
+    log.add(Readings(time, {}, series or {}), SetPoint(time, powers, {}, "policy", ()))
+
+
+def test_a_table_of_other_devices_is_kept_and_a_new_one_begun(tmp_path):
+    path = tmp_path / "house.csv"
+    for devices in ([BATTERY], [BATTERY], [BATTERY, CAR], [BATTERY], [BATTERY]):
+        add(Log(path, devices), devices)
+    kept = [path.with_name(name) for name in ("house.csv.1", "house.csv.2")]
+    assert sorted(tmp_path.iterdir()) == [path, *kept]
+    assert list(tmp_path.glob("*.csv")) == [path]  # what monitors read
+    assert [len(read(table)) for table in (path, *kept)] == [2, 2, 1]
+    for table in (path, *kept):
+        assert all(row["follows"] == "policy" and None not in row for row in read(table))
+    assert read(kept[1])[0]["ev_charger.set_point"] == "1.0"
+
+
+def test_a_row_has_the_value_that_holds_and_few_are_kept(tmp_path):
+    log = Log(tmp_path / "house.csv", [BATTERY])
+    for year in range(2026, 2046):
+        ahead = NOON.replace(year=year)
+        junk = {ahead + timedelta(hours=number): 9.0 for number in range(1000)}
+        add(log, [BATTERY], series={"day_ahead_price": junk})
+    add(log, [BATTERY], NOON, {"day_ahead_price": {NOON - timedelta(hours=1): 71.0}})
+    add(log, [BATTERY], NOON + timedelta(hours=24))
+    prices = [row["day_ahead_price"] for row in read(tmp_path / "house.csv")]
+    assert prices[-2:] == ["71.0", ""]  # none holds for a day
+    assert len(log._published["day_ahead_price"]) == MOST_KEPT
