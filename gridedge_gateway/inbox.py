@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from statistics import fmean
 
-from gridedge_gateway.readings import Readings
+from gridedge_gateway.readings import Readings, the_first
 
 # The last ones that count for a step: with one every two seconds there are 900 in half an hour.
 MOST_MESSAGES = 1000
@@ -62,7 +62,7 @@ class Inbox:
             elif message.values:
                 faults.append(f"time: a message of {message.time.isoformat()} is late, not used")
         values = {name: _of_step(name, known) for name, known in heard.items()}
-        return Readings(begin, values, series, tuple(faults))
+        return Readings(begin, values, series, the_first(faults))
 
 
 def _of_step(name: str, known: Mapping[datetime, float]) -> float:

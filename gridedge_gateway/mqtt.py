@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gridedge_gateway.customer import Customer, log
-from gridedge_gateway.readings import Readings
+from gridedge_gateway.readings import Readings, the_first
 
 QUALITY = 1
 FOR_ALL = "gridedge/readings"
@@ -132,9 +133,10 @@ class Gateway:
         self._client.loop_start()
         while self._serving:
             with suppress(Empty):
-                self._events.get(timeout=LOOK)()
+                event = self._events.get(timeout=LOOK)
+                self._safely("broker", event)
             if time.monotonic() >= first_step:
-                self._step()
+                self._safely("clock", self._step)
         farewell = self._publish(self._availability, "offline")
         if farewell is not None:
             with suppress(RuntimeError):  # it is lost with the connection: the last will says it
@@ -149,6 +151,13 @@ class Gateway:
     def _end(self) -> None:
         self._serving = False
 
+    def _safely(self, whose: str, act: Callable[[], None]) -> None:
+        """What goes wrong with one event, or one customer, is told and stops no other."""
+        try:
+            act()
+        except Exception:  # the houses must go on
+            log.exception("%s: got what nobody had expected", whose)
+
     def _greet(self, answer: ReasonCode) -> None:
         """Say what a broker may have forgotten, which has just answered."""
         if answer.is_failure:
@@ -157,10 +166,13 @@ class Gateway:
         log.info("broker: connected")
         self._client.subscribe([(topic, QUALITY) for topic in (FOR_ALL, *self._customers)])
         for customer in self._customers.values():
-            self._publish(*customer.discovery(self._availability))
-            if customer.set_point:
-                self._publish(f"{customer.topic}/set_point", customer.set_point)
+            self._safely(customer.name, partial(self._introduce, customer))
         self._publish(self._availability, "online")
+
+    def _introduce(self, customer: Customer) -> None:
+        self._publish(*customer.discovery(self._availability))
+        if customer.set_point:
+            self._publish(f"{customer.topic}/set_point", customer.set_point)
 
     def _hear(self, message: MQTTMessage) -> None:
         """Put a message where it belongs; its sender is told what cannot be used."""
@@ -174,8 +186,12 @@ class Gateway:
         # One of a customer of before, whose messages the broker has kept, is nobody's.
         own = self._customers.get(message.topic)
         concerned = list(self._customers.values()) if message.topic == FOR_ALL else [own]
-        faults = [customer.inbox.put(readings, now) for customer in concerned if customer]
-        self._tell(message.topic, faults[0] if faults else ())
+        faults: list[str] = []
+        for customer in filter(None, concerned):
+            self._safely(
+                customer.name, lambda to=customer: faults.extend(to.inbox.put(readings, now))
+            )
+        self._tell(message.topic, the_first(faults))
 
     def _tell(self, topic: str, faults: tuple[str, ...]) -> None:
         if faults:
@@ -191,9 +207,12 @@ class Gateway:
             return
         self._minute = minute
         for customer in self._customers.values():
-            set_point = customer.step(now)
-            if set_point is not None:
-                self._publish(f"{customer.topic}/set_point", set_point)
+            self._safely(customer.name, partial(self._step_of, customer, now))
+
+    def _step_of(self, customer: Customer, now: datetime) -> None:
+        set_point = customer.step(now)
+        if set_point is not None:
+            self._publish(f"{customer.topic}/set_point", set_point)
 
     def _now(self) -> datetime:
         return max(self._clock(), FIRST_DAY)

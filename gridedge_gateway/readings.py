@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 # Years that a clock can show.
 FIRST_YEAR, LAST_YEAR = 2000, 2100
+# The unit of what is so or not, and how the names of such readings end: JSON has true and false.
+YES_OR_NO, OF_YES_OR_NO = "0 or 1", ".plugged"
+# Of what is wrong so many are told, and so many signs of a value or a name.
+MOST_FAULTS, MOST_SIGNS = 20, 60
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Quantity:
 
     def fault(self, value: float) -> str | None:
         """What is wrong with a value; None: nothing."""
+        if self.unit == YES_OR_NO and value not in (0.0, 1.0):
+            return f"{self.name}: got {value:g}, expected {self.unit}"
         if self.lowest <= value <= self.highest:
             return None
         expected = f"expected {self.lowest:g} to {self.highest:g} {self.unit}"
@@ -118,7 +124,7 @@ class Readings:
                 series[name] = _series(at, name, faults)
             else:
                 values[name] = _number(what, name, faults)
-        return cls(time, values, series, tuple(faults))
+        return cls(time, values, series, the_first(faults))
 
 
 def _series(said: Mapping[object, object], name: str, faults: list[str]) -> dict[datetime, float]:
@@ -141,7 +147,7 @@ def _time(said: object, name: str, faults: list[str]) -> datetime | None:
     except ValueError:
         pass
     expected = f"a time like 2026-01-15T12:00:00+01:00, from {FIRST_YEAR} to {LAST_YEAR}"
-    faults.append(f"{name}: got {_shown(said)}, expected {expected}")
+    faults.append(f"{legible(name)}: got {_shown(said)}, expected {expected}")
     return None
 
 
@@ -149,14 +155,36 @@ def _number(said: object, name: str, faults: list[str]) -> float:
     """NaN where nothing is said, or with a fault."""
     if said is None or said == "":
         return math.nan
+    # To Python True is 1 and "1_0" is 10, to meters they are not.
+    is_true_or_false = isinstance(said, bool) and not name.endswith(OF_YES_OR_NO)
     try:
+        if is_true_or_false or (isinstance(said, str) and "_" in said):
+            raise ValueError
         return float(said)  # type: ignore[arg-type]  # what it is not for raises
     except (TypeError, ValueError, OverflowError):
-        faults.append(f"{name}: got {_shown(said)}, expected a number")
+        faults.append(f"{legible(name)}: got {_shown(said)}, expected a number")
         return math.nan
+
+
+def the_first(faults: Iterable[str]) -> tuple[str, ...]:
+    """Of all that is wrong, each once; how much there is more."""
+    told = tuple(dict.fromkeys(faults))
+    more = len(told) - MOST_FAULTS
+    return told if more <= 0 else (*told[:MOST_FAULTS], f"message: {more} more faults")
+
+
+def legible(name: object) -> str:
+    """A name from outside, in signs that every line, table and message can have."""
+    return _short(repr(str(name))[1:-1])
 
 
 def _shown(said: object) -> str:
     """As it came, if it is short."""
-    text = repr(said)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    try:
+        return _short(repr(said))
+    except (ValueError, RecursionError):  # numbers and objects that Python does not write down
+        return type(said).__name__
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_SIGNS else f"{text[:MOST_SIGNS]}..."

@@ -86,11 +86,16 @@ def message(topic: str = "battery_0/readings", retained: bool = False, **said: o
     return f"gridedge/{topic}", json.dumps({"time": NOON.isoformat(), **said}).encode(), retained
 
 
-def served(path: Path, *messages: tuple, clock: Callable[[], datetime] = lambda: NOON) -> Line:
+def served(
+    path: Path,
+    *messages: tuple,
+    clock: Callable[[], datetime] = lambda: NOON,
+    logs: Path | None = None,
+) -> Line:
     """What a gateway has sent that has had some messages, the first step after them."""
     line, steps = Line([]), []
     line.messages = messages
-    customer = Customer(Controller.load(path), None)
+    customer = Customer(Controller.load(path), logs)
     gateway = Gateway([customer], SimpleNamespace(client=lambda name: line), 0.0, clock)
     step, gateway._step = gateway._step, lambda: steps.append(1)
     line.stop = lambda: gateway._events.put(lambda: (step(), gateway.stop()))
@@ -140,6 +145,51 @@ def test_whatever_comes_is_answered_with_a_reason(battery_file):
     assert set_point["power"] == {"battery": 0.0}
     assert {fault for fault in faults if "bytes" not in fault} <= set(set_point["reasons"])
     assert any(reason.startswith("day_ahead_price") for reason in set_point["reasons"])
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\x00", "\n"])
+def test_no_name_or_value_ends_a_gateway(battery_file, tmp_path, text):
+    line = served(battery_file, message(**{text: text}), logs=tmp_path)
+    (faults,) = sent(line, "faults")
+    assert [fault.partition(":")[0] for fault in faults] == [repr(text)[1:-1]]
+    assert len(sent(line, "set_point")) == 1
+    assert len((tmp_path / "battery_0.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_a_customer_that_fails_stops_no_other(battery_file, monkeypatch, caplog):
+    """Whatever is asked of it: to be introduced, to hear, to step. It is named."""
+    file, line, customers = CustomerFile(battery_file), Line([]), []
+    for name in ("first", "second"):
+        own = copy.copy(file)
+        own.customer = {**file.customer, "name": name}
+        customers.append(Customer(Controller(own), None))
+
+    def fail(*given: object) -> None:
+        raise RuntimeError("broken")
+
+    for of_first, name in (
+        *((customers[0], name) for name in ("discovery", "step")),
+        (customers[0].inbox, "put"),
+    ):
+        monkeypatch.setattr(of_first, name, fail)
+    gateway = Gateway(customers, SimpleNamespace(client=lambda name: line), 0.0, lambda: NOON)
+    line.messages = [message("readings", voltage="high"), message("first/readings")]
+    line.stop = lambda: gateway._events.put(lambda: (gateway._step(), gateway.stop()))
+    gateway.serve()
+    topics = [topic for topic, _, _ in line.sent]
+    assert {"gridedge/second/set_point", "gridedge/faults"} <= set(topics)
+    assert not any(topic.startswith("gridedge/first/set_point") for topic in topics)
+    errors = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 4
+    assert all(error.startswith("first:") for error in errors)
+
+
+def test_an_answer_is_short_whatever_came(battery_file):
+    """Thousands of faults in one message, and one in each of hundreds."""
+    bad = {f"reading_{number}": "x" for number in range(50_000)}
+    many = [message(voltage=f"v{number}") for number in range(300)]
+    line = served(battery_file, message(**bad), *many)
+    assert max(len(payload) for _, payload, _ in line.sent) < 10_000
 
 
 def test_what_the_broker_kept_counts_only_with_its_time(battery_file):
