@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
             "--connection-kw",
             type=float,
             metavar="KW",
-            help="most that a home may draw or feed in",
+            help="most that a home, and its devices together, may draw or feed in",
         )
     return parser
 

@@ -6,20 +6,22 @@ from collections.abc import Mapping
 
 
 def within_connection(power: Mapping[str, float], load: float, most: float) -> dict[str, float]:
-    """Powers with which, beside all else at home, no more is drawn or fed in.
+    """Powers that a connection carries, on their own and, as far as they can, beside all else.
 
-    Those that take it too far are less by the same share; what goes the other way stays.
+    Their sum is within it whatever the load is said to be. What goes too far one way is less by
+    the same share; what goes the other way stays.
 
     Args:
         power: kW drawn by each device.
-        load: kW drawn by all else.
+        load: kW drawn by all else, as it was read.
         most: kW.
     """
     found = dict(power)
     for way in (1.0, -1.0):
         there = sum(max(way * kw, 0.0) for kw in found.values())
         back = sum(max(-way * kw, 0.0) for kw in found.values())
-        room = max(most - way * load + back, 0.0)
+        highest = max(min(most - way * load, most), -most)  # that the sum may be
+        room = max(highest + back, 0.0)
         if there > room:
             found = {
                 name: kw * room / there if way * kw > 0.0 else kw for name, kw in found.items()

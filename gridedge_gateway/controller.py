@@ -24,11 +24,14 @@ from gridedge_gateway.connection import within_connection
 from gridedge_gateway.file import Arrays, CustomerFile
 from gridedge_gateway.published import Published
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings
-from gridedge_gateway.sensors import Sensors
+from gridedge_gateway.sensors import FROZEN_SHARE, Repeated, Sensors
 
 # So many earlier times in a row, each later than the one before it, are no late messages: the clock
 # had been ahead.
 SET_BACK = 3
+# A meter is frozen that said the same so many times in a row while set-points moved, in sum by
+# FROZEN_SHARE of full power.
+FROZEN_METER_TIMES = 6
 Action: TypeAlias = NDArray[np.float32]  # (1, action size)
 Observation: TypeAlias = NDArray[np.float32]  # (fields,)
 
@@ -78,7 +81,7 @@ class Controller:
         self.expected: Arrays = {}
         self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
         self._published = Published(file, self.calendar)
-        self._sensors = Sensors(file.devices)
+        self._sensors, self._metered = Sensors(file.devices), Repeated()
         self.voltage = Quantity("voltage", "V", 0.5 * nominal, 1.5 * nominal)
         self._stands = file.begin
         self._last: tuple[Step, SetPoint] | None = None
@@ -90,7 +93,8 @@ class Controller:
 
         Args:
             path: of the file.
-            connection_power: kW that the home draws or feeds in at most; None: nobody says.
+            connection_power: kW that the devices together, and as far as they can the home, draw
+                or feed in at most; None: nobody says.
 
         Raises:
             FileNotFoundError: no such file.
@@ -136,7 +140,8 @@ class Controller:
     def _next(self, step: Step, readings: Readings, reasons: list[str]) -> SetPoint:
         """Of a step that has not been asked for; what is wrong is added to the reasons."""
         known: Arrays = {"step": np.array(step.number)}
-        known |= self._measured(step, readings, reasons)
+        load = self._load(step, readings, reasons)
+        known |= self._measured(step, load, readings, reasons)
         known |= self._sense(step, readings, reasons)
         try:
             policy = self._policy(known, step, reasons)
@@ -149,25 +154,42 @@ class Controller:
         follows = "fallback" if policy is None else "policy"
         power, reactive_power = self._within_ratings(flows, reasons)
         if self._connection_power is not None:
-            load = known["load"].item()
             power = within_connection(power, load, self._connection_power)
         return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
 
-    def _measured(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
+    def _load(self, step: Step, readings: Readings, reasons: list[str]) -> float:
+        """kW that all but the devices drew in the step that has ended, or the annual mean."""
+        mean = self.file.customer["mean_demand"]
+        follows_on = self._follows_on(step, reasons)
+        drawn = sum(self._last[1].power.values()) if self._last and follows_on else 0.0
+        meter = _read(METER_POWER, readings, mean + drawn, reasons)
+        self._metered.hear(meter, drawn)
+        full = sum(device.full_power for device in self.file.devices)
+        why = None
+        if not follows_on and meter != mean:
+            why = "what devices drew in the step before is not known"
+        elif self._metered.is_frozen(FROZEN_METER_TIMES, FROZEN_SHARE * full):
+            why = "the same again and again, whatever devices were told"
+        if why is None:
+            return meter - drawn
+        reasons.append(
+            f"{METER_POWER.name}: got {meter:.4g} kW, but {why}; besides them {mean:.4g} kW counts"
+        )
+        return mean
+
+    def _measured(self, step: Step, load: float, readings: Readings, reasons: list[str]) -> Arrays:
         """What is expected of the weather and what meters say, or what is usual."""
         mean, nominal = (self.file.customer[name] for name in ("mean_demand", "nominal_voltage"))
         weather = self._published.weather(step)
-        drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
-        meter = _read(METER_POWER, readings, mean + drawn, reasons)
         voltage = _read(self.voltage, readings, nominal, reasons)
         if self.file.heats:
             forecast = weather["outdoor_temperature"].item()
             outdoors = _read(OUTDOOR_TEMPERATURE, readings, forecast, reasons)
             weather["outdoor_temperature"] = np.array([[outdoors]])
-        ended = self._follows_on(step, reasons) and step.number > 0
         return {
             **weather,
-            "load": np.array([[meter - drawn if ended else mean]]),
+            # As an episode begins, policies were trained to know no more than the mean.
+            "load": np.array([[load if step.number > 0 else mean]]),
             "mean_demand": np.array([mean]),
             "voltage": np.array([[voltage / nominal]]),
         }

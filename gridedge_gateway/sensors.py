@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -22,22 +22,43 @@ HOUR_OF_THE_DAY, POWER = "hour of the day", "kW"
 
 
 @dataclass
-class Memory:
+class Repeated:
+    """How long something has said the same.
+
+    Attributes:
+        said: its last word.
+        times: how often it has said that in a row.
+        should: where it should stand.
+        moved: by how much it should have moved since it says so.
+    """
+
+    said: float = math.nan
+    times: int = 0
+    should: float = math.nan
+    moved: float = 0.0
+
+    def hear(self, said: float, should: float) -> None:
+        """What it says, and what it should say."""
+        if said == self.said:
+            self.times, self.moved = self.times + 1, self.moved + abs(should - self.should)
+        else:
+            self.said, self.times, self.moved = said, 1, 0.0
+        self.should = should
+
+    def is_frozen(self, times: int, least: float) -> bool:
+        """Whether it has said the same so many times while it should have moved."""
+        return self.times >= times and self.moved > least
+
+
+@dataclass
+class Memory(Repeated):
     """Of the sensor that says where a device stands, the first that it has.
 
     Attributes:
         heard: when it last said what could be believed, or when the gateway began.
-        said: its last word.
-        times: how often it has said that in a row.
-        stood: what was believed in the step before.
-        moved: by how much it should have moved since it says so.
     """
 
-    heard: datetime
-    said: float = math.nan
-    times: int = 0
-    stood: float = math.nan
-    moved: float = 0.0
+    heard: datetime = field(kw_only=True)
 
 
 class Sensors:
@@ -90,18 +111,13 @@ class Sensors:
         self, device: Device, quantity: Quantity, said: float, own: float, time: datetime
     ) -> str | None:
         """Why not to believe the sensor that says where a device stands; None: nothing."""
-        memory = self._memory.setdefault(device.name, Memory(time))
+        memory = self._memory.setdefault(device.name, Memory(heard=time))
         fault = f"{quantity.name}: not read" if math.isnan(said) else quantity.fault(said)
-        if said == memory.said:
-            memory.times += 1
-            memory.moved += abs(own - memory.stood)
-        else:
-            memory.said, memory.times, memory.moved = said, 1, 0.0
+        memory.hear(said, own)
         least = FROZEN_SHARE * (quantity.highest - quantity.lowest)
-        is_store = quantity.unit != POWER
-        if fault is None and is_store and memory.times >= FROZEN_TIMES and memory.moved > least:
-            fault = f"{quantity.name}: got {said:g} {quantity.unit} {memory.times} times in a row"
-        memory.stood = own if fault else said
+        if fault is None and quantity.unit != POWER and memory.is_frozen(FROZEN_TIMES, least):
+            fault = f"{quantity.name}: got {said:g} {quantity.unit} again, but it should have moved"
+        memory.should = own if fault else said
         # A clock that was ahead has left times that are yet to come.
         memory.heard = min(memory.heard, time) if fault else time
         return fault

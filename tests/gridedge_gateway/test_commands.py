@@ -166,7 +166,19 @@ def test_a_connection_bounds_what_a_home_draws_and_feeds_in():
     roof = {**asked, "pv_inverter": -2.0}
     assert within_connection(roof, 3.0, 11.0) == roof
     assert within_connection(asked, 12.0, 11.0) == {"heat_pump": 0.0, "ev_charger": 0.0}
-    assert within_connection({"pv_inverter": -9.0}, 1.0, 4.0) == {"pv_inverter": -5.0}
+    assert within_connection({"pv_inverter": -3.5}, -1.0, 4.0) == {"pv_inverter": -3.0}
+
+
+@pytest.mark.parametrize("load", [-1e4, -120.0, -11.5, 0.0, 3.0, 11.0, 120.0, 1e4])
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_a_connection_holds_whatever_the_meter_says(load, way):
+    """Of the devices alone; with the load as far as what goes the right way reaches."""
+    asked = {"battery": way * 166.0, "ev_charger": 6.0, "pv_inverter": -7.0}
+    told = within_connection(asked, load, 11.0)
+    total = sum(told.values())
+    assert abs(total) <= 11.0 + 1e-9
+    assert abs(load + total) <= 11.0 + 1e-9 or abs(load + total) <= abs(load) + 1e-9
+    assert all(told[name] * kw >= 0.0 and abs(told[name]) <= abs(kw) for name, kw in asked.items())
 
 
 def test_a_connection_is_heeded(battery_file):
