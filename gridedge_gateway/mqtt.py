@@ -35,6 +35,8 @@ FOR_ALL = "gridedge/readings"
 # Seconds: how often the clock is looked at, which may be put right at any time; until a broker
 # counts a connection as lost; the longest wait before the next try; the longest farewell.
 LOOK, KEEP_ALIVE, LONGEST_PAUSE, FAREWELL = 1.0, 30, 60, 5.0
+# Seconds after a boundary that a step may be put off: what it is told should still be of use.
+LONGEST_WAIT = 600.0
 # Bytes: prices of two days in quarter-hours are 8,000.
 LONGEST_MESSAGE = 1_000_000
 # A message that the broker kept, and that does not say its time, can be of any age.
@@ -82,13 +84,20 @@ def read_address(url: str) -> tuple[str, int, bool]:
     Raises:
         ValueError: anything else.
     """
-    parts = urlsplit(url)
-    ports = {"mqtt": 1883, "mqtts": 8883}
-    if parts.scheme not in ports or not parts.hostname or parts.path not in ("", "/"):
-        raise ValueError(f"mqtt: got {url!r}, expected mqtt://HOST:PORT or mqtts://HOST:PORT")
-    if parts.username is not None:
+    if "@" in url:  # with a password, perhaps, which no message may show
         raise ValueError("mqtt: got a user in the address, expected it as --user")
-    return parts.hostname, parts.port or ports[parts.scheme], parts.scheme == "mqtts"
+    ports = {"mqtt": 1883, "mqtts": 8883}
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # as the names of hosts are looked up
+        is_one = parts.scheme in ports and host and port != 0
+        is_one = is_one and parts.path in ("", "/") and not (parts.query or parts.fragment)
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError(f"mqtt: got {url!r}, expected mqtt://HOST:PORT or mqtts://HOST:PORT")
+    return host, port or ports[parts.scheme], parts.scheme == "mqtts"
 
 
 class Gateway:
@@ -102,7 +111,7 @@ class Gateway:
         clock: the time; aware.
 
     Raises:
-        ValueError: a customer twice.
+        ValueError: a customer twice, or a wait that is none.
     """
 
     def __init__(
@@ -115,6 +124,8 @@ class Gateway:
         self._customers = {f"{customer.topic}/readings": customer for customer in customers}
         if len(self._customers) < len(customers):
             raise ValueError("files: got a customer twice, expected each once")
+        if not 0.0 <= wait <= LONGEST_WAIT:
+            raise ValueError(f"wait: got {wait} s, expected 0 to {LONGEST_WAIT:g}")
         self._availability = f"{customers[0].topic}/availability"
         self._wait, self._clock = wait, clock
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()

@@ -30,6 +30,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gridedge_gateway.cli import main
 from gridedge_gateway.controller import Controller
 from gridedge_gateway.customer import Customer
 from gridedge_gateway.file import CustomerFile
@@ -255,14 +256,36 @@ def test_a_customer_is_served_once(battery_file):
         Gateway(customers, SimpleNamespace(client=lambda name: Line([])), 0.0)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("localhost", "http://localhost", "mqtt://", "mqtt://localhost/topic", "mqtt://host?a=b"),
+        *("mqtt://host:0", "mqtt://host:99999", "mqtt://host:x", "mqtt://[::1", "mqtt://host:-1"),
+        *("mqtt://a..b", f"mqtt://{'a' * 64}", "mqtt://.example", "mqtt://\udc80"),
+    ],
+)
+def test_what_is_no_address_is_refused(url):
+    """Before a thread of the client's finds out, which would end with it."""
+    with pytest.raises(ValueError, match=r"^mqtt: got '.*', expected mqtt://HOST:PORT"):
+        read_address(url)
+
+
+@pytest.mark.parametrize("wait", ["nan", "inf", "-inf", "-100", "601"])
+def test_a_wait_that_never_ends_is_refused(battery_file, capsys, wait):
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", str(battery_file), "--mqtt", "mqtt://localhost", f"--wait={wait}"])
+    assert stop.value.code == 2
+    expected = f"gridedge-gateway: error: wait: got {float(wait)} s, expected 0 to 600\n"
+    assert capsys.readouterr().err.endswith(expected)
+
+
 def test_addresses_of_brokers():
     assert read_address("mqtt://localhost") == ("localhost", 1883, False)
     assert read_address("mqtts://broker.example:1234/") == ("broker.example", 1234, True)
-    for url in ("localhost", "http://localhost", "mqtt://", "mqtt://localhost/topic"):
-        with pytest.raises(ValueError, match=r"expected mqtt://HOST"):
-            read_address(url)
-    with pytest.raises(ValueError, match="expected it as --user"):
-        read_address("mqtt://somebody:secret@localhost")
+    assert read_address("mqtts://[::1]:1234") == ("::1", 1234, True)
+    for port in ("", ":1883", ":0"):
+        with pytest.raises(ValueError, match=r"^mqtt: got a user in the address, expected it as"):
+            read_address(f"mqtt://somebody:secret@localhost{port}")
 
 
 # --- With a broker ------------------------------------------------------------------------------
