@@ -23,6 +23,7 @@ from gridedge_gateway.calendar import Calendar, Step
 from gridedge_gateway.connection import within_connection
 from gridedge_gateway.file import Arrays, CustomerFile
 from gridedge_gateway.published import Published
+from gridedge_gateway.quantities import readable_quantities
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings
 from gridedge_gateway.sensors import FROZEN_SHARE, Repeated, Sensors
 
@@ -74,7 +75,7 @@ class Controller:
     def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:
         if connection_power is not None and not connection_power > 0.0:
             raise ValueError(f"connection_power: got {connection_power} kW, expected more than 0")
-        case, nominal = file.case, file.customer["nominal_voltage"]
+        case = file.case
         days = case["steps"] * case["step_minutes"] // (24 * 60)
         self.file, self._connection_power = file, connection_power
         self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
@@ -82,7 +83,7 @@ class Controller:
         self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
         self._published = Published(file, self.calendar)
         self._sensors, self._metered = Sensors(file.devices), Repeated()
-        self.voltage = Quantity("voltage", "V", 0.5 * nominal, 1.5 * nominal)
+        self.voltage = readable_quantities(file)["voltage"]
         self._stands = file.begin
         self._last: tuple[Step, SetPoint] | None = None
         self._late: list[datetime] = []

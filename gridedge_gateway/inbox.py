@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from statistics import fmean
 
-from gridedge_gateway.readings import Readings, the_first
+from gridedge_gateway.readings import SERIES, Quantity, Readings, the_first
 
 # The last ones that count for a step: with one every two seconds there are 900 in half an hour.
 MOST_MESSAGES = 1000
@@ -18,10 +20,15 @@ class Inbox:
 
     Args:
         step: of the customer's clock.
+        readable: what can be read there, by name.
+
+    Attributes:
+        names: of all that a message may hold.
     """
 
-    def __init__(self, step: timedelta) -> None:
-        self._step = step
+    def __init__(self, step: timedelta, readable: Mapping[str, Quantity]) -> None:
+        self._step, self._quantities = step, {**readable, **SERIES}
+        self.names = tuple(self._quantities)
         self._messages: deque[Readings] = deque(maxlen=MOST_MESSAGES)
 
     def __len__(self) -> int:
@@ -39,7 +46,16 @@ class Inbox:
             faults += (ahead,)
             message = Readings(now, {}, message.series, faults)
         self._messages.append(message)
-        return faults
+        return (*faults, *self._implausible(message))
+
+    def _implausible(self, message: Readings) -> Iterator[str]:
+        """What the next step will not believe; of a series, its first such value."""
+        said = {name: (value,) for name, value in message.values.items()}
+        said |= {name: tuple(published.values()) for name, published in message.series.items()}
+        for name, values in said.items():
+            if quantity := self._quantities.get(name):
+                known = (value for value in values if not math.isnan(value))
+                yield from islice(filter(None, map(quantity.fault, known)), 1)
 
     def take(self, begin: datetime) -> Readings:
         """What is known as a step begins; nothing of it is told again.

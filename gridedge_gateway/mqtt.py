@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -28,7 +28,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gridedge_gateway.customer import Customer, log
-from gridedge_gateway.readings import Readings, the_first
+from gridedge_gateway.readings import Readings, legible, the_first
 
 QUALITY = 1
 FOR_ALL = "gridedge/readings"
@@ -196,9 +196,19 @@ class Gateway:
         readings = Readings.of_json(bytes(message.payload), came)
         # One of a customer of before, whose messages the broker has kept, is nobody's.
         own = self._customers.get(message.topic)
-        concerned = list(self._customers.values()) if message.topic == FOR_ALL else [own]
+        concerned = [own] if own else []
+        if message.topic == FOR_ALL:
+            concerned = list(self._customers.values())
+        names = dict.fromkeys(name for customer in concerned for name in customer.inbox.names)
+        whose = own.name if own else "any customer here"
+        strange = tuple(
+            f"{legible(name)}: not a reading of {whose}, expected one of {', '.join(names)}"
+            for name in readings.values
+            if name not in names
+        )
+        readings = replace(readings, faults=the_first((*readings.faults, *strange)))
         faults: list[str] = []
-        for customer in filter(None, concerned):
+        for customer in concerned:
             self._safely(
                 customer.name, lambda to=customer: faults.extend(to.inbox.put(readings, now))
             )

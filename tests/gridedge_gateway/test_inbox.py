@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from gridedge_gateway.inbox import MOST_MESSAGES, Inbox
-from gridedge_gateway.readings import Readings
+from gridedge_gateway.readings import METER_POWER, Quantity, Readings
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
 STEP = timedelta(minutes=30)
@@ -20,7 +20,8 @@ def message(minutes: float, **values: float) -> Readings:
 
 @pytest.fixture
 def inbox() -> Inbox:
-    return Inbox(STEP)
+    quantities = Quantity("voltage", "V", 115.0, 345.0), Quantity("charge", "%", 0.0, 100.0)
+    return Inbox(STEP, {quantity.name: quantity for quantity in (METER_POWER, *quantities)})
 
 
 def test_powers_are_means_and_all_else_is_the_last(inbox):

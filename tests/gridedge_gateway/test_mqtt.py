@@ -153,7 +153,7 @@ def test_whatever_comes_is_answered_with_a_reason(battery_file):
 def test_no_name_or_value_ends_a_gateway(battery_file, tmp_path, text):
     line = served(battery_file, message(**{text: text}), logs=tmp_path)
     (faults,) = sent(line, "faults")
-    assert [fault.partition(":")[0] for fault in faults] == [repr(text)[1:-1]]
+    assert {fault.partition(":")[0] for fault in faults} == {repr(text)[1:-1]}
     assert len(sent(line, "set_point")) == 1
     assert len((tmp_path / "battery_0.csv").read_text(encoding="utf-8").splitlines()) == 2
 
@@ -192,6 +192,28 @@ def test_an_answer_is_short_whatever_came(battery_file):
     many = [message(voltage=f"v{number}") for number in range(300)]
     line = served(battery_file, message(**bad), *many)
     assert max(len(payload) for _, payload, _ in line.sent) < 10_000
+
+
+def test_what_nobody_reads_is_told(battery_file):
+    """On the topic for all, what any of its customers reads is none."""
+    line = served(
+        battery_file,
+        message(volt=230),
+        message(battery_state_of_charge=51),
+        message("readings", volt=230),
+        message("readings", **{"battery.state_of_charge": 52.0}),
+    )
+    expected = "expected one of meter_power, voltage, outdoor_temperature, battery.state_of_charge"
+    told = [fault for (fault,) in sent(line, "faults")]
+    assert [fault.partition(", expected")[0] for fault in told] == [
+        "volt: not a reading of battery_0",
+        "battery_state_of_charge: not a reading of battery_0",
+    ]
+    assert all(expected in fault for fault in told)
+    (for_all,) = (json.loads(said) for topic, said, _ in line.sent if topic == "gridedge/faults")
+    assert for_all[0].startswith("volt: not a reading of any customer here, expected")
+    (set_point,) = sent(line, "set_point")
+    assert set(told) <= set(set_point["reasons"])
 
 
 def test_what_the_broker_kept_counts_only_with_its_time(battery_file):
