@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
 # Years that a clock can show.
@@ -94,13 +95,26 @@ class Readings:
             message: a JSON object.
             came: when it came, which counts where it does not say a time itself.
         """
+        twice: list[str] = []
+
+        def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+            counts = Counter(name for name, _ in pairs)
+            twice.extend(name for name, count in counts.items() if count > 1)
+            return dict(pairs)
+
         try:
-            said = json.loads(message)
+            said = json.loads(message, object_pairs_hook=once)
         except (ValueError, RecursionError) as error:
             return cls(came, faults=(f"message: got {_shown(message)}, expected JSON ({error})",))
         if not isinstance(said, dict):
             return cls(came, faults=(f"message: got {_shown(said)}, expected an object",))
-        return cls.of(said, came)
+        faults = [f"{legible(name)}: got it more than once, the last counts" for name in twice]
+        for name in SERIES:
+            if not isinstance(said.get(name, {}), dict):
+                expected = 'values by their times, {"2026-01-15T12:00:00+01:00": 71.2}'
+                faults.append(f"{name}: got {_shown(said.pop(name))}, expected {expected}")
+        readings = cls.of(said, came)
+        return replace(readings, faults=the_first((*faults, *readings.faults)))
 
     @classmethod
     def of(cls, said: Mapping[str, object], came: datetime) -> Readings:
@@ -119,11 +133,11 @@ class Readings:
         for name, what in said.items():
             if name == "time":
                 continue
-            if name in SERIES:
+            if name not in SERIES:
+                values[name] = math.nan if what in (None, "") else _number(what, name, faults)
+            elif what not in (None, ""):
                 at = what if isinstance(what, Mapping) else {time: what}
                 series[name] = _series(at, name, faults)
-            else:
-                values[name] = _number(what, name, faults)
         return cls(time, values, series, the_first(faults))
 
 
@@ -152,18 +166,18 @@ def _time(said: object, name: str, faults: list[str]) -> datetime | None:
 
 
 def _number(said: object, name: str, faults: list[str]) -> float:
-    """NaN where nothing is said, or with a fault."""
-    if said is None or said == "":
-        return math.nan
+    """NaN with a fault."""
     # To Python True is 1 and "1_0" is 10, to meters they are not.
     is_true_or_false = isinstance(said, bool) and not name.endswith(OF_YES_OR_NO)
+    is_number = not is_true_or_false and not (isinstance(said, str) and "_" in said)
     try:
-        if is_true_or_false or (isinstance(said, str) and "_" in said):
-            raise ValueError
-        return float(said)  # type: ignore[arg-type]  # what it is not for raises
+        value = float(said) if is_number else math.nan  # type: ignore[arg-type]  # others raise
     except (TypeError, ValueError, OverflowError):
-        faults.append(f"{legible(name)}: got {_shown(said)}, expected a number")
-        return math.nan
+        value = math.nan
+    if math.isfinite(value):
+        return value
+    faults.append(f"{legible(name)}: got {_shown(said)}, expected a number")
+    return math.nan
 
 
 def the_first(faults: Iterable[str]) -> tuple[str, ...]:
