@@ -5,6 +5,7 @@ One connection serves any number of customers. All messages have quality of serv
     gridedge/readings                 in   `Readings` as JSON for all customers: prices, weather
     gridedge/<customer>/readings      in   any of them, at any time
     gridedge/<customer>/faults        out  JSON: what of a message cannot be used, and why
+    gridedge/faults                   out  likewise, of one for all customers
     gridedge/<customer>/set_point     out  `SetPoint` as JSON, retained
     gridedge/<first>/availability     out  "online" or "offline", retained; the last will
     homeassistant/device/<id>/config  out  how Home Assistant finds the set-points, retained
