@@ -82,7 +82,8 @@ class Controller:
         self.expected: Arrays = {}
         self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
         self._published = Published(file, self.calendar)
-        self._sensors, self._metered = Sensors(file.devices), Repeated()
+        self._sensors = Sensors(file.devices, timedelta(minutes=case["step_minutes"]))
+        self._metered = Repeated()
         self.voltage = readable_quantities(file)["voltage"]
         self._stands = file.begin
         self._last: tuple[Step, SetPoint] | None = None
@@ -212,6 +213,8 @@ class Controller:
         believed, faults = self._sensors.believed(readings, self.expected, step)
         reasons += faults
         self._stand(self.file.run("sense", known | believed))
+        if self.file.reads:
+            self._sensors.stand(self.file.run("estimate", known | self._stands))
         return self._stands
 
     def _stand(self, found: Arrays) -> None:

@@ -188,6 +188,25 @@ def test_a_frozen_sensor_is_found_out_when_the_device_moves(controller, monkeypa
     assert "battery.state_of_charge" not in told(after)
 
 
+@pytest.mark.parametrize(("obeys", "expected"), [(1.0, 0), (-1.0, 3), (2.5, 3)])
+def test_a_battery_that_does_not_obey_is_told(controller, monkeypatch, obeys, expected):
+    """It discharges by some 7 % in half an hour; or charges; or discharges by 11 % more."""
+    (capacity,) = (
+        each["parameters"]["capacity"]
+        for each in controller.file.customer["devices"]
+        if each["kind"] == "battery"
+    )
+    charge, answers = 75.0, []
+    for step in range(4):
+        monkeypatch.setattr(controller.file, "run", always(controller, battery=-0.3))
+        values = VALUES | {"battery.state_of_charge": charge}
+        answers += play(controller, NOON + step * STEP, 1, values, frozen=True)
+        charge += obeys * 100.0 * 0.5 * answers[-1].power["battery"] / capacity
+    odd = [any("got a change by" in why for why in answer.reasons) for answer in answers]
+    assert sum(odd) == expected
+    assert all(answer.follows == "policy" for answer in answers)
+
+
 def test_sensors_that_nobody_has_are_not_missed(controller):
     """A roof's power and a car's hours; of what it holds, and of meters, it is said."""
     (answer,) = play(controller, NOON, 1, {})
