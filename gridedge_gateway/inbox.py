@@ -4,19 +4,50 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from statistics import fmean
 
-from gridedge_gateway.readings import SERIES, Quantity, Readings
+from gridedge_gateway.readings import SERIES, Quantity, Readings, the_first
 
-# The last ones that count for a step: with one every two seconds there are 900 in half an hour.
-MOST_MESSAGES = 1000
+MINUTE = timedelta(minutes=1)
+# Of a reading its newest minutes are kept: nothing of two steps ago counts, and none is longer than
+# an hour.
+MOST_MINUTES = 180
+# Of a series, where there are more times, half of them, that were told last; two days in
+# quarter-hours are 192. Of faults the first.
+MOST_TIMES, MOST_FAULTS_KEPT = 4000, 1000
+# A broker sends again what it does not know to have come, some 20 messages at most.
+MOST_AGAIN = 100
+
+
+@dataclass
+class Minute:
+    """What a reading has been in one.
+
+    Attributes:
+        time: of the last one.
+        last: it.
+        total: sum of those that are numbers.
+        count: of them.
+    """
+
+    time: datetime
+    last: float
+    total: float = 0.0
+    count: int = 0
+
+    def hear(self, time: datetime, value: float) -> None:
+        """One more; they come in any order."""
+        if time >= self.time:
+            self.time, self.last = time, value
+        if not math.isnan(value):
+            self.total, self.count = self.total + value, self.count + 1
 
 
 class Inbox:
-    """Messages since the last step.
+    """What has come since the last step, merged as it comes: however much, it takes no more room.
 
     Args:
         step: of the customer's clock.
@@ -29,11 +60,11 @@ class Inbox:
     def __init__(self, step: timedelta, readable: Mapping[str, Quantity]) -> None:
         self._step, self._quantities = step, {**readable, **SERIES}
         self.names = tuple(self._quantities)
-        self._messages: deque[Readings] = deque(maxlen=MOST_MESSAGES)
+        self._heard: dict[str, dict[datetime, Minute]] = defaultdict(dict)
+        self._series: dict[str, dict[datetime, tuple[datetime, float]]] = defaultdict(dict)
+        self._faults: dict[str, None] = {}
+        self._again: deque[int] = deque(maxlen=MOST_AGAIN)
         self._taken: datetime | None = None
-
-    def __len__(self) -> int:
-        return len(self._messages)
 
     def put(self, message: Readings, now: datetime) -> tuple[str, ...]:
         """Keep a message; what of it cannot be used, and why.
@@ -47,9 +78,40 @@ class Inbox:
             faults += (ahead,)
             message = Readings(now, {}, message.series, faults)
         elif message.values and message.time <= min(now, self._taken or now - 2 * self._step):
-            faults += (_late(message),)  # of the step, too, as it is taken
-        self._messages.append(message)
+            faults += (_late(message.time),)
+            message = replace(message, values={})
+        self._note(faults)
+        for name in message.series.keys() & SERIES.keys():
+            self._learn(name, message.series[name], message.time)
+        values = {name: message.values[name] for name in self.names if name in message.values}
+        which = hash((message.time, *values.items()))
+        if which not in self._again:
+            self._again.append(which)
+            for name, value in values.items():
+                self._hear(name, value, message.time)
         return (*faults, *self._implausible(message))
+
+    def _note(self, faults: Iterable[str]) -> None:
+        room = MOST_FAULTS_KEPT - len(self._faults)
+        self._faults |= dict.fromkeys(islice(faults, room))
+
+    def _learn(self, name: str, published: Mapping[datetime, float], told: datetime) -> None:
+        """The values of a series that were told last."""
+        known = self._series[name]
+        for time, value in published.items():
+            if time not in known or known[time][0] <= told:
+                known[time] = told, value
+        if len(known) > MOST_TIMES:
+            for time in sorted(known, key=lambda time: known[time][0])[: -MOST_TIMES // 2]:
+                del known[time]
+
+    def _hear(self, name: str, value: float, time: datetime) -> None:
+        """By the minute that ends then or after, so that each belongs to one step."""
+        begun = time.replace(second=0, microsecond=0)
+        minute, minutes = begun if begun == time else begun + MINUTE, self._heard[name]
+        minutes.setdefault(minute, Minute(time, value)).hear(time, value)
+        if len(minutes) > MOST_MINUTES:
+            del minutes[min(minutes)]
 
     def _implausible(self, message: Readings) -> Iterator[str]:
         """What the next step will not believe; of a series, its first such value."""
@@ -66,32 +128,30 @@ class Inbox:
         Powers are means of what came, all else is the last that came. Values from before the step
         that has just ended are late: not used, with a reason.
         """
-        messages = sorted(self._messages, key=lambda message: message.time)
-        self._messages.clear()
+        values, faults, first = dict[str, float](), list(self._faults), begin - self._step
+        for name, minutes in self._heard.items():
+            late = [minute.time for ended, minute in minutes.items() if ended <= first]
+            faults += [_late(time) for time in sorted(late)]
+            counting = [minutes[ended] for ended in sorted(minutes) if ended > first]
+            if counting:
+                values[name] = _of_step(name, counting)
+        series = {
+            name: {time: value for time, (_, value) in known.items()}
+            for name, known in self._series.items()
+        }
         self._taken = begin
-        heard: dict[str, dict[datetime, float]] = defaultdict(dict)
-        series: dict[str, dict[datetime, float]] = defaultdict(dict)
-        faults: list[str] = []
-        for message in messages:
-            faults += message.faults
-            for name, published in message.series.items():
-                series[name] |= published
-            if message.time > begin - self._step:
-                for name, value in message.values.items():
-                    heard[name][message.time] = value  # the same one twice is one
-            elif message.values:
-                faults.append(_late(message))
-        values = {name: _of_step(name, known) for name, known in heard.items()}
-        return Readings(begin, values, series, tuple(faults))
+        for kept in (self._heard, self._series, self._faults):
+            kept.clear()
+        return Readings(begin, values, series, the_first(faults))
 
 
-def _late(message: Readings) -> str:
-    return f"time: a message of {message.time.isoformat()} is late, not used"
+def _late(time: datetime) -> str:
+    return f"time: a message of {time.isoformat()} is late, not used"
 
 
-def _of_step(name: str, known: Mapping[datetime, float]) -> float:
-    """A reading of a step from those in it, the latest last."""
-    *_, last = known.values()
-    if not name.endswith("power"):
-        return last
-    return fmean([value for value in known.values() if value == value] or [last])  # NaN is not
+def _of_step(name: str, minutes: Sequence[Minute]) -> float:
+    """A reading of a step from its minutes, the latest last."""
+    count = sum(minute.count for minute in minutes)
+    if not name.endswith("power") or count == 0:
+        return minutes[-1].last
+    return sum(minute.total for minute in minutes) / count

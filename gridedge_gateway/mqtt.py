@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
@@ -28,13 +29,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gridedge_gateway.customer import Customer, log
-from gridedge_gateway.readings import Readings
+from gridedge_gateway.readings import Readings, legible, the_first
 
 QUALITY = 1
 FOR_ALL = "gridedge/readings"
 # Seconds: how often the clock is looked at, which may be put right at any time; until a broker
 # counts a connection as lost; the longest wait before the next try; the longest farewell.
 LOOK, KEEP_ALIVE, LONGEST_PAUSE, FAREWELL = 1.0, 30, 60, 5.0
+# Seconds after a boundary that a step may be put off: what it is told should still be of use.
+LONGEST_WAIT = 600.0
 # Bytes: prices of two days in quarter-hours are 8,000.
 LONGEST_MESSAGE = 1_000_000
 # A message that the broker kept, and that does not say its time, can be of any age.
@@ -82,13 +85,20 @@ def read_address(url: str) -> tuple[str, int, bool]:
     Raises:
         ValueError: anything else.
     """
-    parts = urlsplit(url)
-    ports = {"mqtt": 1883, "mqtts": 8883}
-    if parts.scheme not in ports or not parts.hostname or parts.path not in ("", "/"):
-        raise ValueError(f"mqtt: got {url!r}, expected mqtt://HOST:PORT or mqtts://HOST:PORT")
-    if parts.username is not None:
+    if "@" in url:  # with a password, perhaps, which no message may show
         raise ValueError("mqtt: got a user in the address, expected it as --user")
-    return parts.hostname, parts.port or ports[parts.scheme], parts.scheme == "mqtts"
+    ports = {"mqtt": 1883, "mqtts": 8883}
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # as the names of hosts are looked up
+        is_one = parts.scheme in ports and host and port != 0
+        is_one = is_one and parts.path in ("", "/") and not (parts.query or parts.fragment)
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError(f"mqtt: got {url!r}, expected mqtt://HOST:PORT or mqtts://HOST:PORT")
+    return host, port or ports[parts.scheme], parts.scheme == "mqtts"
 
 
 class Gateway:
@@ -102,7 +112,7 @@ class Gateway:
         clock: the time; aware.
 
     Raises:
-        ValueError: a customer twice.
+        ValueError: a customer twice, or a wait that is none.
     """
 
     def __init__(
@@ -115,6 +125,8 @@ class Gateway:
         self._customers = {f"{customer.topic}/readings": customer for customer in customers}
         if len(self._customers) < len(customers):
             raise ValueError("files: got a customer twice, expected each once")
+        if not 0.0 <= wait <= LONGEST_WAIT:
+            raise ValueError(f"wait: got {wait} s, expected 0 to {LONGEST_WAIT:g}")
         self._availability = f"{customers[0].topic}/availability"
         self._wait, self._clock = wait, clock
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -133,9 +145,10 @@ class Gateway:
         self._client.loop_start()
         while self._serving:
             with suppress(Empty):
-                self._events.get(timeout=LOOK)()
+                event = self._events.get(timeout=LOOK)
+                self._safely("broker", event)
             if time.monotonic() >= first_step:
-                self._step()
+                self._safely("clock", self._step)
         farewell = self._publish(self._availability, "offline")
         if farewell is not None:
             with suppress(RuntimeError):  # it is lost with the connection: the last will says it
@@ -150,6 +163,13 @@ class Gateway:
     def _end(self) -> None:
         self._serving = False
 
+    def _safely(self, whose: str, act: Callable[[], None]) -> None:
+        """What goes wrong with one event, or one customer, is told and stops no other."""
+        try:
+            act()
+        except Exception:  # the houses must go on
+            log.exception("%s: got what nobody had expected", whose)
+
     def _greet(self, answer: ReasonCode) -> None:
         """Say what a broker may have forgotten, which has just answered."""
         if answer.is_failure:
@@ -158,10 +178,13 @@ class Gateway:
         log.info("broker: connected")
         self._client.subscribe([(topic, QUALITY) for topic in (FOR_ALL, *self._customers)])
         for customer in self._customers.values():
-            self._publish(*customer.discovery(self._availability))
-            if customer.set_point:
-                self._publish(f"{customer.topic}/set_point", customer.set_point)
+            self._safely(customer.name, partial(self._introduce, customer))
         self._publish(self._availability, "online")
+
+    def _introduce(self, customer: Customer) -> None:
+        self._publish(*customer.discovery(self._availability))
+        if customer.set_point:
+            self._publish(f"{customer.topic}/set_point", customer.set_point)
 
     def _hear(self, message: MQTTMessage) -> None:
         """Put a message where it belongs; its sender is told what cannot be used."""
@@ -180,13 +203,17 @@ class Gateway:
         names = dict.fromkeys(name for customer in concerned for name in customer.inbox.names)
         whose = own.name if own else "any customer here"
         strange = tuple(
-            f"{name}: not a reading of {whose}, expected one of {', '.join(names)}"
+            f"{legible(name)}: not a reading of {whose}, expected one of {', '.join(names)}"
             for name in readings.values
             if name not in names
         )
-        readings = replace(readings, faults=readings.faults + strange)
-        faults = (fault for customer in concerned for fault in customer.inbox.put(readings, now))
-        self._tell(message.topic, tuple(dict.fromkeys(faults)))
+        readings = replace(readings, faults=the_first((*readings.faults, *strange)))
+        faults: list[str] = []
+        for customer in concerned:
+            self._safely(
+                customer.name, lambda to=customer: faults.extend(to.inbox.put(readings, now))
+            )
+        self._tell(message.topic, the_first(faults))
 
     def _tell(self, topic: str, faults: tuple[str, ...]) -> None:
         if faults:
@@ -202,9 +229,12 @@ class Gateway:
             return
         self._minute = minute
         for customer in self._customers.values():
-            set_point = customer.step(now)
-            if set_point is not None:
-                self._publish(f"{customer.topic}/set_point", set_point)
+            self._safely(customer.name, partial(self._step_of, customer, now))
+
+    def _step_of(self, customer: Customer, now: datetime) -> None:
+        set_point = customer.step(now)
+        if set_point is not None:
+            self._publish(f"{customer.topic}/set_point", set_point)
 
     def _now(self) -> datetime:
         return max(self._clock(), FIRST_DAY)

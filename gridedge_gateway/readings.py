@@ -11,14 +11,16 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
 # Years that a clock can show.
 FIRST_YEAR, LAST_YEAR = 2000, 2100
-# Readings that may be true or false.
-YES_OR_NO = ".plugged"
+# The unit of what is so or not, and how the names of such readings end: JSON has true and false.
+YES_OR_NO, OF_YES_OR_NO = "0 or 1", ".plugged"
+# Of what is wrong so many are told, and so many signs of a value or a name.
+MOST_FAULTS, MOST_SIGNS = 20, 60
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Quantity:
 
     def fault(self, value: float) -> str | None:
         """What is wrong with a value; None: nothing."""
+        if self.unit == YES_OR_NO and value not in (0.0, 1.0):
+            return f"{self.name}: got {value:g}, expected {self.unit}"
         if self.lowest <= value <= self.highest:
             return None
         expected = f"expected {self.lowest:g} to {self.highest:g} {self.unit}"
@@ -104,13 +108,13 @@ class Readings:
             return cls(came, faults=(f"message: got {_shown(message)}, expected JSON ({error})",))
         if not isinstance(said, dict):
             return cls(came, faults=(f"message: got {_shown(said)}, expected an object",))
-        faults = [f"{name}: got it more than once, the last counts" for name in twice]
+        faults = [f"{legible(name)}: got it more than once, the last counts" for name in twice]
         for name in SERIES:
             if not isinstance(said.get(name, {}), dict):
                 expected = 'values by their times, {"2026-01-15T12:00:00+01:00": 71.2}'
                 faults.append(f"{name}: got {_shown(said.pop(name))}, expected {expected}")
         readings = cls.of(said, came)
-        return replace(readings, faults=(*faults, *readings.faults))
+        return replace(readings, faults=the_first((*faults, *readings.faults)))
 
     @classmethod
     def of(cls, said: Mapping[str, object], came: datetime) -> Readings:
@@ -134,7 +138,7 @@ class Readings:
             elif what not in (None, ""):
                 at = what if isinstance(what, Mapping) else {time: what}
                 series[name] = _series(at, name, faults)
-        return cls(time, values, series, tuple(faults))
+        return cls(time, values, series, the_first(faults))
 
 
 def _series(said: Mapping[object, object], name: str, faults: list[str]) -> dict[datetime, float]:
@@ -157,24 +161,44 @@ def _time(said: object, name: str, faults: list[str]) -> datetime | None:
     except ValueError:
         pass
     expected = f"a time like 2026-01-15T12:00:00+01:00, from {FIRST_YEAR} to {LAST_YEAR}"
-    faults.append(f"{name}: got {_shown(said)}, expected {expected}")
+    faults.append(f"{legible(name)}: got {_shown(said)}, expected {expected}")
     return None
 
 
 def _number(said: object, name: str, faults: list[str]) -> float:
     """NaN with a fault."""
-    is_number = not isinstance(said, bool) or name.endswith(YES_OR_NO)
+    # To Python True is 1 and "1_0" is 10, to meters they are not.
+    is_true_or_false = isinstance(said, bool) and not name.endswith(OF_YES_OR_NO)
+    is_number = not is_true_or_false and not (isinstance(said, str) and "_" in said)
     try:
         value = float(said) if is_number else math.nan  # type: ignore[arg-type]  # others raise
     except (TypeError, ValueError, OverflowError):
         value = math.nan
     if math.isfinite(value):
         return value
-    faults.append(f"{name}: got {_shown(said)}, expected a number")
+    faults.append(f"{legible(name)}: got {_shown(said)}, expected a number")
     return math.nan
+
+
+def the_first(faults: Iterable[str]) -> tuple[str, ...]:
+    """Of all that is wrong, each once; how much there is more."""
+    told = tuple(dict.fromkeys(faults))
+    more = len(told) - MOST_FAULTS
+    return told if more <= 0 else (*told[:MOST_FAULTS], f"message: {more} more faults")
+
+
+def legible(name: object) -> str:
+    """A name from outside, in signs that every line, table and message can have."""
+    return _short(repr(str(name))[1:-1])
 
 
 def _shown(said: object) -> str:
     """As it came, if it is short."""
-    text = repr(said)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    try:
+        return _short(repr(said))
+    except (ValueError, RecursionError):  # numbers and objects that Python does not write down
+        return type(said).__name__
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_SIGNS else f"{text[:MOST_SIGNS]}..."

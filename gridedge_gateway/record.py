@@ -89,7 +89,9 @@ class Log:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._keep_other()
-            with self._path.open("a", encoding="utf-8", newline="") as file:
+            with self._path.open(
+                "a", encoding="utf-8", errors="backslashreplace", newline=""
+            ) as file:
                 table = csv.DictWriter(file, self._columns, restval="", extrasaction="ignore")
                 if file.tell() == 0:
                     table.writeheader()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
+from itertools import pairwise
 from pathlib import Path
 
 from gridedge_gateway.calendar import Calendar, Step
@@ -55,13 +56,15 @@ def recorded_readings(
     within a step may have values of series, and nothing else: no step is taken for it.
 
     Raises:
-        ValueError: no table, a column that nothing reads, a row without a time, a row within a step
-            that has more than series.
+        ValueError: no table, a column that nothing reads or that is there twice, a row with more
+            cells than columns or without a time, a row within a step that has more than series,
+            rows that are not in order.
     """
     devices = controller.file.devices
     readable, written = reading_columns(devices), set_point_columns(devices)
     rows = _rows(recorded, readable, written)
     read = [_readings(row, readable, number, recorded) for number, row in enumerate(rows, start=2)]
+    _check_order(read, recorded)
     published = _published(read)
     today: date | None = None
     told = []
@@ -89,6 +92,13 @@ def _rows(path: Path, readable: Collection[str], written: Collection[str]) -> li
     if strange:
         expected = ", ".join(readable)
         raise ValueError(f"{path}: got column {strange[0]!r}, expected some of {expected}")
+    twice = [column for column in columns if columns.count(column) > 1]
+    if twice:
+        raise ValueError(f"{path}: got column {twice[0]!r} {len(twice)} times, expected it once")
+    for number, row in enumerate(rows, start=2):
+        if None in row:  # where the table's reader puts what has no column
+            cells = len(columns) + len(row[None])
+            raise ValueError(f"{path}, row {number}: got {cells} cells, expected {len(columns)}")
     return [{name: row[name] or "" for name in columns} for row in rows]
 
 
@@ -100,6 +110,16 @@ def _readings(row: dict[str, str], readable: Collection[str], number: int, path:
         got = f"got {row.get('time', '')!r}, expected {expected}"
         raise ValueError(f"{path}, row {number}, column 'time': {got}")
     return readings
+
+
+def _check_order(read: Sequence[Readings], path: Path) -> None:
+    """Where a clock was put back, some rows of a log are earlier; of no log are most."""
+    pairs = enumerate(pairwise(readings.time for readings in read), start=3)
+    back = [(number, before, time) for number, (before, time) in pairs if time < before]
+    if 2 * len(back) >= max(len(read), 2):
+        number, before, time = back[0]
+        got = f"got {time.isoformat()} after {before.isoformat()}, expected rows in order of time"
+        raise ValueError(f"{path}, row {number}, column 'time': {got}")
 
 
 def _check_within(row: dict[str, str], number: int, path: Path, minutes: int) -> None:

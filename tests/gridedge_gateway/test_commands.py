@@ -16,7 +16,7 @@ from gridedge_gateway.connection import within_connection
 from gridedge_gateway.controller import Controller
 from gridedge_gateway.mqtt import Gateway
 from gridedge_gateway.readings import Readings
-from gridedge_gateway.replay import replay
+from gridedge_gateway.replay import recorded_readings, replay
 
 ROOT = Path(__file__).parents[2]
 OTHERS = {"torch", "gridedge_env", "gradmap_trainer", "pandas", "scipy", "numba", "onnx", "paho"}
@@ -146,6 +146,41 @@ def test_a_table_that_cannot_be_meant_is_refused(battery_file, tmp_path, capsys,
         main(["replay", str(battery_file), "--readings", str(recorded), "--out", "nowhere.csv"])
     assert stop.value.code == 2
     assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (b"time,voltage,voltage\n", "got column 'voltage' 2 times, expected it once"),
+        (b"time,voltage\n2026-01-15T11:00Z,1\n2026-01-15T11:30Z,230,5\n", "row 3: got 3 cells"),
+        (b"time,voltage\n2026-01-15T11:00Z,\xff\n", "got no table ('utf-8' codec"),
+        (b"time,voltage\n2026-01-15T11:00Z," + 200_000 * b"1", "got no table (field larger than"),
+        (b"\x00\n", "got "),
+        (
+            b"time\n2026-01-15T12:00Z\n2026-01-15T11:30Z\n2026-01-15T11:00Z\n",
+            "row 3, column 'time': got 2026-01-15T11:30:00+00:00 after 2026-01-15T12:00:00+00:00",
+        ),
+    ],
+)
+def test_a_table_that_was_spoilt_is_told_by_name_and_row(
+    battery_file, tmp_path, capsys, table, expected
+):
+    """Not read half, in the wrong order, or with an error of Python's."""
+    recorded, out = tmp_path / "readings.csv", tmp_path / "out.csv"
+    recorded.write_bytes(table)
+    with pytest.raises(SystemExit) as stop:
+        main(["replay", str(battery_file), "--readings", str(recorded), "--out", str(out)])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"gridedge-gateway: error: {recorded}")
+    assert expected in told
+    assert not out.exists()
+
+
+def test_a_clock_that_was_put_back_does_not_spoil_a_log(battery_file, tmp_path):
+    table = rows(4)
+    recorded = write(tmp_path / "readings.csv", [*table, table[1]])
+    assert len(recorded_readings(Controller.load(battery_file), recorded)) == 5
 
 
 def test_a_damaged_file_is_told_by_name_and_the_others_served(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import pickle
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from gridedge_gateway.inbox import MOST_MESSAGES, Inbox
-from gridedge_gateway.readings import METER_POWER, Quantity, Readings
+from gridedge_gateway.inbox import MOST_TIMES, Inbox
+from gridedge_gateway.readings import METER_POWER, MOST_FAULTS, Quantity, Readings
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
 STEP = timedelta(minutes=30)
@@ -96,8 +97,49 @@ def test_a_clock_that_is_wrong_is_told_at_once_and_with_the_step(inbox):
     assert taken.faults == faults
 
 
-def test_a_flood_of_messages_takes_no_more_memory(inbox):
-    for number in range(2 * MOST_MESSAGES):
-        inbox.put(message(-1, voltage=float(number)), NOON)
-    assert len(inbox) == MOST_MESSAGES
-    assert inbox.take(NOON).values == {"voltage": 2.0 * MOST_MESSAGES - 1.0}
+def test_a_meter_that_sends_every_second_drowns_nothing(inbox):
+    """The mean of 1 to 1,800 kW is 900.5; the price was sent once, before."""
+    prices = {"day_ahead_price": {NOON: 50.0}}
+    inbox.put(Readings(NOON - STEP + timedelta(seconds=1), {}, prices), NOON)
+    for second in range(1, 1801):
+        inbox.put(message(second / 60.0 - 30.0, meter_power=float(second)), NOON)
+    taken = inbox.take(NOON)
+    assert taken.values == {"meter_power": 900.5}
+    assert (taken.series, taken.faults) == (prices, ())
+
+
+def test_what_a_broker_sends_again_counts_once(inbox):
+    for _ in range(2):
+        for second in range(20):
+            inbox.put(message(second / 60.0 - 5.0, meter_power=float(second)), NOON)
+    inbox.put(message(-4, meter_power=200.0), NOON)
+    assert inbox.take(NOON).values["meter_power"] == (190.0 + 200.0) / 21
+
+
+@pytest.mark.parametrize("years", [0, 1])
+def test_a_flood_takes_no_more_room(inbox, years):
+    """Of messages of all times, of strange names, of faults, of series without end."""
+    sizes = []
+    for flood in range(3):
+        for number in range(250):
+            at = NOON - timedelta(minutes=7 * number, seconds=flood, days=365 * years)
+            values = {"voltage": float(number), f"strange_{flood}_{number}": 1.0}
+            times = {at + later * STEP / 31: 1.0 for later in range(20)}
+            series = {"day_ahead_price": times}
+            inbox.put(Readings(at, values, series, (f"fault {flood} {number}",)), NOON)
+        sizes.append(len(pickle.dumps(inbox)))
+    assert max(sizes) < 2e5
+    taken = inbox.take(NOON)
+    assert MOST_TIMES / 2 <= len(taken.series["day_ahead_price"]) <= MOST_TIMES
+    assert len(taken.faults) == MOST_FAULTS + 1
+    assert taken.values == ({} if years else {"voltage": 0.0})
+
+
+def test_a_flood_of_times_leaves_what_was_told_last(inbox):
+    old = {NOON + number * STEP: 1.0 for number in range(2 * MOST_TIMES)}
+    inbox.put(Readings(NOON - STEP / 2, {}, {"day_ahead_price": old}), NOON)
+    inbox.put(Readings(NOON, {}, {"day_ahead_price": {NOON: 50.0}}), NOON)
+    inbox.put(Readings(NOON - STEP / 3, {}, {"day_ahead_price": old}), NOON)
+    price = inbox.take(NOON).series["day_ahead_price"]
+    assert MOST_TIMES / 2 <= len(price) <= MOST_TIMES
+    assert price[NOON] == 50.0

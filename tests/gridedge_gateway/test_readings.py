@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from gridedge_gateway import Readings
+from gridedge_gateway.readings import MOST_FAULTS, Quantity
 
 CAME = datetime(2026, 1, 15, 11, 0, tzinfo=timezone.utc)
 
@@ -82,3 +84,44 @@ def test_what_can_be_read_is_read():
 def test_a_time_of_nowhere_is_refused(time):
     with pytest.raises(ValueError, match="time: got .*, expected one with an offset from UTC"):
         Readings(time)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("voltage", "1_0", "voltage: got '1_0', expected a number"),
+        ("voltage", True, "voltage: got True, expected a number"),
+        ("day_ahead_price", {CAME.isoformat(): False}, "day_ahead_price: got False, expected a"),
+        ("ev_charger.target", False, "ev_charger.target: got False, expected a number"),
+        ("voltage", [10**5000], "voltage: got list, expected a number"),
+    ],
+)
+def test_what_only_python_takes_for_a_number_is_none(name, value, fault):
+    readings = Readings.of({name: value}, CAME)
+    assert readings.faults[0].startswith(fault)
+    assert not any(map(math.isfinite, readings.values.values()))
+
+
+def test_what_is_so_or_not_is_nothing_between():
+    plugged = Quantity("ev_charger.plugged", "0 or 1", 0.0, 1.0)
+    assert [plugged.fault(value) for value in (0.0, 1.0)] == [None, None]
+    assert plugged.fault(0.5) == "ev_charger.plugged: got 0.5, expected 0 or 1"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\x00\n\x1b[2J", "x" * 100_000, "\u202e", "é"])
+def test_whatever_comes_can_be_said_again(text):
+    """In a message, a line of a log and a cell of a table: in UTF-8, on one line, short."""
+    said = {text: text, "time": text, "day_ahead_price": {text: text}, "voltage": [{text: text}]}
+    faults = Readings.of_json(json.dumps(said), CAME).faults
+    assert len(faults) == 5
+    assert all(fault.encode() and fault.isprintable() and len(fault) < 300 for fault in faults)
+
+
+def test_no_more_faults_are_told_than_anybody_reads():
+    said = {f"reading_{number}": "x" for number in range(50_000)}
+    faults = Readings.of(said, CAME).faults
+    assert len(faults) == MOST_FAULTS + 1
+    assert faults[0].startswith("reading_0: got 'x'")
+    assert faults[-1] == f"message: {50_000 - MOST_FAULTS} more faults"
+    again = Readings.of({"day_ahead_price": dict.fromkeys(range(50_000), "x")}, CAME).faults
+    assert len(again) == MOST_FAULTS + 1
