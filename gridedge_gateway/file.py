@@ -185,7 +185,7 @@ def _check(customer: dict[str, Any], devices: tuple[Device, ...]) -> None:
     for text in (customer["name"], *names):
         if not isinstance(text, str) or not 0 < len(text.encode()) <= LONGEST_NAME:
             expected = f"text of 1 to {LONGEST_NAME} bytes"
-            raise ValueError(f"name: got {ascii(text):.60}, expected {expected}")
+            raise ValueError(f"name: got {text!a:.60}, expected {expected}")
     if len({*names}) < len(names) or not names:
         raise ValueError(f"devices: got the names {names}, expected some, each of its own")
     mean = customer["mean_demand"]
