@@ -100,8 +100,8 @@ class Calendar:
     def begins(self, episode: date) -> Array:
         """(days, steps of a day) seconds since 1970 at which steps begin.
 
-        Of a time that comes twice it is the first; one that is left out is the hour before's, or, at
-        midnight, the day's first.
+        Of a time that comes twice it is the first; one that is left out is the hour before's, or,
+        at midnight, the day's first.
         """
         return _begins(self, episode)
 
@@ -162,8 +162,8 @@ def learnt(
 ) -> dict[datetime, float]:
     """Newer values for older ones, in the order in which they were said, by times in UTC.
 
-    Not by their times are values let go, as a clock may be wrong: only when there are too many, those
-    that were said first, and of the same message those that are farthest from now.
+    Values are not let go by their times, as a clock may be wrong: only when there are too many,
+    those that were said first, and of the same message those that are farthest from now.
     """
     nearest_last = sorted(said, key=lambda time: abs(time - now), reverse=True)
     new = {time.astimezone(timezone.utc): said[time] for time in nearest_last}

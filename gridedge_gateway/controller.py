@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TypeAlias
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gridedge_gateway.calendar import Calendar, Step
+from gridedge_gateway.calendar import Step
 from gridedge_gateway.connection import within_connection
 from gridedge_gateway.file import Arrays, CustomerFile
 from gridedge_gateway.published import Published, as_number
@@ -30,6 +29,8 @@ from gridedge_gateway.sensors import FROZEN_SHARE, Repeated, Sensors
 # So many earlier times in a row, each later than the one before it, are no late messages: the clock
 # had been ahead.
 SET_BACK = 3
+# A step at which a file is tried before it is used.
+TRIED = datetime(2026, 1, 1, tzinfo=timezone.utc)
 # A meter is frozen that said the same so many times in a row while set-points moved, in sum by
 # FROZEN_SHARE of full power.
 FROZEN_METER_TIMES = 6
@@ -75,15 +76,13 @@ class Controller:
     def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:
         if connection_power is not None and not connection_power > 0.0:
             raise ValueError(f"connection_power: got {connection_power} kW, expected more than 0")
-        case = file.case
-        days = case["steps"] * case["step_minutes"] // (24 * 60)
         self.file, self._connection_power = file, connection_power
         self._mean: float = file.customer["mean_demand"]
         self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
         self.expected: Arrays = {}
-        self.calendar = Calendar(ZoneInfo(case["time_zone"]), case["step_minutes"], days)
+        self.calendar = file.calendar
         self._published = Published(file, self.calendar)
-        self._sensors = Sensors(file.devices, timedelta(minutes=case["step_minutes"]))
+        self._sensors = Sensors(file.devices, timedelta(minutes=file.case["step_minutes"]))
         self._metered = Repeated()
         self.voltage = readable_quantities(file)["voltage"]
         self._stands = file.begin
@@ -103,7 +102,16 @@ class Controller:
             FileNotFoundError: no such file.
             ValueError: it is damaged, or of another format; the file is named. Or no power.
         """
-        return cls(CustomerFile(path), connection_power)
+        file = CustomerFile(path)
+        controller = cls(file, connection_power)
+        try:
+            cls(file)._answer(Readings(TRIED))
+        except Exception as error:
+            got = f"got {type(error).__name__}: {error}"
+            raise ValueError(
+                f"{path}: {got} in a step, expected a file of gradmap-export"
+            ) from error
+        return controller
 
     def step(self, readings: Readings) -> SetPoint:
         """Set-points for the step in which the time of the readings lies; never an error.

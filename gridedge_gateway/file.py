@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,10 +19,12 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gridedge_gateway.calendar import Calendar
 from gridedge_gateway.packing import is_whole, unpacked
 from gridedge_gateway.program import FleetProgram, Flexibility, Network
 from gridedge_gateway.readings import SERIES, Quantity
@@ -35,6 +38,10 @@ Key: TypeAlias = tuple[str, str, tuple[int, ...], bytes]
 
 # Changes when a gateway could no longer make use of a file as it did.
 FORMAT = "1"
+# Of a step.
+STEP_MINUTES = (15, 30, 60)
+# Bytes of a name of which files are named, too.
+LONGEST_NAME = 250
 OF_DAYS = ("day", "flexibility", "told")
 
 
@@ -66,6 +73,7 @@ class CustomerFile:
 
     Attributes:
         case: what it says of the case.
+        calendar: of its steps.
         customer: of the customer.
         devices: of the customer, as `operate` lists them.
         begin: where they stand when nothing is known.
@@ -86,13 +94,24 @@ class CustomerFile:
 
     def __init__(self, path: str | Path) -> None:
         data = Path(path).read_bytes()
+        try:
+            self._load(data)
+        except ImportError:
+            raise
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        except Exception as error:  # whatever a runtime makes of what is in it
+            got = f"got {type(error).__name__}: {error}"
+            raise ValueError(f"{path}: {got}, expected a file of gradmap-export") from error
+
+    def _load(self, data: bytes) -> None:
         if not is_whole(data):
-            raise ValueError(f"{path}: got a damaged file, expected one as gradmap-export wrote it")
+            raise ValueError("got a damaged file, expected one as gradmap-export wrote it")
         policy = _session(data)
         metadata = policy.get_modelmeta().custom_metadata_map
         if metadata.get("format") != FORMAT:
             got = metadata.get("format", "none")
-            raise ValueError(f"{path}: got the format {got}, expected {FORMAT}: export it anew")
+            raise ValueError(f"got the format {got}, expected {FORMAT}: export it anew")
         self.case, self.customer = (json.loads(metadata[key]) for key in ("case", "customer"))
         graphs = {name: sys.intern(text) for name, text in json.loads(metadata["graphs"]).items()}
         self._of_days = tuple(graphs.pop(name) for name in OF_DAYS if name in graphs)
@@ -100,16 +119,22 @@ class CustomerFile:
         self._sessions = {"act": policy}
         self._sessions |= {name: _session(unpacked(text)) for name, text in graphs.items()}
         self.devices = tuple(_devices(self.customer["devices"]))
+        _check(self.customer, self.devices)
+        self.calendar = _calendar(self.case)
         self.begin = {name: np.array(values) for name, values in self.customer["begin"].items()}
         self.site = self.case["site"]
         (observed,), (acted,) = policy.get_inputs(), policy.get_outputs()
         self.observation_size = observed.shape[1]
         blank = np.zeros((1, self.observation_size), np.float32)
         if not np.isfinite(self.run("act", {"observation": blank})["action"]).all():
-            raise ValueError(f"{path}: got weights that are no numbers, expected finite ones")
+            raise ValueError("got weights that are no numbers, expected finite ones")
         operate = self._sessions["operate"]
         chosen = {entry.name for entry in operate.get_outputs()}
         self.slots = acted.shape[1] // (2 if "reactive_power" in chosen else 1)
+        for device in self.devices:
+            if device.slot not in range(self.slots):
+                expected = f"one of {self.slots} from 0"
+                raise ValueError(f"{device.name}.slot: got {device.slot}, expected {expected}")
         needed = {entry.name for entry in operate.get_inputs()}
         self.reads = "estimate" in graphs
         self.heats = "outdoor_temperature" in needed
@@ -142,6 +167,42 @@ def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
             tuple(Quantity(**reading) for reading in device["readings"]),
         )
         counts[kind] += 1
+
+
+def _calendar(case: dict[str, Any]) -> Calendar:
+    minutes, steps = case["step_minutes"], case["steps"]
+    if minutes not in STEP_MINUTES:
+        raise ValueError(f"step_minutes: got {minutes}, expected one of {STEP_MINUTES}")
+    days, over = divmod(steps * minutes, 24 * 60)
+    if days < 1 or over:
+        raise ValueError(f"steps: got {steps} of {minutes} minutes, expected those of whole days")
+    return Calendar(ZoneInfo(case["time_zone"]), minutes, days)
+
+
+def _check(customer: dict[str, Any], devices: tuple[Device, ...]) -> None:
+    """Raises ValueError unless names are unique texts, and ratings numbers that can be."""
+    names = [device.name for device in devices]
+    for text in (customer["name"], *names):
+        if not isinstance(text, str) or not 0 < len(text.encode()) <= LONGEST_NAME:
+            expected = f"text of 1 to {LONGEST_NAME} bytes"
+            raise ValueError(f"name: got {text!a:.60}, expected {expected}")
+    if len({*names}) < len(names) or not names:
+        raise ValueError(f"devices: got the names {names}, expected some, each of its own")
+    mean = customer["mean_demand"]
+    if not math.isfinite(mean):
+        raise ValueError(f"mean_demand: got {mean} kW, expected a number")
+    positive = {"nominal_voltage": customer["nominal_voltage"]}
+    positive |= {f"{device.name}.full_power": device.full_power for device in devices}
+    for name, value in positive.items():
+        if not 0.0 < value < math.inf:
+            raise ValueError(f"{name}: got {value}, expected a positive number")
+    for device in devices:
+        if not 0.0 <= device.inverter_rating < math.inf:
+            got = f"got {device.inverter_rating} kVA, expected 0 or more"
+            raise ValueError(f"{device.name}.inverter_rating: {got}")
+    for name, values in customer["begin"].items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"begin.{name}: got {values}, expected numbers")
 
 
 @lru_cache(maxsize=4)  # the same of all customers of a run

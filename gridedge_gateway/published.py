@@ -37,8 +37,8 @@ class Published:
     def learn(self, readings: Readings, step: Step) -> list[str]:
         """Newer values for older ones; those that are not plausible are left out, and told.
 
-        Nothing is forgotten for its time: a clock that is wrong, or what comes late, would else take
-        today's with it.
+        Nothing is forgotten for its time: a clock that is wrong, or what comes late, would else
+        take today's with it.
         """
         told = []
         for name, said in readings.series.items():

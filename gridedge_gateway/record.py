@@ -63,8 +63,8 @@ def holding(published: Mapping[datetime, float], time: datetime) -> float | None
 class Log:
     """The table of a customer, to which each step adds a row.
 
-    A disk that is full is told, and stops nothing. Where a table has other columns, as of devices that
-    were there before, it is kept as `<table>.csv.1`, `.2`, ..., and a new one begun.
+    A disk that is full is told, and stops nothing. Where a table has other columns, as of devices
+    that were there before, it is kept as `<table>.csv.1`, `.2`, ..., and a new one begun.
 
     Args:
         path: of a CSV; made, with its folder, if there is none.
@@ -100,7 +100,7 @@ class Log:
             log.error("%s", error)
 
     def _keep_other(self) -> None:
-        """A table of other columns, as of devices before, goes on under a name that is no table's."""
+        """Keep a table of other columns, as of devices before, under a name that is no table's."""
         if not self._path.exists():
             return
         with self._path.open(encoding="utf-8", errors="replace", newline="") as file:

@@ -132,7 +132,7 @@ def test_newer_values_replace_older_ones_and_those_said_first_are_let_go():
     [("Atlantic/Azores", SPRING), ("Africa/Cairo", date(2026, 4, 24)), ("Europe/Lisbon", SPRING)],
 )
 def test_a_day_without_a_midnight_is_known_by_what_is_published_of_it(zone, day):
-    calendar, begin = Calendar(ZoneInfo(zone), 30, 1), datetime(*day.timetuple()[:3], 12)
+    calendar, begin = Calendar(ZoneInfo(zone), 30, 1), datetime(day.year, day.month, day.day, 12)
     noon = begin.replace(tzinfo=ZoneInfo(zone)).astimezone(timezone.utc)
     steps = [noon + timedelta(minutes=30 * number) for number in range(-48, 48)]
     of_day = {
