@@ -128,6 +128,8 @@ def test_a_file_says_what_is_in_it(battery_file, capsys):
         "battery_0 at ",
         "Steps of 30 minutes, a day in advance, Europe/Amsterdam",
         "battery.state_of_charge              %, 0 to 100",
+        "  V, ",
+        ", nominal ",
         "day_ahead_price                      €/MWh",
     ):
         assert words in told
