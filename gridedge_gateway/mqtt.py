@@ -209,10 +209,12 @@ class Gateway:
         )
         readings = replace(readings, faults=the_first((*readings.faults, *strange)))
         faults: list[str] = []
+
+        def put(customer: Customer) -> None:
+            faults.extend(customer.inbox.put(readings, now))
+
         for customer in concerned:
-            self._safely(
-                customer.name, lambda to=customer: faults.extend(to.inbox.put(readings, now))
-            )
+            self._safely(customer.name, partial(put, customer))
         self._tell(message.topic, the_first(faults))
 
     def _tell(self, topic: str, faults: tuple[str, ...]) -> None:

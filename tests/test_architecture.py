@@ -21,6 +21,7 @@ FLOORS: dict[str, list[set[str]]] = {
     "gridedge_gateway": [
         {"calendar", "readings", "packing", "sun", "program", "connection"},
         {"file"},
+        {"quantities"},
         {"published", "sensors", "inbox", "discovery", "inspection"},
         {"controller"},
         {"record"},
