@@ -53,6 +53,7 @@ class Inbox:
 
     def _implausible(self, message: Readings) -> Iterator[str]:
         """What the next step will not believe; of a series, its first such value."""
+        said: dict[str, tuple[float, ...]]
         said = {name: (value,) for name, value in message.values.items()}
         said |= {name: tuple(published.values()) for name, published in message.series.items()}
         for name, values in said.items():
