@@ -30,8 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.run(options)
     except (ValueError, OSError, ImportError) as error:
-        print(f"gridedge-gateway: error: {error}", file=sys.stderr)
+        print(f"gridedge-gateway: error: {_in_words(error)}", file=sys.stderr)
         sys.exit(EXIT_MISTAKE)
+
+
+def _in_words(error: Exception) -> str:
+    return f"{error.filename}: not found" if isinstance(error, FileNotFoundError) else str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,7 +55,12 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="set-points for readings that come by MQTT")
     serve.add_argument("files", type=Path, nargs="+", metavar="FILE", help="of gradmap-export")
-    serve.add_argument("--mqtt", required=True, metavar="URL", help="mqtt://HOST or mqtts://HOST")
+    serve.add_argument(
+        "--mqtt",
+        required=True,
+        metavar="URL",
+        help="mqtt://HOST or, by TLS, mqtts://HOST; with :PORT if it is not 1883, 8883",
+    )
     serve.add_argument("--user", help="at the broker")
     serve.add_argument("--password-file", type=Path, help="that holds the user's password")
     serve.add_argument(
@@ -113,7 +122,7 @@ def _serve(options: argparse.Namespace) -> None:
         try:
             controller = Controller.load(path, options.connection_kw)
         except (ValueError, OSError) as error:
-            log.error("%s", error)
+            log.error("%s", _in_words(error))
         else:
             customers.append(Customer(controller, options.log))
     if not customers:

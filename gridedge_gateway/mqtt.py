@@ -131,11 +131,13 @@ class Gateway:
         self._wait, self._clock = wait, clock
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._serving, self._minute = True, datetime.min
+        self._is_connected = False
+        self._refusal: ReasonCode | None = None  # the last one, until it is let in
         self._client = broker.client(customers[0].topic)
         self._client.will_set(self._availability, "offline", QUALITY, retain=True)
         # The client has a thread of its own, which only hands over what happens.
         self._client.on_connect = lambda *seen: self._events.put(lambda: self._greet(seen[3]))
-        self._client.on_disconnect = lambda *seen: log.warning("broker: %s", seen[3])
+        self._client.on_disconnect = lambda *seen: self._events.put(lambda: self._miss(seen[3]))
         self._client.on_connect_fail = lambda *seen: log.warning("broker: %s", sys.exc_info()[1])
         self._client.on_message = lambda *seen: self._events.put(lambda: self._hear(seen[2]))
 
@@ -170,12 +172,21 @@ class Gateway:
         except Exception:  # the houses must go on
             log.exception("%s: got what nobody had expected", whose)
 
+    def _miss(self, cause: ReasonCode) -> None:
+        """Say once that a connection is lost; of one that was refused, the refusal was said."""
+        if self._is_connected:
+            log.warning("broker: connection lost: %s", cause)
+        self._is_connected = False
+
     def _greet(self, answer: ReasonCode) -> None:
         """Say what a broker may have forgotten, which has just answered."""
         if answer.is_failure:
-            log.error("broker: refused: %s", answer)
+            if answer != self._refusal:
+                log.error("broker: refused: %s; tried again and again", answer)
+            self._refusal = answer
             return
         log.info("broker: connected")
+        self._is_connected, self._refusal = True, None
         self._client.subscribe([(topic, QUALITY) for topic in (FOR_ALL, *self._customers)])
         for customer in self._customers.values():
             self._safely(customer.name, partial(self._introduce, customer))

@@ -196,6 +196,9 @@ def test_a_damaged_file_is_told_by_name_and_the_others_served(
     assert stop.value.code == 2
     assert "damaged.onnx: got a damaged file" in caplog.text
     assert "files: got none that can be served" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["replay", "none.onnx", "--readings", "none.csv", "--out", "out.csv"])
+    assert "error: none.onnx: not found" in capsys.readouterr().err
     begun = not_served(monkeypatch)
     main(["serve", str(damaged), str(battery_file), *address])
     assert len(begun) == 1

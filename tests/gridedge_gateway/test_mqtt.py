@@ -144,14 +144,24 @@ def test_a_clock_that_was_never_set_gets_what_is_safe(battery_file):
     assert set_point["follows"] == "fallback"
 
 
-def test_a_broker_that_refuses_is_told_nothing(battery_file):
+def test_a_broker_that_refuses_is_told_nothing(battery_file, caplog):
     line = Line([])
     line.answer = ReasonCode(PacketTypes.CONNACK, "Not authorized")
     customer = Customer(Controller.load(battery_file), None)
     gateway = Gateway([customer], SimpleNamespace(client=lambda name: line), 0.0, lambda: NOON)
-    line.stop = gateway.stop
+    refused = line.answer
+
+    def refuse_again() -> None:
+        line.on_disconnect(line, None, None, refused, None)
+        line.on_connect(line, None, None, refused, None)
+        line.on_disconnect(line, None, None, refused, None)
+        gateway.stop()
+
+    line.stop = refuse_again
     gateway.serve()
     assert line.sent == []
+    (told,) = (said for said in caplog.messages if said.startswith("broker:"))
+    assert told == "broker: refused: Not authorized; tried again and again"
 
 
 def test_each_step_is_taken_once_and_logged(battery_file, tmp_path):
