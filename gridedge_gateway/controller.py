@@ -22,6 +22,7 @@ from gridedge_gateway.calendar import Step
 from gridedge_gateway.connection import within_connection
 from gridedge_gateway.file import Arrays, CustomerFile
 from gridedge_gateway.published import Published, as_number
+from gridedge_gateway.quantities import readable_quantities
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings
 from gridedge_gateway.sensors import FROZEN_SHARE, Repeated, Sensors
 
@@ -75,15 +76,15 @@ class Controller:
     def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:
         if connection_power is not None and not connection_power > 0.0:
             raise ValueError(f"connection_power: got {connection_power} kW, expected more than 0")
-        nominal = file.customer["nominal_voltage"]
         self.file, self._connection_power = file, connection_power
         self._mean: float = file.customer["mean_demand"]
         self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
         self.expected: Arrays = {}
         self.calendar = file.calendar
         self._published = Published(file, self.calendar)
-        self._sensors, self._metered = Sensors(file.devices), Repeated()
-        self.voltage = Quantity("voltage", "V", 0.5 * nominal, 1.5 * nominal)
+        self._sensors = Sensors(file.devices, timedelta(minutes=self.calendar.minutes))
+        self._metered = Repeated()
+        self.voltage = readable_quantities(file)["voltage"]
         self._stands = file.begin
         self._last: tuple[Step, SetPoint] | None = None
         self._late: list[datetime] = []
@@ -235,6 +236,8 @@ class Controller:
         believed, faults = self._sensors.believed(readings, self.expected, step)
         reasons += faults
         self._stand(self.file.run("sense", known | believed))
+        if self.file.reads:
+            self._sensors.stand(self.file.run("estimate", known | self._stands))
         return self._stands
 
     def _stand(self, found: Arrays) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from gridedge_gateway.controller import Controller
 from gridedge_gateway.discovery import discovery
 from gridedge_gateway.inbox import Inbox
+from gridedge_gateway.quantities import readable_quantities
 from gridedge_gateway.record import Log
 
 log = logging.getLogger("gridedge-gateway")
@@ -40,7 +41,7 @@ class Customer:
         self.set_point: str | None = None
         self._controller, self._devices = controller, controller.file.devices
         self._length = timedelta(minutes=controller.calendar.minutes)
-        self.inbox = Inbox(self._length)
+        self.inbox = Inbox(self._length, readable_quantities(controller.file))
         self._log = None if logs is None else Log(logs / f"{fit}.csv", self._devices)
         self._begun: datetime | None = None
 

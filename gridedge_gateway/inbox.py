@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from statistics import fmean
 
-from gridedge_gateway.readings import Readings
+from gridedge_gateway.readings import SERIES, Quantity, Readings
 
 # The last ones that count for a step: with one every two seconds there are 900 in half an hour.
 MOST_MESSAGES = 1000
@@ -18,11 +20,17 @@ class Inbox:
 
     Args:
         step: of the customer's clock.
+        readable: what can be read there, by name.
+
+    Attributes:
+        names: of all that a message may hold.
     """
 
-    def __init__(self, step: timedelta) -> None:
-        self._step = step
+    def __init__(self, step: timedelta, readable: Mapping[str, Quantity]) -> None:
+        self._step, self._quantities = step, {**readable, **SERIES}
+        self.names = tuple(self._quantities)
         self._messages: deque[Readings] = deque(maxlen=MOST_MESSAGES)
+        self._taken: datetime | None = None
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -38,8 +46,19 @@ class Inbox:
             ahead = f"time: got {message.time.isoformat()}, ahead of {now.isoformat()}, not used"
             faults += (ahead,)
             message = Readings(now, {}, message.series, faults)
+        elif message.values and message.time <= min(now, self._taken or now - 2 * self._step):
+            faults += (_late(message),)  # of the step, too, as it is taken
         self._messages.append(message)
-        return faults
+        return (*faults, *self._implausible(message))
+
+    def _implausible(self, message: Readings) -> Iterator[str]:
+        """What the next step will not believe; of a series, its first such value."""
+        said = {name: (value,) for name, value in message.values.items()}
+        said |= {name: tuple(published.values()) for name, published in message.series.items()}
+        for name, values in said.items():
+            if quantity := self._quantities.get(name):
+                known = (value for value in values if not math.isnan(value))
+                yield from islice(filter(None, map(quantity.fault, known)), 1)
 
     def take(self, begin: datetime) -> Readings:
         """What is known as a step begins; nothing of it is told again.
@@ -49,6 +68,7 @@ class Inbox:
         """
         messages = sorted(self._messages, key=lambda message: message.time)
         self._messages.clear()
+        self._taken = begin
         heard: dict[str, dict[datetime, float]] = defaultdict(dict)
         series: dict[str, dict[datetime, float]] = defaultdict(dict)
         faults: list[str] = []
@@ -60,9 +80,13 @@ class Inbox:
                 for name, value in message.values.items():
                     heard[name][message.time] = value  # the same one twice is one
             elif message.values:
-                faults.append(f"time: a message of {message.time.isoformat()} is late, not used")
+                faults.append(_late(message))
         values = {name: _of_step(name, known) for name, known in heard.items()}
         return Readings(begin, values, series, tuple(faults))
+
+
+def _late(message: Readings) -> str:
+    return f"time: a message of {message.time.isoformat()} is late, not used"
 
 
 def _of_step(name: str, known: Mapping[datetime, float]) -> float:

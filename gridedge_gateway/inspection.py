@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gridedge_gateway.file import CustomerFile
-from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, SERIES, Quantity
+from gridedge_gateway.published import PRICE_FORECAST
+from gridedge_gateway.quantities import readable_quantities
+from gridedge_gateway.readings import SERIES
 
 
 def described(file: CustomerFile) -> Iterator[str]:
@@ -21,17 +23,13 @@ def described(file: CustomerFile) -> Iterator[str]:
         inverter = f", inverter of {device.inverter_rating:.4g} kVA" * (device.inverter_rating > 0)
         yield f"  {device.name:<24} {device.full_power:.4g} kW{inverter}"
     yield "Readings:"
-    for quantity in (METER_POWER, OUTDOOR_TEMPERATURE):
-        yield _line(quantity.name, quantity)
-    yield f"  {'voltage':<36} V, about {customer['nominal_voltage']:.0f}"
-    for device in file.devices:
-        for reading in device.readings:
-            yield _line(f"{device.name}.{reading.name}", reading)
+    for quantity in readable_quantities(file).values():
+        of_voltage = f", nominal {customer['nominal_voltage']:.0f}" * (quantity.name == "voltage")
+        span = f"{quantity.lowest:g} to {quantity.highest:g}"
+        yield f"  {quantity.name:<36} {quantity.unit}, {span}{of_voltage}"
     yield "Published:"
     for name in file.series:
         unit = SERIES[name].unit
-        yield f"  {name:<36} {case['currency'] + '/MWh' if unit == 'per MWh' else unit}"
-
-
-def _line(name: str, quantity: Quantity) -> str:
-    return f"  {name:<36} {quantity.unit}, {quantity.lowest:g} to {quantity.highest:g}"
+        unit = f"{case['currency']}/MWh" if unit == "per MWh" else unit
+        optional = ", optional: where none is known, the prices count" * (name == PRICE_FORECAST)
+        yield f"  {name:<36} {unit}{optional}"

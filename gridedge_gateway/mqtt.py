@@ -5,6 +5,7 @@ One connection serves any number of customers. All messages have quality of serv
     gridedge/readings                 in   `Readings` as JSON for all customers: prices, weather
     gridedge/<customer>/readings      in   any of them, at any time
     gridedge/<customer>/faults        out  JSON: what of a message cannot be used, and why
+    gridedge/faults                   out  likewise, of one for all customers
     gridedge/<customer>/set_point     out  `SetPoint` as JSON, retained
     gridedge/<first>/availability     out  "online" or "offline", retained; the last will
     homeassistant/device/<id>/config  out  how Home Assistant finds the set-points, retained
@@ -17,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
@@ -173,9 +174,19 @@ class Gateway:
         readings = Readings.of_json(bytes(message.payload), came)
         # One of a customer of before, whose messages the broker has kept, is nobody's.
         own = self._customers.get(message.topic)
-        concerned = list(self._customers.values()) if message.topic == FOR_ALL else [own]
-        faults = [customer.inbox.put(readings, now) for customer in concerned if customer]
-        self._tell(message.topic, faults[0] if faults else ())
+        concerned = [own] if own else []
+        if message.topic == FOR_ALL:
+            concerned = list(self._customers.values())
+        names = dict.fromkeys(name for customer in concerned for name in customer.inbox.names)
+        whose = own.name if own else "any customer here"
+        strange = tuple(
+            f"{name}: not a reading of {whose}, expected one of {', '.join(names)}"
+            for name in readings.values
+            if name not in names
+        )
+        readings = replace(readings, faults=readings.faults + strange)
+        faults = (fault for customer in concerned for fault in customer.inbox.put(readings, now))
+        self._tell(message.topic, tuple(dict.fromkeys(faults)))
 
     def _tell(self, topic: str, faults: tuple[str, ...]) -> None:
         if faults:

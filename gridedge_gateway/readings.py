@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
 # Years that a clock can show.
 FIRST_YEAR, LAST_YEAR = 2000, 2100
+# Readings that may be true or false.
+YES_OR_NO = ".plugged"
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,26 @@ class Readings:
             message: a JSON object.
             came: when it came, which counts where it does not say a time itself.
         """
+        twice: list[str] = []
+
+        def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+            counts = Counter(name for name, _ in pairs)
+            twice.extend(name for name, count in counts.items() if count > 1)
+            return dict(pairs)
+
         try:
-            said = json.loads(message)
+            said = json.loads(message, object_pairs_hook=once)
         except (ValueError, RecursionError) as error:
             return cls(came, faults=(f"message: got {_shown(message)}, expected JSON ({error})",))
         if not isinstance(said, dict):
             return cls(came, faults=(f"message: got {_shown(said)}, expected an object",))
-        return cls.of(said, came)
+        faults = [f"{name}: got it more than once, the last counts" for name in twice]
+        for name in SERIES:
+            if not isinstance(said.get(name, {}), dict):
+                expected = 'values by their times, {"2026-01-15T12:00:00+01:00": 71.2}'
+                faults.append(f"{name}: got {_shown(said.pop(name))}, expected {expected}")
+        readings = cls.of(said, came)
+        return replace(readings, faults=(*faults, *readings.faults))
 
     @classmethod
     def of(cls, said: Mapping[str, object], came: datetime) -> Readings:
@@ -113,11 +129,11 @@ class Readings:
         for name, what in said.items():
             if name == "time":
                 continue
-            if name in SERIES:
+            if name not in SERIES:
+                values[name] = math.nan if what in (None, "") else _number(what, name, faults)
+            elif what not in (None, ""):
                 at = what if isinstance(what, Mapping) else {time: what}
                 series[name] = _series(at, name, faults)
-            else:
-                values[name] = _number(what, name, faults)
         return cls(time, values, series, tuple(faults))
 
 
@@ -146,14 +162,16 @@ def _time(said: object, name: str, faults: list[str]) -> datetime | None:
 
 
 def _number(said: object, name: str, faults: list[str]) -> float:
-    """NaN where nothing is said, or with a fault."""
-    if said is None or said == "":
-        return math.nan
+    """NaN with a fault."""
+    is_number = not isinstance(said, bool) or name.endswith(YES_OR_NO)
     try:
-        return float(said)  # type: ignore[arg-type]  # what it is not for raises
+        value = float(said) if is_number else math.nan  # type: ignore[arg-type]  # others raise
     except (TypeError, ValueError, OverflowError):
-        faults.append(f"{name}: got {_shown(said)}, expected a number")
-        return math.nan
+        value = math.nan
+    if math.isfinite(value):
+        return value
+    faults.append(f"{name}: got {_shown(said)}, expected a number")
+    return math.nan
 
 
 def _shown(said: object) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gridedge_gateway.calendar import Calendar, Step
 from gridedge_gateway.controller import Controller, SetPoint
-from gridedge_gateway.readings import Readings
+from gridedge_gateway.readings import SERIES, Readings
 from gridedge_gateway.record import decided, reading_columns, set_point_columns
 
 # What a row without a time would have: each must have its own.
@@ -49,12 +49,14 @@ def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Read
 def recorded_readings(
     controller: Controller, recorded: Path
 ) -> list[tuple[dict[str, str], Readings]]:
-    """The rows of a table, as of `record`, and what a controller is to be told with each.
+    """The rows of steps in a table, as of `record`, and what a controller is to be told with each.
 
-    Of a series, values until the end of a day's episode are known with the day's first row.
+    Of a series, values until the end of a day's episode are known with the day's first row. A row
+    within a step may have values of series, and nothing else: no step is taken for it.
 
     Raises:
-        ValueError: no table, a column that nothing reads, a row without a time.
+        ValueError: no table, a column that nothing reads, a row without a time, a row within a step
+            that has more than series.
     """
     devices = controller.file.devices
     readable, written = reading_columns(devices), set_point_columns(devices)
@@ -63,8 +65,11 @@ def recorded_readings(
     published = _published(read)
     today: date | None = None
     told = []
-    for row, readings in zip(rows, read, strict=True):
+    for number, (row, readings) in enumerate(zip(rows, read, strict=True), start=2):
         step = controller.calendar.step(readings.time)
+        if readings.time != step.time:
+            _check_within(row, number, recorded, controller.calendar.minutes)
+            continue
         news = {}
         if step.begin.date() != today:
             news, today = _news(published, controller.calendar, step), step.begin.date()
@@ -95,6 +100,15 @@ def _readings(row: dict[str, str], readable: Collection[str], number: int, path:
         got = f"got {row.get('time', '')!r}, expected {expected}"
         raise ValueError(f"{path}, row {number}, column 'time': {got}")
     return readings
+
+
+def _check_within(row: dict[str, str], number: int, path: Path, minutes: int) -> None:
+    for name, text in row.items():
+        if text and name not in {"time", *SERIES}:
+            expected = f"nothing but series within a step of {minutes} minutes"
+            raise ValueError(
+                f"{path}, row {number}, column {name!r}: got {text!r}, expected {expected}"
+            )
 
 
 def _published(read: list[Readings]) -> dict[str, dict[datetime, float]]:

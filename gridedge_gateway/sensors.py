@@ -17,6 +17,9 @@ LONGEST_UNREAD = timedelta(hours=24)
 # A sensor is frozen that said the same so many times in a row while it should have moved, by this
 # share of its range.
 FROZEN_TIMES, FROZEN_SHARE = 3, 0.05
+# A device does something else than it was told that moved within a step against that, or further,
+# and was off by this share of its sensor's range.
+DISOBEYED_SHARE = 0.1
 # Units of readings. Hours are those on the clock, and of a power nobody must know what it was.
 HOUR_OF_THE_DAY, POWER = "hour of the day", "kW"
 
@@ -62,10 +65,15 @@ class Memory(Repeated):
 
 
 class Sensors:
-    """Of a customer's devices."""
+    """Of a customer's devices.
 
-    def __init__(self, devices: tuple[Device, ...]) -> None:
-        self._devices = devices
+    Args:
+        devices: of the customer.
+        length: of a step.
+    """
+
+    def __init__(self, devices: tuple[Device, ...], length: timedelta) -> None:
+        self._devices, self._length = devices, length
         self._memory: dict[str, Memory] = {}
 
     def believed(
@@ -80,7 +88,8 @@ class Sensors:
             step: that begins.
 
         Returns:
-            Of the same names and shapes, NaN where the estimate stands; and why it does.
+            Of the same names and shapes, NaN where the estimate stands; and why it does, or which
+            device does something else than it was told.
         """
         found = {name: np.full_like(values, np.nan) for name, values in expected.items()}
         told: list[str] = []
@@ -90,16 +99,28 @@ class Sensors:
                 said = readings.values.get(f"{device.name}.{quantity.name}", math.nan)
                 own = float(expected[name][place])
                 if quantity is device.readings[0]:
-                    fault = self._doubt(device, quantity, said, own, step.time)
+                    is_away = _is_away(device, readings, expected)
+                    odd = None if is_away else self._odd(device, quantity, said, own, step.time)
+                    fault = self._doubt(device, quantity, said, own, step.time, is_away)
+                    if odd and not fault:
+                        told.append(odd)
                 else:
                     fault = None if math.isnan(said) else quantity.fault(said)
                 if fault:
-                    estimate = f"estimate of {own:.4g} {quantity.unit} counts"
+                    shown = min(max(own, quantity.lowest), quantity.highest)
+                    estimate = f"estimate of {shown:.4g} {quantity.unit} counts"
                     told.append(f"{device.name}.{fault}; the {estimate}")
                 else:
                     is_hour = quantity.unit == HOUR_OF_THE_DAY and not math.isnan(said)
                     found[name][place] = step.hour(said) if is_hour else said
         return found, told
+
+    def stand(self, estimated: Arrays) -> None:
+        """Remember what sensors would say, as in `believed`, by what is then believed."""
+        for device in self._devices:
+            if device.readings:
+                first = estimated[f"reading.{device.kind}.{device.readings[0].name}"]
+                self._memory[device.name].should = float(first[0, device.number])
 
     def unread(self, device: Device, time: datetime) -> bool:
         """Whether nobody knows any more where a device stands."""
@@ -107,17 +128,50 @@ class Sensors:
             return False
         return time - self._memory[device.name].heard > LONGEST_UNREAD
 
-    def _doubt(
+    def _odd(
         self, device: Device, quantity: Quantity, said: float, own: float, time: datetime
+    ) -> str | None:
+        """What a device did within a step instead of what it was told; None: nothing."""
+        memory = self._memory.get(device.name)
+        if memory is None or quantity.unit == POWER or time - memory.heard != self._length:
+            return None
+        moved, should = said - memory.said, own - memory.should
+        lies_behind = abs(moved) <= abs(should) and moved * should >= 0.0  # such as a full store
+        full = quantity.highest - quantity.lowest
+        if lies_behind or not abs(moved - should) > DISOBEYED_SHARE * full:
+            return None
+        if abs(moved) < FROZEN_SHARE * full:  # it wavers where it stands
+            return None
+        name, unit = f"{device.name}.{quantity.name}", quantity.unit
+        expected = f"expected one by {should:+.3g} {unit} by its set-point"
+        return f"{name}: got a change by {moved:+.3g} {unit}, {expected}; the sensor counts"
+
+    def _doubt(
+        self,
+        device: Device,
+        quantity: Quantity,
+        said: float,
+        own: float,
+        time: datetime,
+        is_away: bool,
     ) -> str | None:
         """Why not to believe the sensor that says where a device stands; None: nothing."""
         memory = self._memory.setdefault(device.name, Memory(heard=time))
         fault = f"{quantity.name}: not read" if math.isnan(said) else quantity.fault(said)
         memory.hear(said, own)
+        if is_away:  # a charger may repeat what it said of a car that has left
+            memory.times, memory.moved = 0, 0.0
         least = FROZEN_SHARE * (quantity.highest - quantity.lowest)
         if fault is None and quantity.unit != POWER and memory.is_frozen(FROZEN_TIMES, least):
             fault = f"{quantity.name}: got {said:g} {quantity.unit} again, but it should have moved"
-        memory.should = own if fault else said
         # A clock that was ahead has left times that are yet to come.
         memory.heard = min(memory.heard, time) if fault else time
         return fault
+
+
+def _is_away(device: Device, readings: Readings, expected: Arrays) -> bool:
+    """Whether it is a car that drives."""
+    plugged = expected.get(f"reading.{device.kind}.plugged")
+    if plugged is None:
+        return False
+    return readings.values.get(f"{device.name}.plugged", plugged[0, device.number]) == 0.0

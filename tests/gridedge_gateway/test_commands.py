@@ -16,6 +16,7 @@ from gridedge_gateway.connection import within_connection
 from gridedge_gateway.controller import Controller
 from gridedge_gateway.mqtt import Gateway
 from gridedge_gateway.readings import Readings
+from gridedge_gateway.replay import replay
 
 ROOT = Path(__file__).parents[2]
 OTHERS = {"torch", "gridedge_env", "gradmap_trainer", "pandas", "scipy", "numba", "onnx", "paho"}
@@ -95,6 +96,31 @@ def test_what_was_replayed_can_be_replayed(battery_file, replayed, tmp_path):
     assert read(out) == read(replayed / "set_points.csv")
 
 
+def test_prices_may_be_finer_than_steps(battery_file, tmp_path):
+    """Of 0 and 200 in a half-hour's quarters 100 counts; readings within a step are refused."""
+    tables = {"steps": rows(48), "quarters": rows(48), "readings": rows(48)}
+    for row in tables["steps"] + tables["quarters"]:
+        row["day_ahead_price"] = 100
+    within = dict.fromkeys(tables["steps"][0], "")
+    within["time"] = (MIDNIGHT + timedelta(minutes=15)).isoformat()
+    tables["quarters"][0]["day_ahead_price"] = 0
+    tables["quarters"].insert(1, {**within, "day_ahead_price": 200})
+    tables["readings"].insert(1, {**within, "voltage": 230.0})
+    told = {}
+    for name in ("steps", "quarters"):
+        controller = Controller.load(battery_file)
+        table = write(tmp_path / f"{name}.csv", tables[name])
+        told[name] = [answer for _, answer in replay(controller, table, tmp_path / "out.csv")]
+    assert [answer.power for answer in told["quarters"]] == [
+        answer.power for answer in told["steps"]
+    ]
+    assert len(told["quarters"]) == 48
+    table = write(tmp_path / "readings.csv", tables["readings"])
+    expected = r"row 3, column 'voltage': got '230.0', expected nothing but .* of 30 minutes"
+    with pytest.raises(ValueError, match=expected):
+        replay(Controller.load(battery_file), table, tmp_path / "out.csv")
+
+
 def test_a_file_says_what_is_in_it(battery_file, capsys):
     main(["inspect", str(battery_file)])
     told = capsys.readouterr().out
@@ -102,6 +128,8 @@ def test_a_file_says_what_is_in_it(battery_file, capsys):
         "battery_0 at ",
         "Steps of 30 minutes, a day in advance, Europe/Amsterdam",
         "battery.state_of_charge              %, 0 to 100",
+        "  V, ",
+        ", nominal ",
         "day_ahead_price                      €/MWh",
     ):
         assert words in told

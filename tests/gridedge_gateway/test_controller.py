@@ -225,6 +225,25 @@ def test_a_frozen_sensor_is_found_out_when_the_device_moves(controller, monkeypa
     assert "battery.state_of_charge" not in told(after)
 
 
+@pytest.mark.parametrize(("obeys", "expected"), [(1.0, 0), (-1.0, 3), (2.5, 3)])
+def test_a_battery_that_does_not_obey_is_told(controller, monkeypatch, obeys, expected):
+    """It discharges by some 7 % in half an hour; or charges; or discharges by 11 % more."""
+    (capacity,) = (
+        each["parameters"]["capacity"]
+        for each in controller.file.customer["devices"]
+        if each["kind"] == "battery"
+    )
+    charge, answers = 75.0, []
+    for step in range(4):
+        monkeypatch.setattr(controller.file, "run", always(controller, battery=-0.3))
+        values = VALUES | {"battery.state_of_charge": charge}
+        answers += play(controller, NOON + step * STEP, 1, values, frozen=True)
+        charge += obeys * 100.0 * 0.5 * answers[-1].power["battery"] / capacity
+    odd = [any("got a change by" in why for why in answer.reasons) for answer in answers]
+    assert sum(odd) == expected
+    assert all(answer.follows == "policy" for answer in answers)
+
+
 def test_sensors_that_nobody_has_are_not_missed(controller):
     """A roof's power and a car's hours; of what it holds, and of meters, it is said."""
     (answer,) = play(controller, NOON, 1, {})
@@ -261,6 +280,27 @@ def test_the_connection_counts_what_the_meter_says_in_all_steps(path, gap):
         assert rest + drawn <= 9.0 + 1e-9
         blind = time == times[0] or (gap > 0 and time == times[2])
         assert ("meter_power" in told(answer)) == blind
+
+
+def test_a_charger_that_repeats_its_word_of_a_car_that_has_left_is_not_frozen(controller):
+    """Nor as the car comes back with as much; by the estimate, it drives meanwhile."""
+    away = VALUES | {"ev_charger.plugged": 0.0, "ev_charger.state_of_charge": 20.0}
+    begin = midnight(DAY) + timedelta(hours=8)
+    answers = play(controller, begin, 24, away, frozen=True)
+    answers += play(controller, begin + 24 * STEP, 1, away | {"ev_charger.plugged": 1.0})
+    said = [reason for answer in answers for reason in answer.reasons]
+    assert not [reason for reason in said if reason.startswith("ev_charger.state")]
+
+
+def test_an_estimate_is_shown_within_its_range(controller):
+    """Of a car that has left with nothing, and is not read."""
+    empty = VALUES | {"ev_charger.state_of_charge": 0.0, "ev_charger.plugged": 0.0}
+    play(controller, midnight(DAY) + timedelta(hours=8), 2, empty)
+    unread = {name: value for name, value in empty.items() if name != "ev_charger.state_of_charge"}
+    answers = play(controller, midnight(DAY) + timedelta(hours=9), 24, unread)
+    said = [reason for answer in answers for reason in answer.reasons]
+    assert any("ev_charger.state_of_charge: not read; the estimate of" in reason for reason in said)
+    assert not any("estimate of -" in reason for reason in said)
 
 
 @pytest.mark.parametrize("value", [None, "high", 10**400, [1.0], 1j])

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from gridedge_gateway.inbox import MOST_MESSAGES, Inbox
-from gridedge_gateway.readings import Readings
+from gridedge_gateway.readings import METER_POWER, Quantity, Readings
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
 STEP = timedelta(minutes=30)
@@ -20,7 +20,8 @@ def message(minutes: float, **values: float) -> Readings:
 
 @pytest.fixture
 def inbox() -> Inbox:
-    return Inbox(STEP)
+    quantities = Quantity("voltage", "V", 115.0, 345.0), Quantity("charge", "%", 0.0, 100.0)
+    return Inbox(STEP, {quantity.name: quantity for quantity in (METER_POWER, *quantities)})
 
 
 def test_powers_are_means_and_all_else_is_the_last(inbox):
@@ -57,6 +58,25 @@ def test_what_is_late_is_not_used_and_what_was_published_stays_true(inbox):
     news = Readings(NOON - STEP, {}, {"day_ahead_price": prices})
     inbox.put(news, NOON)
     assert inbox.take(NOON).faults == ()  # it has no values to be late with
+
+
+def test_what_is_surely_late_is_told_at_once(inbox):
+    """Of before the step that was taken last, or, before there is one, two steps ago."""
+    for minutes, begin in ((-60, None), (0, NOON)):
+        if begin:
+            inbox.take(begin)
+        (fault,) = inbox.put(message(minutes, voltage=230.0), NOON + timedelta(minutes=5))
+        assert fault.endswith("is late, not used")
+        assert inbox.put(message(minutes + 1, voltage=230.0), NOON) == ()
+
+
+def test_what_cannot_be_is_told_at_once(inbox):
+    prices = {"day_ahead_price": {NOON: 1e9, NOON + STEP: -1e9}}
+    faults = inbox.put(Readings(NOON, {"voltage": 5000.0, "charge": 140.0}, prices), NOON)
+    assert [fault.partition(", expected")[0] for fault in faults] == [
+        *("voltage: got 5000", "charge: got 140", "day_ahead_price: got 1e+09"),
+    ]
+    assert inbox.take(NOON).faults == ()  # the step itself says it
 
 
 def test_newer_prices_stand_for_older_ones(inbox):

@@ -143,6 +143,28 @@ def test_whatever_comes_is_answered_with_a_reason(battery_file):
     assert any(reason.startswith("day_ahead_price") for reason in set_point["reasons"])
 
 
+def test_what_nobody_reads_is_told(battery_file):
+    """On the topic for all, what any of its customers reads is none."""
+    line = served(
+        battery_file,
+        message(volt=230),
+        message(battery_state_of_charge=51),
+        message("readings", volt=230),
+        message("readings", **{"battery.state_of_charge": 52.0}),
+    )
+    expected = "expected one of meter_power, voltage, outdoor_temperature, battery.state_of_charge"
+    told = [fault for (fault,) in sent(line, "faults")]
+    assert [fault.partition(", expected")[0] for fault in told] == [
+        "volt: not a reading of battery_0",
+        "battery_state_of_charge: not a reading of battery_0",
+    ]
+    assert all(expected in fault for fault in told)
+    (for_all,) = (json.loads(said) for topic, said, _ in line.sent if topic == "gridedge/faults")
+    assert for_all[0].startswith("volt: not a reading of any customer here, expected")
+    (set_point,) = sent(line, "set_point")
+    assert set(told) <= set(set_point["reasons"])
+
+
 def test_what_the_broker_kept_counts_only_with_its_time(battery_file):
     """It may be of last week: prices have times of their own."""
     kept = f"{HOME}/readings", json.dumps({**READ, **NEWS}).encode(), True

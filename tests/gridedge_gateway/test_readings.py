@@ -52,7 +52,16 @@ def test_a_row_of_a_table_says_what_holds_from_then_on():
         ('{"time": "2026-01-15T12:00:00"}', "time: got '2026-01-15T12:00:00', expected"),
         ('{"time": "9999-12-31T23:59:59-12:00"}', "time: got '9999"),
         ('{"day_ahead_price": {"today": 1}}', "day_ahead_price: got 'today', expected a time"),
-        ('{"day_ahead_price": [1]}', "day_ahead_price: got [1], expected a number"),
+        ('{"day_ahead_price": [1]}', "day_ahead_price: got [1], expected values by their times"),
+        ('{"day_ahead_price": 70}', "day_ahead_price: got 70, expected values by their times"),
+        (
+            '{"day_ahead_price": {"2026-01-15T12:00:00Z": null}}',
+            "day_ahead_price: got None, expected a number",
+        ),
+        ('{"voltage": NaN}', "voltage: got nan, expected a number"),
+        ('{"voltage": 1e999}', "voltage: got inf, expected a number"),
+        ('{"voltage": true}', "voltage: got True, expected a number"),
+        ('{"voltage": null, "voltage": ""}', "voltage: got it more than once"),
     ],
 )
 def test_what_cannot_be_read_is_told(message, fault):
