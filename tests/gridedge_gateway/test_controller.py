@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gridedge_gateway import Controller, Readings, SetPoint, file
+from gridedge_gateway import Controller, Readings, file
 from tests.gridedge_gateway.fuzz import fuzz
 from tests.gridedge_gateway.house import (
     AMSTERDAM,
     STEP,
     VALUES,
+    always,
     midnight,
     play,
     published,
+    told,
+    without,
     write_house,
 )
 
@@ -34,15 +37,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def controller(path: Path) -> Controller:
     return Controller.load(path)
-
-
-def told(set_point: SetPoint) -> list[str]:
-    """What reasons are about."""
-    return [reason.split(":")[0] for reason in set_point.reasons]
-
-
-def without(*names: str) -> dict[str, float]:
-    return {name: value for name, value in VALUES.items() if name not in names}
 
 
 # --- Time ---------------------------------------------------------------------------------------
@@ -313,21 +307,6 @@ def test_a_value_that_is_no_number_is_left_out(controller, name, value):
 
 
 # --- Whatever else ------------------------------------------------------------------------------
-
-
-def always(controller: Controller, **actions: float):
-    """Its graphs, but for actions of devices."""
-    run = controller.file.run
-
-    def patched(graph, known):
-        found = run(graph, known)
-        if graph == "act":
-            for device in controller.file.devices:
-                if device.name in actions:
-                    found["action"][:, device.slot] = actions[device.name]
-        return found
-
-    return patched
 
 
 @pytest.mark.parametrize("action", [float("nan"), float("inf")])
