@@ -82,7 +82,7 @@ class Controller:
         self.expected: Arrays = {}
         self.calendar = file.calendar
         self._published = Published(file, self.calendar)
-        self._sensors = Sensors(file.devices, timedelta(minutes=file.case["step_minutes"]))
+        self._sensors = Sensors(file.devices, timedelta(minutes=self.calendar.minutes))
         self._metered = Repeated()
         self.voltage = readable_quantities(file)["voltage"]
         self._stands = file.begin

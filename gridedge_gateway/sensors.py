@@ -101,13 +101,14 @@ class Sensors:
                 if quantity is device.readings[0]:
                     is_away = _is_away(device, readings, expected)
                     odd = None if is_away else self._odd(device, quantity, said, own, step.time)
-                    fault = self._doubt(device, quantity, said, own, step.time)
+                    fault = self._doubt(device, quantity, said, own, step.time, is_away)
                     if odd and not fault:
                         told.append(odd)
                 else:
                     fault = None if math.isnan(said) else quantity.fault(said)
                 if fault:
-                    estimate = f"estimate of {own:.4g} {quantity.unit} counts"
+                    shown = min(max(own, quantity.lowest), quantity.highest)
+                    estimate = f"estimate of {shown:.4g} {quantity.unit} counts"
                     told.append(f"{device.name}.{fault}; the {estimate}")
                 else:
                     is_hour = quantity.unit == HOUR_OF_THE_DAY and not math.isnan(said)
@@ -146,12 +147,20 @@ class Sensors:
         return f"{name}: got a change by {moved:+.3g} {unit}, {expected}; the sensor counts"
 
     def _doubt(
-        self, device: Device, quantity: Quantity, said: float, own: float, time: datetime
+        self,
+        device: Device,
+        quantity: Quantity,
+        said: float,
+        own: float,
+        time: datetime,
+        is_away: bool,
     ) -> str | None:
         """Why not to believe the sensor that says where a device stands; None: nothing."""
         memory = self._memory.setdefault(device.name, Memory(heard=time))
         fault = f"{quantity.name}: not read" if math.isnan(said) else quantity.fault(said)
         memory.hear(said, own)
+        if is_away:  # a charger may repeat what it said of a car that has left
+            memory.times, memory.moved = 0, 0.0
         least = FROZEN_SHARE * (quantity.highest - quantity.lowest)
         if fault is None and quantity.unit != POWER and memory.is_frozen(FROZEN_TIMES, least):
             fault = f"{quantity.name}: got {said:g} {quantity.unit} again, but it should have moved"

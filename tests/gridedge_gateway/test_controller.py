@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gridedge_gateway import Controller, Readings, SetPoint, file
+from gridedge_gateway import Controller, Readings, file
 from tests.gridedge_gateway.fuzz import fuzz
 from tests.gridedge_gateway.house import (
     AMSTERDAM,
     STEP,
     VALUES,
+    always,
     midnight,
     play,
     published,
+    told,
+    without,
     write_house,
 )
 
@@ -34,15 +37,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def controller(path: Path) -> Controller:
     return Controller.load(path)
-
-
-def told(set_point: SetPoint) -> list[str]:
-    """What reasons are about."""
-    return [reason.split(":")[0] for reason in set_point.reasons]
-
-
-def without(*names: str) -> dict[str, float]:
-    return {name: value for name, value in VALUES.items() if name not in names}
 
 
 # --- Time ---------------------------------------------------------------------------------------
@@ -282,6 +276,27 @@ def test_the_connection_counts_what_the_meter_says_in_all_steps(path, gap):
         assert ("meter_power" in told(answer)) == blind
 
 
+def test_a_charger_that_repeats_its_word_of_a_car_that_has_left_is_not_frozen(controller):
+    """Nor as the car comes back with as much; by the estimate, it drives meanwhile."""
+    away = VALUES | {"ev_charger.plugged": 0.0, "ev_charger.state_of_charge": 20.0}
+    begin = midnight(DAY) + timedelta(hours=8)
+    answers = play(controller, begin, 24, away, frozen=True)
+    answers += play(controller, begin + 24 * STEP, 1, away | {"ev_charger.plugged": 1.0})
+    said = [reason for answer in answers for reason in answer.reasons]
+    assert not [reason for reason in said if reason.startswith("ev_charger.state")]
+
+
+def test_an_estimate_is_shown_within_its_range(controller):
+    """Of a car that has left with nothing, and is not read."""
+    empty = VALUES | {"ev_charger.state_of_charge": 0.0, "ev_charger.plugged": 0.0}
+    play(controller, midnight(DAY) + timedelta(hours=8), 2, empty)
+    unread = {name: value for name, value in empty.items() if name != "ev_charger.state_of_charge"}
+    answers = play(controller, midnight(DAY) + timedelta(hours=9), 24, unread)
+    said = [reason for answer in answers for reason in answer.reasons]
+    assert any("ev_charger.state_of_charge: not read; the estimate of" in reason for reason in said)
+    assert not any("estimate of -" in reason for reason in said)
+
+
 @pytest.mark.parametrize("value", [None, "high", 10**400, [1.0], 1j])
 @pytest.mark.parametrize("name", ["meter_power", "battery.state_of_charge"])
 def test_a_value_that_is_no_number_is_left_out(controller, name, value):
@@ -292,21 +307,6 @@ def test_a_value_that_is_no_number_is_left_out(controller, name, value):
 
 
 # --- Whatever else ------------------------------------------------------------------------------
-
-
-def always(controller: Controller, **actions: float):
-    """Its graphs, but for actions of devices."""
-    run = controller.file.run
-
-    def patched(graph, known):
-        found = run(graph, known)
-        if graph == "act":
-            for device in controller.file.devices:
-                if device.name in actions:
-                    found["action"][:, device.slot] = actions[device.name]
-        return found
-
-    return patched
 
 
 @pytest.mark.parametrize("action", [float("nan"), float("inf")])
