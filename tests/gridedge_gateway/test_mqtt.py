@@ -51,6 +51,10 @@ READ = {"meter_power": 0.4, "voltage": 231.0, "battery.state_of_charge": 52.0}
 class Line:
     """A client that is connected at once, hears messages, and then is told to stop."""
 
+    on_connect: Callable[..., Any]
+    on_disconnect: Callable[..., Any]
+    on_message: Callable[..., Any]
+
     def __init__(self, messages: Sequence[tuple[str, bytes, bool]]) -> None:
         self.messages, self.sent, self.stop = messages, [], lambda: None
         self.answer = ReasonCode(PacketTypes.CONNACK)
@@ -97,8 +101,14 @@ def served(
     line.messages = messages
     customer = Customer(Controller.load(path), logs)
     gateway = Gateway([customer], SimpleNamespace(client=lambda name: line), 0.0, clock)
-    step, gateway._step = gateway._step, lambda: steps.append(1)
-    line.stop = lambda: gateway._events.put(lambda: (step(), gateway.stop()))
+    step = gateway._step
+
+    def step_and_stop() -> None:
+        step()
+        gateway.stop()
+
+    gateway._step = lambda: steps.append(1)  # type: ignore[method-assign]
+    line.stop = lambda: gateway._events.put(step_and_stop)
     gateway.serve()
     return line
 
@@ -242,10 +252,16 @@ def listening(port: int) -> Iterator[tuple[Client, dict[str, list[str]]]]:
     """A client, and what it has heard by topic."""
     heard: dict[str, list[str]] = {}
     client = Client(CallbackAPIVersion.VERSION2)
-    client.on_message = lambda *seen: heard.setdefault(seen[2].topic, []).append(
-        seen[2].payload.decode()
-    )
-    client.on_subscribe = lambda *seen: heard.setdefault("subscribed", [])
+
+    def hear(client: Client, data: Any, message: MQTTMessage) -> None:
+        heard.setdefault(message.topic, []).append(message.payload.decode())
+
+    client.on_message = hear
+
+    def begin(*seen: Any) -> None:
+        heard["subscribed"] = []
+
+    client.on_subscribe = begin
     client.connect("127.0.0.1", port)
     client.subscribe("#", 1)
     client.loop_start()
@@ -320,8 +336,8 @@ def test_a_broker_is_verified_and_lets_in_who_has_the_password(
     subprocess.run(password, check=True, capture_output=True)
     # As root it would become another, who may not read what is a test's.
     who = f"user {getpass.getuser()}"
-    access = (who, "allow_anonymous false", f"password_file {users}")
-    access += (f"certfile {certificate}", f"keyfile {key}")
+    access = [who, "allow_anonymous false", f"password_file {users}"]
+    access += [f"certfile {certificate}", f"keyfile {key}"]
     with mosquitto(port, tmp_path, access):
         for said, authority, expected in (
             ("secret", str(certificate), "broker: connected"),
@@ -332,10 +348,14 @@ def test_a_broker_is_verified_and_lets_in_who_has_the_password(
             customer = Customer(Controller.load(battery_file), None)
             gateway = Gateway([customer], broker, 60.0)
             caplog.clear()
+
+            def is_told(words: str = expected) -> bool:
+                return words in caplog.text
+
             with caplog.at_level("INFO"):
                 thread = threading.Thread(target=gateway.serve)
                 thread.start()
-                wait_for(lambda expected=expected: expected in caplog.text)
+                wait_for(is_told)
                 gateway.stop()
                 thread.join()
 

@@ -62,7 +62,12 @@ def test_a_customer_that_fails_stops_no_other(battery_file, monkeypatch, caplog)
         monkeypatch.setattr(of_first, name, fail)
     gateway = Gateway(customers, SimpleNamespace(client=lambda name: line), 0.0, lambda: NOON)
     line.messages = [message("readings", voltage="high"), message("first/readings")]
-    line.stop = lambda: gateway._events.put(lambda: (gateway._step(), gateway.stop()))
+
+    def step_and_stop() -> None:
+        gateway._step()
+        gateway.stop()
+
+    line.stop = lambda: gateway._events.put(step_and_stop)
     gateway.serve()
     topics = [topic for topic, _, _ in line.sent]
     assert {"gridedge/second/set_point", "gridedge/faults"} <= set(topics)
