@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from gridedge_gateway.calendar import learnt
+from gridedge_gateway.calendar import LONGEST_HELD, learnt
 from gridedge_gateway.controller import SetPoint
 from gridedge_gateway.file import Device
 from gridedge_gateway.readings import SERIES, Readings
@@ -26,8 +26,6 @@ log = logging.getLogger("gridedge-gateway")
 AT_ANY_HOME = ("meter_power", "voltage", "outdoor_temperature")
 # Of what is written.
 DECIMALS = 6
-# No published value holds longer.
-LONGEST_HELD = timedelta(days=1)
 
 
 def reading_columns(devices: Iterable[Device]) -> list[str]:
@@ -78,11 +76,11 @@ class Log:
 
     def add(self, readings: Readings, set_point: SetPoint) -> None:
         """A step."""
-        time = readings.time
+        time, held = readings.time, timedelta(seconds=LONGEST_HELD)
         for name, values in readings.series.items():
             self._published[name] = learnt(self._published[name], values, time)
         holds = {
-            name: holding({at: x for at, x in known.items() if at > time - LONGEST_HELD}, time)
+            name: holding({at: x for at, x in known.items() if at > time - held}, time)
             for name, known in self._published.items()
         }
         row = {"time": time.isoformat(), **readings.values, **holds, **decided(set_point)}

@@ -36,7 +36,15 @@ from benchmarks.timing import threads
 EXPERIMENTS: dict[str, Callable[..., Measurement]] = {
     function.__name__: function
     for function in (
-        *(few_days, imitation, one_kind, exact, plan, other_source, sweep, frontier, ratio),
+        few_days,
+        imitation,
+        one_kind,
+        exact,
+        plan,
+        other_source,
+        sweep,
+        frontier,
+        ratio,
     )
 }
 
