@@ -6,7 +6,7 @@ import csv
 from datetime import datetime, timedelta, timezone
 
 from gridedge_gateway import Readings, SetPoint
-from gridedge_gateway.calendar import MOST_KEPT
+from gridedge_gateway.calendar import LONGEST_HELD, MOST_KEPT
 from gridedge_gateway.file import Device
 from gridedge_gateway.record import Log
 
@@ -45,7 +45,8 @@ def test_a_row_has_the_value_that_holds_and_few_are_kept(tmp_path):
         junk = {ahead + timedelta(hours=number): 9.0 for number in range(1000)}
         add(log, [BATTERY], series={"day_ahead_price": junk})
     add(log, [BATTERY], NOON, {"day_ahead_price": {NOON - timedelta(hours=1): 71.0}})
-    add(log, [BATTERY], NOON + timedelta(hours=24))
+    add(log, [BATTERY], NOON + timedelta(hours=4.5))
+    add(log, [BATTERY], NOON + timedelta(seconds=LONGEST_HELD))
     prices = [row["day_ahead_price"] for row in read(tmp_path / "house.csv")]
-    assert prices[-2:] == ["71.0", ""]  # none holds for a day
+    assert prices[-3:] == ["71.0", "71.0", ""]  # as long as for the controller
     assert len(log._published["day_ahead_price"]) == MOST_KEPT
