@@ -187,29 +187,38 @@ class DirectResponse:
         return cotangent[..., : self.size], cotangent[..., self.size :]
 
 
+class NodeSolver(Protocol):
+    """Node voltages in V of device currents, V = v0 + K i, and the transpose of K."""
+
+    def solve(self, current: Tensor) -> Tensor:
+        """(batch, 2 branches) -> (batch, 2 nodes)."""
+
+    def solve_exactly(self, current: Tensor) -> Tensor:
+        """The same to the last digit, where that takes more work."""
+
+    def transpose(self, cotangent: Tensor) -> Tensor:
+        """K^T: (batch, 2 nodes) -> (batch, 2 branches)."""
+
+
 @dataclass(frozen=True)
-class FactoredResponse:
-    """The answer is the node voltages in V, from a sparse factor of the nodal admittance.
+class NodeResponse:
+    """The answer is the node voltages in V, as a sparse factor of the nodal admittance gives them.
 
     The modes of moved taps, or as many zeros, stand behind them. Always in double precision and on
     the CPU: in single precision a 1e-6 ohm switch would leave nothing of a branch's current.
 
     Attributes:
-        factor: of the nodal admittance.
-        columns: (nodes, branches) where the device currents enter, A per unit.
-        no_load: (nodes,) complex voltages without any device current.
+        solver: finds node voltages.
         modes: (2 modes, 2 nodes) node voltages that the modes of moved taps add.
     """
 
-    factor: Factor
-    columns: sparse.csr_array
-    no_load: ComplexArray
+    solver: NodeSolver
     modes: Tensor
 
     @property
     def size(self) -> int:
         """See `Response`."""
-        return 2 * len(self.no_load) + len(self.modes)
+        return sum(self.modes.shape)
 
     @property
     def size_with_modes(self) -> int:
@@ -218,19 +227,15 @@ class FactoredResponse:
 
     def __call__(self, current: Tensor) -> Tensor:
         """See `Response`."""
-        response: Tensor = _NodeVoltage.apply(current, self, self.factor.solve)
-        return response
+        return self._with_no_modes(current, self.solver.solve)
 
     def exactly(self, current: Tensor) -> Tensor:
         """See `Response`."""
-        response: Tensor = _NodeVoltage.apply(current, self, self.factor.solve_exactly)
-        return response
+        return self._with_no_modes(current, self.solver.solve_exactly)
 
     def transpose(self, cotangent: Tensor) -> Tensor:
         """See `Response`."""
-        nodes = cotangent[..., : self.modes.shape[1]]
-        back = self.factor.solve_adjoint(as_complex(nodes).T)
-        return torch.from_numpy(as_real((self.columns.T @ back).T))
+        return self.solver.transpose(cotangent[..., : self.modes.shape[1]])
 
     def join(self, response: Tensor, modes: Tensor) -> Tensor:
         """See `Response`."""
@@ -242,24 +247,58 @@ class FactoredResponse:
         nodes, modes = cotangent.split((self.modes.shape[1], len(self.modes)), dim=-1)
         return cotangent, modes + nodes @ self.modes.mT
 
+    def _with_no_modes(self, current: Tensor, solve: Callable[[Tensor], Tensor]) -> Tensor:
+        voltage: Tensor = _NodeVoltage.apply(current, self.solver, solve)
+        return torch.nn.functional.pad(voltage, (0, len(self.modes))) if len(self.modes) else voltage
+
+
+@dataclass(frozen=True)
+class FactoredNodes:
+    """A `NodeSolver` by substitutions of SciPy's with the factor.
+
+    Attributes:
+        factor: of the nodal admittance.
+        columns: (nodes, branches) where the device currents enter, A per unit.
+        no_load: (nodes,) complex voltages without any device current.
+    """
+
+    factor: Factor
+    columns: sparse.csr_array
+    no_load: ComplexArray
+
+    def solve(self, current: Tensor) -> Tensor:
+        """See `NodeSolver`."""
+        return self._voltage(self.factor.solve(self._entering(current)))
+
+    def solve_exactly(self, current: Tensor) -> Tensor:
+        """See `NodeSolver`."""
+        return self._voltage(self.factor.solve_exactly(self._entering(current)))
+
+    def transpose(self, cotangent: Tensor) -> Tensor:
+        """See `NodeSolver`."""
+        back = self.factor.solve_adjoint(as_complex(cotangent).T)
+        return torch.from_numpy(as_real((self.columns.T @ back).T))
+
+    def _entering(self, current: Tensor) -> ComplexArray:
+        entering: ComplexArray = self.columns @ as_complex(current).T
+        return entering
+
+    def _voltage(self, rise: ComplexArray) -> Tensor:
+        return torch.from_numpy(as_real(rise.T + self.no_load))
+
 
 class _NodeVoltage(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        current: Tensor,
-        response: FactoredResponse,
-        solve: Callable[[ComplexArray], ComplexArray],
+        ctx: Any, current: Tensor, solver: NodeSolver, solve: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        ctx.response = response
-        rise = solve(response.columns @ as_complex(current).T)
-        voltage = torch.from_numpy(as_real(rise.T + response.no_load))
-        return torch.nn.functional.pad(voltage, (0, len(response.modes)))
+        ctx.solver = solver
+        return solve(current.detach())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.response.transpose(cotangent), None, None
+        return ctx.solver.transpose(cotangent), None, None
 
 
 def as_real(vector: ComplexArray) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -57,9 +57,8 @@ class PackedNetwork:
         voltage_base: NDArray[np.float64],
         no_load: NDArray[np.complex128],
         load_model: LoadModel,
-        dtype: torch.dtype,
     ) -> PackedNetwork:
-        """Eliminate and pack.
+        """Eliminate and pack, in double precision.
 
         Args:
             nodal_admittance: (nodes, nodes) S in extended precision, symmetric.
@@ -67,7 +66,6 @@ class PackedNetwork:
             voltage_base: (nodes,) V.
             no_load: (nodes,) V without any device.
             load_model: of the branches.
-            dtype: of the kernels' arithmetic.
         """
         base = sparse.diags_array(voltage_base.astype(np.longdouble))
         across = (incidence @ sparse.diags_array(voltage_base)).tocsr()
@@ -106,10 +104,16 @@ class PackedNetwork:
                 layout.RESPONSE: _response(load_model),
             },
             layout.NUMBER,
-            np.float32 if dtype == torch.float32 else np.float64,
+            np.float64,
         )
-        single = number.astype(np.float32) if dtype == torch.float64 else None
+        single = number.astype(np.float32)
         return PackedNetwork(nodes, across.shape[0], index, ends, number, marks, single)
+
+    def to(self, dtype: torch.dtype) -> PackedNetwork:
+        """The same in another precision, single or double; from single, single alone."""
+        if self.single is None or dtype == self.dtype:
+            return self
+        return replace(self, number=self.single, single=None)
 
 
 def _triangles(

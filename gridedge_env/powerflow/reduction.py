@@ -21,6 +21,7 @@ from gridedge_env.feeder import Feeder, Network
 from gridedge_env.feeder.admittance import at_rest, reached
 from gridedge_env.powerflow.backend import Backend
 from gridedge_env.powerflow.compiled_backend import CompiledBackend
+from gridedge_env.powerflow.compiled_nodes import CompiledNodes
 from gridedge_env.powerflow.device_space import DeviceSpace, VoltageOperator
 from gridedge_env.powerflow.factor import Factor
 from gridedge_env.powerflow.injections import DeviceBranch, branch_incidence
@@ -28,8 +29,10 @@ from gridedge_env.powerflow.linear_maps import (
     Across,
     DenseMap,
     DirectResponse,
-    FactoredResponse,
+    FactoredNodes,
     LinearMap,
+    NodeResponse,
+    NodeSolver,
     Response,
     SparseMap,
     as_real,
@@ -102,6 +105,7 @@ def reduce_network(
     entries = 2 * len(branches) * sum(row.matrix.shape[0] for row in rows.values())
     small = device.type != "cpu" or entries <= LARGEST_DENSE
     dense = small if backend in (None, "compiled") else backend == "dense"
+    compiled = _compiles(backend, device, nodal_admittance)
     load_model = LoadModel.of(
         [branch.law for branch in branches],
         folded if folded.any() else None,
@@ -109,6 +113,15 @@ def reduce_network(
         dtype=dtype if dense else torch.float64,
     )
     where: dict[str, Any] = {"device": device, "dtype": dtype if dense else torch.float64}
+    packed = None
+    if compiled:
+        packed = PackedNetwork.of(
+            at_rest(nodal_admittance, network.source_nodes),
+            incidence,
+            network.voltage_base,
+            no_load,
+            load_model,
+        )
     response: Response
     maps: dict[str, LinearMap]
     if dense:
@@ -130,8 +143,10 @@ def reduce_network(
             for name, row in rows.items()
         }
     else:
-        modes = torch.from_numpy(real_blocks(of_modes))
-        response = FactoredResponse(factor, sparse.csr_array(columns), no_load, modes)
+        solver: NodeSolver = FactoredNodes(factor, sparse.csr_array(columns), no_load)
+        if packed is not None:
+            solver = CompiledNodes(packed, torch.from_numpy(np.tile(network.voltage_base, 2)))
+        response = NodeResponse(solver, torch.from_numpy(real_blocks(of_modes)))
         maps = {
             name: SparseMap.of(row.constant, row.matrix, sparse.csr_array(row.through))
             for name, row in rows.items()
@@ -150,17 +165,7 @@ def reduce_network(
         energised=tuple(reached(nodal_admittance, network.source_nodes).tolist()),
     )
     in_torch = TorchBackend(VoltageOperator(space))
-    if not _compiles(backend, device, nodal_admittance):
-        return in_torch
-    packed = PackedNetwork.of(
-        at_rest(nodal_admittance, network.source_nodes),
-        incidence,
-        network.voltage_base,
-        no_load,
-        load_model,
-        dtype,
-    )
-    return CompiledBackend(packed, in_torch)
+    return in_torch if packed is None else CompiledBackend(packed.to(dtype), in_torch)
 
 
 def _entries(network: Network, device: torch.device) -> Tensor:

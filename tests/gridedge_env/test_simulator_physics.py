@@ -15,7 +15,7 @@ from gridedge_env.devices.battery import BatteryState
 from gridedge_env.devices.heat_pump import HeatPumpState
 from gridedge_env.devices.heated_building import stored_heat_value
 from gridedge_env.powerflow import FixedPoint, PowerFlowSolution, reduction
-from gridedge_env.powerflow.linear_maps import FactoredResponse
+from gridedge_env.powerflow.linear_maps import NodeResponse
 from gridedge_env.scenarios import DayAheadFeedIn, Tariff
 from gridedge_env.state import SimulatorState
 from tests.gridedge_env.device_states import state_of
@@ -347,7 +347,7 @@ def test_a_network_held_as_a_factor_gives_the_same_days(
     """As feeders of thousands of nodes are held; both solve to 1e-11 pu in double precision."""
     monkeypatch.setattr(reduction, "LARGEST_DENSE", 0)
     sparse = make_simulator(num_agents=12, dtype=torch.float64)
-    assert isinstance(sparse.power_flow.space.response, FactoredResponse)
+    assert isinstance(sparse.power_flow.space.response, NodeResponse)
     found = []
     for each in (simulator, sparse):
         actions = torch.full((3, 2, 12, 1), 0.3, dtype=torch.float64, requires_grad=True)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from gridedge_env.compiled.pointers import pointer
 from gridedge_env.compiled.running import kernel
+from gridedge_env.compiled.vectors import lanes_of, load_like, store
 from gridedge_env.powerflow.kernels.blocks import get, put
 from gridedge_env.powerflow.kernels.layout import (
     ACROSS,
@@ -119,6 +120,17 @@ def back_substitute(like, net, x):
         re, im = a * re - b * im, a * im + b * re
         re, im = gathered(like, net, x, net.kept + row, re, im)
         put(like, x, net.node[row], re, im)
+
+
+@kernel
+def complete(like, net, x):
+    """From Y^-1 C^T i at the nodes that sweeps keep to V at all nodes, pu."""
+    for k in range(net.nodes - 1, net.kept - 1, -1):
+        re, im = gathered(like, net, x, net.kept + net.nodes + k, like, like)
+        put(like, x, net.node[k], re, im)
+    lanes = lanes_of(like)
+    for k in range(2 * net.nodes):
+        store(x, k * lanes, load_like(x, k * lanes, like) + net.rest[k])
 
 
 @kernel

@@ -16,7 +16,6 @@ from gridedge_env.compiled.running import kernel
 from gridedge_env.compiled.vectors import (
     alike,
     lanes_of,
-    load_like,
     magnitude,
     select,
     store,
@@ -35,7 +34,7 @@ from gridedge_env.powerflow.kernels.drafts import draft, draft_back, is_worth_it
 from gridedge_env.powerflow.kernels.iterating import sweep, sweep_back
 from gridedge_env.powerflow.kernels.laws import differentiate
 from gridedge_env.powerflow.kernels.layout import EXTREME, UNSETTLED
-from gridedge_env.powerflow.kernels.network import add_of_nodes, gathered, sections_of
+from gridedge_env.powerflow.kernels.network import add_of_nodes, complete, sections_of
 from gridedge_env.powerflow.kernels.progress import RECORDS, SPARE, progress_at, rule_of
 
 # Bytes of a vector: 32 numbers in double precision, 64 in single; and for a few scenarios.
@@ -172,11 +171,7 @@ def _solve(
             if spare[w] != 0.0:
                 codes[scenario + w] |= UNSETTLED
         out_of_lanes(like, i, scenario, used, branches, pointer_at(current, number))
-        for k in range(net.nodes - 1, net.kept - 1, -1):
-            re, im = gathered(like, net, x, net.kept + net.nodes + k, like, like)
-            put(like, x, net.node[k], re, im)
-        for k in range(2 * net.nodes):
-            store(x, k * lanes, load_like(x, k * lanes, like) + net.rest[k])
+        complete(like, net, x)
         out_of_lanes(like, x, scenario, used, net.nodes, pointer_at(nodes, number))
     room[0] = 0.0  # keeps it until here
     if single is not None:

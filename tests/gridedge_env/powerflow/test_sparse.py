@@ -8,14 +8,20 @@ from torch import Tensor
 
 from gridedge_env.feeder import Feeder
 from gridedge_env.powerflow import PowerFlow, reduction
-from gridedge_env.powerflow.linear_maps import DirectResponse, FactoredResponse
+from gridedge_env.powerflow.linear_maps import DirectResponse, NodeResponse
 
 QUANTITIES = ("voltage", "branch_current", "unbalance", "losses", "injection_voltage")
 
 
-@pytest.fixture(scope="module")
-def sparse(ieee123: Feeder) -> PowerFlow:
-    return PowerFlow(ieee123, backend="factored")
+def without_matrices(feeder: Feeder, backend: str, dtype: torch.dtype = torch.float64) -> PowerFlow:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reduction, "LARGEST_DENSE", 0)
+        return PowerFlow(feeder, dtype=dtype, backend=backend)
+
+
+@pytest.fixture(scope="module", params=["factored", "compiled"])
+def sparse(request: pytest.FixtureRequest, ieee123: Feeder) -> PowerFlow:
+    return without_matrices(ieee123, request.param)
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
@@ -52,11 +58,12 @@ def test_gradients(sparse: PowerFlow, power_flow: PowerFlow, powers: Tensor) -> 
     torch.testing.assert_close(*gradients, rtol=1e-8, atol=1e-11)
 
 
+@pytest.mark.parametrize("backend", ["factored", "compiled"])
 def test_single_precision_is_only_rounded_at_the_end(
-    ieee123: Feeder, power_flow: PowerFlow, powers: Tensor
+    ieee123: Feeder, power_flow: PowerFlow, powers: Tensor, backend: str
 ) -> None:
     """Even the current through the switches: 6e-8 of about 500 A."""
-    single = PowerFlow(ieee123, dtype=torch.float32, backend="factored")
+    single = without_matrices(ieee123, backend, torch.float32)
     solution, exact = single.solve(powers.to(torch.complex64)), power_flow.solve(powers)
     assert solution.voltage.dtype == torch.complex64
     torch.testing.assert_close(
@@ -66,7 +73,15 @@ def test_single_precision_is_only_rounded_at_the_end(
     assert int(again.iterations.max()) <= 2
 
 
-def test_the_choice_is_by_size(ieee123: Feeder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_choice_is_by_size(ieee123: Feeder) -> None:
     assert isinstance(PowerFlow(ieee123).space.response, DirectResponse)
-    monkeypatch.setattr(reduction, "LARGEST_DENSE", 10_000)
-    assert isinstance(PowerFlow(ieee123).space.response, FactoredResponse)
+    assert isinstance(without_matrices(ieee123, "compiled").space.response, NodeResponse)
+
+
+def test_a_row_does_not_depend_on_its_batch(ieee123: Feeder, powers: Tensor) -> None:
+    """Kernels work on blocks of scenarios, of which the last may not be full."""
+    flow = without_matrices(ieee123, "compiled")
+    current = flow.solve(powers).device_current[:1] * torch.arange(1.0, 12.0)[:, None]
+    together = flow.space.response(current)
+    for row in (0, 7, 10):
+        assert torch.equal(together[row], flow.space.response(current[row : row + 1])[0])
