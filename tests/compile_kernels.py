@@ -13,7 +13,7 @@ import torch
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.training import warm_up
 from gridedge_env import CaseSettings, load_feeder
-from gridedge_env.powerflow import PowerFlow
+from gridedge_env.powerflow import PowerFlow, reduction
 
 
 def compile_power_flow(dtype: torch.dtype) -> None:
@@ -22,6 +22,15 @@ def compile_power_flow(dtype: torch.dtype) -> None:
     for batch in (1, 100):
         power = flow.nominal_power.expand(batch, -1).clone().requires_grad_()
         flow.solve(power).voltage_magnitude.sum().backward()
+
+
+def compile_double_precision() -> None:
+    """And what feeders too large for matrices need."""
+    compile_power_flow(torch.float64)
+    reduction.LARGEST_DENSE = 0
+    flow = PowerFlow(load_feeder("ieee13"), backend="compiled")
+    power = flow.nominal_power[None].clone().requires_grad_()
+    flow.solve(power).losses.sum().backward()
 
 
 def compile_single_precision() -> None:
@@ -36,7 +45,7 @@ def main() -> None:
     """Either precision in a process of its own."""
     with ProcessPoolExecutor(2) as pool:
         for task in (
-            pool.submit(compile_power_flow, torch.float64),
+            pool.submit(compile_double_precision),
             pool.submit(compile_single_precision),
         ):
             task.result()

@@ -89,6 +89,7 @@ FILES: dict[str, list[set[str]]] = {
         {"load_models"},
         {"failures", "injections", "linear_maps", "taps"},
         {"device_space", "packed_network"},
+        {"compiled_nodes"},
         {"fixed_point", "solution"},
         {"adjoint", "backend"},
         {"torch_backend"},

@@ -56,17 +56,17 @@ class DenseMap:
 
 @dataclass(frozen=True)
 class SparseMap:
-    """A map of few entries.
+    """A map of few entries, on the CPU.
 
     Attributes:
         offset: (2 rows,).
-        matrix: (2 rows, response) sparse.
-        transposed: its transpose, (response, 2 rows) sparse.
+        matrix: (2 rows, response). SciPy's: a product takes it a quarter of PyTorch's time.
+        transposed: its transpose, by rows as well.
     """
 
     offset: Tensor
-    matrix: Tensor
-    transposed: Tensor
+    matrix: sparse.csr_array
+    transposed: sparse.csr_array
 
     @staticmethod
     def of(offset: ComplexArray, *matrices: sparse.sparray) -> SparseMap:
@@ -75,18 +75,37 @@ class SparseMap:
             sparse.block_array([[part.real, -part.imag], [part.imag, part.real]])
             for part in matrices
         ]
-        blocks = sparse.hstack(parts, format="coo")
-        return SparseMap(
-            torch.from_numpy(as_real(offset)), _sparse_tensor(blocks), _sparse_tensor(blocks.T)
-        )
+        matrix = sparse.csr_array(sparse.hstack(parts))
+        matrix.eliminate_zeros()
+        return SparseMap(torch.from_numpy(as_real(offset)), matrix, sparse.csr_array(matrix.T))
 
     def __call__(self, response: Tensor) -> Tensor:
         """See `LinearMap`."""
-        return torch.sparse.mm(self.matrix, response.mT).mT + self.offset
+        found: Tensor = _SparseProduct.apply(response, self.matrix, self.transposed)
+        return found + self.offset
 
     def transpose(self, cotangent: Tensor, entries: int) -> Tensor:
         """See `LinearMap`; the response of sparse maps has no other entries."""
-        return torch.sparse.mm(self.transposed, cotangent.mT).mT
+        return _times(self.transposed, cotangent)
+
+
+class _SparseProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, vector: Tensor, matrix: sparse.csr_array, transposed: sparse.csr_array
+    ) -> Tensor:
+        ctx.transposed = transposed
+        return _times(matrix, vector)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
+        return _times(ctx.transposed, cotangent), None, None
+
+
+def _times(matrix: sparse.csr_array, vector: Tensor) -> Tensor:
+    """(batch, columns) -> (batch, rows)."""
+    return torch.from_numpy(matrix @ vector.detach().mT.contiguous().numpy()).mT.contiguous()
 
 
 @dataclass(frozen=True)
@@ -249,7 +268,9 @@ class NodeResponse:
 
     def _with_no_modes(self, current: Tensor, solve: Callable[[Tensor], Tensor]) -> Tensor:
         voltage: Tensor = _NodeVoltage.apply(current, self.solver, solve)
-        return torch.nn.functional.pad(voltage, (0, len(self.modes))) if len(self.modes) else voltage
+        return (
+            torch.nn.functional.pad(voltage, (0, len(self.modes))) if len(self.modes) else voltage
+        )
 
 
 @dataclass(frozen=True)
@@ -315,9 +336,3 @@ def as_complex(vector: Tensor) -> ComplexArray:
 def real_blocks(matrix: ComplexArray) -> NDArray[np.float64]:
     """Complex (rows, columns) -> (2 columns, 2 rows), to be multiplied by row vectors."""
     return np.block([[matrix.real.T, matrix.imag.T], [-matrix.imag.T, matrix.real.T]])
-
-
-def _sparse_tensor(matrix: sparse.coo_array) -> Tensor:
-    index = torch.from_numpy(np.stack((matrix.row, matrix.col)).astype(np.int64))
-    values = torch.from_numpy(matrix.data)
-    return torch.sparse_coo_tensor(index, values, matrix.shape, check_invariants=False).coalesce()
