@@ -1,16 +1,17 @@
-"""A feeder of any size: a medium-voltage cable with low-voltage networks, as towns in Europe have."""
+"""A feeder of any size: medium-voltage cables with low-voltage networks, as in European towns."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
 from gridedge_env.feeder import Feeder
 from gridedge_env.feeder.records import Bus, Line, LineCode, Load, Source, Transformer, Winding
 
-# Standard types of pandapower (Thurner et al., IEEE Trans. Power Systems 33, 6510-6521, 2018): NA2XS2Y
-# 1x185 RM/25 12/20 kV, NAYY 4x150 SE, and the 0.4 MVA 20/0.4 kV transformer.
+# Standard types of pandapower (Thurner et al., IEEE Trans. Power Systems 33, 6510-6521, 2018):
+# NA2XS2Y 1x185 RM/25 12/20 kV, NAYY 4x150 SE, and the 0.4 MVA 20/0.4 kV transformer.
 MEDIUM = {"r": 0.161, "x": 0.117, "nanofarad": 273.0, "ampacity": 362.0}
 LOW = {"r": 0.208, "x": 0.080, "nanofarad": 261.0, "ampacity": 270.0}
 KVA, SHORT_CIRCUIT_PERCENT, RESISTANCE_PERCENT = 400.0, 6.0, 1.425
@@ -18,8 +19,8 @@ KVA, SHORT_CIRCUIT_PERCENT, RESISTANCE_PERCENT = 400.0, 6.0, 1.425
 ZERO_SEQUENCE = 4.0
 MEDIUM_KV, LOW_KV = 20.0, 0.4
 # Of a low-voltage network: streets, houses' joints along each, homes, and what each draws.
-STREETS, JOINTS, HOMES, HOME_KW, HOME_KVAR = 3, 10, 20, 1.0, 0.2
-MEDIUM_KM, JOINT_KM = 0.4, 0.03
+STREETS, JOINTS, HOMES, HOME_KW, HOME_KVAR = 3, 10, 20, 2.0, 0.4
+MEDIUM_KM, JOINT_KM = 0.4, 0.05
 PHASES = (1, 2, 3)
 NODES_OF_AREA = len(PHASES) * (2 + STREETS * JOINTS)
 # A cable of the substation's serves so many low-voltage networks, one after the other.
@@ -47,7 +48,7 @@ def synthetic_feeder(nodes: int, seed: int = 0) -> Feeder:
         transformers.append(_transformer(f"transformer{area}", medium, low))
         for street in range(STREETS):
             along = [low, *(f"{low}_{street}_{joint}" for joint in range(JOINTS))]
-            for begin, end in zip(along, along[1:], strict=False):
+            for begin, end in pairwise(along):
                 buses.append(Bus(end, PHASES, LOW_KV / math.sqrt(3.0)))
                 lines.append(_line(end, begin, end, "low", JOINT_KM))
         for home in range(HOMES):
