@@ -39,7 +39,7 @@ def parallel_env(
         feeder: name of a built-in feeder, a path, or a `Feeder`.
         num_agents: number of homes, a third with each kind of device.
         split: "train", "validation" or "test": whose weather, prices and homes.
-        seed: chooses homes, devices and where they stand; and the days, until `reset` gets a seed.
+        seed: chooses homes, devices and where they stand. Days are `reset`'s to seed.
         render_mode: None or "rgb_array".
         **options: as of `make_simulator`, among them `case`, which stands for all of the above but
             the split and the render mode.
@@ -61,13 +61,18 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
     Its last midnight terminates all agents at once: the books are closed, nothing is worth anything
     after.
 
+    A copy, by `copy.deepcopy`, by pickle or in another process, goes on from where the original
+    stands, with no part in its graph.
+
     Attributes:
         simulator: the physics.
         simulator_state: where the episode stands; None until the first reset.
+        episode_seed: `reset(seed=episode_seed)` begins the episode again; None until the first.
         possible_agents: names of all agents.
         agents: the same while an episode is under way, nobody when it is over.
         render_mode: as given.
         np_random: for wrappers that draw, as SuperSuit's frame skip does; nothing here uses it.
+            Seeded as the days are.
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -85,10 +90,11 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             raise ValueError(f"render_mode: got {render_mode!r}, expected None or one of {modes}")
         self._dates = simulator.days(split).dates
         self._split = split
-        self._seed = simulator.case.seed
+        self._seed: int | None = None
         self._episode = 0
-        self.np_random = np.random.default_rng(self._seed)
         self._result: Result | None = None
+        self.episode_seed: int | None = None
+        self.np_random = np.random.default_rng()
         self.simulator = simulator
         self.simulator_state: SimulatorState | None = None
         self.render_mode = render_mode
@@ -121,7 +127,8 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
 
         Args:
             seed: chooses the day, demand and room temperatures, as in `simulator.reset`. Without
-                one, every reset begins a new day; which ones follows from the last seed given.
+                one, every reset begins a new day: which one follows from the last seed given, or,
+                if none ever was, from nothing; copies then play days of their own.
             options: {"day": row} begins at that row of `simulator.days(split)`. Other keys count
                 for nothing, as in every PettingZoo environment, unless one looks like a misspelt
                 "day".
@@ -139,14 +146,16 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         if day is not None:
             day = check_whole_number(day, 0, 'options["day"]', len(self._dates) - 1)
         if seed is not None:
-            self._seed, self._episode = check_whole_number(seed, 0, "seed"), 0
-            self.np_random = np.random.default_rng(self._seed)
+            seed = check_whole_number(seed, 0, "seed")
+        first, number = (self._seed, self._episode) if seed is None else (seed, 0)
+        episode_seed = _episode_seed(first, number)
         self.simulator_state = self.simulator.reset(
-            split=self._split,
-            seed=_episode_seed(self._seed, self._episode),
-            days=None if day is None else [day],
+            split=self._split, seed=episode_seed, days=None if day is None else [day]
         )
-        self._episode += 1
+        if number == 0:
+            self.np_random = np.random.default_rng(episode_seed)
+        self._seed, self._episode = first, number if first is None else number + 1
+        self.episode_seed = episode_seed
         self._result = None
         self.agents = self.possible_agents.copy()
         return self._observe(), {agent: {} for agent in self.agents}
@@ -210,7 +219,9 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         """
         state = self._require_day()
         check_action(action, (len(self.agents), self.simulator.action_size), "action")
-        return self._advance(state, action.to(state.device_voltage))
+        result = self._advance(state, action.to(state.device_voltage))
+        self._result = result.detach()
+        return result
 
     def render(self) -> NDArray[np.uint8] | None:
         """The feeder after the last step, (height, width, 3); before the first, without load.
@@ -233,6 +244,11 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         date = self._dates[int(state.day.table_row) + day]
         figure.axes[0].set_title(f"{date:%A %d %B %Y}, {sim.clock.time(state.step)}", fontsize=11)
         return to_rgb(figure)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy has: all but the graph."""
+        state = self.simulator_state
+        return self.__dict__ | {"simulator_state": None if state is None else state.detach()}
 
     def _advance(self, state: SimulatorState, action: Tensor) -> Result:
         following, result = self.simulator.step(state, action[None])
@@ -306,8 +322,12 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         return f"actions: unknown agent {unknown[0]!r}, expected only those in env.agents"
 
 
-def _episode_seed(seed: int, episode: int) -> int:
-    """The seed itself for the first episode that it begins, an independent one for each later."""
-    if episode == 0:
+def _episode_seed(seed: int | None, episode: int) -> int:
+    """The seed itself for the first episode that it begins, an independent one for each later.
+
+    Without a seed, fresh from the operating system: neither a copy nor another process shares it.
+    """
+    if seed is not None and episode == 0:
         return seed
-    return int(np.random.SeedSequence([seed, episode]).generate_state(1, np.uint64)[0])
+    entropy = None if seed is None else [seed, episode]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])

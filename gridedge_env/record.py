@@ -108,6 +108,14 @@ class Record:
 
         return self._each(copied, lambda record: record.clone(), sharing)
 
+    def detach(self: RecordT) -> RecordT:
+        """The same numbers in the same memory, without their graph."""
+
+        def detached(values: Any, axis: int | None) -> Any:
+            return values.detach() if isinstance(values, Tensor) else values
+
+        return self._each(detached, lambda record: record.detach())
+
     def __eq__(self, other: object) -> bool:
         """Whether all fields are equal: tensors in shape, type, place and every number."""
         if type(self) is not type(other):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from torch import Tensor
@@ -55,6 +55,11 @@ class Result:
     power_flow: PowerFlow = field(repr=False)
     limits: Limits
     penalty: float
+
+    def detach(self) -> Result:
+        """The same without its graph."""
+        cost, power, solution = self.cost.detach(), self.power.detach(), self.solution.detach()
+        return replace(self, cost=cost, power=power, solution=solution)
 
     def _unflatten(self, values: Tensor) -> Tensor:
         return values.reshape(*self.cost.shape[:-1], *values.shape[1:])

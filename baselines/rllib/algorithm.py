@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.env.env_context import EnvContext
 from ray.tune.registry import register_env
 
 from baselines.rllib.config import RLConfig
@@ -57,6 +59,7 @@ def algorithm_config(config: RLConfig, simulator: Simulator, seed: int) -> PPOCo
     environment = {
         "case": config.training_case(simulator.case),
         "price_variation": config.price_variation,
+        "seed": seed,
     }
     if config.policies == "joint":
         register_env("gridedge_joint", make_joint_days)
@@ -73,9 +76,11 @@ def make_joint_days(context: dict[str, Any]) -> JointDays:
     return JointDays(simulator, context.get("num_envs", 1), context["price_variation"])
 
 
-def make_pettingzoo_days(context: dict[str, Any]) -> PettingZooDays:
-    """RLlib's view of `gridedge_env.parallel_env`."""
-    return PettingZooDays(GridEdgeParallelEnv(make_simulator(case=context["case"])))
+def make_pettingzoo_days(context: EnvContext) -> PettingZooDays:
+    """RLlib's view of `gridedge_env.parallel_env`; every runner has days of its own."""
+    entropy = [context["seed"], context.worker_index]
+    seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+    return PettingZooDays(GridEdgeParallelEnv(make_simulator(case=context["case"])), seed)
 
 
 def modules_of(config: RLConfig, simulator: Simulator) -> dict[str, str]:

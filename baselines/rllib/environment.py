@@ -108,19 +108,24 @@ class PettingZooDays(ParallelPettingZooEnv):
     """RLlib's wrapper of a PettingZoo environment, put right in two ways.
 
     The agents come in the environment's order: RLlib's own goes through a set, whose order changes
-    from process to process, and with it which random number goes to which agent. And only the first
-    seed counts, as in `JointDays`.
+    from process to process, and with it which random number goes to which agent. And RLlib's seeds
+    count for nothing: its check of environments gives every copy 42, and its runners give the same
+    again before every batch.
+
+    Args:
+        env: the environment.
+        seed: chooses the days; without one no two copies play the same.
     """
 
-    def __init__(self, env: GridEdgeParallelEnv) -> None:
+    def __init__(self, env: GridEdgeParallelEnv, seed: int | None = None) -> None:
         super().__init__(env)
         self.agents = list(env.possible_agents)
         self.possible_agents = list(env.possible_agents)
-        self._seeded = False
+        self._seed = seed
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, Any]:
         """Begin another day."""
-        seed, self._seeded = None if self._seeded else seed, True
-        return super().reset(seed=seed, options=options)
+        first, self._seed = self._seed, None
+        return super().reset(seed=first, options=options)

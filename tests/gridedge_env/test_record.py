@@ -134,6 +134,8 @@ def test_gradients_flow_through_cuts_and_copies() -> None:
     )
     (gradient,) = torch.autograd.grad(total, leaf)
     assert gradient.tolist() == [10.0, 100.0, 1.0]
+    assert not part.detach().energy.requires_grad
+    assert part.detach().energy.data_ptr() == leaf.data_ptr()
 
 
 @pytest.mark.parametrize("index", [[1], torch.tensor([1]), torch.tensor([False, True, False])])

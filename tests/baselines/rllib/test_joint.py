@@ -16,7 +16,7 @@ from ray.rllib.core.columns import Columns
 import gridedge_env
 from baselines.rllib.algorithm import modules_of
 from baselines.rllib.config import RLConfig
-from baselines.rllib.environment import AGENT_REWARDS, JointDays, PettingZooDays
+from baselines.rllib.environment import AGENT_REWARDS, JointDays
 from baselines.rllib.learner import clipped_surrogate, generalised_advantages, standardise
 from baselines.rllib.module import JointActorCritic, log_probability
 from gridedge_env.case import Case, CaseSettings, default_case
@@ -234,13 +234,3 @@ def test_one_agents_ratio_clips_no_other():
     surrogate.sum().backward()
     assert ratio.grad is not None
     assert ratio.grad.tolist() == [[0.0, 1.0, -1.0, 0.0]]
-
-
-def test_pettingzoo_view_keeps_the_agents_order_and_brings_new_days():
-    env = gridedge_env.parallel_env(num_agents=30)
-    view = PettingZooDays(env)
-    assert view.possible_agents == env.possible_agents
-    assert view.agents == env.possible_agents
-    first, second = view.reset(seed=1)[0], view.reset(seed=1)[0]
-    assert list(first) == env.possible_agents
-    assert any((first[agent] != second[agent]).any() for agent in first), "the same day again"
