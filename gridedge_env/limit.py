@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +74,22 @@ class Limit(ABC):
             else:
                 highest = -float(passed[0])
         return lowest, highest
+
+    @property
+    def middle(self) -> float:
+        """A quantity well within: half-way, or a unit of violation from the only bound."""
+        low, high = self.bounds
+        if math.isfinite(low) and math.isfinite(high):
+            return 0.5 * (low + high)
+        if math.isfinite(low):
+            return low + self.scale
+        return high - self.scale if math.isfinite(high) else 0.0
+
+    @property
+    def half_width(self) -> float:
+        """From there to a bound; a unit of violation if there is none."""
+        low, high = self.bounds
+        return 0.5 * (high - low) if math.isfinite(high - low) else self.scale
 
     @abstractmethod
     def tightened(self: LimitT, margin: float) -> LimitT:

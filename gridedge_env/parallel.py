@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gridedge_env.checks import check_whole_number
 from gridedge_env.feeder import Feeder
+from gridedge_env.global_state import global_state, network_quantities, state_names
 from gridedge_env.observation import OBSERVATION_BOUND
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import Result, SimulatorState, check_action
@@ -70,6 +71,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         episode_seed: `reset(seed=episode_seed)` begins the episode again; None until the first.
         possible_agents: names of all agents.
         agents: the same while an episode is under way, nobody when it is over.
+        state_space: space of `state()`.
         render_mode: as given.
         np_random: for wrappers that draw, as SuperSuit's frame skip does; nothing here uses it.
             Seeded as the days are.
@@ -102,8 +104,10 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         self.agents = self.possible_agents.copy()
         self._everybody = dict.fromkeys(self.possible_agents, True)
         self._nobody = dict.fromkeys(self.possible_agents, False)
+        bound = OBSERVATION_BOUND
+        self.state_space = Box(-bound, bound, (len(state_names(simulator)),), np.float32)
         # A box for each agent, though all are alike: each can be seeded, and sampled in any order.
-        fields, bound = len(simulator.observation_fields), OBSERVATION_BOUND
+        fields = len(simulator.observation_fields)
         self.observation_spaces = {
             agent: Box(-bound, bound, (fields,), np.float32) for agent in self.possible_agents
         }
@@ -119,6 +123,16 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
     def action_space(self, agent: str) -> Box:
         """Space of an agent's actions, the same object at every call."""
         return self.action_spaces[agent]
+
+    def state(self) -> NDArray[np.float32]:
+        """What a centralised critic may know, (entries,): see `gridedge_env.global_state`.
+
+        Raises:
+            ValueError: no episode has begun.
+        """
+        with torch.no_grad():
+            found = global_state(self.simulator, self._require_reset(), self._result)
+        return found[0].to("cpu", torch.float32).numpy()
 
     def reset(
         self, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -234,11 +248,8 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         from gridedge_env.rendering import draw_feeder, to_rgb
 
         sim, state = self.simulator, self._require_reset()
-        if self._result is None:
-            solution = sim.power_flow.solve_branches(torch.zeros_like(state.device_voltage))
-            voltage, loading = sim.power_flow.phase_voltage(solution)[0], None
-        else:
-            voltage, loading = self._result.voltage_magnitude[0], self._result.loading[0]
+        seen = network_quantities(sim, state, self._result)
+        voltage, loading = seen["voltage"][0], seen["loading"][0]
         figure = draw_feeder(sim.feeder, voltage, loading, sim.case.limits)
         day = min(state.step // sim.clock.day.steps, sim.clock.days - 1)
         date = self._dates[int(state.day.table_row) + day]

@@ -274,7 +274,7 @@ def _draw_buses(
     scale = _mark_scale(positions) ** 2
     style: dict[str, Any] = {"edgecolors": INK, "zorder": 3}
     x, y = np.array(list(positions.values())).T
-    worst = dict.fromkeys(positions, _middle(kind))
+    worst = dict.fromkeys(positions, kind.middle)
     for row in np.argsort(kind.excess(quantity), kind="stable"):
         if buses[row] in worst:
             worst[buses[row]] = quantity[row]
@@ -296,20 +296,12 @@ def _draw_buses(
     _add_colour_bar(axes, colours, kind, title)
 
 
-def _middle(kind: Limit) -> float:
-    """A quantity well within the limits: half-way, or a unit of violation from the only one."""
-    low, high = kind.bounds
-    if math.isfinite(low) and math.isfinite(high):
-        return 0.5 * (low + high)
-    return high - kind.scale if math.isfinite(high) else low + kind.scale
-
-
 def _colours(kind: Limit) -> ScalarMappable:
     """Pale well within the limits, with a step at each."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    middle, (low, high) = _middle(kind), kind.bounds
+    middle, (low, high) = kind.middle, kind.bounds
     stops = [(middle, MIDDLE_COLOUR)]
     if math.isfinite(low):
         end = low - BEYOND_LIMIT * (middle - low)
@@ -324,7 +316,7 @@ def _colours(kind: Limit) -> ScalarMappable:
 
 def _add_colour_bar(axes: Axes, colours: ScalarMappable, kind: Limit, title: str) -> None:
     limits = [limit for limit in kind.bounds if math.isfinite(limit)]
-    first, last = limits if len(limits) == 2 else sorted((*limits, _middle(kind)))
+    first, last = limits if len(limits) == 2 else sorted((*limits, kind.middle))
     ticks = np.linspace(first, last, 5)
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}
     bar = axes.figure.colorbar(

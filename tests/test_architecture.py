@@ -44,7 +44,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"observation"},
         {"episodes"},
         {"simulator"},
-        {"reference", "rendering"},
+        {"reference", "rendering", "global_state"},
         {"evaluation", "parallel"},
         {"cli"},
     ],

@@ -218,6 +218,8 @@ def test_a_copy_goes_on_from_any_moment(how, moment):
     other = COPY[how](env)
     assert other.agents == env.agents
     assert other.simulator_state == env.simulator_state
+    if env.simulator_state is not None:
+        assert (other.state() == env.state()).all()
     numbers = np.random.default_rng(2), np.random.default_rng(2)
     if not env.agents or env.simulator_state is None:
         assert same_step(env.reset(seed=3), other.reset(seed=3))
