@@ -14,15 +14,15 @@ TREE_SHAPE = 1.6
 
 
 def has_coordinates(feeder: Feeder) -> bool:
-    """Whether any bus does."""
-    return any(bus.x is not None and bus.y is not None for bus in feeder.buses)
+    """Whether buses do: more than one, or there is no map to draw."""
+    return sum(bus.x is not None and bus.y is not None for bus in feeder.buses) > 1
 
 
 def bus_positions(feeder: Feeder) -> Positions:
     """Where each bus is drawn.
 
-    Where some have coordinates, those that have none are left out; where none has, all that lead
-    to the source stand as `tree_positions` has them.
+    Where some have coordinates, those that have none are left out; where none has, or a single one,
+    all that lead to the source stand as `tree_positions` has them.
     """
     if has_coordinates(feeder):
         return {b.name: (b.x, b.y) for b in feeder.buses if b.x is not None and b.y is not None}

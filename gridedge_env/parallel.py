@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pettingzoo import ParallelEnv
 from torch import Tensor
 
+from gridedge_env.animation import Window
 from gridedge_env.checks import check_whole_number
 from gridedge_env.feeder import Feeder
 from gridedge_env.global_state import global_state, network_quantities, state_names
@@ -41,7 +42,7 @@ def parallel_env(
         num_agents: number of homes, a third with each kind of device.
         split: "train", "validation" or "test": whose weather, prices and homes.
         seed: chooses homes, devices and where they stand. Days are `reset`'s to seed.
-        render_mode: None or "rgb_array".
+        render_mode: None, "rgb_array", or "human" for a window that follows each step.
         **options: as of `make_simulator`, among them `case`, which stands for all of the above but
             the split and the render mode.
 
@@ -79,7 +80,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
 
     metadata: ClassVar[dict[str, Any]] = {
         "name": "gridedge_v0",
-        "render_modes": ["rgb_array"],
+        "render_modes": ["human", "rgb_array"],
         "render_fps": 4,
         "is_parallelizable": True,
     }
@@ -97,6 +98,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         self._result: Result | None = None
         self.episode_seed: int | None = None
         self.np_random = np.random.default_rng()
+        self._window: Window | None = None
         self.simulator = simulator
         self.simulator_state: SimulatorState | None = None
         self.render_mode = render_mode
@@ -172,6 +174,8 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         self.episode_seed = episode_seed
         self._result = None
         self.agents = self.possible_agents.copy()
+        if self.render_mode == "human":
+            self.render()
         return self._observe(), {agent: {} for agent in self.agents}
 
     def step(
@@ -238,34 +242,54 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         return result
 
     def render(self) -> NDArray[np.uint8] | None:
-        """The feeder after the last step, (height, width, 3); before the first, without load.
+        """The feeder and its agents after the last step; before the first, without load.
 
-        Needs matplotlib.
+        (height, width, 3) in the mode "rgb_array"; shown in a window, which `reset` and `step` do
+        by themselves, in the mode "human". Needs matplotlib.
         """
         if self.render_mode is None:
             gymnasium.logger.warn("render_mode: got None, expected 'rgb_array' for a picture")
             return None
+        picture = self._picture()
+        if self.render_mode == "rgb_array":
+            return picture
+        self._window = self._window or Window()
+        self._window.show(picture)
+        return None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+        self._window = None
+
+    def _picture(self) -> NDArray[np.uint8]:
         from gridedge_env.rendering import draw_feeder, to_rgb
 
         sim, state = self.simulator, self._require_reset()
         seen = network_quantities(sim, state, self._result)
         voltage, loading = seen["voltage"][0], seen["loading"][0]
-        figure = draw_feeder(sim.feeder, voltage, loading, sim.case.limits)
+        power = None if self._result is None else self._result.power[0]
+        limits, fleet = sim.case.limits, sim.fleet
+        figure = draw_feeder(sim.feeder, voltage, loading, limits, fleet=fleet, power=power)
         day = min(state.step // sim.clock.day.steps, sim.clock.days - 1)
         date = self._dates[int(state.day.table_row) + day]
         figure.axes[0].set_title(f"{date:%A %d %B %Y}, {sim.clock.time(state.step)}", fontsize=11)
         return to_rgb(figure)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy has: all but the graph."""
+        """What a copy has: all but the graph and the window."""
         state = self.simulator_state
-        return self.__dict__ | {"simulator_state": None if state is None else state.detach()}
+        detached = None if state is None else state.detach()
+        return self.__dict__ | {"simulator_state": detached, "_window": None}
 
     def _advance(self, state: SimulatorState, action: Tensor) -> Result:
         following, result = self.simulator.step(state, action[None])
         self.simulator_state, self._result = following, result
         if following.step == self.simulator.clock.steps:
             self.agents = []
+        if self.render_mode == "human":
+            self.render()
         return result
 
     def _observe(self) -> dict[str, NDArray[np.float32]]:

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from gridedge_env.constraints import Limits
+from gridedge_env.devices import Fleet
 from gridedge_env.feeder import Feeder, Network, build_network
-from gridedge_env.feeder.places import FIRST_NEUTRAL
+from gridedge_env.feeder.places import FIRST_NEUTRAL, place_at
 from gridedge_env.layout import Positions, bus_positions
 from gridedge_env.limit import Limit
 
@@ -34,6 +35,10 @@ BEYOND_LIMIT = 0.5
 ORDINARY_BUSES = 150
 EMPTY_WIDTH, FULL_WIDTH = 0.8, 5.5
 BUS_AREA, WARNED_BUS_AREA, STATION_AREA = 22.0, 55.0, 130.0
+AGENT_AREA, AGENT_DISTANCE = 26.0, 7.0
+# Of each kind in turn; a mark is filled as much as the agents use of their devices' power.
+AGENT_MARKERS = ("s", "^", "v", "p", "P", "X")
+DRAWING_COLOUR, FEEDING_COLOUR = "#1f6fb2", "#d9a21b"
 TEXT: dict[str, Any] = {"fontsize": 8.5, "labelcolor": INK}
 # Examples of lines for the legend, by share of the limit; the last two where there are any.
 LOADED = {0.25: "25 % loaded", 0.5: "50 % loaded", 1.0: "100 % loaded"}
@@ -47,6 +52,8 @@ def draw_feeder(
     loading: ArrayLike | torch.Tensor | None = None,
     limits: Limits | None = None,
     axes: Axes | None = None,
+    fleet: Fleet | None = None,
+    power: ArrayLike | torch.Tensor | None = None,
 ) -> Figure:
     """Draw a feeder as a map: buses at their coordinates, joined by lines.
 
@@ -60,6 +67,9 @@ def draw_feeder(
         loading: (branch phases,) current over rating; a line is as wide as its worst phase is full.
         limits: buses and lines beyond them stand out; `Limits()` by default.
         axes: where to draw; a new figure by default.
+        fleet: whose agents stand beside their buses, a mark for all of a kind.
+        power: (agents,) kW at their meters, + = consumption; marks are filled as far as the power
+            of all devices goes. They stay empty without.
 
     Returns:
         The figure, for `savefig`.
@@ -84,6 +94,9 @@ def draw_feeder(
         buses = [bus.name for bus in feeder.buses for k in bus.phases if k < FIRST_NEUTRAL]
         magnitude = _values("voltage", voltage, buses)
         _draw_buses(axes, positions, buses, magnitude, band, "voltage of the worst phase, pu")
+    if fleet is not None:
+        known = None if power is None else _values("power", power, fleet.names)
+        _draw_agents(axes, feeder, positions, fleet, known)
     return _finished(axes)
 
 
@@ -201,21 +214,14 @@ def _draw_lines(
 
     scale = _mark_scale(positions)
     order = sorted(fullest, key=lambda ends: np.nan_to_num(fullest[ends]))
-    colours, widths, styles = zip(
-        *[_line_style(fullest[ends], scale) for ends in order], strict=True
-    )
-    segments = [[positions[a], positions[b]] for a, b in order]
-    axes.add_collection(
-        LineCollection(
-            segments,
-            colors=colours,
-            linewidths=widths,
-            linestyles=styles,
-            capstyle="round",
-            zorder=1,
+    drawn = LineCollection([[positions[a], positions[b]] for a, b in order], zorder=1)
+    if order:
+        colours, widths, styles = zip(
+            *[_line_style(fullest[ends], scale) for ends in order], strict=True
         )
-    )
-    if given is None:
+        drawn.set(colors=colours, linewidths=widths, linestyles=styles, capstyle="round")
+    axes.add_collection(drawn)
+    if given is None or not order:
         return
     found = np.array(list(fullest.values()))
     over, unlimited = (found > 1.0).any(), np.isnan(found).any()
@@ -296,6 +302,43 @@ def _draw_buses(
     _add_colour_bar(axes, colours, kind, title)
 
 
+def _draw_agents(
+    axes: Axes, feeder: Feeder, positions: Positions, fleet: Fleet, power: FloatArray | None
+) -> None:
+    """A mark for all agents of a kind at a bus, around it, in the colour of what they do."""
+    from matplotlib.colors import to_rgb as rgb
+    from matplotlib.transforms import ScaledTranslation
+
+    buses = {bus.name: bus for bus in feeder.buses}
+    homes = [place_at(place, buses).bus for place in fleet.places]
+    groups = [group.kind.full_power(group.parameters) for group in fleet.groups]
+    full = _values("full_power", fleet.by_agent(fleet.join(groups)), fleet.names)
+    kinds, scale = list(dict.fromkeys(fleet.agent_kinds)), _mark_scale(positions)
+    style: dict[str, Any] = {"s": scale**2 * AGENT_AREA, "edgecolors": INK, "lw": 0.5}
+    for number, kind in enumerate(kinds):
+        of_kind = np.array([found == kind for found in fleet.agent_kinds])
+        there = sorted({bus for bus, own in zip(homes, of_kind, strict=True) if own} & {*positions})
+        colours = []
+        for bus in there:
+            here = of_kind & (np.array(homes) == bus)
+            share = 0.0 if power is None else power[here].sum() / max(full[here].sum(), 1e-9)
+            end = np.array(rgb(DRAWING_COLOUR if share > 0.0 else FEEDING_COLOUR))
+            colours.append(1.0 + min(abs(share), 1.0) * (end - 1.0))
+        angle = 2.0 * math.pi * number / len(kinds)
+        shift = AGENT_DISTANCE * scale / 72.0 * np.array([math.cos(angle), math.sin(angle)])
+        moved = axes.transData + ScaledTranslation(*shift, axes.figure.dpi_scale_trans)
+        marker, label = AGENT_MARKERS[number % len(AGENT_MARKERS)], kind.replace("_", " ")
+        axes.scatter([], [], color="white", marker=marker, label=label, **style)
+        if there:
+            x, y = np.transpose([positions[bus] for bus in there])
+            axes.scatter(
+                x, y, c=colours, marker=marker, transform=moved, zorder=4, clip_on=False, **style
+            )
+    for colour, label in ((DRAWING_COLOUR, "drawing"), (FEEDING_COLOUR, "feeding in")):
+        if power is not None:
+            axes.scatter([], [], color=colour, label=label, **style)
+
+
 def _colours(kind: Limit) -> ScalarMappable:
     """Pale well within the limits, with a step at each."""
     from matplotlib.cm import ScalarMappable
@@ -309,6 +352,8 @@ def _colours(kind: Limit) -> ScalarMappable:
     if math.isfinite(high):
         end = high + BEYOND_LIMIT * (high - middle)
         stops += zip((high, high, end), reversed(HIGH_COLOURS), strict=True)
+    if len(stops) == 1:  # nothing is near a limit that there is not
+        stops += [(middle + kind.scale, MIDDLE_COLOUR)]
     scale = Normalize(stops[0][0], stops[-1][0])
     shares = [(float(scale(value)), colour) for value, colour in stops]
     return ScalarMappable(scale, LinearSegmentedColormap.from_list(kind.name, shares))
@@ -316,6 +361,8 @@ def _colours(kind: Limit) -> ScalarMappable:
 
 def _add_colour_bar(axes: Axes, colours: ScalarMappable, kind: Limit, title: str) -> None:
     limits = [limit for limit in kind.bounds if math.isfinite(limit)]
+    if not limits:
+        return
     first, last = limits if len(limits) == 2 else sorted((*limits, kind.middle))
     ticks = np.linspace(first, last, 5)
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}

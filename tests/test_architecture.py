@@ -31,7 +31,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "gridedge_env": [
         {"checks"},
-        {"record", "clock", "currency", "transfer", "compiled"},
+        {"record", "clock", "currency", "transfer", "compiled", "animation"},
         {"day", "feeder"},
         {"powerflow", "layout"},
         {"scenarios", "limit"},

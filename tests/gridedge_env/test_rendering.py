@@ -10,9 +10,16 @@ import torch
 from matplotlib.colors import to_rgb as rgb_of
 from matplotlib.figure import Figure
 
-from gridedge_env import PowerFlow, load_feeder
-from gridedge_env.constraints import Limits, Loading, Unbalance
-from gridedge_env.rendering import OVERLOAD_COLOUR, draw_feeder, draw_limit, to_rgb
+from gridedge_env import PowerFlow, default_case, load_feeder
+from gridedge_env.constraints import Limits, Loading, Unbalance, VoltageBand
+from gridedge_env.rendering import (
+    DRAWING_COLOUR,
+    FEEDING_COLOUR,
+    OVERLOAD_COLOUR,
+    draw_feeder,
+    draw_limit,
+    to_rgb,
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +170,84 @@ def test_it_draws_into_axes_of_ones_own(feeder):
     assert draw_feeder(feeder, axes=left) is figure
     assert left.collections
     assert not right.collections
+
+
+# Agents -------------------------------------------------------------------------------------------
+
+
+def test_agents_stand_beside_their_buses_in_the_colour_of_what_they_do():
+    """One mark for all of a kind at a bus: white at rest, the full colour at full power."""
+    fleet = default_case("ieee13", num_agents=9).fleet
+    feeder, buses = load_feeder("ieee13"), {place.split(".")[0] for place in fleet.places}
+    full = np.concatenate([g.kind.full_power(g.parameters).numpy() for g in fleet.groups])
+
+    def marks(power):
+        kinds = draw_feeder(feeder, fleet=fleet, power=power).axes[0].collections
+        return [found for found in kinds if len(found.get_offsets()) and found.get_zorder() == 4]
+
+    still = marks(np.zeros(9))
+    assert len(still) == 3
+    assert {tuple(at) for kind in still for at in kind.get_offsets()} == {
+        (bus.x, bus.y) for bus in feeder.buses if bus.name in buses
+    }
+    for power, colour in ((0.0, "white"), (1.0, DRAWING_COLOUR), (-1.0, FEEDING_COLOUR)):
+        for kind in marks(power * full):
+            assert np.allclose(kind.get_facecolors()[:, :3], rgb_of(colour))
+    with pytest.raises(ValueError, match=r"power: got shape \(2,\), expected \(9,\)"):
+        marks(np.zeros(2))
+
+
+# Odd feeders and limits ---------------------------------------------------------------------------
+
+SMALL = load_feeder("ieee13")
+SMALL_FLOW = PowerFlow(SMALL)
+
+
+def with_coordinates(*names):
+    bare = (bus if bus.name in names else replace(bus, x=None, y=None) for bus in SMALL.buses)
+    return replace(SMALL, buses=tuple(bare))
+
+
+def unrated(*names):
+    codes = [replace(c, ampacity=None) if c.name in names else c for c in SMALL.line_codes]
+    return replace(SMALL, line_codes=tuple(codes))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "odd",
+    [
+        with_coordinates(),
+        with_coordinates("671"),
+        with_coordinates("671", "632"),
+        unrated(SMALL.lines[0].line_code),
+        unrated(*(code.name for code in SMALL.line_codes)),
+    ],
+    ids=["no coordinates", "one bus", "two apart", "first line unrated", "no line rated"],
+)
+def test_odd_feeders_are_drawn_without_a_word(odd):
+    flow, fleet = PowerFlow(odd), default_case(odd, num_agents=6).fleet
+    solution, three = flow.solve(), flow.three_phase_buses
+    loading = solution.branch_current_magnitude[0] / flow.branch_rating
+    for figure in (
+        draw_feeder(odd),
+        draw_feeder(odd, solution.voltage[0], loading, fleet=fleet, power=np.zeros(6)),
+        draw_limit(odd, Unbalance(), three, solution.unbalance[0]),
+        draw_limit(odd, Loading(), flow.branch_names, loading),
+    ):
+        assert to_rgb(figure).min() < 200
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("kind", "places"),
+    [
+        (Loading(np.inf), SMALL_FLOW.branch_names),
+        (Unbalance(np.inf), SMALL_FLOW.three_phase_buses),
+        (VoltageBand(0.95, np.inf), SMALL_FLOW.phase_names),
+    ],
+    ids=["loading", "unbalance", "voltage"],
+)
+def test_a_limit_that_is_infinite_is_never_near(kind, places):
+    image = to_rgb(draw_limit(SMALL, kind, places, np.full(len(places), 1.0)))
+    assert not has_colour(image, OVERLOAD_COLOUR)
