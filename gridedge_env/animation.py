@@ -51,7 +51,7 @@ class Window:
         from matplotlib import pyplot
 
         if self._image is not None:
-            pyplot.close(self._image.figure)
+            pyplot.close(self._image.axes.get_figure(root=True))
         self._image = None
 
 
@@ -108,7 +108,7 @@ def save_film(path: str | Path, pictures: Iterable[Picture], frames_per_second: 
     from matplotlib.figure import Figure
 
     path = Path(path)
-    writers = {".gif": PillowWriter, ".mp4": FFMpegWriter}
+    writers: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
     if path.suffix not in writers:
         raise ValueError(f"path: got {str(path)!r}, expected one that ends in .gif or .mp4")
     if not writers[path.suffix].isAvailable():

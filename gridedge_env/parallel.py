@@ -69,6 +69,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
     Attributes:
         simulator: the physics.
         simulator_state: where the episode stands; None until the first reset.
+        result: what the last step cost and did, a batch of one without a graph; None before one.
         episode_seed: `reset(seed=episode_seed)` begins the episode again; None until the first.
         possible_agents: names of all agents.
         agents: the same while an episode is under way, nobody when it is over.
@@ -95,7 +96,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         self._split = split
         self._seed: int | None = None
         self._episode = 0
-        self._result: Result | None = None
+        self.result: Result | None = None
         self.episode_seed: int | None = None
         self.np_random = np.random.default_rng()
         self._window: Window | None = None
@@ -133,7 +134,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             ValueError: no episode has begun.
         """
         with torch.no_grad():
-            found = global_state(self.simulator, self._require_reset(), self._result)
+            found = global_state(self.simulator, self._require_reset(), self.result)
         return found[0].to("cpu", torch.float32).numpy()
 
     def reset(
@@ -172,7 +173,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             self.np_random = np.random.default_rng(episode_seed)
         self._seed, self._episode = first, number if first is None else number + 1
         self.episode_seed = episode_seed
-        self._result = None
+        self.result = None
         self.agents = self.possible_agents.copy()
         if self.render_mode == "human":
             self.render()
@@ -238,7 +239,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         state = self._require_day()
         check_action(action, (len(self.agents), self.simulator.action_size), "action")
         result = self._advance(state, action.to(state.device_voltage))
-        self._result = result.detach()
+        self.result = result.detach()
         return result
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -267,9 +268,9 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         from gridedge_env.rendering import draw_feeder, to_rgb
 
         sim, state = self.simulator, self._require_reset()
-        seen = network_quantities(sim, state, self._result)
+        seen = network_quantities(sim, state, self.result)
         voltage, loading = seen["voltage"][0], seen["loading"][0]
-        power = None if self._result is None else self._result.power[0]
+        power = None if self.result is None else self.result.power[0]
         limits, fleet = sim.case.limits, sim.fleet
         figure = draw_feeder(sim.feeder, voltage, loading, limits, fleet=fleet, power=power)
         day = min(state.step // sim.clock.day.steps, sim.clock.days - 1)
@@ -285,7 +286,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
 
     def _advance(self, state: SimulatorState, action: Tensor) -> Result:
         following, result = self.simulator.step(state, action[None])
-        self.simulator_state, self._result = following, result
+        self.simulator_state, self.result = following, result
         if following.step == self.simulator.clock.steps:
             self.agents = []
         if self.render_mode == "human":

@@ -326,7 +326,7 @@ def _draw_agents(
             colours.append(1.0 + min(abs(share), 1.0) * (end - 1.0))
         angle = 2.0 * math.pi * number / len(kinds)
         shift = AGENT_DISTANCE * scale / 72.0 * np.array([math.cos(angle), math.sin(angle)])
-        moved = axes.transData + ScaledTranslation(*shift, axes.figure.dpi_scale_trans)
+        moved = axes.transData + ScaledTranslation(shift[0], shift[1], axes.figure.dpi_scale_trans)
         marker, label = AGENT_MARKERS[number % len(AGENT_MARKERS)], kind.replace("_", " ")
         axes.scatter([], [], color="white", marker=marker, label=label, **style)
         if there:

@@ -46,7 +46,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"simulator"},
         {"reference", "rendering", "global_state"},
         {"evaluation", "parallel"},
-        {"cli"},
+        {"cli", "wrappers"},
     ],
     "gradmap_trainer": [
         {"release"},

@@ -8,6 +8,7 @@ from gridedge_env.scenarios.export_prices import (
     NetMetering,
     Nothing,
 )
+from gridedge_env.scenarios.forecast_errors import ForecastErrors
 from gridedge_env.scenarios.import_prices import (
     IMPORT_KINDS,
     DayAhead,
@@ -43,6 +44,7 @@ __all__ = [
     "ExportPrice",
     "Fixed",
     "Flat",
+    "ForecastErrors",
     "GeneratedDemand",
     "Homes",
     "ImportPrice",

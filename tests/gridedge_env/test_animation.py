@@ -13,7 +13,7 @@ import supersuit
 from matplotlib import animation, pyplot
 from pettingzoo.test.render_test import render_test
 from pettingzoo.utils.conversions import parallel_to_aec
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from gridedge_env import GridEdgeParallelEnv, make_simulator
 from gridedge_env.animation import film_episode, save_film
@@ -91,7 +91,7 @@ def test_an_episode_is_filmed_in_one_call(simulator, tmp_path):
         path = tmp_path / name
         assert film_episode(eight_hours, path, act, 0, {"day": 31}, frames_per_second) == path
         with Image.open(path) as pictures:
-            assert pictures.n_frames == 1 + 24 // 8
+            assert len(list(ImageSequence.all_frames(pictures))) == 1 + 24 // 8
             pictures.seek(1)
             picture = env.render()
             assert picture is not None

@@ -1,0 +1,216 @@
+"""What researchers change around the environment, each a PettingZoo wrapper of it.
+
+None touches the physics, all can be combined, with each other and with those of others:
+
+    env = HiddenFields(gridedge_env.parallel_env(), ["own_voltage"])
+    env = RewardFunction(env, lambda result: -result.cost)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from numpy.typing import NDArray
+from pettingzoo.utils import BaseParallelWrapper
+from torch import Tensor
+
+from gridedge_env.checks import check_known, check_number, check_whole_number
+from gridedge_env.observation import ObservationField
+from gridedge_env.parallel import GridEdgeParallelEnv
+from gridedge_env.reference.rules import Idle
+from gridedge_env.state import Result
+
+Row = NDArray[np.float32]
+Infos = dict[str, dict[str, Any]]
+Step = tuple[dict[str, Row], dict[str, float], dict[str, bool], dict[str, bool], Infos]
+
+
+class EnvironmentWrapper(BaseParallelWrapper[str, Row, Any]):
+    """A wrapper of the environment, or of another one around it."""
+
+    @property
+    def inner(self) -> GridEdgeParallelEnv:
+        """The environment within."""
+        return cast("GridEdgeParallelEnv", self.unwrapped)
+
+
+class RewardFunction(EnvironmentWrapper):
+    """Other rewards.
+
+    Args:
+        env: the environment.
+        function: from what a step cost and did, a `Result` with a batch of one, to the rewards
+            (1, agents) or what broadcasts to that. It serves the results of a batch, too.
+    """
+
+    def __init__(self, env: Any, function: Callable[[Result], Tensor]) -> None:
+        super().__init__(env)
+        self._function = function
+
+    def step(self, actions: Mapping[str, Any]) -> Step:
+        """See `GridEdgeParallelEnv.step`.
+
+        Raises:
+            ValueError: rewards that are not one for each agent.
+        """
+        observations, rewards, *rest = self.env.step(dict(actions))
+        result = self.inner.result
+        assert result is not None
+        found = self._function(result)
+        expected = tuple(result.cost.shape)
+        try:
+            values = found.expand(expected)[0].tolist()
+        except (AttributeError, RuntimeError) as error:
+            came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise ValueError(f"function: got rewards {came}, expected {expected}") from error
+        return observations, dict(zip(rewards, values, strict=True)), *rest
+
+
+class HiddenFields(EnvironmentWrapper):
+    """Observations without some of their fields.
+
+    Args:
+        env: the environment.
+        names: of the fields.
+
+    Attributes:
+        observation_fields: those that are left, in order.
+
+    Raises:
+        ValueError: a name that no field has.
+    """
+
+    def __init__(self, env: Any, names: Iterable[str]) -> None:
+        super().__init__(env)
+        known: tuple[ObservationField, ...] = getattr(
+            env, "observation_fields", env.simulator.observation_fields
+        )
+        hidden = set(names)
+        check_known(hidden, [field.name for field in known], "names")
+        self._kept = [k for k, field in enumerate(known) if field.name not in hidden]
+        self.observation_fields = tuple(known[k] for k in self._kept)
+        self.observation_spaces = {
+            agent: _kept_space(env.observation_space(agent), self._kept)
+            for agent in self.possible_agents
+        }
+
+    def observation_space(self, agent: str) -> Box:
+        """Space of an agent's observations, the same object at every call."""
+        return self.observation_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, Row], Infos]:
+        """See `GridEdgeParallelEnv.reset`."""
+        observations, infos = self.env.reset(seed, options)
+        return self._without(observations), infos
+
+    def step(self, actions: Mapping[str, Any]) -> Step:
+        """See `GridEdgeParallelEnv.step`."""
+        observations, *rest = self.env.step(dict(actions))
+        return self._without(observations), *rest
+
+    def _without(self, observations: Mapping[str, Row]) -> dict[str, Row]:
+        rows = np.array(list(observations.values()))[:, self._kept]
+        return dict(zip(observations, rows, strict=True))
+
+
+class DiscreteActions(EnvironmentWrapper):
+    """Actions by number: so many levels from -1 to 1, evenly, for each entry of an action.
+
+    Args:
+        env: the environment.
+        levels: how many; odd ones have 0 in the middle.
+
+    Raises:
+        ValueError: fewer than two.
+    """
+
+    def __init__(self, env: Any, levels: int = 11) -> None:
+        super().__init__(env)
+        check_whole_number(levels, 2, "levels")
+        self._level = dict(enumerate(np.linspace(-1.0, 1.0, levels).tolist()))
+        size = self.inner.simulator.action_size
+        self.action_spaces: dict[str, Discrete[Any] | MultiDiscrete] = {
+            agent: Discrete(levels) if size == 1 else MultiDiscrete([levels] * size)
+            for agent in self.possible_agents
+        }
+
+    def action_space(self, agent: str) -> Discrete[Any] | MultiDiscrete:
+        """Space of an agent's actions, the same object at every call."""
+        return self.action_spaces[agent]
+
+    def step(self, actions: Mapping[str, Any]) -> Step:
+        """See `GridEdgeParallelEnv.step`.
+
+        Raises:
+            ValueError: likewise, or an action that is none of the numbers.
+        """
+        chosen = {}
+        for agent, action in actions.items():
+            try:
+                row = [self._level[number] for number in np.atleast_1d(action).tolist()]
+            except KeyError:
+                last = len(self._level) - 1
+                raise ValueError(
+                    f"actions[{agent!r}]: got {action!r}, expected whole numbers from 0 to {last}"
+                ) from None
+            chosen[agent] = np.array(row, dtype=np.float32)
+        return self.env.step(chosen)
+
+
+class FailingAgents(EnvironmentWrapper):
+    """Agents that fail for an episode, and others that send no action: their devices rest.
+
+    Resting is doing least, as `reference.rules.Idle` says: rooms stay just warm enough, cars
+    charge as late as they may. All agents stay in `env.agents`; infos say who has `failed`.
+
+    Args:
+        env: the environment, with continuous actions: `DiscreteActions` goes around this one.
+        probability: that an agent fails, each by itself, in each episode.
+
+    Raises:
+        ValueError: a probability outside 0 to 1.
+    """
+
+    def __init__(self, env: Any, probability: float = 0.0) -> None:
+        super().__init__(env)
+        self._probability = check_number(
+            probability, "probability", "a number from 0 to 1", lambda value: 0.0 <= value <= 1.0
+        )
+        self._idle = Idle(self.inner.simulator)
+        self._failed: set[str] = set()
+
+    def reset(
+        self, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, Row], Infos]:
+        """See `GridEdgeParallelEnv.reset`."""
+        observations, infos = self.env.reset(seed, options)
+        drawn = self.inner.np_random.random(len(self.possible_agents)) < self._probability
+        agents = zip(self.possible_agents, drawn, strict=True)
+        self._failed = {agent for agent, failed in agents if failed}
+        return observations, self._told(infos)
+
+    def step(self, actions: Mapping[str, Any]) -> Step:
+        """See `GridEdgeParallelEnv.step`, but for agents without an action."""
+        state, acting = self.inner.simulator_state, dict(actions)
+        silent = {agent for agent in self.agents if agent in self._failed or agent not in actions}
+        if silent and state is not None:
+            seen = self.inner.simulator.observe_parts(state)
+            least = self._idle(*seen)[0].detach().cpu().numpy()
+            resting = zip(self.possible_agents, least, strict=True)
+            acting |= {agent: action for agent, action in resting if agent in silent}
+        *rest, infos = self.env.step(acting)
+        return *rest, self._told(infos)
+
+    def _told(self, infos: Infos) -> Infos:
+        for agent, info in infos.items():
+            info["failed"] = agent in self._failed
+        return infos
+
+
+def _kept_space(space: Box, kept: list[int]) -> Box:
+    return Box(space.low[kept], space.high[kept], dtype=np.float32)

@@ -1,0 +1,185 @@
+"""Our wrappers beside the plain environment in lockstep: each changes what it says, no more."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Discrete, MultiDiscrete
+from pettingzoo.test import parallel_api_test, parallel_seed_test
+
+from gridedge_env import GridEdgeParallelEnv, make_simulator
+from gridedge_env.reference.rules import Idle
+from gridedge_env.wrappers import DiscreteActions, FailingAgents, HiddenFields, RewardFunction
+
+SIMULATOR = make_simulator("ieee13", num_agents=6, home_scale=5.0)
+FIELDS = [field.name for field in SIMULATOR.observation_fields]
+STEPS = 5
+
+
+def shared_cost(result):
+    """A team's reward."""
+    return -result.cost.mean(dim=-1, keepdim=True)
+
+
+WRAPPERS: dict[str, Callable[[Any], Any]] = {
+    "reward": lambda env: RewardFunction(env, shared_cost),
+    "hidden": lambda env: HiddenFields(env, ["own_voltage", "price"]),
+    "discrete": lambda env: DiscreteActions(env, 5),
+    "failing": lambda env: FailingAgents(env, 0.5),
+    "all": lambda env: RewardFunction(
+        HiddenFields(DiscreteActions(FailingAgents(env, 0.5)), ["own_voltage"]), shared_cost
+    ),
+}
+
+
+def plain(simulator=SIMULATOR):
+    return GridEdgeParallelEnv(simulator)
+
+
+def play(env, actions, seed=7):
+    """Everything that a few steps return, by step."""
+    found = [env.reset(seed=seed)]
+    return found + [env.step(action) for action in actions]
+
+
+@pytest.fixture(scope="module")
+def actions():
+    random = np.random.default_rng(1)
+    return [
+        {agent: random.uniform(-1.0, 1.0, 1).astype(np.float32) for agent in SIMULATOR.fleet.names}
+        for _ in range(STEPS)
+    ]
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_the_api_holds(name):
+    parallel_api_test(WRAPPERS[name](plain()), num_cycles=60)
+    parallel_seed_test(lambda: WRAPPERS[name](plain()), num_cycles=5)
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_a_copy_goes_on_alike(name):
+    env = WRAPPERS[name](plain())
+    env.reset(seed=2)
+    other = copy.deepcopy(env)
+    for agent in env.agents:
+        env.action_space(agent).seed(3), other.action_space(agent).seed(3)
+    one, same = (
+        each.step({agent: each.action_space(agent).sample() for agent in each.agents})
+        for each in (env, other)
+    )
+    assert one[1:] == same[1:]
+    assert (env.state() == other.state()).all()
+
+
+def test_rewards_are_what_the_function_says(actions):
+    for ours, theirs in zip(
+        play(WRAPPERS["reward"](plain()), actions)[1:], play(plain(), actions)[1:], strict=True
+    ):
+        costs = [info["cost"] for info in theirs[4].values()]
+        # The mean of six numbers in single precision.
+        assert list(ours[1].values()) == pytest.approx([-np.mean(costs)] * 6, rel=1e-5)
+        assert ours[2:] == theirs[2:]
+        assert all((ours[0][agent] == theirs[0][agent]).all() for agent in theirs[0])
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda result: result.cost[:, :2], r"function: got rewards \(1, 2\), expected \(1, 6\)"),
+        (lambda result: 1.0, r"function: got rewards float, expected \(1, 6\)"),
+    ],
+)
+def test_a_reward_of_another_shape_is_refused(function, message, actions):
+    with pytest.raises(ValueError, match=message):
+        play(RewardFunction(plain(), function), actions)
+
+
+def test_hidden_fields_are_not_seen(actions):
+    """Twice around, too; all else is as it was."""
+    env = HiddenFields(HiddenFields(plain(), ["own_voltage"]), ["price"])
+    kept = [k for k, name in enumerate(FIELDS) if name not in {"own_voltage", "price"}]
+    assert [field.name for field in env.observation_fields] == [FIELDS[k] for k in kept]
+    space = env.observation_space("battery_0")
+    assert space is env.observation_spaces["battery_0"]
+    assert space.shape == (len(kept),)
+    for ours, theirs in zip(play(env, actions), play(plain(), actions), strict=True):
+        for agent, row in ours[0].items():
+            assert space.contains(row)
+            assert (row == theirs[0][agent][kept]).all()
+        assert ours[1:] == theirs[1:]
+    with pytest.raises(ValueError, match="names: unknown 'price', expected one of own_state, own_"):
+        HiddenFields(env, ["price"])
+
+
+def test_discrete_actions_are_levels(actions):
+    """Five of them: -1, -0.5, 0, 0.5, 1."""
+    env = DiscreteActions(plain(), 5)
+    assert env.action_space("battery_0") == Discrete(5)
+    numbers = [{agent: k % 5 for k, agent in enumerate(action)} for action in actions]
+    levels = [
+        {agent: np.array([-1.0 + 0.5 * number]) for agent, number in action.items()}
+        for action in numbers
+    ]
+    for ours, theirs in zip(play(env, numbers)[1:], play(plain(), levels)[1:], strict=True):
+        assert ours[1:] == theirs[1:]
+    for wrong in (5, -1, 0.5):
+        with pytest.raises(ValueError, match=rf"actions\['battery_0'\]: got {wrong}, expected wh"):
+            env.step(numbers[0] | {"battery_0": wrong})
+    with pytest.raises(ValueError, match="actions: none for 'battery_0'"):
+        env.step({})
+    with pytest.raises(ValueError, match="levels: got 1, expected a whole number of at least 2"):
+        DiscreteActions(plain(), 1)
+
+
+def test_several_numbers_are_several_discrete_actions():
+    env = DiscreteActions(plain(make_simulator("ieee13", num_agents=3, reactive_power=True)), 3)
+    assert env.action_space("battery_0") == MultiDiscrete([3, 3])
+    env.reset(seed=0)
+    env.step({agent: env.action_space(agent).sample() for agent in env.agents})
+
+
+def test_agents_that_send_nothing_rest(actions):
+    """As the rule of those who do least."""
+    env, beside, rule = FailingAgents(plain()), plain(), Idle(SIMULATOR)
+    env.reset(seed=7), beside.reset(seed=7)
+    for action in actions:
+        least = rule(*SIMULATOR.observe_parts(beside.simulator_state))[0].numpy()
+        idle = dict(zip(beside.agents, least, strict=True))
+        theirs = beside.step(idle | {"battery_0": action["battery_0"]})
+        ours = env.step({"battery_0": action["battery_0"]})
+        assert ours[1] == theirs[1]
+        assert not any(info["failed"] for info in ours[4].values())
+    with pytest.raises(ValueError, match="actions: unknown agent 'nobody'"):
+        env.step({"nobody": np.zeros(1)})
+
+
+def test_failed_agents_rest_for_the_episode(actions):
+    """Whatever they send; the draw is the seed's. Of 600 agents half fail, within 5 deviations."""
+    env, beside = FailingAgents(plain(), 0.5), FailingAgents(plain())
+    played = play(env, actions)
+    failed = {agent for agent, info in played[0][1].items() if info["failed"]}
+    assert 0 < len(failed) < 6
+    others = [{a: row for a, row in action.items() if a not in failed} for action in actions]
+    for ours, theirs in zip(played[1:], play(beside, others)[1:], strict=True):
+        assert ours[1] == theirs[1]
+        assert {agent for agent, info in ours[4].items() if info["failed"]} == failed
+    drawn = [env.reset(seed=seed)[1] for seed in range(100)]
+    counts = [sum(info["failed"] for info in infos.values()) for infos in drawn]
+    assert abs(sum(counts) - 300) < 5.0 * 150.0**0.5
+    assert env.reset(seed=99)[1] == drawn[-1]
+    with pytest.raises(ValueError, match="probability: got 2.0, expected a number from 0 to 1"):
+        FailingAgents(plain(), 2.0)
+
+
+def test_physics_is_untouched_by_all_of_them(actions):
+    """The simulator's state after the same actions."""
+    env, beside = WRAPPERS["reward"](WRAPPERS["hidden"](FailingAgents(plain()))), plain()
+    play(env, actions), play(beside, actions)
+    assert env.unwrapped.simulator_state == beside.simulator_state
+    assert torch.equal(env.unwrapped.result.cost, beside.result.cost)
