@@ -52,9 +52,9 @@ def synthetic_feeder(nodes: int, seed: int = 0) -> Feeder:
                 buses.append(Bus(end, PHASES, LOW_KV / math.sqrt(3.0)))
                 lines.append(_line(end, begin, end, "low", JOINT_KM))
         for home in range(HOMES):
-            street, joint = random.integers(STREETS), random.integers(JOINTS)
+            where = random.integers(STREETS), random.integers(JOINTS)
             phase = int(random.choice(PHASES))
-            loads.append(_home(f"home{area}_{home}", f"{low}_{street}_{joint}", phase))
+            loads.append(_home(f"home{area}_{home}", f"{low}_{where[0]}_{where[1]}", phase))
     return Feeder(
         name=f"synthetic_{nodes}",
         frequency=50.0,
