@@ -18,19 +18,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Calendar
+from gridedge_gateway.graph import Graph
+from gridedge_gateway.model import Model
 from gridedge_gateway.packing import is_whole, unpacked
 from gridedge_gateway.program import FleetProgram, Flexibility, Network
 from gridedge_gateway.readings import SERIES, Quantity
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 # An array that can be a key: its name, type, shape and bytes.
@@ -96,19 +95,17 @@ class CustomerFile:
         data = Path(path).read_bytes()
         try:
             self._load(data)
-        except ImportError:
-            raise
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        except Exception as error:  # whatever a runtime makes of what is in it
+        except Exception as error:  # whatever is in it
             got = f"got {type(error).__name__}: {error}"
             raise ValueError(f"{path}: {got}, expected a file of gradmap-export") from error
 
     def _load(self, data: bytes) -> None:
         if not is_whole(data):
             raise ValueError("got a damaged file, expected one as gradmap-export wrote it")
-        policy = _session(data)
-        metadata = policy.get_modelmeta().custom_metadata_map
+        model = Model.of(data)
+        policy, metadata = Graph(model), model.metadata
         if metadata.get("format") != FORMAT:
             got = metadata.get("format", "none")
             raise ValueError(f"got the format {got}, expected {FORMAT}: export it anew")
@@ -116,26 +113,25 @@ class CustomerFile:
         graphs = {name: sys.intern(text) for name, text in json.loads(metadata["graphs"]).items()}
         self._of_days = tuple(graphs.pop(name) for name in OF_DAYS if name in graphs)
         self._program = sys.intern(metadata["program"]) if "program" in metadata else None
-        self._sessions = {"act": policy}
-        self._sessions |= {name: _session(unpacked(text)) for name, text in graphs.items()}
+        self._graphs = {"act": policy, **{name: _graph(text) for name, text in graphs.items()}}
         self.devices = tuple(_devices(self.customer["devices"]))
         _check(self.customer, self.devices)
         self.calendar = _calendar(self.case)
         self.begin = {name: np.array(values) for name, values in self.customer["begin"].items()}
         self.site = self.case["site"]
-        (observed,), (acted,) = policy.get_inputs(), policy.get_outputs()
-        self.observation_size = observed.shape[1]
+        self.observation_size: int = policy.inputs["observation"].shape[1]
         blank = np.zeros((1, self.observation_size), np.float32)
         if not np.isfinite(self.run("act", {"observation": blank})["action"]).all():
             raise ValueError("got weights that are no numbers, expected finite ones")
-        operate = self._sessions["operate"]
-        chosen = {entry.name for entry in operate.get_outputs()}
-        self.slots = acted.shape[1] // (2 if "reactive_power" in chosen else 1)
+        operate = self._graphs["operate"]
+        self.slots = policy.outputs["action"].shape[1] // (
+            1 + ("reactive_power" in operate.outputs)
+        )
         for device in self.devices:
             if device.slot not in range(self.slots):
                 expected = f"one of {self.slots} from 0"
                 raise ValueError(f"{device.name}.slot: got {device.slot}, expected {expected}")
-        needed = {entry.name for entry in operate.get_inputs()}
+        needed = {*operate.inputs}
         self.reads = "estimate" in graphs
         self.heats = "outdoor_temperature" in needed
         needed |= _inputs(self._of_days)
@@ -145,7 +141,7 @@ class CustomerFile:
 
     def run(self, graph: str, known: Mapping[str, NDArray[Any]]) -> Arrays:
         """What a graph makes of what is known."""
-        return _run(self._sessions[graph], known)
+        return self._graphs[graph].run(known)
 
     def of_days(self, news: Arrays) -> Arrays:
         """What follows from what is published of an episode's days; worked out once for all."""
@@ -208,24 +204,29 @@ def _check(customer: dict[str, Any], devices: tuple[Device, ...]) -> None:
 @lru_cache(maxsize=4)  # the same of all customers of a run
 def _inputs(graphs: tuple[str, ...]) -> frozenset[str]:
     """Names of what some graphs act on."""
-    sessions = (_session(unpacked(text)) for text in graphs)
-    return frozenset(entry.name for session in sessions for entry in session.get_inputs())
+    return frozenset(name for text in graphs for name in _graph_of_days(text).inputs)
 
 
 @lru_cache(maxsize=4)  # an episode, and one that became known better, of two cases
 def _of_days(graphs: tuple[str, ...], program: str | None, news: tuple[Key, ...]) -> Arrays:
-    """The large graphs are let go of when they are done."""
     known: Arrays = {
         name: np.frombuffer(data, dtype).reshape(shape) for name, dtype, shape, data in news
     }
-    found = _run(_session(unpacked(graphs[0])), known)
+    found = _graph_of_days(graphs[0]).run(known)
     if program is not None:
         known |= found
-        flexibility = Flexibility(**_run(_session(unpacked(graphs[1])), known))
+        flexibility = Flexibility(**_graph_of_days(graphs[1]).run(known))
         plan = _program(program).plan(flexibility, known["month"], known["weekend"].astype(int))
         known |= {f"fleet.{name}": values for name, values in vars(plan).items()}
-        found |= _run(_session(unpacked(graphs[2])), known)
+        found |= _graph_of_days(graphs[2]).run(known)
     return found
+
+
+def _graph(text: str) -> Graph:
+    return Graph(Model.of(unpacked(text)))
+
+
+_graph_of_days = lru_cache(maxsize=2 * len(OF_DAYS))(_graph)  # of two cases, each used once a day
 
 
 def _program(text: str) -> FleetProgram:
@@ -233,23 +234,3 @@ def _program(text: str) -> FleetProgram:
         found = dict(arrays)
     network = Network(*(found.pop(entry.name) for entry in fields(Network)))
     return FleetProgram(network, hours=float(found.pop("hours")), **found)
-
-
-def _run(session: InferenceSession, known: Mapping[str, NDArray[Any]]) -> Arrays:
-    found = session.run(None, {entry.name: known[entry.name] for entry in session.get_inputs()})
-    return dict(zip((entry.name for entry in session.get_outputs()), found, strict=True))
-
-
-def _session(model: bytes) -> InferenceSession:
-    """With as little memory as it needs, on one core."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError("gridedge_gateway needs onnxruntime: pip install onnxruntime") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-    options.log_severity_level = 3
-    # To optimise a graph takes longer than to run it for a day, and more memory.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

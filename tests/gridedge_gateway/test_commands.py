@@ -19,7 +19,19 @@ from gridedge_gateway.readings import Readings
 from gridedge_gateway.replay import recorded_readings, replay
 
 ROOT = Path(__file__).parents[2]
-OTHERS = {"torch", "gridedge_env", "gradmap_trainer", "pandas", "scipy", "numba", "onnx", "paho"}
+OTHERS = {
+    *(
+        "torch",
+        "gridedge_env",
+        "gradmap_trainer",
+        "pandas",
+        "scipy",
+        "numba",
+        "onnx",
+        "onnxruntime",
+    ),
+    "paho",
+}
 MIDNIGHT = datetime(2026, 1, 14, 23, tzinfo=timezone.utc)  # of 15 January in Amsterdam
 SERIES = ("day_ahead_price", "temperature_forecast", "irradiance_forecast")
 # Of the second day, half-hours without a price: a value holds for six hours at most.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gridedge_gateway import Controller, Readings, file
+from gridedge_gateway import Controller, Readings
 from tests.gridedge_gateway.fuzz import fuzz
 from tests.gridedge_gateway.house import (
     AMSTERDAM,
@@ -390,7 +389,6 @@ def test_what_are_no_readings_are_as_if_nothing_were_read(controller, odd):
     assert after.follows == "policy"
 
 
-def test_whatever_comes_there_is_an_answer_within_ratings(path, monkeypatch):
-    """200 sequences of 4 messages at random; graphs of days are kept, for the time it takes."""
-    monkeypatch.setattr(file, "_session", lru_cache(file._session))
+def test_whatever_comes_there_is_an_answer_within_ratings(path):
+    """200 sequences of 4 messages at random."""
     fuzz(path, range(200), 4)

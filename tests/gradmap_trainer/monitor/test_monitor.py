@@ -223,7 +223,7 @@ def test_a_battery_that_holds_less_than_its_parameters_say_is_found(run, undistu
     played = play(tmp_path / "log.csv", file, None)
     found = findings_of(played, undisturbed.trained, 0, 1.0, (0.9, 1.1))
     assert found.misfits == ["battery"]
-    assert 1.25 < found.moves["battery"] <= 1.5
+    assert 1.25 < found.moves["battery"] <= 1.5 * (1.0 + 1e-12)  # sums are rounded
     assert found.needs_retraining
 
 
