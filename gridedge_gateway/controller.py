@@ -253,9 +253,9 @@ class Controller:
         reasons += faults
         if news is None:
             return None
-        observed = self.file.run("observe", known | self.file.of_days(news))
-        action: Action = self.file.run("act", observed)["action"]
-        self.observation = observed["observation"][0]
+        observation = self.file.run("observe", known | self.file.of_days(news))["observation"]
+        action = self.file.act(observation)
+        self.observation = observation[0]
         if not (np.isfinite(self.observation).all() and np.isfinite(action).all()):
             reasons.append("policy: got what is no number; the fallback")
             return None

@@ -4,7 +4,7 @@
     sense                                     readings -> where the devices stand
     observe -> act, or fallback -> operate    a step
 
-A graph is a function of named arrays; "act" is the policy, the file's own graph.
+A graph is a function of named arrays; "act" is the file's own one, the policy.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class CustomerFile:
         if not is_whole(data):
             raise ValueError("got a damaged file, expected one as gradmap-export wrote it")
         model = Model.of(data)
-        policy, metadata = Graph(model), model.metadata
+        policy, metadata = Graph(model.in_double_precision()), model.metadata
         if metadata.get("format") != FORMAT:
             got = metadata.get("format", "none")
             raise ValueError(f"got the format {got}, expected {FORMAT}: export it anew")
@@ -113,7 +113,8 @@ class CustomerFile:
         graphs = {name: sys.intern(text) for name, text in json.loads(metadata["graphs"]).items()}
         self._of_days = tuple(graphs.pop(name) for name in OF_DAYS if name in graphs)
         self._program = sys.intern(metadata["program"]) if "program" in metadata else None
-        self._graphs = {"act": policy, **{name: _graph(text) for name, text in graphs.items()}}
+        self._policy = policy
+        self._graphs = {name: _graph(text) for name, text in graphs.items()}
         self.devices = tuple(_devices(self.customer["devices"]))
         _check(self.customer, self.devices)
         self.calendar = _calendar(self.case)
@@ -121,7 +122,7 @@ class CustomerFile:
         self.site = self.case["site"]
         self.observation_size: int = policy.inputs["observation"].shape[1]
         blank = np.zeros((1, self.observation_size), np.float32)
-        if not np.isfinite(self.run("act", {"observation": blank})["action"]).all():
+        if not np.isfinite(self.act(blank)).all():
             raise ValueError("got weights that are no numbers, expected finite ones")
         operate = self._graphs["operate"]
         self.slots = policy.outputs["action"].shape[1] // (
@@ -138,6 +139,15 @@ class CustomerFile:
         if "irradiance" in needed:
             needed.add("irradiance_forecast")
         self.series = tuple(name for name in SERIES if name in needed)
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(1, action size) of the policy for (1, observation size).
+
+        It is worked out in double precision: in single precision its last digits would depend on
+        the order in which a machine adds up.
+        """
+        found = self._policy.run({"observation": observation.astype(np.float64)})
+        return found["action"].astype(np.float32)
 
     def run(self, graph: str, known: Mapping[str, NDArray[Any]]) -> Arrays:
         """What a graph makes of what is known."""

@@ -10,7 +10,7 @@ import math
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 Message: TypeAlias = dict[int, list[Any]]
 
 # Of the values of tensors, by the format's number.
-TYPES = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 11: "float64"}
+SINGLE, DOUBLE = "float32", "float64"
+TYPES = {1: SINGLE, 6: "int32", 7: "int64", 9: "bool", 11: DOUBLE}
 # How a field's value lies there: as a number, or as bytes, how many of which is said before them or
 # by the kind of field.
 VARINT, SIZED, SIZES = 0, 2, {1: 8, 5: 4}
@@ -47,18 +48,22 @@ class Node:
 
 @dataclass(frozen=True)
 class Described:
-    """What is said of an array: its type, and its shape, None where a size is free."""
+    """What is said of an array: its type, and its shape, -1 where a size is free."""
 
     type: str
-    shape: tuple[int | None, ...]
+    shape: tuple[int, ...]
 
     def fits(self, array: NDArray[Any]) -> bool:
         """Whether an array is such a one."""
         return (
             array.dtype == self.type
             and array.ndim == len(self.shape)
-            and all(size in (None, has) for size, has in zip(self.shape, array.shape, strict=True))
+            and all(size in (-1, has) for size, has in zip(self.shape, array.shape, strict=True))
         )
+
+    def in_double_precision(self) -> Described:
+        """The same, in place of single precision."""
+        return replace(self, type=DOUBLE) if self.type == SINGLE else self
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,19 @@ class Model:
             outputs,
             {entry[1][0].decode(): entry[2][0].decode() for entry in entries},
         )
+
+    def in_double_precision(self) -> Model:
+        """The same, in place of single precision."""
+        return replace(
+            self,
+            constants={name: _widened(values) for name, values in self.constants.items()},
+            inputs={name: told.in_double_precision() for name, told in self.inputs.items()},
+            outputs={name: told.in_double_precision() for name, told in self.outputs.items()},
+        )
+
+
+def _widened(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(DOUBLE) if values.dtype == SINGLE else values
 
 
 def _message(data: bytes) -> Message:
@@ -177,5 +195,5 @@ def _described(data: bytes) -> tuple[str, Described]:
     said = _message(data)
     tensor = _message(_message(said[2][0])[1][0])
     sizes = (_message(sub) for shape in tensor.get(2, ()) for sub in _message(shape).get(1, ()))
-    shape = tuple(size.get(1, [None])[0] for size in sizes)
+    shape = tuple(size.get(1, [-1])[0] for size in sizes)
     return said[1][0].decode(), Described(TYPES[tensor[1][0]], shape)
