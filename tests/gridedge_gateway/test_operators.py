@@ -34,12 +34,13 @@ CASES: list[tuple[str, tuple[np.ndarray | None, ...], dict[str, Any]]] = [
     *(
         (name, (x,), {})
         for name in (
-            *("Abs", "Ceil", "Cos", "Exp", "Floor", "IsNaN", "Neg", "Reciprocal", "Relu", "Round"),
+            *("Abs", "Ceil", "Exp", "Floor", "IsNaN", "Neg", "Reciprocal", "Relu", "Round"),
             *("Sigmoid", "Sign", "Sin", "Tanh", "Identity", "Shape"),
         )
         for x in (X, ODD)
     ),
     *((name, (POSITIVE,), {}) for name in ("Log", "Sqrt")),
+    ("Cos", (SINGLE,), {}),  # in double precision older runtimes have none
     *(
         (name, pair, {})
         for name in ("Add", "Div", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mul", "Sub")
