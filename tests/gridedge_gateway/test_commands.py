@@ -97,7 +97,18 @@ def test_recorded_readings_become_set_points(replayed):
 
 def test_a_picture_shows_what_was_known_and_done(replayed):
     text = (replayed / "days.svg").read_text(encoding="utf-8")
-    for words in ("battery_0", "€/MWh", "day-ahead price", "kW drawn", "fallback", "%"):
+    for words in (
+        *(
+            "battery_0",
+            "€/MWh",
+            "day-ahead price",
+            "set-points, kW",
+            "meter power",
+            "%",
+            "fallback",
+        ),
+        *("battery: state of charge, estimate", "local time, Europe/Amsterdam"),
+    ):
         assert f"<!-- {words} -->" in text
 
 

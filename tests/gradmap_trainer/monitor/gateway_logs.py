@@ -27,7 +27,7 @@ def log_days(
         for agent, name in enumerate(simulator.fleet.names)
     ]
     tables = [
-        Log(logs / f"{name}.csv", home.controller.file.devices)
+        Log(logs / f"{name}.csv", home.controller.file)
         for name, home in zip(simulator.fleet.names, homes, strict=True)
     ]
     zone, step = ZoneInfo(simulator.case.time_zone), timedelta(minutes=simulator.clock.minutes)

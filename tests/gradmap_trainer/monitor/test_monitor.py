@@ -210,7 +210,7 @@ def test_a_battery_that_holds_less_than_its_parameters_say_is_found(run, undistu
     """Two thirds: it moves by half more, but where it is full or empty before its time."""
     file = CustomerFile(run / "policies" / "battery_0.onnx")
     controller, own = Controller(file), file.customer["devices"][0]["parameters"]
-    log, stands = Log(tmp_path / "log.csv", file.devices), 50.0
+    log, stands = Log(tmp_path / "log.csv", file), 50.0
     for _, readings in recorded_readings(controller, run / "logs" / "battery_0.csv"):
         values = {**readings.values, "battery.state_of_charge": stands}
         told = replace(readings, values=values)
