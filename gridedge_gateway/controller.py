@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Step
 from gridedge_gateway.connection import within_connection
-from gridedge_gateway.file import Arrays, CustomerFile
+from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.graph import Arrays
 from gridedge_gateway.published import Published, as_number
 from gridedge_gateway.quantities import readable_quantities
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings

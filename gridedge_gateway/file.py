@@ -9,31 +9,25 @@ A graph is a function of named arrays; "act" is the file's own one, the policy.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Calendar
-from gridedge_gateway.graph import Graph
+from gridedge_gateway.days import OF_DAYS, graph_of, inputs_of, worked_out_last
+from gridedge_gateway.graph import Arrays, Graph
 from gridedge_gateway.model import Model
-from gridedge_gateway.packing import is_whole, unpacked
-from gridedge_gateway.program import FleetProgram, Flexibility, Network
+from gridedge_gateway.packing import is_whole
 from gridedge_gateway.readings import SERIES, Quantity
-
-Arrays: TypeAlias = dict[str, NDArray[Any]]
-# An array that can be a key: its name, type, shape and bytes.
-Key: TypeAlias = tuple[str, str, tuple[int, ...], bytes]
 
 # Changes when a gateway could no longer make use of a file as it did.
 FORMAT = "1"
@@ -41,7 +35,6 @@ FORMAT = "1"
 STEP_MINUTES = (15, 30, 60)
 # Bytes of a name of which files are named, too.
 LONGEST_NAME = 250
-OF_DAYS = ("day", "flexibility", "told")
 
 
 @dataclass(frozen=True)
@@ -85,14 +78,17 @@ class CustomerFile:
 
     Args:
         path: of the file.
+        worked_out: what `work_out` says, which customers share; by default the last few are kept.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: it is damaged, or of another format; the file is named.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        data = Path(path).read_bytes()
+    def __init__(
+        self, path: str | Path, worked_out: Callable[..., Arrays] = worked_out_last
+    ) -> None:
+        data, self._worked_out = Path(path).read_bytes(), worked_out
         try:
             self._load(data)
         except ValueError as error:
@@ -114,7 +110,7 @@ class CustomerFile:
         self._of_days = tuple(graphs.pop(name) for name in OF_DAYS if name in graphs)
         self._program = sys.intern(metadata["program"]) if "program" in metadata else None
         self._policy = policy
-        self._graphs = {name: _graph(text) for name, text in graphs.items()}
+        self._graphs = {name: graph_of(text) for name, text in graphs.items()}
         self.devices = tuple(_devices(self.customer["devices"]))
         _check(self.customer, self.devices)
         self.calendar = _calendar(self.case)
@@ -135,7 +131,7 @@ class CustomerFile:
         needed = {*operate.inputs}
         self.reads = "estimate" in graphs
         self.heats = "outdoor_temperature" in needed
-        needed |= _inputs(self._of_days)
+        needed |= inputs_of(self._of_days)
         if "irradiance" in needed:
             needed.add("irradiance_forecast")
         self.series = tuple(name for name in SERIES if name in needed)
@@ -154,9 +150,9 @@ class CustomerFile:
         return self._graphs[graph].run(known)
 
     def of_days(self, news: Arrays) -> Arrays:
-        """What follows from what is published of an episode's days; worked out once for all."""
+        """What follows from what is published of an episode's days."""
         keys = [(name, a.dtype.str, a.shape, a.tobytes()) for name, a in news.items()]
-        return _of_days(self._of_days, self._program, tuple(keys))
+        return self._worked_out(self._of_days, self._program, tuple(keys))
 
 
 def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
@@ -209,38 +205,3 @@ def _check(customer: dict[str, Any], devices: tuple[Device, ...]) -> None:
     for name, values in customer["begin"].items():
         if not np.isfinite(values).all():
             raise ValueError(f"begin.{name}: got {values}, expected numbers")
-
-
-@lru_cache(maxsize=4)  # the same of all customers of a run
-def _inputs(graphs: tuple[str, ...]) -> frozenset[str]:
-    """Names of what some graphs act on."""
-    return frozenset(name for text in graphs for name in _graph_of_days(text).inputs)
-
-
-@lru_cache(maxsize=4)  # an episode, and one that became known better, of two cases
-def _of_days(graphs: tuple[str, ...], program: str | None, news: tuple[Key, ...]) -> Arrays:
-    known: Arrays = {
-        name: np.frombuffer(data, dtype).reshape(shape) for name, dtype, shape, data in news
-    }
-    found = _graph_of_days(graphs[0]).run(known)
-    if program is not None:
-        known |= found
-        flexibility = Flexibility(**_graph_of_days(graphs[1]).run(known))
-        plan = _program(program).plan(flexibility, known["month"], known["weekend"].astype(int))
-        known |= {f"fleet.{name}": values for name, values in vars(plan).items()}
-        found |= _graph_of_days(graphs[2]).run(known)
-    return found
-
-
-def _graph(text: str) -> Graph:
-    return Graph(Model.of(unpacked(text)))
-
-
-_graph_of_days = lru_cache(maxsize=2 * len(OF_DAYS))(_graph)  # of two cases, each used once a day
-
-
-def _program(text: str) -> FleetProgram:
-    with np.load(io.BytesIO(unpacked(text)), allow_pickle=False) as arrays:
-        found = dict(arrays)
-    network = Network(*(found.pop(entry.name) for entry in fields(Network)))
-    return FleetProgram(network, hours=float(found.pop("hours")), **found)

@@ -7,13 +7,15 @@ made for large networks takes more memory than all else that a gateway does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_gateway.model import Model
 from gridedge_gateway.operators import OPERATORS
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 class Graph:
@@ -35,7 +37,7 @@ class Graph:
         self.inputs, self.outputs = model.inputs, model.outputs
         self._nodes, self._constants = model.nodes, model.constants
 
-    def run(self, known: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, known: Mapping[str, NDArray[Any]]) -> Arrays:
         """What it makes of its inputs; more may be given.
 
         Raises:

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from gridedge_gateway.calendar import Step
-from gridedge_gateway.file import Arrays, Device
+from gridedge_gateway.file import Device
+from gridedge_gateway.graph import Arrays
 from gridedge_gateway.readings import Quantity, Readings
 
 # Without its sensor for longer, nobody knows any more where a device stands.

@@ -22,6 +22,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"calendar", "readings", "packing", "sun", "program", "connection", "model"},
         {"operators"},
         {"graph"},
+        {"days"},
         {"file"},
         {"quantities"},
         {"published", "sensors", "inbox", "discovery"},

@@ -27,7 +27,7 @@ from gridedge_gateway import Controller
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.record import Log
 from gridedge_gateway.replay import recorded_readings, replay
-from tests.gradmap_trainer.monitor.gateway_logs import Row, log_days, read, write
+from tests.gradmap_trainer.monitor.gateway_logs import Row, log_episodes, read, write
 from tests.gradmap_trainer.test_own_case import call
 
 # Of training, in spring; the simulator's year has no clock change then.
@@ -49,7 +49,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_learner(learner, config, simulator, folder)
     exact = make_simulator(case=case, dtype=torch.float64)
     export_run(config, exact, learner.policies, folder / "policies")
-    log_days(exact, learner.policies, folder / "policies", folder / "logs", FIRST, DAYS)
+    days = range(FIRST, FIRST + DAYS)
+    log_episodes(exact, learner.policies, folder / "policies", folder / "logs", days)
     return folder
 
 
