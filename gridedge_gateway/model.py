@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import struct
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -17,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Message: TypeAlias = dict[int, list[Any]]
+Message: TypeAlias = dict[int, list[Any]]  # values of fields by number
 
 # Of the values of tensors, by the format's number.
 SINGLE, DOUBLE = "float32", "float64"
@@ -120,25 +119,20 @@ def _widened(values: NDArray[Any]) -> NDArray[Any]:
 def _message(data: bytes) -> Message:
     """The fields of a message: values by number, in their order."""
     found: Message = {}
-    for number, value in _fields(data):
-        found.setdefault(number, []).append(value)
-    return found
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    value: int | bytes
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
         kind = key & 7
         if kind == VARINT:
             value, at = _varint(data, at)
-            yield key >> 3, value
-            continue
-        size, at = _varint(data, at) if kind == SIZED else (SIZES.get(kind, len(data)), at)
-        if at + size > len(data):
+        else:
+            size, at = _varint(data, at) if kind == SIZED else (SIZES.get(kind, len(data)), at)
+            value, at = data[at : at + size], at + size
+        if at > len(data):
             raise ValueError("got what is no ONNX model, expected a file of gradmap-export")
-        yield key >> 3, data[at : at + size]
-        at += size
+        found.setdefault(key >> 3, []).append(value)
+    return found
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
