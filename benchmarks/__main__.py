@@ -50,6 +50,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         quick=options.quick,
         agents=None if options.agents is None else tuple(options.agents),
         models=options.models,
+        days=options.days,
     )
     found = suite.run(names, settings, arguments, lambda line: print(line, file=sys.stderr))
     if options.json is not None:
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("GRIDEDGE_OPENDSS_FEEDERS"),
         help="folder of the published OpenDSS models; by default $GRIDEDGE_OPENDSS_FEEDERS",
     )
+    run.add_argument("--days", type=_positive, help="that customers' files are played through")
     run.add_argument("--json", type=Path, help="file for the figures")
     run.add_argument("--page", type=Path, help="file for the page, in Markdown")
     page = commands.add_parser("page", help="write the page of a run again")

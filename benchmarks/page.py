@@ -113,8 +113,8 @@ def _target_row(target: Target) -> tuple[str, ...]:
     sign = "≥" if target.at_least else "≤"
     return (
         target.what,
-        f"{sign} {number(target.bound)} {target.unit}",
-        f"{number(target.measured)} {target.unit}",
+        f"{sign} {number(target.bound)} {target.unit}".rstrip(),
+        f"{number(target.measured)} {target.unit}".rstrip(),
         "met" if target.met else "**missed**",
     )
 

@@ -28,6 +28,7 @@ class Settings:
         quick: a pass of seconds, to see that all works.
         agents: sizes of the fleets that are trained; None: the benchmark's own.
         models: folder of the published OpenDSS models; None: there is none.
+        days: of the test year that customers' files are played through; None: the benchmark's own.
     """
 
     device: torch.device = torch.device("cpu")
@@ -35,6 +36,7 @@ class Settings:
     quick: bool = False
     agents: tuple[int, ...] | None = None
     models: Path | None = None
+    days: int | None = None
 
     @property
     def where(self) -> str:
@@ -89,6 +91,21 @@ BENCHMARKS = {
     "quality": Benchmark(
         "a whole training, and what it is worth out of sample (minutes; only if named)",
         "benchmarks.quality",
+        by_default=False,
+    ),
+    "parity": Benchmark(
+        "customers' files against the simulator, days of the test year (minutes; only if named)",
+        "benchmarks.gateway.parity",
+        by_default=False,
+    ),
+    "gateway": Benchmark(
+        "a customer's gateway: time a step, memory, growth (minutes; only if named)",
+        "benchmarks.gateway.size",
+        by_default=False,
+    ),
+    "fuzz": Benchmark(
+        "messages at random to gateways, and what must not be (minutes; only if named)",
+        "benchmarks.gateway.fuzz",
         by_default=False,
     ),
 }

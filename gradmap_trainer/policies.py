@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +21,9 @@ from gridedge_env.public_plan import LEAST_PLANNED_ACTION
 # The last layer starts this small: every device begins at rest, where no gradient is clamped.
 OUTPUT_INITIAL_SCALE = 0.05
 # Outputs up to this size are rest: action 0. Where moving does not pay, a network that could only
-# come near zero would wear its battery out.
-REST_BAND = 0.3
+# come near zero would wear its battery out. In double precision it is that of single precision, in
+# which policies are trained and exported.
+REST_BAND = float(np.float32(0.3))
 # How far a network's output moves an action that is planned: correcting takes finer steps than
 # finding out what to do.
 CORRECTION = 0.1

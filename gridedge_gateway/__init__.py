@@ -1,7 +1,7 @@
 """The controller at a customer's: from raw readings to kilowatts, by an exported file alone.
 
-It needs NumPy and ONNX Runtime, and nothing of the packages beside it, which import from here what
-both must work out alike.
+It needs NumPy alone, and nothing of the packages beside it, which import from here what both must
+work out alike.
 """
 
 from gridedge_gateway.controller import Controller, SetPoint

@@ -82,6 +82,15 @@ class Calendar:
         """By the clock on the wall."""
         return 24 * 60 // self.minutes
 
+    @property
+    def length(self) -> timedelta:
+        """Of a step."""
+        return timedelta(minutes=self.minutes)
+
+    def words(self, time: datetime) -> str:
+        """An aware time, as the clock on the wall shows it, with its offset."""
+        return time.astimezone(self.zone).isoformat(timespec="seconds")
+
     def step(self, time: datetime) -> Step:
         """The one in which an aware time lies."""
         local = time.astimezone(self.zone)

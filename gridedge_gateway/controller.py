@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Step
 from gridedge_gateway.connection import within_connection
-from gridedge_gateway.file import Arrays, CustomerFile
+from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.graph import Arrays
 from gridedge_gateway.published import Published, as_number
 from gridedge_gateway.quantities import readable_quantities
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings
@@ -82,7 +83,7 @@ class Controller:
         self.expected: Arrays = {}
         self.calendar = file.calendar
         self._published = Published(file, self.calendar)
-        self._sensors = Sensors(file.devices, timedelta(minutes=self.calendar.minutes))
+        self._sensors = Sensors(file.devices, self.calendar.length)
         self._metered = Repeated()
         self.voltage = readable_quantities(file)["voltage"]
         self._stands = file.begin
@@ -148,7 +149,8 @@ class Controller:
             if step.time == before.time:
                 return stands
             if self._is_late(step, before):
-                why = f"time: got {step.time}, before {before.time}, whose set-points stand"
+                got, stand = map(self.calendar.words, (step.time, before.time))
+                why = f"time: got {got}, before {stand}, whose set-points stand"
                 return replace(stands, reasons=(*reasons, why))
         set_point = self._next(step, readings, reasons)
         self._last, self._late = (step, set_point), []
@@ -223,9 +225,10 @@ class Controller:
         """Whether the step before was the last that was asked for."""
         if self._last is None:
             return False
-        expected = self._last[0].time + timedelta(minutes=self.calendar.minutes)
+        expected = self._last[0].time + self.calendar.length
         if step.time != expected:
-            reasons.append(f"time: got {step.time}, expected {expected}; estimates go on from then")
+            got, wanted = map(self.calendar.words, (step.time, expected))
+            reasons.append(f"time: got {got}, expected {wanted}; estimates go on from then")
         return step.time == expected
 
     def _sense(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
@@ -253,9 +256,9 @@ class Controller:
         reasons += faults
         if news is None:
             return None
-        observed = self.file.run("observe", known | self.file.of_days(news))
-        action: Action = self.file.run("act", observed)["action"]
-        self.observation = observed["observation"][0]
+        observation = self.file.run("observe", known | self.file.of_days(news))["observation"]
+        action = self.file.act(observation)
+        self.observation = observation[0]
         if not (np.isfinite(self.observation).all() and np.isfinite(action).all()):
             reasons.append("policy: got what is no number; the fallback")
             return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from gridedge_gateway.controller import Controller
@@ -39,19 +40,18 @@ class Customer:
         fit = UNFIT.sub(lambda sign: f"%{ord(sign[0]):02X}", self.name)
         self.topic = f"gridedge/{fit}"
         self.set_point: str | None = None
-        self._controller, self._devices = controller, controller.file.devices
-        self._length = timedelta(minutes=controller.calendar.minutes)
-        self.inbox = Inbox(self._length, readable_quantities(controller.file))
-        self._log = None if logs is None else Log(logs / f"{fit}.csv", self._devices)
+        self._controller = controller
+        self.inbox = Inbox(controller.calendar, readable_quantities(controller.file))
+        self._log = None if logs is None else Log(logs / f"{fit}.csv", controller.file)
         self._begun: datetime | None = None
 
     def step(self, now: datetime) -> str | None:
         """Take a step if another than the last one is under way: its set-point, as JSON."""
-        begin = self._controller.calendar.step(now).time
-        if begin == self._begun:
+        step = self._controller.calendar.step(now)
+        if step.time == self._begun:
             return None
-        self._begun = begin
-        readings = self.inbox.take(begin)
+        self._begun = step.time
+        readings = replace(self.inbox.take(step.time), time=step.begin)
         set_point = self._controller.step(readings)
         for reason in set_point.reasons:
             log.warning("%s: %s", self.name, reason)
@@ -62,5 +62,6 @@ class Customer:
 
     def discovery(self, availability: str) -> tuple[str, str]:
         """Topic and payload by which Home Assistant finds the set-points."""
-        topic = f"{self.topic}/set_point"
-        return discovery(self.name, self._devices, self._length, topic, availability)
+        topic, devices = f"{self.topic}/set_point", self._controller.file.devices
+        length = self._controller.calendar.length
+        return discovery(self.name, devices, length, topic, availability)

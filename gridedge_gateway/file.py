@@ -4,37 +4,30 @@
     sense                                     readings -> where the devices stand
     observe -> act, or fallback -> operate    a step
 
-A graph is a function of named arrays; "act" is the policy, the file's own graph.
+A graph is a function of named arrays; "act" is the file's own one, the policy.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Calendar
-from gridedge_gateway.packing import is_whole, unpacked
-from gridedge_gateway.program import FleetProgram, Flexibility, Network
+from gridedge_gateway.days import OF_DAYS, graph_of, inputs_of, worked_out_last
+from gridedge_gateway.graph import Arrays, Graph
+from gridedge_gateway.model import Model
+from gridedge_gateway.packing import is_whole
 from gridedge_gateway.readings import SERIES, Quantity
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
-Arrays: TypeAlias = dict[str, NDArray[Any]]
-# An array that can be a key: its name, type, shape and bytes.
-Key: TypeAlias = tuple[str, str, tuple[int, ...], bytes]
 
 # Changes when a gateway could no longer make use of a file as it did.
 FORMAT = "1"
@@ -42,7 +35,6 @@ FORMAT = "1"
 STEP_MINUTES = (15, 30, 60)
 # Bytes of a name of which files are named, too.
 LONGEST_NAME = 250
-OF_DAYS = ("day", "flexibility", "told")
 
 
 @dataclass(frozen=True)
@@ -86,29 +78,30 @@ class CustomerFile:
 
     Args:
         path: of the file.
+        worked_out: what `work_out` says, which customers share; by default the last few are kept.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: it is damaged, or of another format; the file is named.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        data = Path(path).read_bytes()
+    def __init__(
+        self, path: str | Path, worked_out: Callable[..., Arrays] = worked_out_last
+    ) -> None:
+        data, self._worked_out = Path(path).read_bytes(), worked_out
         try:
             self._load(data)
-        except ImportError:
-            raise
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        except Exception as error:  # whatever a runtime makes of what is in it
+        except Exception as error:  # whatever is in it
             got = f"got {type(error).__name__}: {error}"
             raise ValueError(f"{path}: {got}, expected a file of gradmap-export") from error
 
     def _load(self, data: bytes) -> None:
         if not is_whole(data):
             raise ValueError("got a damaged file, expected one as gradmap-export wrote it")
-        policy = _session(data)
-        metadata = policy.get_modelmeta().custom_metadata_map
+        model = Model.of(data)
+        policy, metadata = Graph(model.in_double_precision()), model.metadata
         if metadata.get("format") != FORMAT:
             got = metadata.get("format", "none")
             raise ValueError(f"got the format {got}, expected {FORMAT}: export it anew")
@@ -116,41 +109,50 @@ class CustomerFile:
         graphs = {name: sys.intern(text) for name, text in json.loads(metadata["graphs"]).items()}
         self._of_days = tuple(graphs.pop(name) for name in OF_DAYS if name in graphs)
         self._program = sys.intern(metadata["program"]) if "program" in metadata else None
-        self._sessions = {"act": policy}
-        self._sessions |= {name: _session(unpacked(text)) for name, text in graphs.items()}
+        self._policy = policy
+        self._graphs = {name: graph_of(text) for name, text in graphs.items()}
         self.devices = tuple(_devices(self.customer["devices"]))
         _check(self.customer, self.devices)
         self.calendar = _calendar(self.case)
         self.begin = {name: np.array(values) for name, values in self.customer["begin"].items()}
         self.site = self.case["site"]
-        (observed,), (acted,) = policy.get_inputs(), policy.get_outputs()
-        self.observation_size = observed.shape[1]
+        self.observation_size: int = policy.inputs["observation"].shape[1]
         blank = np.zeros((1, self.observation_size), np.float32)
-        if not np.isfinite(self.run("act", {"observation": blank})["action"]).all():
+        if not np.isfinite(self.act(blank)).all():
             raise ValueError("got weights that are no numbers, expected finite ones")
-        operate = self._sessions["operate"]
-        chosen = {entry.name for entry in operate.get_outputs()}
-        self.slots = acted.shape[1] // (2 if "reactive_power" in chosen else 1)
+        operate = self._graphs["operate"]
+        self.slots = policy.outputs["action"].shape[1] // (
+            1 + ("reactive_power" in operate.outputs)
+        )
         for device in self.devices:
             if device.slot not in range(self.slots):
                 expected = f"one of {self.slots} from 0"
                 raise ValueError(f"{device.name}.slot: got {device.slot}, expected {expected}")
-        needed = {entry.name for entry in operate.get_inputs()}
+        needed = {*operate.inputs}
         self.reads = "estimate" in graphs
         self.heats = "outdoor_temperature" in needed
-        needed |= _inputs(self._of_days)
+        needed |= inputs_of(self._of_days)
         if "irradiance" in needed:
             needed.add("irradiance_forecast")
         self.series = tuple(name for name in SERIES if name in needed)
 
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(1, action size) of the policy for (1, observation size).
+
+        It is worked out in double precision: in single precision its last digits would depend on
+        the order in which a machine adds up.
+        """
+        found = self._policy.run({"observation": observation.astype(np.float64)})
+        return found["action"].astype(np.float32)
+
     def run(self, graph: str, known: Mapping[str, NDArray[Any]]) -> Arrays:
         """What a graph makes of what is known."""
-        return _run(self._sessions[graph], known)
+        return self._graphs[graph].run(known)
 
     def of_days(self, news: Arrays) -> Arrays:
-        """What follows from what is published of an episode's days; worked out once for all."""
+        """What follows from what is published of an episode's days."""
         keys = [(name, a.dtype.str, a.shape, a.tobytes()) for name, a in news.items()]
-        return _of_days(self._of_days, self._program, tuple(keys))
+        return self._worked_out(self._of_days, self._program, tuple(keys))
 
 
 def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
@@ -203,53 +205,3 @@ def _check(customer: dict[str, Any], devices: tuple[Device, ...]) -> None:
     for name, values in customer["begin"].items():
         if not np.isfinite(values).all():
             raise ValueError(f"begin.{name}: got {values}, expected numbers")
-
-
-@lru_cache(maxsize=4)  # the same of all customers of a run
-def _inputs(graphs: tuple[str, ...]) -> frozenset[str]:
-    """Names of what some graphs act on."""
-    sessions = (_session(unpacked(text)) for text in graphs)
-    return frozenset(entry.name for session in sessions for entry in session.get_inputs())
-
-
-@lru_cache(maxsize=4)  # an episode, and one that became known better, of two cases
-def _of_days(graphs: tuple[str, ...], program: str | None, news: tuple[Key, ...]) -> Arrays:
-    """The large graphs are let go of when they are done."""
-    known: Arrays = {
-        name: np.frombuffer(data, dtype).reshape(shape) for name, dtype, shape, data in news
-    }
-    found = _run(_session(unpacked(graphs[0])), known)
-    if program is not None:
-        known |= found
-        flexibility = Flexibility(**_run(_session(unpacked(graphs[1])), known))
-        plan = _program(program).plan(flexibility, known["month"], known["weekend"].astype(int))
-        known |= {f"fleet.{name}": values for name, values in vars(plan).items()}
-        found |= _run(_session(unpacked(graphs[2])), known)
-    return found
-
-
-def _program(text: str) -> FleetProgram:
-    with np.load(io.BytesIO(unpacked(text)), allow_pickle=False) as arrays:
-        found = dict(arrays)
-    network = Network(*(found.pop(entry.name) for entry in fields(Network)))
-    return FleetProgram(network, hours=float(found.pop("hours")), **found)
-
-
-def _run(session: InferenceSession, known: Mapping[str, NDArray[Any]]) -> Arrays:
-    found = session.run(None, {entry.name: known[entry.name] for entry in session.get_inputs()})
-    return dict(zip((entry.name for entry in session.get_outputs()), found, strict=True))
-
-
-def _session(model: bytes) -> InferenceSession:
-    """With as little memory as it needs, on one core."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError("gridedge_gateway needs onnxruntime: pip install onnxruntime") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-    options.log_severity_level = 3
-    # To optimise a graph takes longer than to run it for a day, and more memory.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from gridedge_gateway.calendar import Calendar
 from gridedge_gateway.readings import SERIES, Quantity, Readings, the_first
 
 MINUTE = timedelta(minutes=1)
@@ -50,15 +51,16 @@ class Inbox:
     """What has come since the last step, merged as it comes: however much, it takes no more room.
 
     Args:
-        step: of the customer's clock.
+        calendar: of the customer's case.
         readable: what can be read there, by name.
 
     Attributes:
         names: of all that a message may hold.
     """
 
-    def __init__(self, step: timedelta, readable: Mapping[str, Quantity]) -> None:
-        self._step, self._quantities = step, {**readable, **SERIES}
+    def __init__(self, calendar: Calendar, readable: Mapping[str, Quantity]) -> None:
+        self._calendar, self._step = calendar, calendar.length
+        self._quantities = {**readable, **SERIES}
         self.names = tuple(self._quantities)
         self._heard: dict[str, dict[datetime, Minute]] = defaultdict(dict)
         self._series: dict[str, dict[datetime, tuple[datetime, float]]] = defaultdict(dict)
@@ -74,11 +76,11 @@ class Inbox:
         """
         faults = message.faults
         if message.time > now + self._step:
-            ahead = f"time: got {message.time.isoformat()}, ahead of {now.isoformat()}, not used"
-            faults += (ahead,)
+            got, at = self._calendar.words(message.time), self._calendar.words(now)
+            faults += (f"time: got {got}, ahead of {at}, not used",)
             message = Readings(now, {}, message.series, faults)
         elif message.values and message.time <= min(now, self._taken or now - 2 * self._step):
-            faults += (_late(message.time),)
+            faults += (self._late(message.time),)
             message = replace(message, values={})
         self._note(faults)
         for name in message.series.keys() & SERIES.keys():
@@ -131,7 +133,7 @@ class Inbox:
         values, faults, first = dict[str, float](), list(self._faults), begin - self._step
         for name, minutes in self._heard.items():
             late = [minute.time for ended, minute in minutes.items() if ended <= first]
-            faults += [_late(time) for time in sorted(late)]
+            faults += [self._late(time) for time in sorted(late)]
             counting = [minutes[ended] for ended in sorted(minutes) if ended > first]
             if counting:
                 values[name] = _of_step(name, counting)
@@ -144,9 +146,8 @@ class Inbox:
             kept.clear()
         return Readings(begin, values, series, the_first(faults))
 
-
-def _late(time: datetime) -> str:
-    return f"time: a message of {time.isoformat()} is late, not used"
+    def _late(self, time: datetime) -> str:
+        return f"time: a message of {self._calendar.words(time)} is late, not used"
 
 
 def _of_step(name: str, minutes: Sequence[Minute]) -> float:

@@ -1,21 +1,47 @@
-"""A picture of replayed steps: the price, what devices were to do, what their sensors said."""
+"""A picture of replayed steps: the price, what devices were to do, what meter and sensors said."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gridedge_gateway.controller import Controller, SetPoint
-from gridedge_gateway.readings import Readings
+from gridedge_gateway.readings import METER_POWER, Readings
 from gridedge_gateway.record import holding
+from gridedge_gateway.sensors import THE_SENSOR_COUNTS
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Steps = Sequence[tuple[Readings, SetPoint]]
 # Units of devices' sensors that are drawn, each in a panel of its own.
 DRAWN = ("%", "°C")
 
 
-def draw(controller: Controller, steps: Sequence[tuple[Readings, SetPoint]], path: Path) -> None:
+@dataclass(frozen=True)
+class Line:
+    """A value for each step.
+
+    Attributes:
+        name: in words.
+        colour: of matplotlib's.
+        values: NaN where there is none.
+        marked: steps in which what was read did not count, or a device fell back.
+        mark: which of both, in words.
+    """
+
+    name: str
+    colour: str
+    values: list[float]
+    marked: list[bool]
+    mark: str
+
+
+def draw(controller: Controller, steps: Steps, path: Path) -> None:
     """Draw what `replay` returns.
 
     Args:
@@ -31,69 +57,99 @@ def draw(controller: Controller, steps: Sequence[tuple[Readings, SetPoint]], pat
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("a picture needs matplotlib: pip install matplotlib") from error
-    zone, last = controller.calendar.zone, steps[-1][1].time
-    times = [set_point.time for _, set_point in steps] + [
-        last + timedelta(minutes=controller.calendar.minutes)
-    ]
+    calendar, last = controller.calendar, steps[-1][1].time
+    times = [set_point.time for _, set_point in steps]
+    times.append(last + calendar.length)
     panels = dict(_panels(controller, steps))
-    figure = Figure(figsize=(10.0, 1.0 + 2.0 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(11.0, 1.0 + 1.8 * len(panels)), layout="constrained")
     figure.suptitle(controller.file.customer["name"])
     axes = figure.subplots(len(panels), sharex=True)
     fallback = [set_point.follows == "fallback" for _, set_point in steps]
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         axis.set_ylabel(title)
-        for name, values in lines.items():
-            line = [math.nan if value is None else value for value in values]
-            axis.step(times, [*line, line[-1]], where="post", label=name)
-        if any(fallback):
-            axis.fill_between(
-                times,
-                0.0,
-                1.0,
-                where=[*fallback, fallback[-1]],
-                step="post",
-                transform=axis.get_xaxis_transform(),
-                color="tab:red",
-                alpha=0.12,
-                linewidth=0.0,
-                label="fallback",
-            )
+        for line in lines:
+            values = [*line.values, line.values[-1]]
+            axis.step(times, values, where="post", label=line.name, color=line.colour)
+            _shade(axis, times, line.marked, line.colour, f"{line.name}, {line.mark}")
+        # A label with a _ is in no legend: once is enough.
+        _shade(axis, times, fallback, "tab:red", "fallback" if axis is axes[0] else "_fallback")
         axis.grid(alpha=0.3)
-        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    locator = AutoDateLocator(tz=zone)
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")
+    locator = AutoDateLocator(tz=calendar.zone)
     axes[-1].xaxis.set_major_locator(locator)
-    axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
+    axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=calendar.zone))
+    axes[-1].set_xlabel(f"local time, {calendar.zone.key}")
     figure.savefig(path, dpi=150)
 
 
-def _panels(
-    controller: Controller, steps: Sequence[tuple[Readings, SetPoint]]
-) -> Iterator[tuple[str, dict[str, list[float | None]]]]:
-    """Titles, and the lines of each by name, a value for each step."""
+def _shade(axis: Axes, times: list[datetime], where: list[bool], colour: str, label: str) -> None:
+    """Steps behind the lines, if there are any."""
+    if any(where):
+        axis.fill_between(
+            times,  # type: ignore[arg-type]  # matplotlib takes them
+            0.0,
+            [*where, False],
+            step="post",
+            transform=axis.get_xaxis_transform(),
+            color=colour,
+            alpha=0.15,
+            linewidth=0.0,
+            label=label,
+        )
+
+
+def _panels(controller: Controller, steps: Steps) -> Iterator[tuple[str, list[Line]]]:
+    """Titles, and the lines of each."""
     prices: dict[datetime, float] = {}
     for readings, _ in steps:
         prices |= readings.series.get("day_ahead_price", {})
     price = [holding(prices, readings.time) for readings, _ in steps]
-    yield f"{controller.file.case['currency']}/MWh", {"day-ahead price": price}
-    powers = {
-        name.replace("_", " "): [set_point.power.get(name) for _, set_point in steps]
-        for name in steps[0][1].power
-    }
-    meter = [readings.values.get("meter_power") for readings, _ in steps]
-    yield "kW drawn", {"meter, step before": meter, **powers}
+    known = [math.nan if value is None else value for value in price]
+    line = Line("day-ahead price", "black", known, [False] * len(steps), "")
+    yield f"{controller.file.case['currency']}/MWh", [line]
+    devices = controller.file.devices
+    colours = {device.name: f"C{number}" for number, device in enumerate(devices)}
+    yield (
+        "set-points, kW",
+        [
+            Line(
+                _words(name),
+                colour,
+                [set_point.power.get(name, math.nan) for _, set_point in steps],
+                _told(name, steps),
+                "fallback",
+            )
+            for name, colour in colours.items()
+        ],
+    )
+    yield "meter, kW,\nstep before", [_read(METER_POWER.name, "black", steps)]
     for unit in DRAWN:
-        names = [
-            f"{device.name}.{reading.name}"
-            for device in controller.file.devices
+        lines = [
+            _read(f"{device.name}.{reading.name}", colours[device.name], steps)
+            for device in devices
             for reading in device.readings
             if reading.unit == unit
         ]
-        lines = {
-            name.replace("_", " ").replace(".", ": "): [
-                readings.values.get(name) for readings, _ in steps
-            ]
-            for name in names
-            if any(math.isfinite(readings.values.get(name, math.nan)) for readings, _ in steps)
-        }
+        lines = [line for line in lines if not all(map(math.isnan, line.values))]
         if lines:
             yield unit, lines
+
+
+def _read(name: str, colour: str, steps: Steps) -> Line:
+    values = [readings.values.get(name, math.nan) for readings, _ in steps]
+    return Line(_words(name), colour, values, _told(name, steps), "estimate")
+
+
+def _told(name: str, steps: Steps) -> list[bool]:
+    """Steps with a reason why something did not count."""
+    return [
+        any(
+            reason.startswith(f"{name}: ") and not reason.endswith(THE_SENSOR_COUNTS)
+            for reason in set_point.reasons
+        )
+        for _, set_point in steps
+    ]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace(".", ": ")

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import DAY, NOTHING, Array, Calendar, Series, Step, learnt
-from gridedge_gateway.file import Arrays, CustomerFile
+from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.graph import Arrays
 from gridedge_gateway.readings import FIRST_YEAR, LAST_YEAR, SERIES, Quantity, Readings
 from gridedge_gateway.sun import direct_irradiance
 

@@ -10,33 +10,32 @@ from __future__ import annotations
 import csv
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from gridedge_gateway.calendar import LONGEST_HELD, learnt
 from gridedge_gateway.controller import SetPoint
-from gridedge_gateway.file import Device
+from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.quantities import readable_quantities
 from gridedge_gateway.readings import SERIES, Readings
 
 log = logging.getLogger("gridedge-gateway")
 
-AT_ANY_HOME = ("meter_power", "voltage", "outdoor_temperature")
 # Of what is written.
 DECIMALS = 6
 
 
-def reading_columns(devices: Iterable[Device]) -> list[str]:
-    """Of a customer with some devices; "time" first."""
-    own = (f"{device.name}.{reading.name}" for device in devices for reading in device.readings)
-    return ["time", *AT_ANY_HOME, *own, *SERIES]
+def reading_columns(file: CustomerFile) -> list[str]:
+    """Of a customer; "time" first."""
+    return ["time", *readable_quantities(file), *SERIES]
 
 
-def set_point_columns(devices: Iterable[Device]) -> list[str]:
+def set_point_columns(file: CustomerFile) -> list[str]:
     """Likewise, of what is to be done."""
-    names = [device.name for device in devices]
+    names = [device.name for device in file.devices]
     reactive = (f"{name}.reactive_set_point" for name in names)
     return [*(f"{name}.set_point" for name in names), *reactive, "follows", "reasons"]
 
@@ -53,8 +52,9 @@ def decided(set_point: SetPoint) -> dict[str, Any]:
 
 
 def holding(published: Mapping[datetime, float], time: datetime) -> float | None:
-    """The value of a series that holds at a time; None: none has begun to."""
-    begun = [begin for begin in published if begin <= time]
+    """The value of a series that holds at a time; None: there is none."""
+    earliest = time.astimezone(timezone.utc) - timedelta(seconds=LONGEST_HELD)
+    begun = [begin for begin in published if earliest < begin <= time]
     return published[max(begun)] if begun else None
 
 
@@ -66,23 +66,20 @@ class Log:
 
     Args:
         path: of a CSV; made, with its folder, if there is none.
-        devices: of the customer.
+        file: of the customer.
     """
 
-    def __init__(self, path: Path, devices: Sequence[Device]) -> None:
+    def __init__(self, path: Path, file: CustomerFile) -> None:
         self._path = path
-        self._columns = [*reading_columns(devices), *set_point_columns(devices)]
+        self._columns = [*reading_columns(file), *set_point_columns(file)]
         self._published: dict[str, dict[datetime, float]] = defaultdict(dict)
 
     def add(self, readings: Readings, set_point: SetPoint) -> None:
         """A step."""
-        time, held = readings.time, timedelta(seconds=LONGEST_HELD)
+        time = readings.time
         for name, values in readings.series.items():
             self._published[name] = learnt(self._published[name], values, time)
-        holds = {
-            name: holding({at: x for at, x in known.items() if at > time - held}, time)
-            for name, known in self._published.items()
-        }
+        holds = {name: holding(known, time) for name, known in self._published.items()}
         row = {"time": time.isoformat(), **readings.values, **holds, **decided(set_point)}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -33,8 +33,7 @@ def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Read
     Raises:
         ValueError: as of `recorded_readings`.
     """
-    devices = controller.file.devices
-    columns = [*reading_columns(devices), *set_point_columns(devices)]
+    columns = [*reading_columns(controller.file), *set_point_columns(controller.file)]
     rows = recorded_readings(controller, recorded)
     steps = []
     with out.open("w", encoding="utf-8", newline="") as file:
@@ -60,8 +59,8 @@ def recorded_readings(
             cells than columns or without a time, a row within a step that has more than series,
             rows that are not in order.
     """
-    devices = controller.file.devices
-    readable, written = reading_columns(devices), set_point_columns(devices)
+    file = controller.file
+    readable, written = reading_columns(file), set_point_columns(file)
     rows = _rows(recorded, readable, written)
     read = [_readings(row, readable, number, recorded) for number, row in enumerate(rows, start=2)]
     _check_order(read, recorded)

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from gridedge_gateway.calendar import Step
-from gridedge_gateway.file import Arrays, Device
+from gridedge_gateway.file import Device
+from gridedge_gateway.graph import Arrays
 from gridedge_gateway.readings import Quantity, Readings
 
 # Without its sensor for longer, nobody knows any more where a device stands.
@@ -22,6 +23,8 @@ FROZEN_TIMES, FROZEN_SHARE = 3, 0.05
 DISOBEYED_SHARE = 0.1
 # Units of readings. Hours are those on the clock, and of a power nobody must know what it was.
 HOUR_OF_THE_DAY, POWER = "hour of the day", "kW"
+# How a reason ends of what was read and believed.
+THE_SENSOR_COUNTS = "the sensor counts"
 
 
 @dataclass
@@ -144,7 +147,7 @@ class Sensors:
             return None
         name, unit = f"{device.name}.{quantity.name}", quantity.unit
         expected = f"expected one by {should:+.3g} {unit} by its set-point"
-        return f"{name}: got a change by {moved:+.3g} {unit}, {expected}; the sensor counts"
+        return f"{name}: got a change by {moved:+.3g} {unit}, {expected}; {THE_SENSOR_COUNTS}"
 
     def _doubt(
         self,

@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[1]
 # floors alone, a package rooms of those before it.
 FLOORS: dict[str, list[set[str]]] = {
     "gridedge_gateway": [
-        {"calendar", "readings", "packing", "sun", "program", "connection"},
+        {"calendar", "readings", "packing", "sun", "program", "connection", "model"},
+        {"operators"},
+        {"graph"},
+        {"days"},
         {"file"},
         {"quantities"},
         {"published", "sensors", "inbox", "discovery"},

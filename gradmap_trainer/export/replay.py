@@ -7,6 +7,7 @@ units.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -32,11 +33,9 @@ from gridedge_gateway.published import MEGAWATT_HOUR
 
 Series: TypeAlias = Mapping[str, Mapping[datetime, float]]
 
-# All but the policy is in double precision. Entries of an observation, up to 10, are rounded for it
-# to 5e-7; its layers multiply that, and what their own sums are rounded by, by about ten. What that
-# leaves in a store adds up over a day, and the urgency of a car that soon must leave is a quotient
-# of it and the little time left: 2e-6 at most in 121 days without sensors.
-SAME_OBSERVATION = SAME_POWER = 1e-5
+# Entries of an observation, up to 10, are told to a policy in single precision, and so are actions
+# to devices: rounded to 5e-7 and 6e-8. All else is in double precision.
+SAME_OBSERVATION, SAME_POWER = 1e-6, 1e-5
 # Series that a gateway is told, and what its unit is of the simulator's.
 PUBLISHED = {
     "day_ahead_price": MEGAWATT_HOUR,
@@ -72,10 +71,10 @@ class Parting:
         )
 
 
-def gateway_starts(simulator: Simulator) -> list[int]:
-    """Rows of `simulator.days("test")` on which gateways begin an episode, too."""
-    dates, days = simulator.days("test").dates, simulator.clock.days
-    return [row for row in simulator.starts("test") if day_of_episode(dates[row], days) == 0]
+def gateway_starts(simulator: Simulator, split: str = "test") -> list[int]:
+    """Rows of `simulator.days(split)` on which gateways begin an episode, too."""
+    dates, days = simulator.days(split).dates, simulator.clock.days
+    return [row for row in simulator.starts(split) if day_of_episode(dates[row], days) == 0]
 
 
 def replay(
@@ -103,18 +102,21 @@ def replay(
     if day not in gateway_starts(simulator):
         raise ValueError(f"day: got {day}, expected one on which gateways begin an episode")
 
-    def policy(private: Tensor, shared: Tensor) -> Tensor:
-        return policies(private.float(), shared.float())
+    exact = deepcopy(policies).double()
 
-    state = _as_known(simulator, simulator.reset(split="test", days=[day]))
+    def policy(private: Tensor, shared: Tensor) -> Tensor:
+        """As files do it: on what single precision has of an observation, in double precision."""
+        with torch.no_grad():
+            return exact(private.float().double(), shared.float().double()).float()
+
+    state = as_known(simulator, simulator.reset(split="test", days=[day]))
     steps = [
-        _Played.of(simulator, before, action)
-        for before, action, _ in play(simulator, policy, state)
+        Played.of(simulator, before, action) for before, action, _ in play(simulator, policy, state)
     ]
-    times, series = _published(simulator, day)
+    times, series = published(simulator, "test", day)
     partings = []
     for agent, name in enumerate(simulator.fleet.names):
-        home = _Home.of(simulator, agent, Controller.load(folder / policy_file(name)))
+        home = Home.of(simulator, agent, Controller.load(folder / policy_file(name)))
         power: Mapping[str, float] = {}
         worst = np.zeros(2)
         for then, time in zip(steps, times, strict=True):
@@ -127,7 +129,7 @@ def replay(
     return partings
 
 
-def _as_known(simulator: Simulator, begin: SimulatorState) -> SimulatorState:
+def as_known(simulator: Simulator, begin: SimulatorState) -> SimulatorState:
     """Devices such as gateways can know them: what later days bring is what is usual."""
     window, devices = Window(begin.day, begin.step, 1), []
     new_episode = torch.tensor(True, dtype=torch.bool, device=simulator.device)
@@ -137,17 +139,17 @@ def _as_known(simulator: Simulator, begin: SimulatorState) -> SimulatorState:
     return replace(begin, devices=tuple(devices))
 
 
-def _published(simulator: Simulator, day: int) -> tuple[list[datetime], Series]:
-    """When the steps of an episode begin, and what a gateway is told of them."""
+def published(simulator: Simulator, split: str, first: int) -> tuple[list[datetime], Series]:
+    """When the steps of the episode begin whose first day is a row, and what is told of them."""
     zone, minutes = ZoneInfo(simulator.case.time_zone), simulator.clock.minutes
-    dates = simulator.days("test").dates[day : day + simulator.clock.days]
+    dates = simulator.days(split).dates[first : first + simulator.clock.days]
     midnights = [datetime(date.year, date.month, date.day, tzinfo=zone) for date in dates]
     times = [
         midnight.astimezone(timezone.utc) + timedelta(minutes=minutes * step)
         for midnight in midnights
         for step in range(simulator.clock.day.steps)
     ]
-    news = Everybody.of(simulator).news(days_of(simulator, "test", day))
+    news = Everybody.of(simulator).news(days_of(simulator, split, first))
     return times, {
         name: dict(zip(times, (news[name].flatten() * unit).tolist(), strict=True))
         for name, unit in PUBLISHED.items()
@@ -155,7 +157,7 @@ def _published(simulator: Simulator, day: int) -> tuple[list[datetime], Series]:
 
 
 @dataclass(frozen=True)
-class _Home:
+class Home:
     """A customer of the simulator and its gateway.
 
     Attributes:
@@ -173,13 +175,13 @@ class _Home:
     controller: Controller
 
     @classmethod
-    def of(cls, simulator: Simulator, agent: int, controller: Controller) -> _Home:
+    def of(cls, simulator: Simulator, agent: int, controller: Controller) -> Home:
         """One of a simulator's."""
         own = torch.cat([group.agent for group in simulator.fleet.groups]).numpy() == agent
         full = np.array([device.full_power for device in controller.file.devices])
         return cls(agent, own, full, simulator.fleet, controller)
 
-    def readings(self, now: _Played, power: Mapping[str, float], sensors: bool) -> dict[str, float]:
+    def readings(self, now: Played, power: Mapping[str, float], sensors: bool) -> dict[str, float]:
         """In a gateway's units, of its meter and, if they are read, of its devices.
 
         Args:
@@ -214,7 +216,7 @@ class _Home:
             for reading in device.readings
         }
 
-    def apart(self, then: _Played, set_point: SetPoint) -> list[float]:
+    def apart(self, then: Played, set_point: SetPoint) -> list[float]:
         """By how much the gateway differs in a step: in its observation, and over full power."""
         told = self.controller.observation - then.observations[self.agent]
         asked = {"power": set_point.power, "reactive_power": set_point.reactive_power}
@@ -227,7 +229,7 @@ class _Home:
 
 
 @dataclass(frozen=True)
-class _Played:
+class Played:
     """A step of the simulator.
 
     Attributes:
@@ -243,7 +245,7 @@ class _Played:
     flows: dict[str, NDArray[np.float64]]
 
     @classmethod
-    def of(cls, simulator: Simulator, before: SimulatorState, action: Tensor) -> _Played:
+    def of(cls, simulator: Simulator, before: SimulatorState, action: Tensor) -> Played:
         """What it does."""
         fleet, bounded = simulator.fleet, action[None].to(simulator.dtype).clamp(-1.0, 1.0)
         window = Window(before.day, before.step, 1)

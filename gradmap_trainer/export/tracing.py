@@ -17,6 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gridedge_gateway.graph import Graph
+from gridedge_gateway.model import Model
+
 if TYPE_CHECKING:
     import onnx
 
@@ -25,6 +28,8 @@ Named: TypeAlias = Mapping[str, Tensor]
 # Old enough for the runtimes of embedded devices, new enough for every operator used.
 OPSET_VERSION = 13
 FORMAT_VERSION = 8
+# Relative and absolute: of observations, in single precision; all else is in double precision.
+ROUNDING = 1e-6, 1e-9
 
 
 def traced(function: Callable[[Named], Named], example: Named) -> onnx.ModelProto:
@@ -34,6 +39,9 @@ def traced(function: Callable[[Named], Named], example: Named) -> onnx.ModelProt
         function: acts on tensors of the shapes of `example`; inputs that it does not use are not in
             the graph.
         example: on the host.
+
+    Raises:
+        ValueError: a gateway does not know one of its operators, or makes something else of it.
     """
     import onnx
 
@@ -63,6 +71,7 @@ def traced(function: Callable[[Named], Named], example: Named) -> onnx.ModelProt
     model.ir_version = FORMAT_VERSION
     _tidy(model.graph)
     onnx.checker.check_model(model)
+    _check(model, function, example)
     return model
 
 
@@ -92,6 +101,16 @@ def named(record: Any, prefix: str) -> dict[str, Any]:
 def read(kind: Any, prefix: str, values: Named) -> Any:
     """A dataclass of a kind, from its fields as `named` gives them."""
     return kind(**{entry.name: values[f"{prefix}{entry.name}"] for entry in fields(kind)})
+
+
+def _check(model: onnx.ModelProto, function: Callable[[Named], Named], example: Named) -> None:
+    """Whether a gateway works out what the function does."""
+    graph = Graph(Model.of(model.SerializeToString()))
+    found = graph.run({name: example[name].numpy() for name in graph.inputs})
+    for name, value in function(example).items():
+        expected = value.numpy()
+        if not np.allclose(found[name], expected, *ROUNDING, equal_nan=True):
+            raise ValueError(f"{name}: got {found[name]} by its graph, expected {expected}")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,7 +18,9 @@ from gradmap_trainer.monitor.trained import Trained, play_training_days
 from gridedge_env.evaluation import EPISODES_FILE, load_evaluation
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
+from gridedge_gateway.days import work_out
 from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.graph import Arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,7 @@ def read_fleet(
         raise ValueError(f"{logs}: got no tables, expected the folder of gridedge-gateway --log")
     fingerprint, names = run_fingerprint(config, simulator), simulator.fleet.names
     played: dict[int, Log] = {}
+    worked_out = cache(work_out)  # of a day once for all customers
     faults = []
     for number, table in enumerate(tables):
         customer = unquote(table.stem)
@@ -102,7 +106,7 @@ def read_fleet(
                 raise ValueError(
                     f"{table}: got a customer that {run} does not know, expected its own"
                 )
-            file = _file(files / policy_file(customer), fingerprint, run)
+            file = _file(files / policy_file(customer), fingerprint, run, worked_out)
             played[names.index(customer)] = play(table, file, connection_power)
         except (ValueError, OSError) as error:
             faults.append(" ".join(str(error).splitlines()))
@@ -129,11 +133,13 @@ def read_fleet(
     )
 
 
-def _file(path: Path, fingerprint: str, run: Path) -> CustomerFile:
+def _file(
+    path: Path, fingerprint: str, run: Path, worked_out: Callable[..., Arrays]
+) -> CustomerFile:
     """A customer's, of this run."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found, expected after gradmap-export {run}")
-    file = CustomerFile(path)
+    file = CustomerFile(path, worked_out)
     if file.case["run"] != fingerprint:
         raise ValueError(f"{path}: got the file of another run, expected that of {run}")
     return file

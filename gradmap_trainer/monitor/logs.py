@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -111,7 +111,7 @@ def play(table: Path, file: CustomerFile, connection_power: float | None) -> Log
     meter, follows_on = arrays.pop("meter"), arrays.pop("follows_on")
     arrays["metered"] = np.append(np.where(follows_on, meter, np.nan)[1:], np.nan)
     first, last = steps[0].step.time, steps[-1].step.time
-    span = (last - first) // timedelta(minutes=controller.calendar.minutes)
+    span = (last - first) // controller.calendar.length
     return Log(
         **arrays,
         customer=file.customer["name"],
@@ -138,7 +138,7 @@ class _Logged:
 def _logged(table: Path, controller: Controller) -> Iterator[_Logged]:
     """The rows of a log."""
     devices = controller.file.devices
-    set_points = [name for name in set_point_columns(devices) if name.endswith("set_point")]
+    set_points = [name for name in set_point_columns(controller.file) if name.endswith("set_point")]
     needed = {"follows", "reasons", *(f"{device.name}.set_point" for device in devices)}
     for number, (row, readings) in enumerate(recorded_readings(controller, table), start=2):
         if missing := sorted(needed - row.keys()):
@@ -205,7 +205,7 @@ def _played(
     controller: Controller, uncontrolled: Uncontrolled, steps: Sequence[_Logged]
 ) -> Iterator[_Played]:
     """Steps of a log, one by one."""
-    file, length = controller.file, timedelta(minutes=controller.calendar.minutes)
+    file, length = controller.file, controller.calendar.length
     published = Published(file, controller.calendar)
     nominal = file.customer["nominal_voltage"]
     before: _Logged | None = None

@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from textwrap import fill
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -51,6 +52,8 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "gridedge",  # the same run gives the same file
 }
 FAR_OUT = 3.0
+# Signs in a line of a label beside an axis.
+LONGEST_LABEL = 26
 # Inches, for panels of which two or three stand side by side.
 _WIDTH, NARROW = 4.8, 3.6
 PERCENT = FuncFormatter(lambda share, _: f"{100.0 * share:.6g} %")
@@ -166,7 +169,8 @@ def savings(by_group: Mapping[str, np.ndarray], currency: str) -> Figure:
         axes.plot(median, row, color="#333333", marker="|", markersize=9)
     axes.axvline(0.0, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
     axes.set_ylim(-0.35, len(by_group))
-    axes.set_yticks(range(len(by_group)), list(by_group)[::-1])
+    names = [fill(name, LONGEST_LABEL) for name in by_group]  # of a home with many devices
+    axes.set_yticks(range(len(by_group)), names[::-1])
     axes.grid(visible=False, axis="y")
     return figure
 

@@ -1,37 +1,22 @@
-"""A house with a device of every kind, its file, and what its gateway is told."""
+"""A house with a device of every kind: its file, and steps of its gateway."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import torch
 
+from benchmarks.gateway.readings import AMSTERDAM, STEP, STORES, VALUES, published
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export import export_run
 from gradmap_trainer.gradmap import make_learner
 from gridedge_env import default_case, make_simulator
 from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_gateway import Controller, Readings, SetPoint
-
-AMSTERDAM = ZoneInfo("Europe/Amsterdam")
-STEP = timedelta(minutes=30)
-# What sensors and meters say in an ordinary step.
-VALUES = {
-    "meter_power": 1.0,
-    "voltage": 231.0,
-    "outdoor_temperature": 3.0,
-    "battery.state_of_charge": 50.0,
-    "heat_pump.room_temperature": 20.5,
-    "pv_inverter.power": 0.0,
-    "ev_charger.state_of_charge": 50.0,
-}
-
-STORES = ("battery.state_of_charge", "heat_pump.room_temperature", "ev_charger.state_of_charge")
 
 
 def write_house(folder: Path) -> Path:
@@ -48,28 +33,6 @@ def write_house(folder: Path) -> Path:
     simulator = make_simulator(case=case, dtype=torch.float64)
     (path,) = export_run(TrainConfig(case=None), simulator, policies, folder)
     return path
-
-
-def midnight(day: date) -> datetime:
-    """UTC at which a day begins."""
-    return datetime(day.year, day.month, day.day, tzinfo=AMSTERDAM).astimezone(timezone.utc)
-
-
-def published(day: date) -> dict[str, dict[datetime, float]]:
-    """Hourly prices and weather of a day, dear in the evening."""
-    begin, end = midnight(day), midnight(day + timedelta(days=1))
-    hours = [
-        begin + timedelta(hours=hour) for hour in range(round((end - begin).total_seconds() / 3600))
-    ]
-    return {
-        "day_ahead_price": {
-            time: 300.0 if 17 <= n < 20 else 80.0 + n for n, time in enumerate(hours)
-        },
-        "temperature_forecast": {time: 3.0 + n % 5 for n, time in enumerate(hours)},
-        "irradiance_forecast": {
-            time: 300.0 if 10 <= n < 15 else 0.0 for n, time in enumerate(hours)
-        },
-    }
 
 
 def play(
@@ -111,15 +74,14 @@ def without(*names: str) -> dict[str, float]:
 
 
 def always(controller: Controller, **actions: float):
-    """Its graphs, but for actions of devices."""
-    run = controller.file.run
+    """Its policy, but for actions of devices."""
+    act = controller.file.act
 
-    def patched(graph, known):
-        found = run(graph, known)
-        if graph == "act":
-            for device in controller.file.devices:
-                if device.name in actions:
-                    found["action"][:, device.slot] = actions[device.name]
-        return found
+    def patched(observation):
+        action = act(observation)
+        for device in controller.file.devices:
+            if device.name in actions:
+                action[:, device.slot] = actions[device.name]
+        return action
 
     return patched

@@ -19,7 +19,19 @@ from gridedge_gateway.readings import Readings
 from gridedge_gateway.replay import recorded_readings, replay
 
 ROOT = Path(__file__).parents[2]
-OTHERS = {"torch", "gridedge_env", "gradmap_trainer", "pandas", "scipy", "numba", "onnx", "paho"}
+OTHERS = {
+    *(
+        "torch",
+        "gridedge_env",
+        "gradmap_trainer",
+        "pandas",
+        "scipy",
+        "numba",
+        "onnx",
+        "onnxruntime",
+    ),
+    "paho",
+}
 MIDNIGHT = datetime(2026, 1, 14, 23, tzinfo=timezone.utc)  # of 15 January in Amsterdam
 SERIES = ("day_ahead_price", "temperature_forecast", "irradiance_forecast")
 # Of the second day, half-hours without a price: a value holds for six hours at most.
@@ -85,7 +97,18 @@ def test_recorded_readings_become_set_points(replayed):
 
 def test_a_picture_shows_what_was_known_and_done(replayed):
     text = (replayed / "days.svg").read_text(encoding="utf-8")
-    for words in ("battery_0", "€/MWh", "day-ahead price", "kW drawn", "fallback", "%"):
+    for words in (
+        *(
+            "battery_0",
+            "€/MWh",
+            "day-ahead price",
+            "set-points, kW",
+            "meter power",
+            "%",
+            "fallback",
+        ),
+        *("battery: state of charge, estimate", "local time, Europe/Amsterdam"),
+    ):
         assert f"<!-- {words} -->" in text
 
 

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gridedge_gateway import Controller, Readings, file
-from tests.gridedge_gateway.fuzz import fuzz
-from tests.gridedge_gateway.house import (
-    AMSTERDAM,
-    STEP,
-    VALUES,
-    always,
-    midnight,
-    play,
-    published,
-    told,
-    without,
-    write_house,
-)
+from benchmarks.gateway.fuzz import fuzz
+from benchmarks.gateway.readings import AMSTERDAM, STEP, VALUES, midnight, published
+from gridedge_gateway import Controller, Readings
+from gridedge_gateway.file import CustomerFile
+from tests.gridedge_gateway.house import always, play, told, without, write_house
 
 DAY = date(2026, 1, 15)
 NOON = midnight(DAY) + timedelta(hours=12)
@@ -210,7 +200,7 @@ def test_a_device_that_is_not_read_for_a_day_rests_until_it_is(controller):
 
 def test_a_frozen_sensor_is_found_out_when_the_device_moves(controller, monkeypatch):
     """A battery that charges by 5 % of its capacity and more, and still says 50 %."""
-    monkeypatch.setattr(controller.file, "run", always(controller, battery=0.5))
+    monkeypatch.setattr(controller.file, "act", always(controller, battery=0.5))
     answers = play(controller, NOON, 4, frozen=True)
     assert ["battery.state_of_charge" in told(answer) for answer in answers] == [
         False, False, True, True
@@ -229,7 +219,7 @@ def test_a_battery_that_does_not_obey_is_told(controller, monkeypatch, obeys, ex
     )
     charge, answers = 75.0, []
     for step in range(4):
-        monkeypatch.setattr(controller.file, "run", always(controller, battery=-0.3))
+        monkeypatch.setattr(controller.file, "act", always(controller, battery=-0.3))
         values = VALUES | {"battery.state_of_charge": charge}
         answers += play(controller, NOON + step * STEP, 1, values, frozen=True)
         charge += obeys * 100.0 * 0.5 * answers[-1].power["battery"] / capacity
@@ -254,7 +244,7 @@ def test_a_frozen_meter_is_found_out_and_never_winds_up(path, monkeypatch, meter
     bound = Controller.load(path, 4.0)
     begin, found = NOON, []
     for step in range(10):
-        monkeypatch.setattr(bound.file, "run", always(bound, battery=0.9 - 1.8 * (step % 2)))
+        monkeypatch.setattr(bound.file, "act", always(bound, battery=0.9 - 1.8 * (step % 2)))
         found += play(bound, begin + step * STEP, 1, VALUES | {"meter_power": meter})
     assert all(abs(sum(answer.power.values())) <= 4.0 + 1e-9 for answer in found)
     frozen = [any("again and again" in reason for reason in answer.reasons) for answer in found]
@@ -312,7 +302,7 @@ def test_a_value_that_is_no_number_is_left_out(controller, name, value):
 @pytest.mark.parametrize("action", [float("nan"), float("inf")])
 def test_an_action_that_is_no_number_is_not_followed(controller, monkeypatch, action):
     with monkeypatch.context() as patch:
-        patch.setattr(controller.file, "run", always(controller, battery=action))
+        patch.setattr(controller.file, "act", always(controller, battery=action))
         (answer,) = play(controller, NOON, 1)
         assert (answer.follows, told(answer)) == ("fallback", ["meter_power", "policy"])
     (answer,) = play(controller, NOON + STEP, 1)
@@ -321,14 +311,14 @@ def test_an_action_that_is_no_number_is_not_followed(controller, monkeypatch, ac
 
 def test_an_observation_that_is_no_number_is_not_acted_on(controller, monkeypatch):
     """Whatever an older file's policy makes of it."""
-    run = controller.file.run
+    run, size = controller.file.run, controller.file.observation_size
 
     def patched(graph, known):
-        if graph == "observe":
-            return {"observation": np.full((1, controller.file.observation_size), np.nan)}
-        return {"action": np.zeros((1, 10), np.float32)} if graph == "act" else run(graph, known)
+        nothing = {"observation": np.full((1, size), np.nan, np.float32)}
+        return nothing if graph == "observe" else run(graph, known)
 
     monkeypatch.setattr(controller.file, "run", patched)
+    monkeypatch.setattr(controller.file, "act", lambda _: np.zeros((1, 10), np.float32))
     (answer,) = play(controller, NOON, 1)
     assert (answer.follows, told(answer)) == ("fallback", ["meter_power", "policy"])
 
@@ -390,7 +380,7 @@ def test_what_are_no_readings_are_as_if_nothing_were_read(controller, odd):
     assert after.follows == "policy"
 
 
-def test_whatever_comes_there_is_an_answer_within_ratings(path, monkeypatch):
-    """200 sequences of 4 messages at random; graphs of days are kept, for the time it takes."""
-    monkeypatch.setattr(file, "_session", lru_cache(file._session))
-    fuzz(path, range(200), 4)
+def test_whatever_comes_there_is_an_answer_within_ratings(path):
+    found = fuzz([CustomerFile(path)], range(200))
+    assert not found.faults, found.examples
+    assert min(found.follows[of] for of in ("policy", "fallback")) > 100

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import pickle
 from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from gridedge_gateway.calendar import Calendar
 from gridedge_gateway.inbox import MOST_TIMES, Inbox
 from gridedge_gateway.readings import METER_POWER, MOST_FAULTS, Quantity, Readings
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
-STEP = timedelta(minutes=30)
+CALENDAR = Calendar(ZoneInfo("Europe/Amsterdam"), 30, 1)
+STEP = CALENDAR.length
 
 
 def message(minutes: float, **values: float) -> Readings:
@@ -22,7 +25,7 @@ def message(minutes: float, **values: float) -> Readings:
 @pytest.fixture
 def inbox() -> Inbox:
     quantities = Quantity("voltage", "V", 115.0, 345.0), Quantity("charge", "%", 0.0, 100.0)
-    return Inbox(STEP, {quantity.name: quantity for quantity in (METER_POWER, *quantities)})
+    return Inbox(CALENDAR, {quantity.name: quantity for quantity in (METER_POWER, *quantities)})
 
 
 def test_powers_are_means_and_all_else_is_the_last(inbox):
@@ -55,7 +58,7 @@ def test_what_is_late_is_not_used_and_what_was_published_stays_true(inbox):
     taken = inbox.take(NOON)
     assert taken.values == {}
     assert taken.series == {"day_ahead_price": prices}
-    assert "2026-01-15T11:30:00+00:00 is late" in taken.faults[0]
+    assert "2026-01-15T12:30:00+01:00 is late" in taken.faults[0]
     news = Readings(NOON - STEP, {}, {"day_ahead_price": prices})
     inbox.put(news, NOON)
     assert inbox.take(NOON).faults == ()  # it has no values to be late with
@@ -90,7 +93,7 @@ def test_newer_prices_stand_for_older_ones(inbox):
 def test_a_clock_that_is_wrong_is_told_at_once_and_with_the_step(inbox):
     faults = inbox.put(message(45, voltage=230.0), NOON)
     assert faults == (
-        "time: got 2026-01-15T12:45:00+00:00, ahead of 2026-01-15T12:00:00+00:00, not used",
+        "time: got 2026-01-15T13:45:00+01:00, ahead of 2026-01-15T13:00:00+01:00, not used",
     )
     taken = inbox.take(NOON)
     assert taken.values == {}

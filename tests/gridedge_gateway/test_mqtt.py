@@ -179,11 +179,12 @@ def test_each_step_is_taken_once_and_logged(battery_file, tmp_path):
     times = [NOON, NOON + timedelta(minutes=29), NOON + timedelta(minutes=30), NOON]
     assert [customer.step(time) is None for time in times] == [False, True, False, False]
     said = json.loads(customer.set_point or "")
-    assert any("whose set-points stand" in reason for reason in said["reasons"])
+    late = "got 2026-01-15T12:00:00+01:00, before 2026-01-15T12:30:00+01:00, whose set-points stand"
+    assert said["reasons"][-1] == f"time: {late}"
     lines = (tmp_path / "battery_0.csv").read_text().splitlines()
     assert lines[0].startswith("time,meter_power,voltage,outdoor_temperature,battery.state_of")
     assert [line[:25] for line in lines[1:]] == [
-        *("2026-01-15T11:00:00+00:00", "2026-01-15T11:30:00+00:00", "2026-01-15T11:00:00+00:00")
+        *("2026-01-15T12:00:00+01:00", "2026-01-15T12:30:00+01:00", "2026-01-15T12:00:00+01:00")
     ]
 
 

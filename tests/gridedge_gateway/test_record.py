@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 from gridedge_gateway import Readings, SetPoint
 from gridedge_gateway.calendar import LONGEST_HELD, MOST_KEPT
@@ -13,6 +14,10 @@ from gridedge_gateway.record import Log
 NOON = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
 BATTERY = Device("battery", "battery", 0, 0, 5.0, 5.0, ())
 CAR = Device("ev_charger", "ev_charger", 0, 1, 7.0, 0.0, ())
+
+
+def home(devices):
+    return SimpleNamespace(customer={"nominal_voltage": 230.0}, devices=devices)
 
 
 def read(path):
@@ -28,7 +33,7 @@ def add(log, devices, time=NOON, series=None):
 def test_a_table_of_other_devices_is_kept_and_a_new_one_begun(tmp_path):
     path = tmp_path / "house.csv"
     for devices in ([BATTERY], [BATTERY], [BATTERY, CAR], [BATTERY], [BATTERY]):
-        add(Log(path, devices), devices)
+        add(Log(path, home(devices)), devices)
     kept = [path.with_name(name) for name in ("house.csv.1", "house.csv.2")]
     assert sorted(tmp_path.iterdir()) == [path, *kept]
     assert list(tmp_path.glob("*.csv")) == [path]  # what monitors read
@@ -39,7 +44,7 @@ def test_a_table_of_other_devices_is_kept_and_a_new_one_begun(tmp_path):
 
 
 def test_a_row_has_the_value_that_holds_and_few_are_kept(tmp_path):
-    log = Log(tmp_path / "house.csv", [BATTERY])
+    log = Log(tmp_path / "house.csv", home([BATTERY]))
     for year in range(2026, 2046):
         ahead = NOON.replace(year=year)
         junk = {ahead + timedelta(hours=number): 9.0 for number in range(1000)}

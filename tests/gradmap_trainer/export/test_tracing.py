@@ -59,3 +59,13 @@ def test_each_constant_is_kept_once():
     )
     assert len(model.graph.initializer) == 1
     assert not [node for node in model.graph.node if node.op_type == "Constant"]
+
+
+def test_what_a_gateway_would_do_otherwise_is_refused():
+    """The tracer keeps what Python read of a number; the gateway lacks an operator."""
+    values = {"x": torch.tensor([1.0, -2.0])}
+    calls = iter(range(9))
+    with pytest.raises(ValueError, match=r"y: got .* by its graph, expected "):
+        traced(lambda known: {"y": known["x"] + float(next(calls))}, values)
+    with pytest.raises(ValueError, match="operator: got Erf, expected one of Abs"):
+        traced(lambda known: {"y": torch.erf(known["x"])}, values)

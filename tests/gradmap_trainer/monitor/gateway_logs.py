@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterable
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from gradmap_trainer.export.everybody import Everybody, days_of
-from gradmap_trainer.export.replay import PUBLISHED, _as_known, _Home, _Played
+from gradmap_trainer.export import policy_file
+from gradmap_trainer.export.replay import Home, Played, as_known, published
 from gradmap_trainer.policies import Policies
 from gridedge_env import Simulator
 from gridedge_env.reference import play
@@ -18,36 +17,28 @@ from gridedge_gateway.record import Log
 Row = dict[str, str]
 
 
-def log_days(
-    simulator: Simulator, policies: Policies, files: Path, logs: Path, first: int, days: int
+def log_episodes(
+    simulator: Simulator, policies: Policies, files: Path, logs: Path, starts: Iterable[int]
 ) -> None:
-    """A table for each customer of a run, of some days of training in a row from a first."""
+    """A table for each customer of a run, of episodes of training that begin at some days."""
     homes = [
-        _Home.of(simulator, agent, Controller.load(files / f"{name}.onnx"))
+        Home.of(simulator, agent, Controller.load(files / policy_file(name)))
         for agent, name in enumerate(simulator.fleet.names)
     ]
     tables = [
-        Log(logs / f"{name}.csv", home.controller.file.devices)
+        Log(logs / f"{name}.csv", home.controller.file)
         for name, home in zip(simulator.fleet.names, homes, strict=True)
     ]
-    zone, step = ZoneInfo(simulator.case.time_zone), timedelta(minutes=simulator.clock.minutes)
-    for day in range(first, first + days):
-        state = _as_known(simulator, simulator.reset(split="train", days=[day]))
-        news = Everybody.of(simulator).news(days_of(simulator, "train", day))
-        date = simulator.days("train").dates[day]
-        midnight = datetime(date.year, date.month, date.day, tzinfo=zone).astimezone(timezone.utc)
-        times = [midnight + step * number for number in range(simulator.clock.steps)]
-        series = {
-            name: dict(zip(times, (news[name].flatten() * unit).tolist(), strict=True))
-            for name, unit in PUBLISHED.items()
-        }
+    for first in starts:
+        state = as_known(simulator, simulator.reset(split="train", days=[first]))
+        times, series = published(simulator, "train", first)
         powers: list[dict[str, float]] = [{} for _ in homes]
         played = play(simulator, lambda *parts: policies(*(part.float() for part in parts)), state)
         for time, (before, action, _) in zip(times, played, strict=True):
-            then = _Played.of(simulator, before, action)
+            then = Played.of(simulator, before, action)
             for agent, (home, table) in enumerate(zip(homes, tables, strict=True)):
                 values = home.readings(then, powers[agent], sensors=True)
-                readings = Readings(time, values, series if time == midnight else {})
+                readings = Readings(time, values, series if time == times[0] else {})
                 set_point = home.controller.step(readings)
                 table.add(readings, set_point)
                 powers[agent] = dict(set_point.power)

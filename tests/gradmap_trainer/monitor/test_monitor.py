@@ -27,7 +27,7 @@ from gridedge_gateway import Controller
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.record import Log
 from gridedge_gateway.replay import recorded_readings, replay
-from tests.gradmap_trainer.monitor.gateway_logs import Row, log_days, read, write
+from tests.gradmap_trainer.monitor.gateway_logs import Row, log_episodes, read, write
 from tests.gradmap_trainer.test_own_case import call
 
 # Of training, in spring; the simulator's year has no clock change then.
@@ -49,7 +49,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_learner(learner, config, simulator, folder)
     exact = make_simulator(case=case, dtype=torch.float64)
     export_run(config, exact, learner.policies, folder / "policies")
-    log_days(exact, learner.policies, folder / "policies", folder / "logs", FIRST, DAYS)
+    days = range(FIRST, FIRST + DAYS)
+    log_episodes(exact, learner.policies, folder / "policies", folder / "logs", days)
     return folder
 
 
@@ -210,7 +211,7 @@ def test_a_battery_that_holds_less_than_its_parameters_say_is_found(run, undistu
     """Two thirds: it moves by half more, but where it is full or empty before its time."""
     file = CustomerFile(run / "policies" / "battery_0.onnx")
     controller, own = Controller(file), file.customer["devices"][0]["parameters"]
-    log, stands = Log(tmp_path / "log.csv", file.devices), 50.0
+    log, stands = Log(tmp_path / "log.csv", file), 50.0
     for _, readings in recorded_readings(controller, run / "logs" / "battery_0.csv"):
         values = {**readings.values, "battery.state_of_charge": stands}
         told = replace(readings, values=values)
@@ -223,7 +224,7 @@ def test_a_battery_that_holds_less_than_its_parameters_say_is_found(run, undistu
     played = play(tmp_path / "log.csv", file, None)
     found = findings_of(played, undisturbed.trained, 0, 1.0, (0.9, 1.1))
     assert found.misfits == ["battery"]
-    assert 1.25 < found.moves["battery"] <= 1.5
+    assert 1.25 < found.moves["battery"] <= 1.5 * (1.0 + 1e-12)  # sums are rounded
     assert found.needs_retraining
 
 
