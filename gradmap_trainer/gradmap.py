@@ -39,7 +39,7 @@ from gradmap_trainer.training_days import draw_state
 from gridedge_env.constraints import Limits
 from gridedge_env.day import Day
 from gridedge_env.evaluation import TOLERANCE
-from gridedge_env.observation import planned_columns
+from gridedge_env.observation import least_planned_action, planned_columns
 from gridedge_env.record import Record, batch
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
@@ -174,6 +174,7 @@ def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
         simulator.case.seed,
         simulator.device,
         planned_columns(simulator.observation_fields),
+        least_planned_action(simulator.observation_fields),
     )
     optimiser = torch.optim.Adam(
         policies.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gradmap_trainer.kernels.networks import Networks
 from gradmap_trainer.kernels.outputs import can_compute, network_outputs
-from gridedge_env.public_plan import LEAST_PLANNED_ACTION
+from gridedge_env.observation import LEAST_PLANNED_ACTION
 
 # The last layer starts this small: every device begins at rest, where no gradient is clamped.
 OUTPUT_INITIAL_SCALE = 0.05
@@ -46,11 +46,11 @@ def to_leaning_action(output: Tensor) -> Tensor:
     return torch.where(action == 0.0, LEANING * output.sign(), action)
 
 
-def following(planned: Tensor) -> Tensor:
-    """Outputs whose actions are planned ones, of any shape; the smallest of these are rest."""
-    within = planned * (REST_BAND / LEAST_PLANNED_ACTION)
+def following(planned: Tensor, least: float = LEAST_PLANNED_ACTION) -> Tensor:
+    """Outputs whose actions are planned ones, of any shape; those below the least are rest."""
+    within = planned * (REST_BAND / least)
     beyond = planned + REST_BAND * planned.sign()
-    return torch.where(planned.abs() < LEAST_PLANNED_ACTION, within, beyond)
+    return torch.where(planned.abs() < least, within, beyond)
 
 
 class Policies(nn.Module):
@@ -71,6 +71,7 @@ class Policies(nn.Module):
         device: where the weights live.
         planned: columns of the private entries that hold planned actions, one for each of an
             agent's devices; none: there is no plan.
+        least_planned: of such an action that is not taken for rest.
 
     Attributes:
         reach: (action_size,) what an output counts in an action: 1, or `CORRECTION` of a plan.
@@ -88,9 +89,10 @@ class Policies(nn.Module):
         seed: int,
         device: torch.device,
         planned: tuple[int, ...] = (),
+        least_planned: float = LEAST_PLANNED_ACTION,
     ) -> None:
         super().__init__()
-        self.planned, self.action_size = planned, action_size
+        self.planned, self.least_planned, self.action_size = planned, least_planned, action_size
         reach = torch.ones(action_size, dtype=torch.float32, device=device)
         reach[: len(planned)] = CORRECTION
         self.register_buffer("reach", reach, persistent=False)
@@ -132,7 +134,8 @@ class Policies(nn.Module):
         """
         if not self.planned:
             return private.new_zeros(*private.shape[:-1], self.action_size)
-        outputs = following(torch.stack([private[..., column] for column in self.planned], dim=-1))
+        planned = torch.stack([private[..., column] for column in self.planned], dim=-1)
+        outputs = following(planned, self.least_planned)
         return nn.functional.pad(outputs, (0, self.action_size - len(self.planned)))
 
     def outputs(self, private: Tensor, shared: Tensor) -> Tensor:

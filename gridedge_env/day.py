@@ -22,12 +22,16 @@ class Planned(Record):
         stored: likewise, before each step, from 0 to 1 of a device's range.
         congestion_price: (batch, steps, groups) €/kWh.
         net: likewise, kW drawn over the full power of all devices.
+        least: as `asked`, what the rest of a home draws at least, over its device's full power.
+        most: likewise, at most.
     """
 
     asked: Tensor = field(metadata=batch())
     stored: Tensor = field(metadata=batch())
     congestion_price: Tensor = field(metadata=batch())
     net: Tensor = field(metadata=batch())
+    least: Tensor = field(metadata=batch())
+    most: Tensor = field(metadata=batch())
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,9 +19,12 @@ from gridedge_env.scenarios import SPLITS, Calendar, DayTable, Homes, Variation
 from gridedge_env.scenarios.observed import check_table
 from gridedge_env.transfer import to_device
 from gridedge_env.wiring import Wiring
+from gridedge_gateway.program import HomeDemand
 
 # Of which expected demand is worked out, so as to need little memory.
 DAYS_AT_A_TIME = 32
+# Of whose demand quartiles are taken, at most.
+MOST_HOMES = 100
 
 
 class Split(NamedTuple):
@@ -161,20 +165,41 @@ def unfold(
     )
 
 
-def expected_demand(case: Case, split: Split) -> np.ndarray:
-    """(12, 2, steps of a day) kW, mean demand of a split's homes by month, weekend and step."""
-    clock, days = case.clock.day, split.days
+def home_demand(case: Case, split: Split) -> HomeDemand:
+    """What a split's homes draw, by month, kind of day and step."""
+    clock, days, scale = case.clock.day, split.days, case.demand.scale
     generator = torch.Generator(days.month.device).manual_seed(case.seed)
+    month, weekend = days.month.cpu().numpy(), days.weekend.cpu().numpy().astype(int)
     total, count = np.zeros((12, 2, clock.steps)), np.zeros((12, 2, 1))
     every = torch.arange(len(days.dates), device=days.month.device, dtype=torch.long)
+    homes, some = len(split.homes.mean_power), list[Tensor]()
     for rows in every.split(DAYS_AT_A_TIME):
         calendar = Calendar(rows, days.month[rows], days.weekend[rows])
-        drawn = case.demand.draw(split.homes, calendar, generator, clock).mean(dim=-1)
-        kind = calendar.month.cpu().numpy(), calendar.weekend.cpu().numpy().astype(int)
-        np.add.at(total, kind, drawn.double().cpu().numpy())
+        drawn = case.demand.draw(split.homes, calendar, generator, clock)
+        some.append(drawn[..., :: math.ceil(homes / MOST_HOMES)].cpu())
+        number = rows.cpu().numpy()
+        kind = month[number], weekend[number]
+        np.add.at(total, kind, drawn.mean(dim=-1).double().cpu().numpy())
         np.add.at(count, kind, 1.0)
     overall = total.sum(axis=(0, 1)) / count.sum()
-    return case.demand.scale * np.where(count > 0.0, total / count.clip(min=1.0), overall)
+    mean = np.where(count > 0.0, total / count.clip(min=1.0), overall)
+    least, most = _range(torch.cat(some).double().numpy(), 2 * month + weekend)
+    return HomeDemand(scale * mean, scale * least, scale * most)
+
+
+def _range(sample: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """(2, 12, 2, steps) ends of the uniform distributions with the same quartiles as a sample's.
+
+    Args:
+        sample: (days, steps, homes).
+        kind: (days,) twice the month, and one more at weekends; of one without days, all count.
+    """
+    found = np.empty((2, 24, sample.shape[1]))
+    for number in range(24):
+        there = sample[kind == number] if (kind == number).any() else sample
+        first, third = np.quantile(there, (0.25, 0.75), axis=(0, 2))
+        found[:, number] = 1.5 * first - 0.5 * third, 1.5 * third - 0.5 * first
+    return found.reshape(2, 12, 2, -1)
 
 
 def _on(device: torch.device, rows: Sequence[int]) -> Tensor:

@@ -42,7 +42,10 @@ PRICE_CENTRE, PRICE_SCALE = 0.25, 0.10
 # €/kWh: a typical price of what is fed in, where that is not the retail price.
 EXPORT_PRICE_CENTRE = 0.10
 NET_METERING, ONE_DAY = Tariff(), Clock()
-PLANNED_ACTION = "planned_action"
+PLANNED_ACTION, EXPORT_PRICE = "planned_action", "export_price"
+# Whoever follows the public plan takes smaller actions for rest: it is not worked out that finely.
+# Where only what homes take themselves earns their price, there is little else to move.
+LEAST_PLANNED_ACTION, LEAST_FOR_OWN_USE = 0.02, 0.002
 
 
 @dataclass(frozen=True)
@@ -263,7 +266,7 @@ SHARED_FIELDS: tuple[ObservationField, ...] = (
             name, unit, offset, PRICE_SCALE, value=value, told_under=_feed_in_has_a_price_of_its_own
         )
         for name, unit, offset, value in (
-            ("export_price", "€/kWh", EXPORT_PRICE_CENTRE, attrgetter("export_price")),
+            (EXPORT_PRICE, "€/kWh", EXPORT_PRICE_CENTRE, attrgetter("export_price")),
             ("export_price_minimum_ahead", "€/kWh above now", 0.0, _export_price_minimum_ahead),
             ("export_price_maximum_ahead", "€/kWh above now", 0.0, _export_price_maximum_ahead),
         )
@@ -359,3 +362,9 @@ def _scales(
     numbers = [(-f.offset / f.scale, 1.0 / f.scale) for f in fields]
     at_zero, slope = torch.tensor(numbers, dtype=dtype, device="cpu").to(device).T[..., None, None]
     return at_zero, slope
+
+
+def least_planned_action(fields: Sequence[ObservationField]) -> float:
+    """The least action of a plan that is not taken for rest, by what agents are told."""
+    own_price = any(entry.name == EXPORT_PRICE for entry in fields)
+    return LEAST_FOR_OWN_USE if own_price else LEAST_PLANNED_ACTION

@@ -29,8 +29,8 @@ from gridedge_env.episodes import (
     Split,
     chosen_starts,
     draw_starts,
-    expected_demand,
     generator_of,
+    home_demand,
     load_split,
     unfold,
 )
@@ -148,9 +148,9 @@ class Simulator:
         """What all can work out beforehand; None where agents do not observe it."""
         if not self.case.public_plan:
             return None
-        expected = expected_demand(self.case, self._split("train"))
+        demand = home_demand(self.case, self._split("train"))
         where = self.fleet, self.power_flow, self.wiring
-        return PublicPlan(*where, self.case.limits, self.clock, expected)
+        return PublicPlan(*where, self.case.limits, self.clock, demand)
 
     @property
     def planned_homes(self) -> PlannedHomes | None:

@@ -16,7 +16,7 @@ import numpy as np
 from gridedge_gateway.graph import Arrays, Graph
 from gridedge_gateway.model import Model
 from gridedge_gateway.packing import unpacked
-from gridedge_gateway.program import FleetProgram, Flexibility, Network
+from gridedge_gateway.program import FleetProgram, Flexibility, HomeDemand, Network
 
 # An array that can be a key: its name, type, shape and bytes.
 Key: TypeAlias = tuple[str, str, tuple[int, ...], bytes]
@@ -51,8 +51,9 @@ def work_out(graphs: tuple[str, ...], program: str | None, news: tuple[Key, ...]
     found = _kept_graph(graphs[0]).run(known)
     if program is not None:
         known |= found
-        flexibility = Flexibility(**_kept_graph(graphs[1]).run(known))
-        plan = _program(program).plan(flexibility, known["month"], known["weekend"].astype(int))
+        able = _kept_graph(graphs[1]).run(known)
+        surcharge, days = able.pop("surcharge"), (known["month"], known["weekend"].astype(int))
+        plan = _program(program).plan(Flexibility(**able), surcharge, *days)
         known |= {f"fleet.{name}": values for name, values in vars(plan).items()}
         found |= _kept_graph(graphs[2]).run(known)
     return found
@@ -66,4 +67,6 @@ def _program(text: str) -> FleetProgram:
     with np.load(io.BytesIO(unpacked(text)), allow_pickle=False) as arrays:
         found = dict(arrays)
     network = Network(*(found.pop(entry.name) for entry in fields(Network)))
-    return FleetProgram(network, hours=float(found.pop("hours")), **found)
+    demand = HomeDemand(*(found.pop(entry.name) for entry in fields(HomeDemand)))
+    hours = float(found.pop("hours"))
+    return FleetProgram(network=network, demand=demand, hours=hours, **found)

@@ -30,7 +30,7 @@ from gridedge_gateway.packing import is_whole
 from gridedge_gateway.readings import SERIES, Quantity
 
 # Changes when a gateway could no longer make use of a file as it did.
-FORMAT = "1"
+FORMAT = "2"
 # Of a step.
 STEP_MINUTES = (15, 30, 60)
 # Bytes of a name of which files are named, too.

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 # floors alone, a package rooms of those before it.
 FLOORS: dict[str, list[set[str]]] = {
     "gridedge_gateway": [
-        {"calendar", "readings", "packing", "sun", "program", "connection", "model"},
-        {"operators"},
+        {"calendar", "readings", "packing", "sun", "alternating", "connection", "model"},
+        {"operators", "program"},
         {"graph"},
         {"days"},
         {"file"},

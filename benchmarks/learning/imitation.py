@@ -89,7 +89,9 @@ def fit(
     random: np.random.Generator,
 ) -> None:
     """Least squares in outputs, where rest has its band: `iterations` passes over the samples."""
-    target = (following(seen.actions) - policies.base(seen.private)) / policies.reach
+    target = (
+        following(seen.actions, policies.least_planned) - policies.base(seen.private)
+    ) / policies.reach
     samples = [seen.private.permute(1, 2, 0), seen.shared.T, target.permute(1, 2, 0)]
     for done in range(config.iterations):
         share = done / config.iterations

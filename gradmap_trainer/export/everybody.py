@@ -67,12 +67,13 @@ class Everybody:
         }
 
     def flexibility(self, values: Named) -> Named:
-        """The fields of `Flexibility`, of all classes, as forecast.
+        """The fields of `Flexibility`, of all classes, and the surcharge, as forecast.
 
         Args:
             values: of `news`.
         """
-        return vars(self._plan.flexibility(self._outlook(values)))
+        outlook = self._outlook(values)
+        return vars(self._plan.flexibility(outlook)) | {"surcharge": outlook.surcharge[..., 0]}
 
     def told(self, values: Named) -> Named:
         """The fields of `Planned`, after "plan.".
@@ -93,9 +94,10 @@ class Everybody:
         known = self.news(days)
         known |= self.day(known)
         if self.plan is not None:
-            flexibility = in_arrays(Flexibility(**self.flexibility(known)))
+            able = dict(self.flexibility(known))
+            surcharge, flexibility = able.pop("surcharge").numpy(), in_arrays(Flexibility(**able))
             month, weekend = days.month.numpy(), days.weekend.numpy().astype(int)
-            plan = named(self.plan.program.plan(flexibility, month, weekend), FLEET)
+            plan = named(self.plan.program.plan(flexibility, surcharge, month, weekend), FLEET)
             known |= {name: torch.from_numpy(values) for name, values in plan.items()}
             known |= self.told(known)
         return known

@@ -209,8 +209,8 @@ def nominal_voltage(feeder: Feeder, place: str) -> float:
 
 def _packed_program(program: FleetProgram) -> str:
     file = io.BytesIO()
-    arrays = {**asdict(program), **asdict(program.network)}
-    del arrays["network"]
+    arrays = asdict(program)
+    arrays |= arrays.pop("network") | arrays.pop("demand")
     np.savez(file, **arrays)
     return packed(file.getvalue())
 

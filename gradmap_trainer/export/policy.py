@@ -22,8 +22,12 @@ import torch
 import gridedge_env
 from gradmap_trainer.export.tracing import FORMAT_VERSION, OPSET_VERSION
 from gradmap_trainer.policies import CORRECTION, REST_BAND
-from gridedge_env.observation import OBSERVATION_BOUND, ObservationField, planned_columns
-from gridedge_env.public_plan import LEAST_PLANNED_ACTION
+from gridedge_env.observation import (
+    OBSERVATION_BOUND,
+    ObservationField,
+    least_planned_action,
+    planned_columns,
+)
 from gridedge_env.simulator import Simulator
 from gridedge_gateway.packing import sealed
 
@@ -77,14 +81,14 @@ def export_policies(
         "observation_bound": str(OBSERVATION_BOUND),
         "gridedge_version": gridedge_env.__version__,
     }
-    planned = planned_columns(observation_fields)
+    planned, least = planned_columns(observation_fields), least_planned_action(observation_fields)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     own = repeat(dict[str, str]()) if told is None else told
     for index, (agent, more) in enumerate(zip(agents, own, strict=told is not None)):
         layers = [(w[index], b[index]) for w, b in zip(weight_arrays, bias_arrays, strict=True)]
         names = {} if actions is None else {"action_names": json.dumps(list(actions[index]))}
-        model = _policy_model(layers, planned, {"agent": agent, **names, **metadata, **more})
+        model = _policy_model(layers, planned, least, {"agent": agent, **names, **metadata, **more})
         paths.append(folder / policy_file(agent))
         file = io.BytesIO()
         onnx.save(model, file)
@@ -103,6 +107,7 @@ def policy_file(agent: str) -> str:
 def _policy_model(
     layers: Sequence[tuple[np.ndarray, np.ndarray]],
     planned: Sequence[int],
+    least: float,
     metadata: dict[str, str],
 ) -> onnx.ModelProto:
     """Return one agent's network: the layers of `Policies`, its base and the head `to_action`."""
@@ -124,8 +129,8 @@ def _policy_model(
         rest = len(layers[-1][1]) - len(planned)
         constants |= {
             "columns": np.array(planned, np.int64),
-            "least_planned": np.array(LEAST_PLANNED_ACTION, np.float32),
-            "within_scale": np.array(REST_BAND / LEAST_PLANNED_ACTION, np.float32),
+            "least_planned": np.array(least, np.float32),
+            "within_scale": np.array(REST_BAND / least, np.float32),
             "rest_band": np.array(REST_BAND, np.float32),
             "reactive": np.array([0, 0, 0, rest], np.int64),
             "reach": np.array([CORRECTION] * len(planned) + [1.0] * rest, np.float32),

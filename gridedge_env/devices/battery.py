@@ -12,7 +12,7 @@ from torch import Tensor
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
 from gridedge_env.devices.battery_schedule import Levels, Meter, battery_schedule
-from gridedge_env.devices.flexibility import Outlook, by_class
+from gridedge_env.devices.flexibility import Earnings, Outlook, by_class
 from gridedge_env.devices.kind import (
     INVERTER_OVERSIZE,
     DeviceKind,
@@ -200,7 +200,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
         parameters: Batteries,
         state: BatteryState,
         asked: Tensor,
-        price: Tensor,
+        earnings: Earnings,
         window: Window,
     ) -> Tensor:
         """The same change of its own state of charge, whatever its capacity and that is now."""

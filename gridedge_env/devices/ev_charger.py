@@ -20,7 +20,7 @@ from gridedge_env.devices.charging import (
     seen_at_plug,
 )
 from gridedge_env.devices.charging_schedule import charging_schedule
-from gridedge_env.devices.flexibility import Outlook, by_class
+from gridedge_env.devices.flexibility import Earnings, Outlook, by_class
 from gridedge_env.devices.kind import (
     INVERTER_OVERSIZE,
     DeviceKind,
@@ -304,6 +304,25 @@ class EvCharger(DeviceKind[EvChargers, EvChargerState]):
         after = begin + outlook.hours * parameters.limits.charge * store
         before = torch.cat((begin.expand_as(after[..., :1, :]), after[..., :-1, :]), dim=-2)
         return room.action(parameters, before, after - before), before / parameters.capacity
+
+    def follow_plan(
+        self,
+        parameters: EvChargers,
+        state: EvChargerState,
+        asked: Tensor,
+        earnings: Earnings,
+        window: Window,
+    ) -> Tensor:
+        """As the usual car, but no more than its own needs where it would feed back for less.
+
+        A trip may use less than usual; what is left of a charge must come out before midnight.
+        """
+        ahead = Ahead.of_steps(state, window)
+        room = Room(*(values[0] for values in Room.of(parameters, ahead)))
+        energy, limits = state.energy - ahead.trip[0], parameters.limits
+        enough = room.action(parameters, energy, torch.relu(limits.middle - energy))
+        loses = limits.two_way & (earnings.surcharge > 0.0)
+        return torch.where(loses, torch.minimum(asked, enough), asked)
 
     def _usual_room(self, parameters: EvChargers, outlook: Outlook) -> tuple[Room, Tensor]:
         """(steps, chargers) what is possible in each step, and (chargers,) kWh at midnight."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from gridedge_env.clock import Clock
-from gridedge_gateway.program import Array, Flexibility
+from gridedge_gateway.alternating import Array
+from gridedge_gateway.program import Flexibility
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Outlook:
     Attributes:
         clock: of the episodes.
         import_price: €/kWh.
-        export_price: €/kWh.
+        export_price: €/kWh, nowhere more.
+        surcharge: €/kWh by which the import price is above it.
         outdoor_temperature: °C.
         irradiance: W/m².
         direct_irradiance: (days, steps, 3) W/m² from the east, the north and above; None: unknown.
@@ -28,6 +30,7 @@ class Outlook:
     clock: Clock
     import_price: Tensor
     export_price: Tensor
+    surcharge: Tensor
     outdoor_temperature: Tensor
     irradiance: Tensor
     direct_irradiance: Tensor | None = None
@@ -36,6 +39,39 @@ class Outlook:
     def hours(self) -> float:
         """Length of a step."""
         return self.clock.hours
+
+
+@dataclass(frozen=True)
+class Earnings:
+    """What is earned by what devices feed in, at their homes' meters; (batch, devices) each.
+
+    Attributes:
+        exported: €/kWh, the price of congestion included.
+        surcharge: €/kWh more for what the home itself takes.
+        least: what the rest of the home draws at least, over the device's full power.
+        most: likewise, at most; anything in between is as likely.
+        relative: both, over those of the devices' classes; (devices,).
+    """
+
+    exported: Tensor
+    surcharge: Tensor
+    least: Tensor
+    most: Tensor
+    relative: Tensor
+
+    def worthwhile(self, linear: Tensor, steepness: Tensor) -> Tensor:
+        """Share of full power at which the last kWh costs what it earns, whatever is possible.
+
+        Args:
+            linear: €/kWh that the first one costs.
+            steepness: €/kWh that the last one costs more.
+        """
+        alone = (self.exported - linear) / steepness
+        steep = steepness * (self.most - self.least) + self.surcharge
+        pull = self.surcharge / steep.clamp(min=1e-9)
+        return alone + torch.minimum(
+            torch.relu(self.most - alone) * pull, self.surcharge / steepness
+        )
 
 
 def without_store(feed: Tensor, feed_cost: Tensor, steepness: Tensor) -> Flexibility[Tensor]:

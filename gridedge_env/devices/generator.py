@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.flexibility import Outlook, by_class, without_store
+from gridedge_env.devices.flexibility import Earnings, Outlook, by_class, without_store
 from gridedge_env.devices.kind import INVERTER_OVERSIZE, DeviceKind, Seen, StoreAxis
 from gridedge_env.devices.linear_program import LinearProgram, Meters
 from gridedge_env.devices.ranges import positive, within
@@ -183,11 +183,13 @@ class Generator(DeviceKind[Generators, GeneratorState]):
         parameters: Generators,
         state: GeneratorState,
         asked: Tensor,
-        price: Tensor,
+        earnings: Earnings,
         window: Window,
     ) -> Tensor:
         """What pays at its own cost of fuel."""
-        return (2.0 * paying_loading(parameters, price) - 1.0).clamp(-1.0, 1.0)
+        steepness = 2.0 * parameters.quadratic_cost
+        loading = earnings.worthwhile(parameters.linear_cost, steepness)
+        return (2.0 * loading - 1.0).clamp(-1.0, 1.0)
 
     def linear_program(
         self,

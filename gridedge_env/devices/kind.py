@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.flexibility import Outlook
+from gridedge_env.devices.flexibility import Earnings, Outlook
 from gridedge_env.devices.linear_program import LinearProgram, Meters
 from gridedge_env.record import Record
 from gridedge_env.scenarios import DayTable
@@ -133,6 +133,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         random_stream: a number that no other kind has: the sampling of one kind does not change
             that of another. 3 is taken, by the places of homes.
         parameters: the record of its parameters, whose fields are the columns of its table.
+        feeds_at_rest: whether they feed in all that they have unless told otherwise.
         reactive_share: kvar drawn per kW, apart from what an inverter is told.
         readings: what a gateway can make use of, to know where devices stand.
     """
@@ -143,6 +144,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     for_comfort: ClassVar[str] = ""
     random_stream: ClassVar[int]
     parameters: ClassVar[type[Record]]
+    feeds_at_rest: ClassVar[bool] = False
     reactive_share: ClassVar[float] = 0.0
     readings: ClassVar[tuple[Reading, ...]] = ()
 
@@ -319,7 +321,12 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         raise NotImplementedError(f"{self.name}: has a flexibility, and no actions that follow it")
 
     def follow_plan(
-        self, parameters: ParametersT, state: StateT, asked: Tensor, price: Tensor, window: Window
+        self,
+        parameters: ParametersT,
+        state: StateT,
+        asked: Tensor,
+        earnings: Earnings,
+        window: Window,
     ) -> Tensor:
         """(batch, devices) actions of the devices themselves; by default those of their classes.
 
@@ -327,7 +334,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
             parameters: of the devices.
             state: of the devices.
             asked: (batch, devices) of their classes, as `asked_by_plan` put it.
-            price: (batch, devices) €/kWh that is earned, the price of congestion included.
+            earnings: by what the devices feed in.
             window: the step.
         """
         return asked

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gridedge_env.clock import Clock
 from gridedge_env.day import Day, Window
-from gridedge_env.devices.flexibility import Outlook, by_class, without_store
+from gridedge_env.devices.flexibility import Earnings, Outlook, by_class, without_store
 from gridedge_env.devices.kind import (
     INVERTER_OVERSIZE,
     DeviceKind,
@@ -31,6 +31,8 @@ from gridedge_gateway.program import Flexibility
 
 # W/m² at which panels give their peak power (standard test conditions, IEC 60904-3).
 STANDARD_IRRADIANCE = 1000.0
+# €/kWh: what the sun gives for nothing is planned to be fed in where that earns nothing, too.
+LEAST_WORTH = 0.003
 # Share of full power by which an inverter feeds in less than it was told where the sun falls short.
 LEAST_SHORTAGE = 1e-3
 
@@ -100,6 +102,7 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
     plural = "PV inverters"
     at_rest = "feed in all that they have"
     random_stream = 6
+    feeds_at_rest = True
     parameters = PvInverters
     readings = (Reading("power", "kW", -0.1, 1.2),)
 
@@ -225,7 +228,7 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
     def flexibility(self, parameters: PvInverters, outlook: Outlook) -> Flexibility[Tensor]:
         """No store."""
         share = by_class(self._available(parameters, outlook) / parameters.maximum_power)
-        cost = by_class((-outlook.export_price).expand(-1, -1, len(parameters.tilt)))
+        cost = by_class((-LEAST_WORTH - outlook.export_price).expand(-1, -1, len(parameters.tilt)))
         return without_store(share, cost, torch.zeros_like(cost[:, 0, 0]))
 
     def asked_by_plan(
@@ -236,6 +239,19 @@ class PvInverter(DeviceKind[PvInverters, PvInverterState]):
         share = share.expand_as(feed)
         action = torch.where(share > 1e-6, 2.0 * feed / share.clamp(min=1e-6) - 1.0, 1.0)
         return action.clamp(-1.0, 1.0), share
+
+    def follow_plan(
+        self,
+        parameters: PvInverters,
+        state: PvInverterState,
+        asked: Tensor,
+        earnings: Earnings,
+        window: Window,
+    ) -> Tensor:
+        """The share of its class, or, where only homes' own use pays, as much for its home."""
+        own_use = (earnings.surcharge > 0.0) & (earnings.exported < -LEAST_WORTH)
+        share = 0.5 * (asked + 1.0) * torch.where(own_use, earnings.relative, 1.0)
+        return 2.0 * share.clamp(max=1.0) - 1.0
 
     def _available(self, parameters: PvInverters, outlook: Outlook) -> Tensor:
         if outlook.direct_irradiance is None:

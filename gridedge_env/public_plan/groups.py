@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from gridedge_env.devices.kind import REACTIVE_SHARE
 from gridedge_env.public_plan.limits import FeederLimits
-from gridedge_gateway.program import Array, Network
+from gridedge_gateway.alternating import Array
+from gridedge_gateway.program import Network
 
 # Of k-means.
 TRIALS, ROUNDS = 60, 50
@@ -47,18 +49,25 @@ class Groups:
         return (limits.slope + REACTIVE_SHARE * limits.reactive_slope) @ self.of_homes
 
 
-def groups_of(limits: FeederLimits, stands: Array, homes: NDArray[np.int64], most: int) -> Groups:
+def groups_of(
+    limits: FeederLimits,
+    names: Sequence[str],
+    stands: Array,
+    homes: NDArray[np.int64],
+    most: int,
+) -> Groups:
     """So many groups at most.
 
     Args:
         limits: by what they take of which homes are told apart.
+        names: of the connections.
         stands: (classes, connections) kW of full power.
         homes: (connections,) how many there are.
         most: number of groups.
     """
     # In shares of what there is room for: what binds first tells homes apart first.
     share = limits.slope / np.maximum(limits.room, LEAST_ROOM)[:, None]
-    member = grouped(share.T, stands, most)
+    member = numbered(grouped(share.T, stands, most), names)
     belongs = np.eye(member.max() + 1)[member]
     count = homes @ belongs
     power = stands.sum(axis=0)[:, None] * belongs
@@ -96,5 +105,15 @@ def grouped(points: Array, parts: Array, most: int) -> NDArray[np.int64]:
         misjudged = parts @ (points - centre[near])
         if (loss := float((misjudged**2).sum())) < least:
             best, least = near, loss
-    _, best = np.unique(best, return_inverse=True)
     return best
+
+
+def numbered(member: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.int64]:
+    """The same groups by number, in the order of the first of their members' names.
+
+    So numbers do not depend on how the groups were found.
+    """
+    _, first, group = np.unique(member[np.argsort(names)], return_index=True, return_inverse=True)
+    number = np.empty_like(member)
+    number[np.argsort(names)] = np.argsort(np.argsort(first))[group]
+    return number

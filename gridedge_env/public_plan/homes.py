@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gridedge_env.day import Day, Planned, Window
 from gridedge_env.devices import Fleet
+from gridedge_env.devices.flexibility import Earnings
 from gridedge_env.record import Record
 
 
@@ -20,11 +21,13 @@ class Columns(Record):
         below: (devices,) column of the class below in the device's group of homes.
         above: likewise, above.
         between: (devices,) how far it is from the one to the other.
+        relative: (devices,) homes that a kW of full power has for itself, over its class's.
     """
 
     below: Tensor
     above: Tensor
     between: Tensor
+    relative: Tensor
 
     def read(self, values: Tensor) -> Tensor:
         """(batch, devices) from a step of `Planned`."""
@@ -66,6 +69,7 @@ class PlannedHomes(Record):
         day, step = window.day, window.first
         planned = _planned_of(day)
         earned = day.export_price[:, step, None] + self.congestion_price(window)
+        surcharge = (day.import_price - day.export_price)[:, step, None]
         actions, stored = [], []
         for group, columns, state in zip(self.fleet.groups, self.columns, devices, strict=True):
             if columns is None:
@@ -73,10 +77,13 @@ class PlannedHomes(Record):
                 actions.append(none)
                 stored.append(none)
                 continue
-            asked, before = (
-                columns.read(values[:, step]) for values in (planned.asked, planned.stored)
+            asked, before, least, most = (
+                columns.read(values[:, step])
+                for values in (planned.asked, planned.stored, planned.least, planned.most)
             )
-            own = earned.index_select(-1, group.agent)
+            exported = earned.index_select(-1, group.agent)
+            least, most = columns.relative * least, columns.relative * most
+            own = Earnings(exported, surcharge.clamp(min=0.0), least, most, columns.relative)
             actions.append(group.kind.follow_plan(group.parameters, state, asked, own, window))
             stored.append(before)
         return actions, stored

@@ -16,7 +16,7 @@ from torch import Tensor
 from gridedge_env.constraints import Limits, scaled_edges
 from gridedge_env.powerflow import PowerFlow
 from gridedge_env.wiring import Wiring
-from gridedge_gateway.program import Array
+from gridedge_gateway.alternating import Array
 
 # Operating points in each direction, up to full power; limits that get tangents there; and how many
 # of those that are met are looked at, so many at a time.
@@ -127,7 +127,9 @@ def _met_on_the_way(
         for _ in kind.edges(np.zeros(1))
         for place in kind.places(power_flow)
     ]
-    beyond = ((excess > 0.0) & solution.converged[:, None]).cpu().numpy()
+    rising = excess.diff(dim=0) > 0.0
+    rising = torch.cat((rising[:1], rising))
+    beyond = ((excess > 0.0) & rising & solution.converged[:, None]).cpu().numpy()
     first = np.where(beyond.any(axis=0), beyond.argmax(axis=0), POINTS)
     met = np.argsort(first, kind="stable")
     met = met[first[met] < POINTS]

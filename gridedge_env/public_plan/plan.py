@@ -21,14 +21,14 @@ from gridedge_env.devices.flexibility import Outlook, in_arrays, joined
 from gridedge_env.devices.kind import REACTIVE_SHARE
 from gridedge_env.news import PRICE_TICK, Quotes
 from gridedge_env.powerflow import PowerFlow
-from gridedge_env.public_plan.classes import Classes, classes_of
+from gridedge_env.public_plan.classes import AtHome, Classes, classes_of
 from gridedge_env.public_plan.groups import groups_of
 from gridedge_env.public_plan.homes import Columns, PlannedHomes
 from gridedge_env.public_plan.limits import feeder_limits
 from gridedge_env.public_plan.solving import MOST_GROUPS, solver
 from gridedge_env.scenarios import DayTable, Tariff
 from gridedge_env.wiring import Wiring
-from gridedge_gateway.program import Array, FleetProgram, Flexibility
+from gridedge_gateway.program import FleetProgram, Flexibility, HomeDemand
 
 # Classes of the devices of a kind, at most.
 CLASSES = 3
@@ -38,8 +38,6 @@ LOADING_MARGIN, VOLTAGE_MARGIN = 0.04, 0.0045
 SPREAD = 0.002
 # °C and W/m²: weather is read in whole ticks, as prices are, the same in every precision.
 DEGREE_TICK, SUN_TICK = 0.1, 1.0
-# Whoever follows a plan takes smaller actions for rest: it is not worked out that finely.
-LEAST_PLANNED_ACTION = 0.02
 
 
 class PublicPlan:
@@ -51,7 +49,7 @@ class PublicPlan:
         wiring: how homes draw there.
         limits: what it is allowed.
         clock: of the days.
-        expected: (12, 2, steps of a day) kW, mean demand of a home by month and kind of day.
+        demand: of a home.
 
     Raises:
         ValueError: nothing can be planned for any device, or the plan's margins leave nothing of a
@@ -70,26 +68,27 @@ class PublicPlan:
         wiring: Wiring,
         limits: Limits,
         clock: Clock,
-        expected: Array,
+        demand: HomeDemand,
     ) -> None:
         self.clock = clock
         self._like = like = fleet.inverter_rating
         bright = _bright_day(clock)
-        classes = [classes_of(group, CLASSES) for group in fleet.groups]
+        in_classes = [classes_of(group, CLASSES) for group in fleet.groups]
         possible = [
             group.kind.flexibility(own.parameters, bright)
-            for group, own in zip(fleet.groups, classes, strict=True)
+            for group, own in zip(fleet.groups, in_classes, strict=True)
         ]
-        if all(flexibility is None for flexibility in possible):
+        classes = [can and own for own, can in zip(in_classes, possible, strict=True)]
+        if not any(possible):
             raise ValueError("public_plan: got no kind that says what it can do, expected some")
 
         connections = len(fleet.connection_names)
         connection = fleet.connection.cpu().numpy()
         homes = np.bincount(connection, minlength=connections)
-        base = np.concatenate((homes, REACTIVE_SHARE * homes)) * expected.mean()
+        base = np.concatenate((homes, REACTIVE_SHARE * homes)) * demand.mean.mean()
         draw, feed, stands = np.zeros_like(base), np.zeros_like(base), []
         for group, own, flexibility in zip(fleet.groups, classes, possible, strict=True):
-            if flexibility is None:
+            if flexibility is None or own is None:
                 continue
             power = np.zeros((len(own), connections))
             np.add.at(power, (own.member, connection[group.agent.cpu().numpy()]), own.power)
@@ -99,24 +98,32 @@ class PublicPlan:
             stands.append(power)
         base, draw, feed = (torch.from_numpy(way).to(like) for way in (base, draw, feed))
         feeder = feeder_limits(power_flow, wiring, _tightened(limits), base, (draw, feed))
-        groups = groups_of(feeder, np.concatenate(stands), homes, MOST_GROUPS)
+        names = fleet.connection_names
+        groups = groups_of(feeder, names, np.concatenate(stands), homes, MOST_GROUPS)
+        at_home = AtHome.of(fleet, classes)
         self.program = FleetProgram(
-            groups.network(feeder), groups.homes, groups.demand_slope(feeder), expected, clock.hours
+            groups.network(feeder),
+            groups.homes,
+            groups.demand_slope(feeder),
+            demand,
+            at_home.homes_per_kw,
+            at_home.beside,
+            clock.hours,
         )
         self.limit_names = feeder.names
-        kinds = zip(fleet.groups, classes, possible, strict=True)
-        self._planned = [(group.kind, own) for group, own, can in kinds if can is not None]
+        kinds = zip(fleet.groups, classes, strict=True)
+        self._planned = [(group.kind, own) for group, own in kinds if own is not None]
         place = torch.from_numpy(groups.member[connection]).to(like.device)
-        columns = self._columns(fleet, place, classes, [can is not None for can in possible])
+        columns = self._columns(fleet, place, classes, at_home)
         self.homes = PlannedHomes(fleet, columns, place)
 
     def _columns(
-        self, fleet: Fleet, home_group: Tensor, classes: list[Classes], planned: list[bool]
+        self, fleet: Fleet, home_group: Tensor, classes: list[Classes | None], at_home: AtHome
     ) -> tuple[Columns | None, ...]:
         found: list[Columns | None] = []
         begin, groups = 0, len(self.program.homes)
-        for group, own, there in zip(fleet.groups, classes, planned, strict=True):
-            if not there:
+        for group, own, relative in zip(fleet.groups, classes, at_home.relative, strict=True):
+            if own is None or relative is None:
                 found.append(None)
                 continue
             home = home_group.index_select(0, group.agent)
@@ -124,7 +131,8 @@ class PublicPlan:
                 begin + groups * torch.from_numpy(number).to(home) + home
                 for number in (own.below, own.above)
             )
-            found.append(Columns(below, above, torch.from_numpy(own.between).to(self._like)))
+            shares = (torch.from_numpy(x).to(self._like) for x in (own.between, relative))
+            found.append(Columns(below, above, *shares))
             begin += len(own) * groups
         return tuple(found)
 
@@ -139,7 +147,8 @@ class PublicPlan:
         outlook = outlook_of(days, tariff, self.clock)
         month, weekend = days.month.cpu().numpy(), days.weekend.cpu().numpy().astype(int)
         flexibility = in_arrays(self.flexibility(outlook))
-        plan = self.program.plan(flexibility, month, weekend, solver())
+        surcharge = outlook.surcharge[..., 0].numpy()
+        plan = self.program.plan(flexibility, surcharge, month, weekend, solver())
         return self.told(outlook, *(torch.from_numpy(values) for values in vars(plan).values()))
 
     def flexibility(self, outlook: Outlook) -> Flexibility[Tensor]:
@@ -156,6 +165,8 @@ class PublicPlan:
         store: Tensor,
         congestion_price: Tensor,
         net: Tensor,
+        least: Tensor,
+        most: Tensor,
     ) -> Planned:
         """What homes are told of a plan, whose parts are as in `FleetPlan`."""
         asked, stored, begin = [], [], 0
@@ -169,8 +180,10 @@ class PublicPlan:
             stored.append(_by_step(before))
             begin = of_kind.stop
         power = torch.from_numpy(self.program.network.power.sum(axis=1))
+        everywhere = (values[:, :, None].expand(-1, -1, len(power), -1) for values in (least, most))
+        rest = (_by_step(values.permute(1, 2, 3, 0)) for values in everywhere)
         parts = torch.cat(asked, dim=-1), torch.cat(stored, dim=-1), congestion_price.mT
-        return Planned(*(values.to(self._like) for values in (*parts, net.mT / power)))
+        return Planned(*(values.to(self._like) for values in (*parts, net.mT / power, *rest)))
 
 
 def _tightened(limits: Limits) -> Limits:
@@ -196,11 +209,14 @@ def outlook_of(days: DayTable, tariff: Tariff, clock: Clock) -> Outlook:
         return values.reshape(-1, clock.steps, *values.shape[2:])
 
     prices = Quotes.of(days, tariff, clock.day)
+    surcharge = _in_ticks(prices.price - prices.export_price, PRICE_TICK)
+    exported = _in_ticks(prices.export_price, PRICE_TICK)
     sun = days.direct_irradiance
     return Outlook(
         clock,
         joined_days(_in_ticks(prices.published_price, PRICE_TICK)),
-        joined_days(_in_ticks(prices.export_price, PRICE_TICK)),
+        joined_days(exported + surcharge.clamp(max=0.0)),
+        joined_days(surcharge.clamp(min=0.0)),
         joined_days(_in_ticks(days.outdoor_temperature, DEGREE_TICK)),
         joined_days(_in_ticks(days.irradiance, SUN_TICK)),
         None if sun is None else joined_days(_in_ticks(sun, SUN_TICK)[..., 0]),
@@ -212,7 +228,7 @@ def _bright_day(clock: Clock) -> Outlook:
     one = torch.ones(1, clock.steps, 1, dtype=torch.float64, device="cpu")
     sun = 1000.0 * one
     above = torch.cat((0.0 * one, 0.0 * one, sun), dim=-1)
-    return Outlook(clock, 0.25 * one, 0.25 * one, 5.0 * one, sun, above)
+    return Outlook(clock, 0.25 * one, 0.25 * one, 0.0 * one, 5.0 * one, sun, above)
 
 
 def _in_ticks(values: Tensor, tick: float) -> Tensor:

@@ -5,11 +5,12 @@ A gateway solves it in NumPy, day by day, and both find the same plan.
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import numpy as np
 
 from gridedge_env.compiled.running import numba_is_there, run_blocks
-from gridedge_gateway.program import (
-    BOUND_PENALTY,
+from gridedge_gateway.alternating import (
     NET_PENALTY,
     PRICE_ITERATIONS,
     RELAXATION,
@@ -46,13 +47,16 @@ def by_kernel(terms: Terms, iterations: int) -> tuple[Array, ...]:
     room[..., :limits] = terms.room.swapaxes(1, 2)
     series = np.empty((days, classes, steps, len(SERIES)))
     for number, name in enumerate(SERIES):
-        series[..., number] = getattr(terms, name).swapaxes(0, 1)
+        series[..., number] = attrgetter(name)(terms).swapaxes(0, 1)
     flows, draws = np.empty((days, classes, 3, steps, LANES)), np.zeros((days, steps, LANES))
-    rules = (BOUND_PENALTY, NET_PENALTY, RELAXATION, terms.price_step, iterations, PRICE_ITERATIONS)
+    dearest = np.zeros((days, filled))
+    dearest[:, :limits] = terms.dearest
+    rules = (NET_PENALTY, RELAXATION, terms.price_step, iterations, PRICE_ITERATIONS)
     run_blocks(
         plan_days,
         days,
         series,
+        np.ascontiguousarray(terms.bound.T),
         np.ascontiguousarray(terms.own.T),
         terms.kept,
         terms.stores,
@@ -62,6 +66,7 @@ def by_kernel(terms: Terms, iterations: int) -> tuple[Array, ...]:
         slope,
         slope[:, :groups] @ pull,
         room,
+        dearest,
         np.array(rules, dtype=np.float64),
         flows,
         draws,

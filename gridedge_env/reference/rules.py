@@ -15,8 +15,12 @@ from torch import Tensor
 
 from gridedge_env.devices import DeviceGroup
 from gridedge_env.devices.kind import Seen
-from gridedge_env.observation import ObservationField, own_state_names, planned_columns
-from gridedge_env.public_plan import LEAST_PLANNED_ACTION
+from gridedge_env.observation import (
+    ObservationField,
+    least_planned_action,
+    own_state_names,
+    planned_columns,
+)
 from gridedge_env.simulator import Simulator
 
 
@@ -100,9 +104,9 @@ class PlanFollowing:
 
     def __call__(self, private: Tensor, shared: Tensor) -> Tensor:
         """See `Policy`."""
-        columns = planned_columns(self.simulator.observation_fields)
-        planned = torch.stack([private[..., column] for column in columns], dim=-1)
-        least = planned.abs() < LEAST_PLANNED_ACTION
+        fields = self.simulator.observation_fields
+        planned = torch.stack([private[..., k] for k in planned_columns(fields)], dim=-1)
+        least = planned.abs() < least_planned_action(fields)
         return _without_reactive_power(self.simulator, planned.masked_fill(least, 0.0))
 
 

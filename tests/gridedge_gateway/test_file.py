@@ -149,8 +149,8 @@ def test_a_damaged_file_is_refused(battery_file, tmp_path):
 def test_a_file_of_another_format_is_refused(battery_file, tmp_path):
     model = onnx.load(battery_file)
     for entry in model.metadata_props:
-        entry.value = "2" if entry.key == "format" else entry.value
+        entry.value = "1" if entry.key == "format" else entry.value
     other = tmp_path / "other.onnx"
     other.write_bytes(sealed(model.SerializeToString()))
-    with pytest.raises(ValueError, match=r"other\.onnx: got the format 2, expected 1"):
+    with pytest.raises(ValueError, match=r"other\.onnx: got the format 1, expected 2"):
         Controller.load(other)

@@ -10,12 +10,12 @@ from gridedge_env.compiled.pointers import pointer
 from gridedge_env.compiled.running import kernel
 from gridedge_env.compiled.vectors import load, store
 from gridedge_env.public_plan.kernels.coupling import couple
-from gridedge_env.public_plan.kernels.iterating import alone, ask, clipped, keep_limits, together
+from gridedge_env.public_plan.kernels.iterating import alone, ask, keep_limits, settled, together
 from gridedge_env.public_plan.kernels.layout import (
+    INTO,
     KNOWN,
     LANES,
-    MOST_INTO,
-    MOST_OUT,
+    OUT,
     PER_FALL,
     PER_RISE,
     Feeder,
@@ -26,6 +26,7 @@ from gridedge_env.public_plan.kernels.layout import (
 @kernel
 def plan_days(
     series: Any,
+    bound: Any,
     own: Any,
     kept: Any,
     stores: Any,
@@ -35,6 +36,7 @@ def plan_days(
     slope: Any,
     gram: Any,
     room: Any,
+    dearest: Any,
     rules: Any,
     flows: Any,
     draws: Any,
@@ -46,7 +48,8 @@ def plan_days(
 
     Args:
         series: (days, classes, steps, KNOWN).
-        own: (days, classes) own quadratic term.
+        bound: (days, classes) penalty on copies that keep to their bounds.
+        own: likewise, own quadratic term.
         kept: (classes,).
         stores: (classes,) whether there is a store.
         penalty: (steps,) of the store.
@@ -55,7 +58,8 @@ def plan_days(
         slope: (limits, LANES) over the penalty on net.
         gram: (limits, limits) by how much a price of the first relieves the second.
         room: (days, steps, limits).
-        rules: bound penalty, net penalty, relaxation, price step, iterations, price iterations.
+        dearest: (days, limits) greatest prices.
+        rules: net penalty, relaxation, price step, iterations, price iterations.
         flows: (days, classes, 3, steps, LANES) for draw, feed and store.
         draws: (days, steps, LANES) for net.
         prices: (days, steps, limits) zeros, for the multipliers.
@@ -64,7 +68,7 @@ def plan_days(
     """
     classes, steps = series.shape[1], series.shape[2]
     groups, limits = pull.shape
-    iterations = int(rules[4])
+    iterations = int(rules[3])
     width = steps * LANES
     size, factors = classes * width, classes * (2 * steps + 1)
     numbers = np.zeros(5 * size + (5 + steps) * width + factors + 2 * limits + LANES)
@@ -76,9 +80,9 @@ def plan_days(
         work = Work(
             classes,
             steps,
+            pointer(bound.reshape(-1), day * classes),
             rules[0],
             rules[1],
-            rules[2],
             pointer(series.reshape(-1), day * classes * steps * KNOWN),
             pointer(own.reshape(-1), day * classes),
             pointer(kept, 0),
@@ -102,12 +106,13 @@ def plan_days(
         feeder = Feeder(
             groups,
             limits,
-            rules[3],
-            int(rules[5]),
+            rules[2],
+            int(rules[4]),
             pointer(pull.reshape(-1), 0),
             pointer(slope.reshape(-1), 0),
             pointer(gram.reshape(-1), 0),
             pointer(room.reshape(-1), day * steps * limits),
+            pointer(dearest.reshape(-1), day * limits),
             pointer(prices.reshape(-1), day * steps * limits),
             beyond,
             pointer(beyond, limits),
@@ -138,8 +143,8 @@ def _tell(work: Any, c: int, flows: Any, net: Any) -> None:
     there = share * 0.0
     for t in range(steps):
         k, s = t * LANES, pointer(work.series, (c * steps + t) * KNOWN)
-        x = clipped(load(work.into, c * width + k, LANES), 0.0, s[MOST_INTO])
-        y = clipped(load(work.out, c * width + k, LANES), 0.0, s[MOST_OUT])
+        x = settled(load(work.into, c * width + k, LANES), pointer(s, INTO))
+        y = settled(load(work.out, c * width + k, LANES), pointer(s, OUT))
         draw, feed = x * s[PER_RISE], y * s[PER_FALL]
         if work.stores[c]:
             there = there * work.kept[c] + (x - y)

@@ -8,16 +8,18 @@ from gridedge_env.compiled.pointers import pointer
 from gridedge_env.compiled.running import kernel
 from gridedge_env.compiled.vectors import load, select, somewhere, store
 from gridedge_env.public_plan.kernels.layout import (
+    END,
     HIGHEST,
     INTO,
     KNOWN,
     LANES,
     LOWEST,
-    MOST_INTO,
-    MOST_OUT,
+    MOST,
     OUT,
     PER_FALL,
     PER_RISE,
+    PULL,
+    PUSH,
 )
 
 
@@ -25,7 +27,7 @@ from gridedge_env.public_plan.kernels.layout import (
 def alone(work: Any, c: int, begun: float) -> None:
     """A class's step as if it were alone; `begun` is 0 while the store's copy is still 0."""
     steps, width, kept, stores = work.steps, work.steps * LANES, work.kept[c], work.stores[c]
-    own, bound = 1.0 / work.own[c], work.bound
+    own, bound = 1.0 / work.own[c], work.bound[c]
     into, out = pointer(work.into, c * width), pointer(work.out, c * width)
     held = pointer(work.held, c * width)
     filling, emptying = pointer(work.filling, c * width), pointer(work.emptying, c * width)
@@ -35,10 +37,13 @@ def alone(work: Any, c: int, begun: float) -> None:
     for t in range(steps - 1, -1, -1):
         k, s = t * LANES, pointer(work.series, (c * steps + t) * KNOWN)
         if stores:
-            wanted = _reflected(load(held, k, LANES), s[LOWEST], s[HIGHEST])
+            value = load(held, k, LANES)
+            wanted = clipped(value, s[LOWEST], s[HIGHEST]) * 2.0 - value
             back = back * kept + wanted * (begun * work.penalty[t])
-        x = _reflected(load(into, k, LANES), 0.0, s[MOST_INTO]) * bound - s[INTO] + back
-        y = _reflected(load(out, k, LANES), 0.0, s[MOST_OUT]) * bound - s[OUT] - back
+        x, y = load(into, k, LANES), load(out, k, LANES)
+        # A copy less multiplier / penalty, from their sum.
+        x = (settled(x, pointer(s, INTO)) * 2.0 - x) * bound - s[INTO] + back
+        y = (settled(y, pointer(s, OUT)) * 2.0 - y) * bound - s[OUT] - back
         store(filling, k, x)
         store(emptying, k, y)
         if stores:
@@ -118,6 +123,8 @@ def _raise_prices(feeder: Any, price: Any) -> None:
                 store(left, place, load(left, place, LANES) - relief)
     for place in range(0, limits, LANES):
         new = load(price, place, LANES) + load(left, place, LANES) * feeder.price_step
+        dearest = load(feeder.dearest, place, LANES)
+        new = select(new > dearest, dearest, new)
         store(price, place, select(new < 0.0, 0.0, new))
 
 
@@ -145,11 +152,14 @@ def together(work: Any, c: int, begun: float) -> None:
             shared = load(work.spare, k, LANES) * over[t] - shared * beside[t]
         x = load(filling, k, LANES) + (asked * s[PER_RISE] - shared * own) * own
         y = load(emptying, k, LANES) - (asked * s[PER_FALL] - shared * own) * own
-        _move(into, k, x, relax, 0.0, s[MOST_INTO], 1.0)
-        _move(out, k, y, relax, 0.0, s[MOST_OUT], 1.0)
+        filled, emptied = load(into, k, LANES), load(out, k, LANES)
+        store(into, k, filled + (x - settled(filled, pointer(s, INTO))) * relax)
+        store(out, k, emptied + (y - settled(emptied, pointer(s, OUT))) * relax)
         if stores:
             there = there * kept + (x - y)
-            _move(held, k, there, relax, s[LOWEST], s[HIGHEST], begun)
+            value = load(held, k, LANES)
+            old = clipped(value, s[LOWEST], s[HIGHEST]) * begun
+            store(held, k, value + (there - old) * relax)
 
 
 @kernel
@@ -160,16 +170,10 @@ def clipped(value: Any, low: float, high: float) -> Any:
 
 
 @kernel
-def _reflected(value: Any, low: float, high: float) -> Any:
-    """A copy less multiplier / penalty, from their sum."""
-    return clipped(value, low, high) * 2.0 - value
-
-
-@kernel
-def _move(
-    values: Any, k: int, found: Any, relax: float, low: float, high: float, begun: float
-) -> None:
-    """A copy and its multiplier, once a step was found."""
-    value = load(values, k, LANES)
-    old = clipped(value, low, high) * begun
-    store(values, k, value + (found - old) * relax)
+def settled(value: Any, flow: Any) -> Any:
+    """A copy, from the sum of it and multiplier / penalty; `flow` points to what is known of it."""
+    if flow[PUSH] > 0.0:
+        ahead = (flow[END] - value) * flow[PULL]
+        ahead = select(ahead > flow[PUSH], flow[PUSH], ahead)
+        value = value + select(ahead < 0.0, 0.0, ahead)
+    return clipped(value, 0.0, flow[MOST])

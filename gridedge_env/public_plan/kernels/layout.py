@@ -6,10 +6,19 @@ from typing import Any, NamedTuple
 
 # Groups, or limits, at a time; fewer are filled up with groups of nothing, and limits never met.
 LANES = 8
-# What is known of a class in a step.
-SERIES = ("into", "out", "most_into", "most_out", "lowest", "highest", "per_rise", "per_fall")
-INTO, OUT, MOST_INTO, MOST_OUT, LOWEST, HIGHEST, PER_RISE, PER_FALL = range(len(SERIES))
-KNOWN = len(SERIES)
+# What is known of a class in a step: of filling, of emptying, and of the store.
+_OF_BEND = ("end", "pull", "push")
+SERIES = (
+    *("into", "most_into", "per_rise", *(f"into_bend.{name}" for name in _OF_BEND)),
+    *("out", "most_out", "per_fall", *(f"out_bend.{name}" for name in _OF_BEND)),
+    *("lowest", "highest"),
+)
+KNOWN, FLOW = len(SERIES), len(SERIES) // 2 - 1
+INTO, MOST_INTO, PER_RISE = range(3)
+OUT, MOST_OUT, PER_FALL = range(FLOW, FLOW + 3)
+# Within what is known of a flow.
+MOST, END, PULL, PUSH = 1, 3, 4, 5
+LOWEST, HIGHEST = 2 * FLOW, 2 * FLOW + 1
 
 
 class Work(NamedTuple):
@@ -18,7 +27,7 @@ class Work(NamedTuple):
     Attributes:
         classes: number of classes.
         steps: number of steps.
-        bound: penalty on copies that keep to their bounds.
+        bound: (classes,) penalty on copies that keep to their bounds.
         tie: penalty on the copy of net.
         relax: over-relaxation.
         series: (classes, steps, KNOWN).
@@ -44,7 +53,7 @@ class Work(NamedTuple):
 
     classes: int
     steps: int
-    bound: float
+    bound: Any
     tie: float
     relax: float
     series: Any
@@ -80,6 +89,7 @@ class Feeder(NamedTuple):
         slope: (limits, LANES) over the penalty on net.
         gram: (limits, limits) by how much a price of the first relieves the second.
         room: (steps, limits).
+        dearest: (limits,) greatest price.
         price: (steps, limits).
         beyond: (limits,) room that is missing without prices.
         left: likewise, at the prices so far.
@@ -94,6 +104,7 @@ class Feeder(NamedTuple):
     slope: Any
     gram: Any
     room: Any
+    dearest: Any
     price: Any
     beyond: Any
     left: Any

@@ -17,14 +17,14 @@ from gradmap_trainer.policies import following, to_action
 from gridedge_env.case import CaseSettings
 from gridedge_env.constraints import Limits
 from gridedge_env.day import Window
-from gridedge_env.devices.flexibility import Outlook, in_arrays, joined
+from gridedge_env.devices.flexibility import Earnings, Outlook, in_arrays, joined
 from gridedge_env.devices.heat_pump import HeatPumps
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.reference import Idle, PlanFollowing, Policy, PriceFollowing, play
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
-from gridedge_gateway.program import Network, plan_fleet
+from gridedge_gateway.program import Meters, Network, plan_fleet
 
 MIX = {"battery": 0.3, "heat_pump": 0.2, "generator": 0.2, "ev_charger": 0.2, "pv_inverter": 0.1}
 AGENTS, DAYS = 60, [40, 200]
@@ -93,12 +93,14 @@ def test_following_it_pays_and_keeps_limits(simulator: Simulator, state: Simulat
     assert violation < 0.5 * played(PriceFollowing(simulator))[1]
 
 
+@pytest.mark.parametrize("surcharge", [0.0, 0.1])
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
-def test_devices_do_as_planned(kind: DeviceKind[Any, Any]) -> None:
+def test_devices_do_as_planned(kind: DeviceKind[Any, Any], surcharge: float) -> None:
     """A device that is its own class draws what was planned: the program knows its physics.
 
     Two days without limits, from where plans begin. The program is 0.5 % from settled, and costs
-    that rise by 0.001 €/kWh to the last kW keep a generator 0.2 % from what pays.
+    that rise by 0.001 €/kWh to the last kW keep a generator 0.2 % from what pays. Also where only
+    the first tenth to two fifths of full power earn the import price.
     """
     random = np.random.default_rng(1)
     columns = kind.sample(3, 1.0, random)
@@ -110,7 +112,8 @@ def test_devices_do_as_planned(kind: DeviceKind[Any, Any]) -> None:
     outlook = Outlook(
         day.clock,
         day.import_price[..., None],
-        day.export_price[..., None],
+        day.export_price[..., None] - surcharge,
+        torch.full_like(day.export_price[..., None], surcharge),
         day.outdoor_temperature[..., None],
         day.irradiance[..., None],
         day.direct_irradiance,
@@ -121,9 +124,11 @@ def test_devices_do_as_planned(kind: DeviceKind[Any, Any]) -> None:
     power = kind.full_power(parameters).numpy()
     network = Network(np.diag(power), np.zeros((0, 3)), np.zeros(0))
     base, taken = np.zeros((2, 3, day.clock.steps)), np.zeros((2, 0, day.clock.steps))
-    plan = plan_fleet(flexibility, network, base, taken, day.clock.hours, 1000)
+    least, most = (np.full((3, 2, day.clock.steps), share) for share in (0.1, 0.4))
+    meters = Meters(outlook.surcharge[..., 0].numpy(), least, most)
+    plan = plan_fleet(flexibility, meters, network, base, taken, day.clock.hours, 1000)
     flows = (
-        torch.from_numpy(x.transpose(1, 2, 3, 0).copy()) for x in vars(plan).values() if x.ndim == 4
+        torch.from_numpy(x.transpose(1, 2, 3, 0).copy()) for x in (plan.draw, plan.feed, plan.store)
     )
     asked, _ = kind.asked_by_plan(parameters, outlook, *flows)
     own = torch.stack([asked[:, k, :, k] for k in range(3)], dim=-1)
@@ -134,8 +139,11 @@ def test_devices_do_as_planned(kind: DeviceKind[Any, Any]) -> None:
     drawn, state = [], begin
     for step in range(day.clock.steps):
         window = Window(day, step, 1)
-        price = day.export_price[:, step, None].expand(-1, 3)
-        action = kind.follow_plan(parameters, state, own[:, step], price, window)
+        exported = day.export_price[:, step, None].expand(-1, 3) - surcharge
+        rest = (torch.from_numpy(share[:, :, step].T) for share in (least, most))
+        one = torch.ones_like(exported)
+        earnings = Earnings(exported, surcharge * one, *rest, one)
+        action = kind.follow_plan(parameters, state, own[:, step], earnings, window)
         state, power_drawn, _ = kind.run(parameters, state, action[None], window)
         drawn.append(power_drawn[0])
     planned = np.stack([(plan.draw - plan.feed)[k, :, k] for k in range(3)], axis=-1) * power
