@@ -130,13 +130,19 @@ def replay(
 
 
 def as_known(simulator: Simulator, begin: SimulatorState) -> SimulatorState:
-    """Devices such as gateways can know them: what later days bring is what is usual."""
-    window, devices = Window(begin.day, begin.step, 1), []
+    """As gateways can know it: devices' days are the usual ones.
+
+    In the test year others may live here: what counts of their loads is the share of the mean.
+    """
+    trained = simulator.reset(split="train", days=simulator.starts("train")[:1]).day.mean_demand
+    demand = begin.day.demand / begin.day.mean_demand * trained
+    day = replace(begin.day, demand=demand, mean_demand=trained)
+    window, devices = Window(day, begin.step, 1), []
     new_episode = torch.tensor(True, dtype=torch.bool, device=simulator.device)
     for group, own in zip(simulator.fleet.groups, begin.devices, strict=True):
         read = group.kind.readings_of(group.parameters, own, window)
         devices.append(group.kind.sense(group.parameters, own, read, new_episode, window))
-    return replace(begin, devices=tuple(devices))
+    return replace(begin, day=day, devices=tuple(devices))
 
 
 def published(simulator: Simulator, split: str, first: int) -> tuple[list[datetime], Series]:
@@ -195,9 +201,8 @@ class Home:
             "voltage": now.voltage[0, self.agent].item() * told["nominal_voltage"],
         }
         if step > 0:
-            # In the test year others may live here: what counts of a load is its share of the mean.
-            share = (day.demand[0, step - 1] / day.mean_demand)[self.agent].item()
-            found["meter_power"] = share * told["mean_demand"] + sum(power.values())
+            load = day.demand[0, step - 1, self.agent].item()
+            found["meter_power"] = load + sum(power.values())
         return found | (self._of_devices(now.state) if sensors else {})
 
     def _of_devices(self, state: SimulatorState) -> dict[str, float]:

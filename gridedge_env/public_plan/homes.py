@@ -21,7 +21,8 @@ class Columns(Record):
         below: (devices,) column of the class below in the device's group of homes.
         above: likewise, above.
         between: (devices,) how far it is from the one to the other.
-        relative: (devices,) homes that a kW of full power has for itself, over its class's.
+        relative: (devices,) homes that a kW of full power has for itself, over those of its class,
+            and over the mean demand of a home, kW.
     """
 
     below: Tensor
@@ -82,8 +83,10 @@ class PlannedHomes(Record):
                 for values in (planned.asked, planned.stored, planned.least, planned.most)
             )
             exported = earned.index_select(-1, group.agent)
-            least, most = columns.relative * least, columns.relative * most
-            own = Earnings(exported, surcharge.clamp(min=0.0), least, most, columns.relative)
+            mean = torch.relu(day.mean_demand.index_select(-1, group.agent))
+            relative = columns.relative * mean
+            least, most = relative * least, relative * most
+            own = Earnings(exported, surcharge.clamp(min=0.0), least, most, relative)
             actions.append(group.kind.follow_plan(group.parameters, state, asked, own, window))
             stored.append(before)
         return actions, stored

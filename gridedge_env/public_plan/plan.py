@@ -36,6 +36,8 @@ CLASSES = 3
 LOADING_MARGIN, VOLTAGE_MARGIN = 0.04, 0.0045
 # €/kWh by which the marginal cost of a class rises to its last kilowatt: devices differ.
 SPREAD = 0.002
+# kW: homes that draw less in the mean, or feed in, count as if they drew so much.
+LEAST_MEAN_DEMAND = 0.1
 # °C and W/m²: weather is read in whole ticks, as prices are, the same in every precision.
 DEGREE_TICK, SUN_TICK = 0.1, 1.0
 
@@ -131,7 +133,8 @@ class PublicPlan:
                 begin + groups * torch.from_numpy(number).to(home) + home
                 for number in (own.below, own.above)
             )
-            shares = (torch.from_numpy(x).to(self._like) for x in (own.between, relative))
+            over_mean = relative / max(self.program.demand.mean.mean(), LEAST_MEAN_DEMAND)
+            shares = (torch.from_numpy(x).to(self._like) for x in (own.between, over_mean))
             found.append(Columns(below, above, *shares))
             begin += len(own) * groups
         return tuple(found)
