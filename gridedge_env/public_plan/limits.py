@@ -127,10 +127,12 @@ def _met_on_the_way(
         for _ in kind.edges(np.zeros(1))
         for place in kind.places(power_flow)
     ]
-    rising = excess.diff(dim=0) > 0.0
-    rising = torch.cat((rising[:1], rising))
-    beyond = ((excess > 0.0) & rising & solution.converged[:, None]).cpu().numpy()
-    first = np.where(beyond.any(axis=0), beyond.argmax(axis=0), POINTS)
+    beyond = ((excess > 0.0) & solution.converged[:, None]).cpu().numpy()
+    # What is passed at rest may be kept on the way, and passed once more: there it binds.
+    rising = (excess.diff(dim=0) > 0.0).cpu().numpy()
+    passed = beyond & np.concatenate((rising[:1], rising))
+    passed[0] |= beyond[0] & ~passed.any(axis=0)
+    first = np.where(passed.any(axis=0), passed.argmax(axis=0), POINTS)
     met = np.argsort(first, kind="stable")
     met = met[first[met] < POINTS]
     touching = points[torch.from_numpy(first[met]).to(points.device)]
