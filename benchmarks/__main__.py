@@ -21,13 +21,14 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from benchmarks import suite
+from gridedge_env.checks import check_writable
 from gridedge_env.transfer import check_device
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; 0, 1 if a benchmark failed, 2 for a mistake in the command."""
     options = _parser().parse_args(arguments)
-    if options.command is None:
+    if options.command in (None, "list"):
         for name, benchmark in suite.BENCHMARKS.items():
             print(f"{name:12} {benchmark.line}")
         print("\npython -m benchmarks run --help tells the options.")
@@ -43,6 +44,9 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     from benchmarks.page import draw_and_write, text
     from benchmarks.records import to_json
 
+    for option in ("json", "page"):
+        if (file := getattr(options, option)) is not None:
+            check_writable(file, option)
     names = options.names or [n for n, b in suite.BENCHMARKS.items() if b.by_default]
     settings = suite.Settings(
         device=check_device(options.device),
@@ -54,7 +58,6 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     )
     found = suite.run(names, settings, arguments, lambda line: print(line, file=sys.stderr))
     if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(to_json(found), encoding="utf-8")
     if options.page is not None:
         draw_and_write(found, options.page)
@@ -76,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description="Measure speed; without arguments, list what."
     )
     commands = parser.add_subparsers(dest="command")
+    commands.add_parser("list", help="list the benchmarks")
     run = commands.add_parser("run", help="run benchmarks")
     run.add_argument("names", nargs="*", help="which; by default all but the long ones")
     run.add_argument("--device", default="cpu", help="cpu, cuda, ...")

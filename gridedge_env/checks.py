@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from numbers import Real
+from pathlib import Path
 from typing import Any, SupportsIndex
 
 
@@ -107,3 +108,18 @@ def renamed(**names: str) -> Iterator[None]:
         if field not in names:
             raise
         raise ValueError(f"{names[field]}:{problem}") from error
+
+
+def check_writable(path: Path, name: str) -> None:
+    """Refuse a file that cannot be written, before there is anything to write; make its folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        with path.open("ab"):
+            pass
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"{name}: got {path}, expected a file that can be written ({error.strerror})"
+        ) from error

@@ -32,7 +32,7 @@ def main() -> None:
         config, folder, case = tyro.cli(_parse, prog=COMMAND)
         comparison = load_comparison(config, case)
         done = results.load(folder, comparison)
-        folder.mkdir(parents=True, exist_ok=True)
+        processes.check_folder(folder)
     except (ValueError, OSError) as error:
         print(f"{COMMAND}: error: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(EXIT_MISTAKE)

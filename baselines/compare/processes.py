@@ -15,6 +15,7 @@ from pathlib import Path
 
 from baselines.compare.config import Comparison, Job
 from baselines.compare.results import RESULTS, path_of
+from gridedge_env.checks import check_writable
 
 LOGS = "logs"
 COMMAND = [sys.executable, "-m", "baselines.compare.job"]
@@ -53,8 +54,7 @@ def run_jobs(
     """
     waiting, running = list(jobs), list[_Process]()
     failures: dict[Job, str] = {}
-    for name in (LOGS, RESULTS):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
     try:
         while waiting or running:
             while waiting and len(running) < comparison.running.processes:
@@ -77,6 +77,12 @@ def run_jobs(
         for one in running:
             _stop(one.process)
     return failures
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which jobs could not leave what they find; make what there is not."""
+    for name in (LOGS, RESULTS):
+        check_writable(folder / name / "written", "out")
 
 
 def _start(comparison: Comparison, job: Job, folder: Path) -> _Process:

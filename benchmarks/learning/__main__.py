@@ -32,6 +32,7 @@ from benchmarks.learning.sweep import sweep
 from benchmarks.page import table
 from benchmarks.records import Measurement
 from benchmarks.timing import threads
+from gridedge_env.checks import check_writable
 
 EXPERIMENTS: dict[str, Callable[..., Measurement]] = {
     function.__name__: function
@@ -48,6 +49,7 @@ EXPERIMENTS: dict[str, Callable[..., Measurement]] = {
     )
 }
 
+LIST = "list"
 # The others are about the public plan, or follow it.
 WITH_OR_WITHOUT_PLAN = ("few_days", "sweep", "frontier", "ratio")
 
@@ -56,13 +58,16 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; 0, or 2 for a mistake in it."""
     options = vars(_parser().parse_args(arguments))
     name, path = options.pop("name"), options.pop("json", None)
-    if name is None:
+    if name in (None, LIST):
         for experiment, function in EXPERIMENTS.items():
             print(f"{experiment:12} {_line(function)}")
         return 0
     told = [entry.name for entry in fields(Study) if entry.name in options]
     study = Study(**{name: options.pop(name) for name in told})
     try:
+        for option, file in (("json", path), ("picture", options.get("picture"))):
+            if file is not None:
+                check_writable(file, option)
         with threads(1):
             found = EXPERIMENTS[name](study, **options)
     except (ValueError, OSError) as error:
@@ -70,7 +75,6 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     print("\n\n".join((found.timed, *(table(one) for one in found.tables))))
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_record(study, found, arguments), encoding="utf-8")
     return 0
 
@@ -103,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         common.add_argument(flag, type=int, default=getattr(usual, option), help=line)
     common.add_argument("--json", type=Path, help="file for what was found")
     commands = parser.add_subparsers(dest="name")
+    commands.add_parser(LIST, description="List the experiments.")
     parsers = {
         name: commands.add_parser(name, parents=[common], description=_line(function))
         for name, function in EXPERIMENTS.items()

@@ -35,9 +35,14 @@ def frontier(study: Study, seconds: float, seeds: int, picture: Path | None) -> 
         seeds: how many, from the study's own on; rows are means over them.
         picture: file for a picture.
     """
+    if picture is not None:
+        formats = Figure().canvas.get_supported_filetypes()
+        if picture.suffix[1:] not in formats:
+            names = ", ".join(formats)
+            raise ValueError(f"picture: got {picture}, expected one that ends with {names}")
     rows: list[tuple[Cell, ...]] = []
     lines: dict[str, list[tuple[float, float]]] = {}
-    each = [replace(study, seed=study.seed + k) for k in range(seeds)]
+    each = study.of_seeds(seeds)
     for name, (update, defaults) in METHODS.items():
         config = replace(defaults, case=study.case)
         iterations = iterations_in(seconds, update, config, study.validation)

@@ -26,7 +26,7 @@ def ratio(study: Study, seeds: int) -> Measurement:
         study: the case, its first seed, and the iterations of GradMAP's longest training.
         seeds: how many, from the study's own on.
     """
-    each = [replace(study, seed=study.seed + k) for k in range(seeds)]
+    each = study.of_seeds(seeds)
     ours = [trials(one, reuse_gradient, one.config, OURS) for one in each]
     theirs = [
         trials(one, use_gradient_once, replace(DEFAULTS, case=one.case), THEIRS) for one in each

@@ -22,6 +22,7 @@ from gradmap_trainer.gradmap import (
 )
 from gradmap_trainer.policies import Policies
 from gridedge_env.case import CaseSettings
+from gridedge_env.checks import check_whole_number
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days, record, summarise
 from gridedge_env.reference import Policy, perfect_foresight
@@ -68,6 +69,11 @@ class Study:
     def config(self) -> TrainConfig:
         """Of GradMAP, with its usual settings."""
         return TrainConfig(case=self.case, iterations=self.iterations)
+
+    def of_seeds(self, count: int) -> list[Study]:
+        """The same under so many seeds, from its own on."""
+        check_whole_number(count, 1, "seeds")
+        return [replace(self, seed=self.seed + k) for k in range(count)]
 
     @cached_property
     def simulator(self) -> Simulator:

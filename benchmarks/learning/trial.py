@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from benchmarks.learning.study import Exam
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import Update, iterate, make_learner, progress
+from gridedge_env.checks import check_positive
 
 # Of which one is the time that an iteration takes.
 TIMED_ITERATIONS = 5
@@ -56,6 +57,11 @@ def trial(update: Update, config: TrainConfig, exam: Exam, iterations: int) -> T
 
 
 def iterations_in(seconds: float, update: Update, config: TrainConfig, exam: Exam) -> int:
-    """How many iterations take so many CPU seconds; at least one. Arguments as of `trial`."""
+    """How many iterations take so many CPU seconds; at least one. Arguments as of `trial`.
+
+    Raises:
+        ValueError: no time at all, or no end of it.
+    """
+    check_positive(seconds, "seconds")
     timed = trial(update, config, exam, TIMED_ITERATIONS)
     return max(1, round(seconds / timed.cpu_seconds * TIMED_ITERATIONS))

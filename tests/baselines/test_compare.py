@@ -116,6 +116,11 @@ def test_another_configuration_is_refused(folder, compare, capsys):
     )
 
 
+def test_a_folder_that_cannot_be_written_is_refused(compare, capsys):
+    assert compare("small.toml", "--out", "mine.py") == 2
+    assert "error: out: got mine.py/logs/written, expected a file that" in capsys.readouterr().err
+
+
 def test_two_configurations_are_refused(compare, capsys):
     assert compare("small.toml", "--quick") == 2
     assert "error: quick: got it and small.toml, expected one of them" in capsys.readouterr().err

@@ -76,8 +76,9 @@ def test_what_is_about_the_plan_cannot_go_without(
 # --- The command ----------------------------------------------------------------------------------
 
 
-def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
+@pytest.mark.parametrize("words", [[], ["list"]])
+def test_the_list(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
     printed = capsys.readouterr().out
     assert [line.split()[0] for line in printed.splitlines()] == list(EXPERIMENTS)
 
@@ -133,9 +134,33 @@ def test_experiments(
         assert len(row) == len(last["header"])
 
 
-def test_mistakes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", *TINY, "--days", "400"]) == 2
-    assert "days: got 400, expected 1 to 362" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["plan", *TINY, "--days", "400"], "days: got 400, expected 1 to 362"),
+        (["sweep", *TINY, "--seconds", "0"], "seconds: got 0.0, expected a positive number"),
+        (["frontier", *TINY, "--seconds", "nan"], "seconds: got nan, expected a positive number"),
+        (["ratio", *TINY, "--seeds", "0"], "seeds: got 0, expected a whole number of at least 1"),
+        (["frontier", *TINY, "--picture", "x.xyz"], "picture: got x.xyz, expected one that ends"),
+        (["plan", *TINY, "--json", "{file}/x.json"], "expected a file that can be written"),
+        (["ratio", *TINY, "--json", "{folder}"], "{folder}, expected a file that can be written"),
+    ],
+)
+def test_mistakes_are_told_at_once(
+    words: list[str],
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    for module in ("study", "trial"):
+        monkeypatch.setattr(f"benchmarks.learning.{module}.iterate", None)  # nothing is trained
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    places = {"file": tmp_path / "file", "folder": tmp_path}
+    assert main([word.format(**places) for word in words]) == 2
+    assert complaint.format(**places) in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 # --- What an experiment changes -------------------------------------------------------------------

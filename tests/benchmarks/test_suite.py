@@ -30,8 +30,9 @@ def spreads(result: Measurement) -> Iterator[Spread]:
             yield from (cell for cell in row if isinstance(cell, Spread))
 
 
-def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
+@pytest.mark.parametrize("words", [[], ["list"]])
+def test_the_list(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
     printed = capsys.readouterr().out
     for name, benchmark in BENCHMARKS.items():
         assert f"{name:12} {benchmark.line}" in printed
@@ -97,9 +98,19 @@ def test_an_unknown_benchmark() -> None:
         (["run", "speed"], "benchmark: got 'speed'"),
         (["run", "machine", "--device", "abacus"], "device: got 'abacus'"),
         (["page", "no.json", "no.md"], "no.json"),
+        (["run", "machine", "--json", "."], "json: got ., expected a file that can be written"),
+        (["run", "machine", "--page", "."], "page: got ., expected a file that can be written"),
     ],
 )
-def test_mistakes(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(
+    arguments: list[str],
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Told before anything is measured, but for the name of a benchmark."""
+    if "speed" not in arguments:
+        monkeypatch.setattr(suite, "run", None)
     assert main(arguments) == 2
     assert complaint in capsys.readouterr().err
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import gridedge_env
-from gridedge_env.case import default_case
 from gridedge_env.constraints import Limits
 from gridedge_env.public_plan.groups import numbered
 from gridedge_env.reference import Idle, PlanFollowing, Policy, play
