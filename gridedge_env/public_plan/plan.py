@@ -75,12 +75,12 @@ class PublicPlan:
         self.clock = clock
         self._like = like = fleet.inverter_rating
         bright = _bright_day(clock)
-        in_classes = [classes_of(group, CLASSES) for group in fleet.groups]
+        every = [classes_of(group, CLASSES) for group in fleet.groups]
         possible = [
             group.kind.flexibility(own.parameters, bright)
-            for group, own in zip(fleet.groups, in_classes, strict=True)
+            for group, own in zip(fleet.groups, every, strict=True)
         ]
-        classes = [can and own for own, can in zip(in_classes, possible, strict=True)]
+        classes = [None if can is None else own for own, can in zip(every, possible, strict=True)]
         if not any(possible):
             raise ValueError("public_plan: got no kind that says what it can do, expected some")
 

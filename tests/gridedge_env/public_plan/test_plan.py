@@ -140,9 +140,9 @@ def test_devices_do_as_planned(kind: DeviceKind[Any, Any], surcharge: float) -> 
     for step in range(day.clock.steps):
         window = Window(day, step, 1)
         exported = day.export_price[:, step, None].expand(-1, 3) - surcharge
-        rest = (torch.from_numpy(share[:, :, step].T) for share in (least, most))
+        rest = [torch.from_numpy(share[:, :, step].T) for share in (least, most)]
         one = torch.ones_like(exported)
-        earnings = Earnings(exported, surcharge * one, *rest, one)
+        earnings = Earnings(exported, surcharge * one, rest[0], rest[1], one)
         action = kind.follow_plan(parameters, state, own[:, step], earnings, window)
         state, power_drawn, _ = kind.run(parameters, state, action[None], window)
         drawn.append(power_drawn[0])
