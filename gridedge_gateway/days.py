@@ -1,7 +1,9 @@
 """What follows from what is published of an episode's days, the same for all customers of a run.
 
-day                            what all observe
-flexibility -> program -> told    and, where there is a public plan, what it says to homes
+    day                            -> what all observe
+    flexibility -> program -> told -> what the public plan says to homes, where there is one
+
+The large graphs are kept, which other customers and days need, too.
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from gridedge_gateway.calendar import Series
 from gridedge_gateway.controller import Controller, SetPoint
 from gridedge_gateway.readings import METER_POWER, Readings
-from gridedge_gateway.record import holding
 from gridedge_gateway.sensors import THE_SENSOR_COUNTS
 
 if TYPE_CHECKING:
@@ -103,9 +105,9 @@ def _panels(controller: Controller, steps: Steps) -> Iterator[tuple[str, list[Li
     prices: dict[datetime, float] = {}
     for readings, _ in steps:
         prices |= readings.series.get("day_ahead_price", {})
-    price = [holding(prices, readings.time) for readings, _ in steps]
-    known = [math.nan if value is None else value for value in price]
-    line = Line("day-ahead price", "black", known, [False] * len(steps), "")
+    begins = np.array([set_point.time.timestamp() for _, set_point in steps])
+    price = Series.of(prices).means(begins, controller.calendar.minutes).tolist()
+    line = Line("day-ahead price", "black", price, [False] * len(steps), "")
     yield f"{controller.file.case['currency']}/MWh", [line]
     devices = controller.file.devices
     colours = {device.name: f"C{number}" for number, device in enumerate(devices)}

@@ -70,7 +70,7 @@ def test_every_step_of_the_walk_works(
     served = not_served(monkeypatch)  # the broker of the guide is nobody's
     write(tmp_path / "readings.csv", rows(48))
     (tmp_path / "password.txt").write_text("secret\n")
-    (new, *first), monitor, second = walks()
+    (new, *first), monitor, second, _ = walks()  # and how to measure
     walk([new])
     without_plan(tmp_path / "town")
     walk(first)
