@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.objective import Objective
+from gradmap_trainer.objective import Objective, sum_of_days
 from gradmap_trainer.policies import Policies, to_leaning_action
 from gradmap_trainer.surrogate import Samples, descend
 from gradmap_trainer.team import ALONE, Team
@@ -359,15 +359,15 @@ def outcome(found: Differentiated, duals: Mapping[str, Tensor], team: Team) -> d
     """What the trajectories of all days were, and what came of them, for the log: scalars."""
     result, solution, day = found.result, found.result.solution, found.rollout.start.day
     steps_of_days = found.gradient.shape[:2]
-    each = {"cost": result.cost.sum(dim=(0, 2)) / day.clock.days}  # (days,) each
+    each = {"cost": sum_of_days(result.cost) / day.clock.days}  # (days,) each
     for kind, tightened in found.violations.items():
-        each[f"{kind}_violation"] = tightened.sum(dim=(0, 2))
+        each[f"{kind}_violation"] = sum_of_days(tightened)
         outside = (result.violations[kind] > TOLERANCE).any(dim=-1)
         each[f"{kind}_steps"] = outside.float().mean(dim=0)
     each["powerflow_residual"] = solution.residual.view(steps_of_days).amax(dim=0)
     each["powerflow_iterations"] = solution.iterations.view(steps_of_days).float().mean(dim=0)
     each["nonconverged"] = (~result.converged).float().sum(dim=0)
-    each["squares"] = found.gradient.square().sum(dim=(0, 2, 3))
+    each["squares"] = sum_of_days(found.gradient.square())
     every = dict(zip(each, team.every_day(torch.stack([*each.values()], dim=1)).T, strict=True))
     squares = every.pop("squares")
     return {

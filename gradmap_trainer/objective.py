@@ -39,11 +39,16 @@ class Objective:
             cost: (steps, batch, agents) €.
             violations: (steps, batch, places) by kind of limit.
         """
-        objective = cost.sum(dim=(0, 2)) / price_spread(day)
+        objective = sum_of_days(cost) / price_spread(day)
         for kind, x in violations.items():
             price = self.duals[kind][:, None, :] + 0.5 * self.quadratic_penalty * x
-            objective = objective + (price * x).sum(dim=(0, 2))
+            objective = objective + sum_of_days(price * x)
         return objective
+
+
+def sum_of_days(values: Tensor) -> Tensor:
+    """(days,) from (steps, days, ...); its rounding does not depend on how many days there are."""
+    return values.transpose(0, 1).flatten(1).sum(dim=1)
 
 
 def price_spread(day: Day) -> Tensor:

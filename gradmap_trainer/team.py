@@ -141,9 +141,7 @@ def share_out(rank: int, size: int, agents: int, days: int) -> Team:
     """
     for count, name in ((days, "batch_days"), (agents, "agents")):
         if size > count:
-            raise ValueError(
-                f"workers: got {size}, expected at most {count}, one for each of {name}"
-            )
+            raise ValueError(f"workers: got {size}, expected at most {count}, as many as {name}")
     return Team(rank, _parts(agents, size), _parts(days, size))
 
 
