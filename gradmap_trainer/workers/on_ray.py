@@ -81,7 +81,7 @@ def train_on_ray(
                 name="train",
                 storage_path=str(files),
                 failure_config=FailureConfig(max_failures=-1),
-                callbacks=[_GivingUp(folder)],
+                callbacks=[GivingUp(folder)],
             ),
         )
         if ray.cluster_resources().get("CPU", 0.0) < workers * threads:
@@ -122,13 +122,14 @@ class _Fitting(Thread):
             self.error = error
 
 
-class _GivingUp(UserCallback):
+class GivingUp(UserCallback):
     """Ends a run that does not get any further; until then, workers are started again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._furthest, self._in_vain = folder, -1.0, 0
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """See `UserCallback`; the controller calls it."""
         reached = last_metrics(self._folder).get("iteration", 0.0)
         self._in_vain = 1 if reached > self._furthest else self._in_vain + 1
         self._furthest = max(reached, self._furthest)
