@@ -22,7 +22,7 @@ from torch import Tensor
 from baselines.methods import Budget, Observe, learn
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.flags import TrainFlags
-from gradmap_trainer.gradmap import Differentiated, Learner, samples_of
+from gradmap_trainer.gradmap import Differentiated, Learner, exchange_weights, samples_of
 from gradmap_trainer.surrogate import descend
 from gradmap_trainer.training import open_run, train
 from gridedge_env.case import Case
@@ -57,16 +57,17 @@ def use_gradient_once(
     direction is the same, and Adam learns faster from gradients whose size does not jump with the
     multipliers.
     """
-    samples = samples_of(found.rollout, found.gradient)
+    samples = samples_of(found.rollout, found.gradient, learner.team)
     order = np.arange(samples[0].shape[-1])[None]
     descend(
-        learner.policies,
+        learner.own,
         learner.optimiser,
         samples,
         order,
         minibatches=1,
         trust_region=math.inf,
     )
+    exchange_weights(learner)
     return {}
 
 

@@ -1,8 +1,11 @@
 """Checkpoints of a run: saved so that a kill at any instant leaves a usable one, loaded exactly.
 
-A checkpoint is one safetensors file. Its tensors are the run's weights, duals, optimiser moments
-and generator states; its header carries the rest of the run, the *record*, as JSON, and the SHA-256
-of the whole file. Loading checks the digest and executes no code.
+A checkpoint is one safetensors file. Its tensors are the run's weights, duals and optimiser
+moments; its header carries the rest of the run, the *record*, as JSON, and the SHA-256 of the whole
+file. Loading checks the digest and executes no code.
+
+Where several workers save, each writes the rows of its own agents to a file of its own, a *shard*,
+and the checkpoint names them: written last, it is what makes them count. Loading joins them.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,10 +26,27 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 LATEST = "checkpoint-latest.safetensors"
 PREVIOUS = "checkpoint-previous.safetensors"
 TEMPORARY = "checkpoint-temporary.safetensors"
+SHARDS = "shard-*.safetensors"
+
+
+def shard_names(iteration: int, size: int) -> list[str]:
+    """Files of the shards that so many workers write after an iteration, in the agents' order."""
+    return [f"shard-{iteration}-{rank}-of-{size}.safetensors" for rank in range(size)]
+
+
+def save_shard(folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write a shard, whole and on the disk before anything has its name."""
+    temporary = folder / f"{name}.temporary"
+    _write(temporary, _serialise(tensors, {}, ()))
+    os.replace(temporary, folder / name)
+    _flush_names(folder)
 
 
 def save_checkpoint(
-    folder: Path, tensors: Mapping[str, torch.Tensor], record: Mapping[str, Json]
+    folder: Path,
+    tensors: Mapping[str, torch.Tensor],
+    record: Mapping[str, Json],
+    shards: Sequence[str] = (),
 ) -> None:
     """Make `tensors` and `record` the newest checkpoint of `folder`, and keep the one before.
 
@@ -38,17 +58,19 @@ def save_checkpoint(
         folder: The run's folder, made if it does not exist. One process at a time saves to it.
         tensors: Any shapes, dtypes and devices; a generator's state is a uint8 tensor.
         record: Whatever else resuming needs; floats come back bit for bit.
+        shards: files in the folder that hold the rest, all of them written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     latest, previous, temporary = folder / LATEST, folder / PREVIOUS, folder / TEMPORARY
-    with temporary.open("wb") as file:
-        file.write(_serialise(tensors, record))
-        file.flush()
-        os.fsync(file.fileno())
+    _write(temporary, _serialise(tensors, record, shards))
     if _is_sound(latest):
         os.replace(latest, previous)
     os.replace(temporary, latest)
     _flush_names(folder)
+    needed = {name for path in (latest, previous) for name in _shards_of(path)}
+    for path in folder.glob(f"{SHARDS}*"):
+        if path.name not in needed:
+            path.unlink()
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Json]]:
@@ -66,7 +88,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Js
     unusable: dict[str, str] = {}
     for name in (LATEST, PREVIOUS):
         try:
-            contents = _deserialise((folder / name).read_bytes())
+            contents = _joined(folder, (folder / name).read_bytes())
         except FileNotFoundError:
             unusable[name] = "not found"
         except ValueError as error:
@@ -126,7 +148,9 @@ _NO_DIGEST = "0" * 64
 _DIGEST_FIELD = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 
-def _serialise(tensors: Mapping[str, torch.Tensor], record: Mapping[str, Json]) -> bytes:
+def _serialise(
+    tensors: Mapping[str, torch.Tensor], record: Mapping[str, Json], shards: Sequence[str]
+) -> bytes:
     from safetensors.torch import save
 
     # Copies, because safetensors takes neither views of shared memory nor strides.
@@ -134,20 +158,52 @@ def _serialise(tensors: Mapping[str, torch.Tensor], record: Mapping[str, Json]) 
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    data = save(plain, metadata={"record": json.dumps(record), "sha256": _NO_DIGEST})
+    told = {"record": json.dumps(record), "sha256": _NO_DIGEST}
+    data = save(plain, metadata=told | ({"shards": json.dumps(shards)} if shards else {}))
     field = _DIGEST_FIELD.search(data)
     assert field is not None
     digest = hashlib.sha256(data).hexdigest().encode()
     return data[: field.start(1)] + digest + data[field.end(1) :]
 
 
-def _deserialise(data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Json]]:
+def _write(path: Path, data: bytes) -> None:
+    """And bring it to the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _joined(folder: Path, data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Json]]:
+    """A checkpoint's tensors, its shards' rows among them, and its record."""
+    tensors, told = _deserialise(data)
+    parts = []
+    for name in json.loads(told.get("shards", "[]")):
+        try:
+            parts.append(_deserialise((folder / name).read_bytes())[0])
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(f"without a part: {name} is lost or damaged") from error
+    rows = {name: torch.cat([part[name] for part in parts]) for name in (parts or [{}])[0]}
+    return {**tensors, **rows}, json.loads(told["record"])
+
+
+def _deserialise(data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """A file's tensors, and what its header says of them."""
     from safetensors.torch import load
 
     _check_digest(data)
     header_length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + header_length])
-    return load(data), json.loads(header["__metadata__"]["record"])
+    return load(data), json.loads(data[8 : 8 + header_length])["__metadata__"]
+
+
+def _shards_of(path: Path) -> list[str]:
+    """What a checkpoint names, if there is one."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return json.loads(header["__metadata__"].get("shards", "[]"))
+    except (FileNotFoundError, ValueError, KeyError):
+        return []
 
 
 def _is_sound(path: Path) -> bool:

@@ -1,21 +1,19 @@
 """The commands: gradmap-train, gradmap-evaluate, gradmap-export, gradmap-report, gradmap-monitor.
 
-Exit codes: 0 done; 1 exported files that do not do what the simulator does; 2 a mistake in what the
-user gave, said in one line; 130 stopped by Ctrl-C (or SIGTERM), after a checkpoint of the last
-iteration.
+Exit codes: 0 done; 1 exported files that do not do what the simulator does, or workers that failed;
+2 a mistake in what the user gave, said in one line; 130 stopped by Ctrl-C (or SIGTERM), after a
+checkpoint of the last iteration.
 """
 
 from __future__ import annotations
 
 import functools
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import torch
@@ -25,12 +23,14 @@ from rich.console import Console
 from rich.table import Table
 
 from gradmap_trainer.config import USUAL_CASE, TrainConfig, load_config
-from gradmap_trainer.console import outside_limits, progress_line, say
+from gradmap_trainer.console import interruptible, outside_limits, progress_line, say
 from gradmap_trainer.flags import TrainFlags, check_own_case, read_flags
 from gradmap_trainer.gradmap import Learner, progress
 from gradmap_trainer.run_folder import case_of_run, case_to_train, holds_run, load_policies
+from gradmap_trainer.team import WorkersFailed, share_out
 from gradmap_trainer.training import open_run
-from gradmap_trainer.training import train as train_learner
+from gradmap_trainer.workers import torchrun
+from gradmap_trainer.workers.choice import Trainer, trainer
 from gridedge_env.case import Case
 from gridedge_env.checks import check_whole_number, renamed
 from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
@@ -42,7 +42,7 @@ from gridedge_env.simulator import Simulator, make_simulator
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
 
-EXIT_PARTED = 1
+EXIT_PARTED = EXIT_FAILED = 1
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
@@ -72,12 +72,15 @@ def train() -> None:
     """gradmap-train: train, evaluate and report a run."""
     command = "gradmap-train"
     with _mistakes(command):
-        config, brought, resume = _parse_train(sys.argv[1:])
+        if torchrun.is_follower():
+            return torchrun.follow()
+        config, brought, resume, crew = _parse_train(sys.argv[1:])
         case = case_to_train(config.case, Path(config.run), brought, resume)
         simulator = make_simulator(case=case, device=config.device)
         with renamed(days="evaluation_days"):
             count = config.evaluation_days
             days = count and evaluation_days(simulator, "test", count)
+        share_out(0, crew.workers, simulator.num_agents, config.batch_days)
         sentences: list[str] = []
         learner = open_run(config, simulator, resume, sentences.append)
         begun_at = learner.iteration
@@ -93,7 +96,7 @@ def train() -> None:
         f"{simulator.feeder.name} in {config.run}",
     )
     currency = simulator.case.currency
-    with _interruptible() as interrupted, progress_line(console, "training") as tell:
+    with interruptible() as interrupted, progress_line(console, "training") as tell:
         tell(progress(config, learner), "compiling")
 
         def observe(learner: Learner, row: dict[str, float]) -> None:
@@ -103,7 +106,11 @@ def train() -> None:
             )
             tell(progress(config, learner), note)
 
-        learner = train_learner(config, simulator, learner, observe, interrupted)
+        try:
+            learner = crew.train(config, simulator, learner, observe, interrupted)
+        except WorkersFailed as error:
+            print(f"{command}: error: {error}; go on with --resume", file=sys.stderr)
+            sys.exit(EXIT_FAILED)
     if interrupted():
         console.print(f"Stopped after iteration {learner.iteration}; go on with --resume.")
         sys.exit(EXIT_INTERRUPTED)
@@ -250,40 +257,45 @@ def monitor() -> None:
         sys.exit(EXIT_MISTAKE)
 
 
-def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool]:
-    """The configuration, the folder of a case that was brought, and whether to resume.
+def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool, Trainer]:
+    """The configuration, the folder of a case that was brought, whether to resume, and what trains.
 
     A resumed run's own values are the defaults.
     """
 
-    def parse(default: TrainConfig) -> tuple[TrainConfig, Path | None, bool]:
+    def parse(default: TrainConfig) -> tuple[TrainConfig, Path | None, bool, Trainer]:
         flags = TrainFlags.of(default)
 
         def command(
             config: Annotated[TrainFlags, tyro.conf.arg(name="")] = flags,
             case: Path | None = None,
             resume: bool = False,
-        ) -> tuple[TrainConfig, Path | None, bool]:
+            workers: int | None = None,
+            address: str | None = None,
+        ) -> tuple[TrainConfig, Path | None, bool, Trainer]:
             """Train GradMAP: unshared policies for every agent, by the power flow's own gradient.
 
             Args:
                 case: folder of a case of your own, in place of the default case and its options.
                 resume: go on with the run in the folder if there is one; its configuration holds.
+                workers: processes to train with, on Ray; the result is the same with any number.
+                address: of the Ray cluster that has them: "auto", or "local" for this machine.
             """
-            return config.config, case, resume
+            crew = trainer(workers, address)
+            return config.config, case, resume or torchrun.is_restarted(), crew
 
         return read_flags(command, "gradmap-train", arguments)
 
-    config, brought, resume = parse(TrainConfig())
+    config, brought, resume, crew = parse(TrainConfig())
     own_case = brought is not None
     if resume and holds_run(Path(config.run)):
         kept = load_config(Path(config.run), TrainConfig)
-        config, brought, resume = parse(replace(kept, run=config.run))
+        config, brought, resume, crew = parse(replace(kept, run=config.run))
         own_case = kept.case is None
     if own_case:
         check_own_case(config.case, USUAL_CASE)
         config = replace(config, case=None)
-    return config, brought, resume
+    return config, brought, resume, crew
 
 
 def _done(learner: Learner, begun_at: int) -> str:
@@ -363,24 +375,3 @@ def _mistakes(command: str) -> Iterator[None]:
             told = lines if isinstance(error, Faults) else lines[:1]
             print("\n".join([f"{command}: error: {told[0]}", *told[1:]]), file=sys.stderr)
             sys.exit(EXIT_MISTAKE)
-
-
-@contextmanager
-def _interruptible() -> Iterator:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop; a second one acts at once."""
-    requested = False
-
-    def request(number: int, frame: FrameType | None) -> None:
-        nonlocal requested
-        requested = True
-        signal.signal(number, previous[number])
-
-    previous = {
-        number: signal.signal(number, request)
-        for number in (int(signal.SIGINT), int(signal.SIGTERM))
-    }
-    try:
-        yield lambda: requested
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -1,9 +1,11 @@
-"""What commands say: a line that is drawn over on a terminal, plain lines where there is none."""
+"""What commands say, a line drawn over on a terminal or plain lines, and what they are told."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 from typing import TypeAlias
 
 from rich.console import Console
@@ -54,3 +56,24 @@ def outside_limits(row: Mapping[str, float], kinds: Iterable[str]) -> str:
     """The kind of limit that is broken in the largest share of steps: "loading outside 0.5%"."""
     share, kind = max((row[f"{kind}_steps"], kind) for kind in kinds)
     return f"{kind} outside {share:.1%}" if share > 0.0 else "within limits"
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop; a second one acts at once."""
+    requested = False
+
+    def request(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        requested = True
+        signal.signal(number, previous[number])
+
+    previous = {
+        number: signal.signal(number, request)
+        for number in (int(signal.SIGINT), int(signal.SIGTERM))
+    }
+    try:
+        yield lambda: requested
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -33,11 +33,11 @@ import torch
 from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.objective import Objective, sum_of_days
 from gradmap_trainer.policies import Policies, to_leaning_action
 from gradmap_trainer.surrogate import Samples, descend
+from gradmap_trainer.team import ALONE, Team
 from gradmap_trainer.training_days import draw_state
-from gridedge_env.constraints import Limits
-from gridedge_env.day import Day
 from gridedge_env.evaluation import TOLERANCE
 from gridedge_env.observation import least_planned_action, planned_columns
 from gridedge_env.record import Record, batch
@@ -46,9 +46,6 @@ from gridedge_env.state import Result, SimulatorState
 from gridedge_env.transfer import to_host
 
 ADAM_BETAS = (0.9, 0.99)
-# €/kWh: the standard deviation of retail prices within a usual day, and the least share of it that
-# a day counts with.
-USUAL_PRICE_SPREAD, LEAST_SHARE = 0.04, 0.5
 
 
 @dataclass(frozen=True)
@@ -57,15 +54,19 @@ class Learner:
 
     Attributes:
         policies: networks of all agents.
-        optimiser: Adam over their weights.
+        own: of these, those of the agents that this worker trains: the same weights.
+        optimiser: Adam over the own ones.
         duals: multipliers by kind of limit, (steps, places) each.
+        team: who trains what.
         iteration: outer iterations done.
         seconds: training time so far.
     """
 
     policies: Policies
+    own: Policies
     optimiser: torch.optim.Optimizer
     duals: Mapping[str, Tensor]
+    team: Team = ALONE
     iteration: int = 0
     seconds: float = 0.0
 
@@ -100,41 +101,6 @@ class Rollout(Record):
 
 
 @dataclass(frozen=True)
-class Objective:
-    """J: cost and priced violations.
-
-    Attributes:
-        limits: the tightened ones, of which violations are counted.
-        duals: multipliers by kind of limit, (steps, places) each.
-        quadratic_penalty: q.
-    """
-
-    limits: Limits
-    duals: Mapping[str, Tensor]
-    quadratic_penalty: float
-
-    def of_days(self, day: Day, cost: Tensor, violations: Mapping[str, Tensor]) -> Tensor:
-        """(batch,) € at usual prices.
-
-        Args:
-            day: the days.
-            cost: (steps, batch, agents) €.
-            violations: (steps, batch, places) by kind of limit.
-        """
-        objective = cost.sum(dim=(0, 2)) / price_spread(day)
-        for kind, x in violations.items():
-            price = self.duals[kind][:, None, :] + 0.5 * self.quadratic_penalty * x
-            objective = objective + (price * x).sum(dim=(0, 2))
-        return objective
-
-
-def price_spread(day: Day) -> Tensor:
-    """(batch,) spread of the days' prices, of a usual one's."""
-    deviation = day.import_price.std(dim=1, correction=0)
-    return (deviation / USUAL_PRICE_SPREAD).clamp(min=LEAST_SHARE)
-
-
-@dataclass(frozen=True)
 class Differentiated:
     """A rollout's actions, simulated exactly, and what they should have been.
 
@@ -161,7 +127,7 @@ Update: TypeAlias = Callable[
 ]
 
 
-def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
+def make_learner(config: TrainConfig, simulator: Simulator, team: Team = ALONE) -> Learner:
     """Fresh policies, optimiser and multipliers."""
     private = simulator.private_size
     shared = len(simulator.observation_fields) - private
@@ -176,8 +142,9 @@ def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
         planned_columns(simulator.observation_fields),
         least_planned_action(simulator.observation_fields),
     )
+    own = policies if team.size == 1 else policies.of(team.own_agents)
     optimiser = torch.optim.Adam(
-        policies.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True
+        own.parameters(), lr=config.learning_rate, betas=ADAM_BETAS, fused=True
     )
     duals = {
         kind.name: torch.full(
@@ -188,7 +155,7 @@ def make_learner(config: TrainConfig, simulator: Simulator) -> Learner:
         )
         for kind in simulator.case.limits
     }
-    return Learner(policies, optimiser, duals)
+    return Learner(policies, own, optimiser, duals, team)
 
 
 def reuse_gradient(
@@ -201,8 +168,9 @@ def reuse_gradient(
 ) -> dict[str, Tensor | float]:
     """GradMAP's `Update`: as many steps as a small trust region lets one gradient last for."""
     trust_region = annealed(config.trust_region, config.final_trust_region, done)
-    samples = samples_of(found.rollout, found.gradient)
-    improve_policies(learner.policies, learner.optimiser, samples, trust_region, config, random)
+    samples = samples_of(found.rollout, found.gradient, learner.team)
+    improve_policies(learner.own, learner.optimiser, samples, trust_region, config, random)
+    exchange_weights(learner)
     seen = change_on_first_day(simulator, learner.policies, found, trust_region)
     return {**seen, "trust_region": trust_region}
 
@@ -223,32 +191,25 @@ def iterate(
     # The iteration's own source of randomness: resuming needs no generator state.
     random = np.random.default_rng([simulator.case.seed, learner.iteration])
 
-    state = draw_state(config, simulator, random)
+    state = draw_state(config, simulator, random, learner.team.own_days)
     rollout = roll_out(simulator, learner.policies, state, config.rollout_sweeps)
     rolled_out = time.perf_counter()
 
     limits = config.tightened(simulator.case.limits)
-    objective = Objective(limits, learner.duals, config.quadratic_penalty)
+    objective = Objective(limits, learner.duals, config.quadratic_penalty, config.batch_days)
     found = differentiate(simulator, rollout, objective)
     differentiated = time.perf_counter()
 
     updated = update(config, simulator, learner, found, done, random)
-    duals = ascend(config, learner.duals, found.violations)
-    measured = to_host(
-        {
-            **outcome(found),
-            "dual_norm": torch.stack([dual.norm() for dual in duals.values()]).norm(),
-            "gradient_norm": found.gradient.norm(),
-            **updated,
-        }
-    )
+    duals = ascend(config, learner, found.violations)
+    measured = to_host({**outcome(found, duals, learner.team), **updated})
     ended = time.perf_counter()
 
     following = replace(
         learner,
         duals=duals,
         iteration=learner.iteration + 1,
-        seconds=learner.seconds + ended - began,
+        seconds=learner.team.agreed(learner.seconds + ended - began),
     )
     steps = config.batch_days * simulator.clock.steps
     row = {
@@ -298,7 +259,7 @@ def differentiate(simulator: Simulator, rollout: Rollout, objective: Objective) 
     actions = rollout.actions.requires_grad_()
     result = simulator.simulate(rollout.start, actions, rollout.device_voltage)
     violations = result.scaled_violations(objective.limits)
-    mean = objective.of_days(rollout.start.day, result.cost, violations).mean()
+    mean = objective.of_days(rollout.start.day, result.cost, violations).sum() / objective.days
     (gradient,) = torch.autograd.grad(mean, actions)
     # Rest passes the gradient on; the ends of the range do not pull further out.
     beyond = ((actions >= 1.0) & (gradient < 0.0)) | ((actions <= -1.0) & (gradient > 0.0))
@@ -320,32 +281,44 @@ def improve_policies(
     descend(policies, optimiser, samples, orders, config.minibatches, trust_region)
 
 
-def samples_of(rollout: Rollout, gradient: Tensor) -> Samples:
+def samples_of(rollout: Rollout, gradient: Tensor, team: Team = ALONE) -> Samples:
     """A rollout and its gradient as the inner loop takes them: (agents, entries, samples).
+
+    Of a team's, all days of the own agents.
 
     Returns:
         Private observations, shared ones (entries, samples), outputs, and the gradient, which is
         scaled to a root mean square of one over each agent's samples.
     """
-    slope = gradient.flatten(0, 1).permute(1, 2, 0)
-    scale = slope.square().mean(dim=(1, 2), keepdim=True).sqrt()
-    return (
-        rollout.private.flatten(0, 1).permute(1, 2, 0),
-        rollout.shared.flatten(0, 1).T,
-        rollout.outputs.flatten(0, 1).permute(1, 2, 0),
-        slope / scale.clamp(min=torch.finfo(slope.dtype).tiny),
+    private, outputs, slope = (
+        team.to_owners(values).flatten(0, 1).permute(1, 2, 0)
+        for values in (rollout.private, rollout.outputs, gradient)
     )
+    shared = team.every_day(rollout.shared.transpose(0, 1)).transpose(0, 1).flatten(0, 1).T
+    # Row by row, or the rounding of an agent's would depend on how many others there are.
+    slope = slope.contiguous()
+    scale = slope.square().mean(dim=(1, 2), keepdim=True).sqrt()
+    return private, shared, outputs, slope / scale.clamp(min=torch.finfo(slope.dtype).tiny)
+
+
+def exchange_weights(learner: Learner) -> None:
+    """Have everybody know what the own agents have learned, and know what the others' have."""
+    for weights in learner.policies.parameters():
+        learner.team.gather(weights.data)
 
 
 def ascend(
-    config: TrainConfig, duals: Mapping[str, Tensor], violations: Mapping[str, Tensor]
+    config: TrainConfig, learner: Learner, violations: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Raise each multiplier by the violations of its step and place, and let it leak."""
     kept = 1.0 - config.dual_leak
-    return {
-        kind: (kept * duals[kind] + config.dual_step * x.mean(dim=1)).clamp(min=0.0)
-        for kind, x in violations.items()
-    }
+
+    def risen(dual: Tensor, x: Tensor) -> Tensor:
+        total = learner.team.total(x.sum(dim=1, dtype=torch.float64))
+        mean = (total / config.batch_days).to(dual.dtype)
+        return (kept * dual + config.dual_step * mean).clamp(min=0.0)
+
+    return {kind: risen(learner.duals[kind], x) for kind, x in violations.items()}
 
 
 @torch.no_grad()
@@ -362,9 +335,8 @@ def change_on_first_day(
     first, objective = found.rollout.take(slice(1)), found.objective
     outputs = policies.outputs(first.private[:, 0].permute(1, 2, 0), first.shared[:, 0].T)
     outputs = outputs.permute(2, 0, 1)[:, None]
-    days = found.gradient.shape[1]  # J, and so its gradient, is a mean over them
     step = policies.reach * (outputs - first.outputs)
-    predicted = -days * (found.gradient[:, :1] * step).sum()
+    predicted = -objective.days * (found.gradient[:, :1] * step).sum()  # J is a mean over days
 
     before = objective.of_days(
         first.start.day,
@@ -384,14 +356,25 @@ def change_on_first_day(
 
 
 @torch.no_grad()
-def outcome(found: Differentiated) -> dict[str, Tensor]:
-    """Cost and violations of a trajectory for the log, scalars."""
-    result, days = found.result, found.rollout.start.day.clock.days
-    row = {"cost": result.cost.sum(dim=(0, 2)).mean() / days}
+def outcome(found: Differentiated, duals: Mapping[str, Tensor], team: Team) -> dict[str, Tensor]:
+    """What the trajectories of all days were, and what came of them, for the log: scalars."""
+    result, solution, day = found.result, found.result.solution, found.rollout.start.day
+    steps_of_days = found.gradient.shape[:2]
+    each = {"cost": sum_of_days(result.cost) / day.clock.days}  # (days,) each
     for kind, tightened in found.violations.items():
-        row[f"{kind}_violation"] = tightened.mean(dim=1).sum()
-        row[f"{kind}_steps"] = (result.violations[kind] > TOLERANCE).any(dim=-1).float().mean()
-    row["powerflow_residual"] = result.solution.residual.max()
-    row["powerflow_iterations"] = result.solution.iterations.float().mean()
-    row["nonconverged"] = (~result.converged).sum()
-    return row
+        each[f"{kind}_violation"] = sum_of_days(tightened)
+        outside = (result.violations[kind] > TOLERANCE).any(dim=-1)
+        each[f"{kind}_steps"] = outside.float().mean(dim=0)
+    each["powerflow_residual"] = solution.residual.view(steps_of_days).amax(dim=0)
+    each["powerflow_iterations"] = solution.iterations.view(steps_of_days).float().mean(dim=0)
+    each["nonconverged"] = (~result.converged).float().sum(dim=0)
+    each["squares"] = sum_of_days(found.gradient.square())
+    every = dict(zip(each, team.every_day(torch.stack([*each.values()], dim=1)).T, strict=True))
+    squares = every.pop("squares")
+    return {
+        **{name: values.mean() for name, values in every.items()},
+        "powerflow_residual": every["powerflow_residual"].max(),
+        "nonconverged": every["nonconverged"].sum(),
+        "dual_norm": torch.stack([dual.norm() for dual in duals.values()]).norm(),
+        "gradient_norm": squares.sum().sqrt(),
+    }

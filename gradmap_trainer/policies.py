@@ -7,6 +7,7 @@ weather): there, the first layers of all agents are one matrix product.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 
@@ -161,6 +162,13 @@ class Policies(nn.Module):
             output = torch.baddbmm(bias, weight, activation)
             activation = output.tanh()
         return output
+
+    def of(self, agents: slice) -> Policies:
+        """The same networks, but of some agents alone: what changes in these changes in those."""
+        some = copy.deepcopy(self)
+        for part, whole in zip(some.parameters(), self.parameters(), strict=True):
+            part.data = whole.data[agents]
+        return some
 
     def networks(self) -> Networks:
         """The parameters themselves, as kernels take them."""

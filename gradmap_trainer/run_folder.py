@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -11,16 +12,24 @@ from typing import Any, cast
 
 import torch
 
-from gradmap_trainer.checkpoint import check_matches, load_checkpoint, save_checkpoint
+from gradmap_trainer.checkpoint import (
+    check_matches,
+    load_checkpoint,
+    save_checkpoint,
+    save_shard,
+    shard_names,
+)
 from gradmap_trainer.config import CONFIG_FILE, USUAL_CASE, TrainConfig, load_config, write_whole
 from gradmap_trainer.gradmap import Learner, make_learner
 from gradmap_trainer.identity import identity
+from gradmap_trainer.team import ALONE, Team
 from gridedge_env.case import Case, CaseSettings, load_case
 from gridedge_env.simulator import Simulator, make_simulator
 
 METRICS_FILE = "metrics.csv"
 CASE_FOLDER = "case"
 CHECKPOINT_FORMAT = 1
+LONGEST_ROW = 2**14  # bytes, of a log
 
 
 def case_of_run(folder: Path) -> Case:
@@ -85,11 +94,17 @@ def holds_run(folder: Path) -> bool:
 
 
 def save_learner(learner: Learner, config: TrainConfig, simulator: Simulator, folder: Path) -> None:
-    """Write a checkpoint from which training goes on to the same bits."""
-    tensors = {f"policies.{k}": v for k, v in learner.policies.state_dict().items()}
+    """Write a checkpoint from which training goes on to the same bits, with any number of workers.
+
+    Of a team, all save at once, each the rows of its own agents.
+    """
+    team, rows, common = learner.team, dict[str, torch.Tensor](), dict[str, torch.Tensor]()
+    for name, weights in learner.own.state_dict().items():
+        rows[f"policies.{name}"] = weights
     for index, moments in learner.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
-    tensors |= {f"duals.{kind}": dual for kind, dual in learner.duals.items()}
+        for name, value in moments.items():
+            (rows if value.dim() else common)[f"optimiser.{index}.{name}"] = value
+    common |= {f"duals.{kind}": dual for kind, dual in learner.duals.items()}
     record = {
         "format": CHECKPOINT_FORMAT,
         **identity(config, simulator),
@@ -97,11 +112,22 @@ def save_learner(learner: Learner, config: TrainConfig, simulator: Simulator, fo
         "iteration": learner.iteration,
         "seconds": learner.seconds,
     }
-    save_checkpoint(folder, tensors, record)
+    if team.size == 1:
+        save_checkpoint(folder, rows | common, record)
+        return
+    shards = shard_names(learner.iteration, team.size)
+    save_shard(folder, shards[team.rank], rows)
+    team.wait()
+    if team.is_first:
+        save_checkpoint(folder, common, record, shards)
 
 
 def load_learner(
-    config: TrainConfig, simulator: Simulator, folder: Path, exact: bool = True
+    config: TrainConfig,
+    simulator: Simulator,
+    folder: Path,
+    exact: bool = True,
+    team: Team = ALONE,
 ) -> Learner:
     """The learner of the newest usable checkpoint.
 
@@ -111,6 +137,7 @@ def load_learner(
         folder: where the checkpoints are.
         exact: refuse another PyTorch version or device too, whose bits may differ; for use of the
             policies alone that does not matter.
+        team: who is to go on with it, whoever wrote it.
 
     Raises:
         FileNotFoundError: no checkpoint.
@@ -124,12 +151,13 @@ def load_learner(
     else:
         del expected["config"]["device"]
     check_matches(record, expected)
-    learner = make_learner(config, simulator)
+    learner = make_learner(config, simulator, team)
     learner.policies.load_state_dict(_below(tensors, "policies."))
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in _below(tensors, "optimiser.").items():
         index, name = key.split(".")
-        moments.setdefault(int(index), {})[name] = value
+        own = value[team.own_agents].clone() if value.dim() else value
+        moments.setdefault(int(index), {})[name] = own
     fresh = learner.optimiser.state_dict()
     learner.optimiser.load_state_dict({**fresh, "state": moments})
     saved = _below(tensors, "duals.")
@@ -164,6 +192,20 @@ def append_metrics(folder: Path, row: Mapping[str, float]) -> None:
         if fresh:
             writer.writeheader()
         writer.writerow(row)
+
+
+def last_metrics(folder: Path) -> dict[str, float]:
+    """The newest whole row of a log that others may be writing; empty before there is one."""
+    try:
+        with (folder / METRICS_FILE).open("rb") as file:
+            names = file.readline().decode().strip().split(",")
+            begun = file.tell()
+            file.seek(max(begun, file.seek(0, os.SEEK_END) - LONGEST_ROW))
+            *lines, _ = file.read().decode().split("\n")
+    except FileNotFoundError:
+        return {}
+    values = lines[-1].split(",") if lines else []
+    return dict(zip(names, map(float, values), strict=True)) if values else {}
 
 
 def truncate_metrics(folder: Path, iteration: int) -> None:

@@ -27,6 +27,7 @@ from gradmap_trainer.run_folder import (
     save_learner,
     truncate_metrics,
 )
+from gradmap_trainer.team import Team
 from gradmap_trainer.warm_start import Tell, warm_learner
 from gridedge_env.simulator import Simulator
 
@@ -81,6 +82,21 @@ def open_run(
     return learner
 
 
+def join_run(config: TrainConfig, simulator: Simulator, team: Team) -> Learner:
+    """Take up an open run as one of a team, from its newest checkpoint or from the beginning.
+
+    Raises:
+        ValueError: the run does not match.
+    """
+    try:
+        learner = load_learner(config, simulator, Path(config.run), team=team)
+    except FileNotFoundError:  # so far nothing has been saved
+        learner = make_learner(config, simulator, team)
+    if team.is_first:
+        truncate_metrics(Path(config.run), learner.iteration)
+    return learner
+
+
 def _begin(config: TrainConfig, simulator: Simulator, tell: Tell) -> Learner:
     if config.warm_start is None:
         return make_learner(config, simulator)
@@ -108,25 +124,27 @@ def train(
 ) -> Learner:
     """Iterate until the budget is spent, or `stop`; either way, end with a checkpoint.
 
-    What is compiled first counts for no training time.
+    What is compiled first counts for no training time. Of a team, all do so at once; the first one
+    writes the log, observes, and decides when to save and to stop.
 
     Args:
         config: the run.
         simulator: its case, `config.make_simulator()`.
-        learner: from `open_run`.
+        learner: from `open_run`, or of a team from `join_run`.
         observe: called after every iteration with the learner and its row of the log.
         stop: asked before every iteration whether to end early.
         update: what becomes of every gradient.
     """
-    folder = Path(config.run)
+    folder, team = Path(config.run), learner.team
     if progress(config, learner) < 1.0:
         warm_up(config, simulator, update)
     saved = time.monotonic()
-    while progress(config, learner) < 1.0 and not stop():
+    while progress(config, learner) < 1.0 and not team.agreed(stop()):
         learner, row = iterate(config, simulator, learner, update)
-        append_metrics(folder, row)
-        observe(learner, row)
-        if time.monotonic() - saved > config.checkpoint_seconds:
+        if team.is_first:
+            append_metrics(folder, row)
+            observe(learner, row)
+        if team.agreed(time.monotonic() - saved > config.checkpoint_seconds):
             save_learner(learner, config, simulator, folder)
             saved = time.monotonic()
     save_learner(learner, config, simulator, folder)

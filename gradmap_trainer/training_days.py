@@ -8,15 +8,22 @@ from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
 from gridedge_env.scenarios import Variation
-from gridedge_env.simulator import Simulator
+from gridedge_env.simulator import ALL, Simulator
 from gridedge_env.state import SimulatorState
 from gridedge_env.transfer import to_device
 
 
 def draw_state(
-    config: TrainConfig, simulator: Simulator, random: np.random.Generator
+    config: TrainConfig, simulator: Simulator, random: np.random.Generator, kept: slice = ALL
 ) -> SimulatorState:
-    """A batch of training days at midnight, each departing from the observed one at random."""
+    """A batch of training days at midnight, each departing from the observed one at random.
+
+    Args:
+        config: how many, and how far.
+        simulator: the case.
+        random: chooses them.
+        kept: which of them are wanted; all are drawn.
+    """
     seed = int(random.integers(2**31))
     days = draw_days(simulator, config.batch_days, random)
 
@@ -29,7 +36,7 @@ def draw_state(
         temperature_shift=drawn(config.temperature_variation),
         demand_factor=drawn(config.demand_variation).exp(),
     )
-    return simulator.reset(split="train", seed=seed, days=days, variation=varied)
+    return simulator.reset(split="train", seed=seed, days=days, variation=varied, kept=kept)
 
 
 def draw_days(simulator: Simulator, count: int, random: np.random.Generator) -> list[int]:

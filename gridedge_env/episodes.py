@@ -122,6 +122,7 @@ def unfold(
     generator: torch.Generator,
     variation: Variation,
     plan: PublicPlan | None,
+    kept: slice,
 ) -> Day:
     """Episodes as they will unfold.
 
@@ -133,14 +134,17 @@ def unfold(
         generator: of the split's device, for demand.
         variation: departure from the observed days.
         plan: the public one, where agents observe it.
+        kept: which of the episodes; demand is drawn for all.
     """
     clock, homes, scale = case.clock, split.homes, case.demand.scale
     ahead = torch.arange(clock.days, device=row.device, dtype=torch.long)
-    every = (row[:, None] + ahead).flatten()  # all days of the episodes, one after the other
-    chosen, variation = split.days.select(every), variation.of_each(clock.days)
-    dtype = chosen.day_ahead_price.dtype
-    calendar = Calendar(every, chosen.month, chosen.weekend)
+    drawn = (row[:, None] + ahead).flatten()  # all days of the episodes, one after the other
+    calendar = Calendar(drawn, split.days.month[drawn], split.days.weekend[drawn])
     demand = case.demand.draw(homes, calendar, generator, clock.day)
+    row, every = row[kept], drawn.view(-1, clock.days)[kept].flatten()
+    demand = demand.unflatten(0, (-1, clock.days))[kept].flatten(0, 1)
+    chosen, variation = split.days.select(every), variation.take(kept).of_each(clock.days)
+    dtype = chosen.day_ahead_price.dtype
     chosen = variation.of_days(chosen)
     others = split.load_multipliers
 

@@ -164,5 +164,6 @@ class News:
         overlap = (opens + hours).clamp(max=end) - opens.clamp(min=begin)
         weight = overlap.clamp(min=0.0) / hours
         total = weight.sum(dim=1)
-        mean = later @ weight.T / total.where(total > 0.0, 1.0)
+        # No matrix product: its rounding would depend on how many other days there are.
+        mean = (later[:, None, :] * weight).sum(dim=2) / total.where(total > 0.0, 1.0)
         return torch.where(total > 0.0, mean, present) - present

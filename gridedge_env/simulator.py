@@ -49,6 +49,7 @@ from gridedge_env.transfer import check_device
 from gridedge_env.wiring import Wiring
 
 AS_OBSERVED = Variation()
+ALL = slice(None)
 
 
 def make_simulator(
@@ -172,6 +173,7 @@ class Simulator:
         seed: int = 0,
         days: Sequence[int] | None = None,
         variation: Variation = AS_OBSERVED,
+        kept: slice = ALL,
     ) -> SimulatorState:
         """A fresh batch of episodes at midnight, as a function of the arguments alone.
 
@@ -181,6 +183,7 @@ class Simulator:
             seed: chooses days, demand and room temperatures.
             days: rows of `days(split)` to begin at instead of random ones; sets the batch size.
             variation: departure from the observed days; none by default.
+            kept: which of the episodes are wanted. They are what they are among all of the batch.
 
         Raises:
             ValueError: unknown split, no days, a row that is not there or not followed by as many
@@ -193,8 +196,8 @@ class Simulator:
         else:
             row = chosen_starts(loaded, days, self.clock.days)
         plan, fields = self.public_plan, self._shared_fields
-        day = unfold(self.case, loaded, row, fields, generator, variation, plan)
-        return self._midnight(day, generator)
+        day = unfold(self.case, loaded, row, fields, generator, variation, plan, kept)
+        return self._midnight(day, generator, len(row), kept)
 
     def observe(self, state: SimulatorState) -> Tensor:
         """Local observations: (batch, agents, observation fields), each within ±10 of its scale."""
@@ -364,13 +367,15 @@ class Simulator:
         case = self.case
         return Result(cost, power, solution, self.power_flow, case.limits, case.penalty)
 
-    def _midnight(self, day: Day, generator: torch.Generator) -> SimulatorState:
+    def _midnight(
+        self, day: Day, generator: torch.Generator, drawn: int, kept: slice
+    ) -> SimulatorState:
         batch, flow = len(day.table_row), self.power_flow
         return SimulatorState(
             day=day,
             step=0,
             devices=tuple(
-                group.kind.begin(group.parameters, batch, generator, self.clock)
+                group.kind.begin(group.parameters, drawn, generator, self.clock).take(kept)
                 for group in self.fleet.groups
             ),
             device_voltage=flow.no_load(batch),

@@ -53,15 +53,15 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "gradmap_trainer": [
         {"release"},
-        {"kernels", "config", "checkpoint", "identity"},
-        {"policies", "flags", "console"},
+        {"kernels", "config", "checkpoint", "identity", "team"},
+        {"policies", "flags", "console", "objective"},
         {"surrogate", "export"},
         {"training_days"},
         {"gradmap"},
         {"run_folder"},
         {"warm_start"},
         {"training", "report"},
-        {"monitor"},
+        {"monitor", "workers"},
         {"cli"},
     ],
     "baselines": [
@@ -127,6 +127,11 @@ FILES: dict[str, list[set[str]]] = {
         {"findings"},
         {"fleet", "tables"},
         {"verdict", "policies", "homes"},
+    ],
+    "gradmap_trainer/workers": [
+        {"session", "member"},
+        {"torchrun", "on_ray"},
+        {"choice"},
     ],
     "gridedge_env/devices": [
         {"ranges", "recurrence", "linear_program", "flexibility"},

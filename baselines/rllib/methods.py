@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from baselines.methods import Budget, Observe
 from baselines.rllib.config import RLConfig
-from baselines.rllib.session import ray_session
 from baselines.rllib.training import training
+from gradmap_trainer.workers.session import ray_session
 from gridedge_env.case import Case
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import make_simulator

@@ -18,10 +18,11 @@ from baselines.rllib.config import RUN_KIND, RLConfig
 from baselines.rllib.evaluate import evaluate_policy
 from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
-from baselines.rllib.session import exit_codes, ray_session
+from baselines.rllib.session import exit_codes
 from gradmap_trainer.config import load_config
 from gradmap_trainer.flags import check_own_case, read_flags
 from gradmap_trainer.run_folder import case_to_train, holds_run
+from gradmap_trainer.workers.session import ray_session
 from gridedge_env.case import CaseSettings
 from gridedge_env.checks import renamed
 from gridedge_env.constraints import Limits

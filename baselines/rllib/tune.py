@@ -20,8 +20,9 @@ from ray.tune.schedulers import ASHAScheduler
 from baselines.rllib.config import RLConfig
 from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
-from baselines.rllib.session import exit_codes, ray_session
+from baselines.rllib.session import exit_codes
 from gradmap_trainer.flags import read_flags
+from gradmap_trainer.workers.session import ray_session
 from gridedge_env.case import CaseSettings
 from gridedge_env.checks import check_whole_number
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
@@ -200,17 +200,13 @@ class Variation:
                     f"{entry.name}: got {fault}, expected a finite number or a tensor (days,)"
                 )
 
+    def take(self, kept: slice) -> Variation:
+        """For some of the episodes."""
+        return self._each(lambda values: values[kept])
+
     def of_each(self, days: int) -> Variation:
         """For the days of episodes of so many, one after the other."""
-        if days == 1:
-            return self
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return Variation(
-            **{
-                name: value.repeat_interleave(days) if isinstance(value, Tensor) else value
-                for name, value in values.items()
-            }
-        )
+        return self if days == 1 else self._each(lambda values: values.repeat_interleave(days))
 
     def of_days(self, days: DayTable) -> DayTable:
         """The varied days, their forecasts alike; demand is not part of the table."""
@@ -228,6 +224,13 @@ class Variation:
         """The varied demand, (days, steps, homes)."""
         factor = self.demand_factor
         return demand * (factor[:, None, None] if isinstance(factor, Tensor) else factor)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Variation:
+        """With other tensors; numbers stay."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return Variation(
+            **{n: change(v) if isinstance(v, Tensor) else v for n, v in values.items()}
+        )
 
 
 def _column(value: float | Tensor) -> float | Tensor:

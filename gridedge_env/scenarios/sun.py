@@ -113,8 +113,10 @@ def plane_irradiance(irradiance: Tensor, direct: Tensor, normal: Tensor) -> Tens
     Returns:
         (..., planes) W/m².
     """
-    up = normal[:, 2]
+    east, north, up = normal.unbind(1)
     diffuse = torch.relu(irradiance - direct[..., 2:])
-    straight = torch.relu(direct @ normal.T)
+    # No matrix product: its rounding would depend on how many other days there are.
+    across = direct[..., :1] * east + direct[..., 1:2] * north
+    straight = torch.relu(across + direct[..., 2:] * up)
     sky, ground = 0.5 * (1.0 + up), 0.5 * GROUND_ALBEDO * (1.0 - up)
     return straight + diffuse * sky + irradiance * ground

@@ -34,7 +34,7 @@ def one_ray_for_all() -> Iterator[None]:
     if importlib.util.find_spec("ray") is None:
         yield
         return
-    from baselines.rllib.session import ray_session
+    from gradmap_trainer.workers.session import ray_session
 
     with ray_session():
         yield

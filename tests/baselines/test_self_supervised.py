@@ -14,12 +14,12 @@ from baselines.self_supervised import DEFAULTS, main, use_gradient_once
 from gradmap_trainer.flags import TrainFlags
 from gradmap_trainer.gradmap import (
     Learner,
-    Objective,
     differentiate,
     iterate,
     make_learner,
     roll_out,
 )
+from gradmap_trainer.objective import Objective
 from gradmap_trainer.policies import REST_BAND, to_leaning_action
 from gradmap_trainer.run_folder import load_policies
 from gradmap_trainer.training import open_run, train
@@ -57,7 +57,7 @@ def test_the_step_is_the_gradient_of_the_objective_in_the_weights():
         policies.biases[-1][::2] += 2.0 * REST_BAND
         policies.biases[-1][1::2] -= 2.0 * REST_BAND
     limits = exact.case.limits.tightened(voltage=0.01, loading=0.1)
-    objective = Objective(limits, duals, 100.0)
+    objective = Objective(limits, duals, 100.0, days=2)
     state = exact.reset(split="train", days=[10, 200], seed=1)
     rollout = roll_out(exact, policies, state, sweeps=2)
     found = differentiate(exact, rollout, objective)
@@ -114,7 +114,7 @@ def test_training_lowers_the_objective(simulator):
         actions = to_leaning_action(rollout.outputs)
         result = simulator.simulate(state, actions, rollout.device_voltage)
         violations = result.scaled_violations(simulator.case.limits)
-        at_first = Objective(simulator.case.limits, duals, 100.0)
+        at_first = Objective(simulator.case.limits, duals, 100.0, days=3)
         return float(at_first.of_days(state.day, result.cost, violations).mean())
 
     before = objective(learner)

@@ -17,7 +17,8 @@ import pytest
 import torch
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
-from gradmap_trainer.gradmap import Objective, differentiate, make_learner, roll_out
+from gradmap_trainer.gradmap import differentiate, make_learner, roll_out
+from gradmap_trainer.objective import Objective
 from gradmap_trainer.run_folder import load_policies
 from gradmap_trainer.training import open_run, train
 from gradmap_trainer.training_days import draw_state
@@ -72,7 +73,7 @@ def test_gradients_reach_every_device_and_no_empty_slot(case: Case, tmp_path: Pa
     state = draw_state(config, simulator, np.random.default_rng(0))
     rollout = roll_out(simulator, learner.policies, state, config.rollout_sweeps)
     limits = Limits(0.9999, 1.0001)  # which the smallest power breaks
-    objective = Objective(limits, learner.duals, config.quadratic_penalty)
+    objective = Objective(limits, learner.duals, config.quadratic_penalty, days=config.batch_days)
     gradient = differentiate(simulator, rollout, objective).gradient
     felt = gradient.abs().sum(dim=(0, 1)) > 0.0
     # Heat pumps have no inverter: of their second number a millionth of a kvar is felt.

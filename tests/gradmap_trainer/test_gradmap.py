@@ -16,13 +16,13 @@ from gradmap_trainer import gradmap
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import (
     Learner,
-    Objective,
     Rollout,
     differentiate,
     iterate,
     make_learner,
     roll_out,
 )
+from gradmap_trainer.objective import Objective
 from gradmap_trainer.policies import REST_BAND, Policies, to_leaning_action
 from gradmap_trainer.training_days import draw_state
 from gridedge_env.case import CaseSettings, default_case
@@ -92,7 +92,7 @@ def test_the_gradient_is_that_of_the_objective():
     }
     limits = simulator.case.limits.tightened(voltage=0.004, loading=0.02)
 
-    found = differentiate(simulator, rollout, Objective(limits, duals, 100.0))
+    found = differentiate(simulator, rollout, Objective(limits, duals, 100.0, days=2))
     gradient, violations = found.gradient, found.violations
     assert all((x > 0.0).any() for x in violations.values()), "no violation of some kind"
     assert gradient.shape == actions.shape
@@ -131,7 +131,7 @@ def test_the_objective_of_a_day_by_hand(simulator, prices, spread):
     kinds = ("voltage", "loading", "unbalance")
     violations = {k: torch.tensor([[[x]]]) for k, x in zip(kinds, (0.1, 0.0, 0.5), strict=True)}
     duals = {k: torch.tensor([[dual]]) for k, dual in zip(kinds, (2.0, 3.0, 1.0), strict=True)}
-    objective = Objective(Limits(), duals, quadratic_penalty=10.0)
+    objective = Objective(Limits(), duals, quadratic_penalty=10.0, days=1)
     worth = objective.of_days(day, torch.tensor([[[3.0, 4.0]]]), violations)
     assert worth.tolist() == pytest.approx([7.0 / spread + 2.0], rel=1e-6)  # single precision
 
@@ -144,7 +144,7 @@ def test_at_the_ends_of_the_range_no_gradient_pulls_further_out(simulator):
     outputs = torch.full_like(rollout.outputs, 2.0)
     outputs[:, :, ::2] = -2.0
     limits = simulator.case.limits.tightened(voltage=0.004, loading=0.02)
-    objective = Objective(limits, learner.duals, 100.0)
+    objective = Objective(limits, learner.duals, 100.0, days=2)
     gradient = differentiate(simulator, replace(rollout, outputs=outputs), objective).gradient
     above, below = gradient[outputs > 0.0], gradient[outputs < 0.0]
     assert (above >= 0.0).all()
@@ -257,7 +257,7 @@ def objective_on_fixed_days(
     actions = to_leaning_action(rollout.outputs)
     result = simulator.simulate(state, actions, rollout.device_voltage)
     violations = result.scaled_violations(simulator.case.limits)
-    objective = Objective(simulator.case.limits, duals, CONFIG.quadratic_penalty)
+    objective = Objective(simulator.case.limits, duals, CONFIG.quadratic_penalty, days=5)
     return float(objective.of_days(state.day, result.cost, violations).mean())
 
 

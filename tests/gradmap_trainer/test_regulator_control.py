@@ -8,12 +8,12 @@ import torch
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import (
-    Objective,
     differentiate,
     iterate,
     make_learner,
     roll_out,
 )
+from gradmap_trainer.objective import Objective
 from gradmap_trainer.policies import to_leaning_action
 from gradmap_trainer.training_days import draw_state
 from gridedge_env import CaseSettings, Limits, Simulator
@@ -79,7 +79,7 @@ def test_the_objective_has_a_gradient_for_every_agent(simulator: Simulator) -> N
     state = draw_state(CONFIG, simulator, np.random.default_rng(0))
     rollout = roll_out(simulator, learner.policies, state, CONFIG.rollout_sweeps)
     limits = Limits(0.999, 1.001)  # which all break
-    found = differentiate(simulator, rollout, Objective(limits, learner.duals, 100.0))
+    found = differentiate(simulator, rollout, Objective(limits, learner.duals, 100.0, days=1))
     assert found.gradient.shape == (48, 1, 6, 1)
     assert found.gradient.isfinite().all()
     assert found.gradient.abs().sum(dim=(0, 1)).min() > 0.0

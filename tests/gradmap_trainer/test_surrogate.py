@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import (
-    Objective,
     Rollout,
     change_on_first_day,
     differentiate,
@@ -21,6 +20,7 @@ from gradmap_trainer.gradmap import (
     roll_out,
     samples_of,
 )
+from gradmap_trainer.objective import Objective
 from gradmap_trainer.policies import Policies
 from gridedge_env import CaseSettings, Simulator
 
@@ -192,7 +192,8 @@ def test_what_an_update_moves_is_counted_in_actions(
 ) -> None:
     """All outputs are the bias of the last layer; the trust region is 0.05, the rest band 0.3."""
     learner = make_learner(CONFIG, simulator)
-    policies, objective = learner.policies, Objective(simulator.case.limits, learner.duals, 1.0)
+    policies = learner.policies
+    objective = Objective(simulator.case.limits, learner.duals, 1.0, days=1)
     with torch.no_grad():
         policies.weights[-1].zero_()
         policies.biases[-1].fill_(before)

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("ray", reason="needs the rllib extra")
 
-from baselines.rllib.session import ray_session
+from gradmap_trainer.workers.session import ray_session
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,203 @@
+"""Does training survive? Workers killed at random instants, and all processes of a run at once.
+
+    python -m benchmarks.faults worker --times 20
+    python -m benchmarks.faults everything --times 20
+
+A run of two workers on Ray is hit again and again, each time at a random instant after it has got
+further, goes on by itself or with --resume, and must end with the weights, multipliers, moments and
+log of a run by one process that nothing befell, to the last bit. Linux alone: processes are known
+by what they have in their environment.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from gradmap_trainer.checkpoint import load_checkpoint
+from gradmap_trainer.run_folder import METRICS_FILE
+
+ROOT = Path(__file__).parents[1]
+TRAIN = [sys.executable, "-c", "from gradmap_trainer.cli import train; train()"]
+WORKER = "RayTrainWorker"
+# Seconds after the first new iteration within which the blow falls: start-up, compiling, training,
+# saving and being started again all lie within.
+LONGEST_WAIT = 20.0
+
+
+class Command:
+    """A command whose processes are known by a home of their own.
+
+    Args:
+        words: of it.
+        home: for what it leaves in homes and in places for temporary files; short, for Ray's
+            sockets are there.
+    """
+
+    def __init__(self, words: Sequence[str], home: Path) -> None:
+        own = {"HOME": str(home), "TMPDIR": str(home), "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self.home = home
+        self.process = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env={**os.environ, **own, "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def end(self) -> tuple[int, str, str]:
+        """Exit code, output and errors, once it is through."""
+        output, errors = self.process.communicate()
+        return self.process.returncode, output, errors
+
+    def wait_for(self, what: Callable[[], bool]) -> None:
+        """While it runs.
+
+        Raises:
+            RuntimeError: it has ended; with what it said.
+        """
+        while not what():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"ended too early: {self.end()}")
+            time.sleep(0.02)
+
+    def processes(self) -> dict[int, str]:
+        """Its processes by number, and what they call themselves."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if f"TMPDIR={self.home}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    called = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(folder.name)] = called
+        return found
+
+    def workers(self) -> list[int]:
+        """Those of Ray Train."""
+        return [number for number, called in self.processes().items() if WORKER in called]
+
+    def is_gone(self) -> bool:
+        """Whether nothing of it runs any more; it may take moments to notice that it is over."""
+        until = time.monotonic() + 10.0
+        while self.processes() and time.monotonic() < until:
+            time.sleep(0.1)
+        return not self.processes()
+
+    def kill(self) -> None:
+        """All of it, at once."""
+        for number in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+
+
+@contextmanager
+def started(words: Sequence[str], home: Path) -> Iterator[Command]:
+    """A command, and at the end nothing of it, whatever went wrong."""
+    command = Command(words, home)
+    try:
+        yield command
+    finally:
+        command.kill()
+        command.process.communicate()
+
+
+def rows(folder: Path) -> int:
+    """Whole lines of a run's log, but for its header."""
+    path = folder / METRICS_FILE
+    return max(path.read_bytes().count(b"\n") - 1, 0) if path.exists() else 0
+
+
+def differences(folder: Path, other: Path) -> list[str]:
+    """What is not the same in two runs, but for what clocks say."""
+    (tensors, record), (others, expected) = load_checkpoint(folder), load_checkpoint(other)
+    names = [n for n in tensors.keys() | others.keys() if not _same(tensors.get(n), others.get(n))]
+    if record["iteration"] != expected["iteration"]:
+        names.append("iteration")
+    return [*sorted(names), *([METRICS_FILE] if _log(folder) != _log(other) else [])]
+
+
+def _same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
+    return one is not None and other is not None and torch.equal(one, other)
+
+
+def _log(folder: Path) -> list[list[str]]:
+    """Its words, but for times and speeds."""
+    lines = [line.split(",") for line in (folder / METRICS_FILE).read_text().splitlines()]
+    kept = [k for k, name in enumerate(lines[0]) if "second" not in name]
+    return [[line[k] for k in kept] for line in lines]
+
+
+def main(
+    what: Annotated[Literal["worker", "everything"], tyro.conf.Positional],
+    times: int = 20,
+    iterations: int = 2000,
+    seed: int = 0,
+) -> None:
+    """Hit a run, and compare what comes of it.
+
+    Args:
+        what: is killed.
+        times: how often.
+        iterations: of the run; it must last.
+        seed: of the instants.
+    """
+    chance = random.Random(seed)
+    options = ["--num-agents", "15", "--batch-days", "3", "--minibatches", "2", "--epochs", "1"]
+    options += ["--iterations", str(iterations), "--evaluation-days", "0"]
+    options += ["--checkpoint-seconds", "1", "--resume"]
+    with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as runs:
+        alone, hit = Path(runs) / "alone", Path(runs) / "hit"
+        with started([*TRAIN, "--run", str(alone), *options], Path(home)) as command:
+            command.end()
+        words, blows = [*TRAIN, "--run", str(hit), *options, "--workers", "2"], 0
+        while rows(hit) < iterations or _left(hit, iterations):
+            with started(words, Path(home)) as command:
+                while blows < times:
+                    _hit(command, hit, what, chance)
+                    blows += 1
+                    print(f"blow {blows} after iteration {rows(hit)}", flush=True)
+                    if what == "everything":
+                        break
+                else:
+                    code, output, errors = command.end()
+                    if code:
+                        sys.exit(f"exit code {code}: {errors or output}")
+        found = differences(hit, alone)
+    print(f"{what} killed {blows} times: {', '.join(found) or 'the same to the last bit'}")
+    sys.exit(bool(found))
+
+
+def _hit(command: Command, folder: Path, what: str, chance: random.Random) -> None:
+    """At a random instant after the run has got further than it was."""
+    before = rows(folder)
+    command.wait_for(lambda: rows(folder) not in (0, before))
+    until = time.monotonic() + chance.uniform(0.0, LONGEST_WAIT)
+    command.wait_for(lambda: time.monotonic() > until and bool(command.workers()))
+    if what == "everything":
+        command.kill()
+    else:
+        with suppress(ProcessLookupError):
+            os.kill(chance.choice(command.workers()), signal.SIGKILL)
+
+
+def _left(folder: Path, iterations: int) -> bool:
+    """Whether the last checkpoint is not the run's last."""
+    return load_checkpoint(folder)[1]["iteration"] != iterations
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,60 @@
+"""How to train: alone, with workers of Ray, or with those that torchrun has started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.gradmap import Learner
+from gradmap_trainer.training import Observer, train
+from gradmap_trainer.workers import torchrun
+from gridedge_env.checks import check_whole_number
+from gridedge_env.simulator import Simulator
+
+# From an open run to the learner at its end; see `train`.
+Train: TypeAlias = Callable[
+    [TrainConfig, Simulator, Learner, Observer, Callable[[], bool]], Learner
+]
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What trains a run.
+
+    Attributes:
+        workers: how many there are.
+        train: has them do it.
+    """
+
+    workers: int
+    train: Train
+
+
+def trainer(workers: int | None, address: str | None) -> Trainer:
+    """What trains a run.
+
+    Args:
+        workers: of Ray; None: it is left out.
+        address: of the cluster that has them; None: this machine.
+
+    Raises:
+        ValueError: what contradicts itself.
+        ImportError: Ray is not installed.
+    """
+    if workers is None:
+        if address is not None:
+            raise ValueError(f"address: got {address!r}, expected --workers beside it")
+        if torchrun.is_there():
+            return Trainer(torchrun.workers(), torchrun.lead)
+        return Trainer(1, train)
+    check_whole_number(workers, 1, "workers")
+    if torchrun.is_there():
+        raise ValueError(f"workers: got {workers}, expected none beside those of torchrun")
+    try:
+        from gradmap_trainer.workers.on_ray import train_on_ray
+    except ImportError as error:
+        raise ImportError(f"workers: Ray is needed, of gridedge[rllib]: {error}") from error
+    return Trainer(workers, partial(train_on_ray, workers, address or "local"))

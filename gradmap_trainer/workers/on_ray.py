@@ -1,0 +1,185 @@
+"""Training on Ray: Ray Train starts the workers, and starts them again when one has died."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from textwrap import shorten
+from threading import Thread
+from typing import Any
+
+import ray
+import ray.train
+import torch
+import torch.distributed
+from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train.backend import Backend
+from ray.train.collective import broadcast_from_rank_zero
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+
+from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.gradmap import Learner
+from gradmap_trainer.run_folder import last_metrics, load_learner
+from gradmap_trainer.team import WorkersFailed
+from gradmap_trainer.training import Observer
+from gradmap_trainer.workers.member import STOP_FILE, backend_of, stay_local, work
+from gradmap_trainer.workers.session import LOCAL, ray_session
+from gridedge_env.simulator import Simulator
+
+POLL_SECONDS = 0.2
+# Failures one after the other, none of them after the last one's iteration, that end a run.
+MOST_IN_VAIN = 5
+LONGEST_ERROR = 300
+
+
+def train_on_ray(
+    workers: int,
+    address: str,
+    config: TrainConfig,
+    simulator: Simulator,
+    learner: Learner,
+    observe: Observer,
+    stop: Callable[[], bool],
+) -> Learner:
+    """As `train`, with several workers.
+
+    Args:
+        workers: how many.
+        address: of the cluster; "local" for processes of this machine.
+        config: an open run.
+        simulator: its case.
+        learner: from `open_run`.
+        observe: called with what the log says, at intervals.
+        stop: whether to end early, asked at intervals.
+
+    Raises:
+        WorkersFailed: Ray could not be reached, or workers failed again and again.
+    """
+    folder = Path(config.run).absolute()
+    asked = folder / STOP_FILE
+    asked.unlink(missing_ok=True)
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    on_gpu = torch.device(config.device).type == "cuda"
+    meeting = _Neighbours if address == LOCAL else TorchConfig
+    with ray_session(workers * threads, address), _files(folder, address) as files:
+        trainer = TorchTrainer(
+            _train,
+            train_loop_config={"folder": str(folder), "device": config.device, "files": str(files)},
+            torch_config=meeting(backend=backend_of(config.device)),
+            scaling_config=ScalingConfig(
+                num_workers=workers,
+                use_gpu=on_gpu,
+                resources_per_worker={"CPU": threads},
+            ),
+            run_config=RunConfig(
+                name="train",
+                storage_path=str(files),
+                failure_config=FailureConfig(max_failures=-1),
+                callbacks=[GivingUp(folder)],
+            ),
+        )
+        if ray.cluster_resources().get("CPU", 0.0) < workers * threads:
+            warnings.warn(
+                f"workers: got {workers}, for which the cluster has too few processors; they begin "
+                "when it has enough",
+                stacklevel=2,
+            )
+        fitting = _Fitting(trainer)
+        fitting.start()
+        row: Mapping[str, float] = {}
+        while fitting.is_alive():
+            fitting.join(POLL_SECONDS)
+            if stop():
+                asked.touch()
+            before, row = row, last_metrics(folder)
+            if row and row != before:
+                done = int(row["iteration"]), row["seconds"]
+                observe(replace(learner, iteration=done[0], seconds=done[1]), dict(row))
+    asked.unlink(missing_ok=True)
+    if fitting.error:
+        raise WorkersFailed(f"workers: {_told(fitting.error)}") from fitting.error
+    return load_learner(config, simulator, folder)
+
+
+class _Fitting(Thread):
+    """`fit` beside the main thread, which goes on being told of signals."""
+
+    def __init__(self, trainer: TorchTrainer) -> None:
+        super().__init__(daemon=True)
+        self._trainer = trainer
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self._trainer.fit()
+        except Exception as error:
+            self.error = error
+
+
+class GivingUp(UserCallback):
+    """Ends a run that does not get any further; until then, workers are started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._furthest, self._in_vain = folder, -1.0, 0
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """See `UserCallback`; the controller calls it."""
+        reached = last_metrics(self._folder).get("iteration", 0.0)
+        self._in_vain = 1 if reached > self._furthest else self._in_vain + 1
+        self._furthest = max(reached, self._furthest)
+        if self._in_vain == MOST_IN_VAIN:
+            told = _told(next(iter(worker_exceptions.values())))
+            raise RuntimeError(f"failed {MOST_IN_VAIN} times after iteration {reached:.0f}: {told}")
+
+
+def _told(error: Exception) -> str:
+    """What happened, in a line; Ray has it last, after all the calls that led there."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shorten(lines[-1], LONGEST_ERROR)
+
+
+@dataclass
+class _Neighbours(TorchConfig):
+    """Workers of one machine, who meet in a file.
+
+    Ray's own meet at a server of the first one's, which PyTorch lets listen on every interface.
+    """
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        return Backend  # which does nothing: `_meet` does
+
+
+def _train(settings: dict[str, str]) -> None:
+    """What each worker runs."""
+    context = ray.train.get_context()
+    rank, size = context.get_world_rank(), context.get_world_size()
+    if not torch.distributed.is_initialized():
+        _meet(Path(settings["files"]), settings["device"], rank, size)
+    on_gpu = torch.device(settings["device"]).type == "cuda"
+    device = str(get_device()) if on_gpu else settings["device"]
+    work(Path(settings["folder"]), rank, size, device)
+    torch.distributed.destroy_process_group()
+
+
+def _meet(files: Path, device: str, rank: int, size: int) -> None:
+    stay_local()
+    name = broadcast_from_rank_zero(secrets.token_hex(8))  # another one after each restart
+    store = torch.distributed.FileStore(str(files / name), size)
+    torch.distributed.init_process_group(
+        backend_of(device), store=store, rank=rank, world_size=size
+    )
+
+
+@contextmanager
+def _files(folder: Path, address: str) -> Iterator[Path]:
+    """Where Ray Train has its own: of a cluster, where all machines see them."""
+    within = None if address == LOCAL else folder
+    with tempfile.TemporaryDirectory(prefix="train", dir=within) as files:
+        yield Path(files)
