@@ -28,6 +28,7 @@ from gradmap_trainer.run_folder import (
     truncate_metrics,
 )
 from gradmap_trainer.warm_start import Tell, warm_learner
+from gridedge_env.memory import keep_freed_memory
 from gridedge_env.simulator import Simulator
 
 Observer = Callable[[Learner, dict[str, float]], None]
@@ -118,6 +119,7 @@ def train(
         stop: asked before every iteration whether to end early.
         update: what becomes of every gradient.
     """
+    keep_freed_memory()
     folder = Path(config.run)
     if progress(config, learner) < 1.0:
         warm_up(config, simulator, update)

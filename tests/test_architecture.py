@@ -34,7 +34,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "gridedge_env": [
         {"checks"},
-        {"record", "clock", "currency", "transfer", "compiled", "animation"},
+        {"record", "clock", "currency", "transfer", "compiled", "animation", "memory"},
         {"day", "feeder"},
         {"powerflow", "layout"},
         {"scenarios", "limit"},
