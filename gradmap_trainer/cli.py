@@ -26,6 +26,7 @@ from rich.table import Table
 
 from gradmap_trainer.config import USUAL_CASE, TrainConfig, load_config
 from gradmap_trainer.console import outside_limits, progress_line, say
+from gradmap_trainer.event_log import event_log
 from gradmap_trainer.flags import TrainFlags, check_own_case, read_flags
 from gradmap_trainer.gradmap import Learner, progress
 from gradmap_trainer.run_folder import case_of_run, case_to_train, holds_run, load_policies
@@ -72,7 +73,8 @@ def train() -> None:
     """gradmap-train: train, evaluate and report a run."""
     command = "gradmap-train"
     with _mistakes(command):
-        config, brought, resume = _parse_train(sys.argv[1:])
+        config, brought, resume, tensorboard = _parse_train(sys.argv[1:])
+        write = event_log(config.run, tensorboard)
         case = case_to_train(config.case, Path(config.run), brought, resume)
         simulator = make_simulator(case=case, device=config.device)
         with renamed(days="evaluation_days"):
@@ -97,6 +99,7 @@ def train() -> None:
         tell(progress(config, learner), "compiling")
 
         def observe(learner: Learner, row: dict[str, float]) -> None:
+            write(row)
             note = (
                 f"iteration {learner.iteration}, {row['cost']:,.0f} {currency}/day, "
                 f"{outside_limits(row, learner.duals)}"
@@ -250,40 +253,42 @@ def monitor() -> None:
         sys.exit(EXIT_MISTAKE)
 
 
-def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool]:
-    """The configuration, the folder of a case that was brought, and whether to resume.
+def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool, bool]:
+    """The configuration, the folder of a brought case, whether to resume, and to write events.
 
     A resumed run's own values are the defaults.
     """
 
-    def parse(default: TrainConfig) -> tuple[TrainConfig, Path | None, bool]:
+    def parse(default: TrainConfig) -> tuple[TrainConfig, Path | None, bool, bool]:
         flags = TrainFlags.of(default)
 
         def command(
             config: Annotated[TrainFlags, tyro.conf.arg(name="")] = flags,
             case: Path | None = None,
             resume: bool = False,
-        ) -> tuple[TrainConfig, Path | None, bool]:
+            tensorboard: bool = False,
+        ) -> tuple[TrainConfig, Path | None, bool, bool]:
             """Train GradMAP: unshared policies for every agent, by the power flow's own gradient.
 
             Args:
                 case: folder of a case of your own, in place of the default case and its options.
                 resume: go on with the run in the folder if there is one; its configuration holds.
+                tensorboard: write the log for TensorBoard, too.
             """
-            return config.config, case, resume
+            return config.config, case, resume, tensorboard
 
         return read_flags(command, "gradmap-train", arguments)
 
-    config, brought, resume = parse(TrainConfig())
+    config, brought, resume, tensorboard = parse(TrainConfig())
     own_case = brought is not None
     if resume and holds_run(Path(config.run)):
         kept = load_config(Path(config.run), TrainConfig)
-        config, brought, resume = parse(replace(kept, run=config.run))
+        config, brought, resume, tensorboard = parse(replace(kept, run=config.run))
         own_case = kept.case is None
     if own_case:
         check_own_case(config.case, USUAL_CASE)
         config = replace(config, case=None)
-    return config, brought, resume
+    return config, brought, resume, tensorboard
 
 
 def _done(learner: Learner, begun_at: int) -> str:

@@ -54,7 +54,7 @@ FLOORS: dict[str, list[set[str]]] = {
     "gradmap_trainer": [
         {"release"},
         {"kernels", "config", "checkpoint", "identity"},
-        {"policies", "flags", "console"},
+        {"policies", "flags", "console", "event_log"},
         {"surrogate", "export"},
         {"training_days"},
         {"gradmap"},
