@@ -21,6 +21,7 @@ from torch import Tensor
 
 from baselines.methods import Budget, Observe, learn
 from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.event_log import event_log
 from gradmap_trainer.flags import TrainFlags
 from gradmap_trainer.gradmap import Differentiated, Learner, exchange_weights, samples_of
 from gradmap_trainer.surrogate import descend
@@ -72,16 +73,20 @@ def use_gradient_once(
 
 
 def main(
-    flags: Annotated[TrainFlags, tyro.conf.arg(name="")] = FLAGS, resume: bool = False
+    flags: Annotated[TrainFlags, tyro.conf.arg(name="")] = FLAGS,
+    resume: bool = False,
+    tensorboard: bool = False,
 ) -> None:
     """Train a run in its folder.
 
     Args:
         resume: go on with the run in the folder.
+        tensorboard: write the log for TensorBoard, too.
     """
     config = flags.config
-    simulator = config.make_simulator()
-    train(config, simulator, open_run(config, simulator, resume), update=use_gradient_once)
+    simulator, write = config.make_simulator(), event_log(config.run, tensorboard)
+    learner = open_run(config, simulator, resume)
+    train(config, simulator, learner, lambda _, row: write(row), update=use_gradient_once)
 
 
 if __name__ == "__main__":

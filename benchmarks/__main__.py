@@ -22,6 +22,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from benchmarks import suite
 from gridedge_env.checks import check_writable
+from gridedge_env.memory import keep_freed_memory
 from gridedge_env.transfer import check_device
 
 
@@ -47,6 +48,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     for option in ("json", "page"):
         if (file := getattr(options, option)) is not None:
             check_writable(file, option)
+    keep_freed_memory()
     names = options.names or [n for n, b in suite.BENCHMARKS.items() if b.by_default]
     settings = suite.Settings(
         device=check_device(options.device),

@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +24,7 @@ from rich.table import Table
 
 from gradmap_trainer.config import USUAL_CASE, TrainConfig, load_config
 from gradmap_trainer.console import interruptible, outside_limits, progress_line, say
+from gradmap_trainer.event_log import event_log
 from gradmap_trainer.flags import TrainFlags, check_own_case, read_flags
 from gradmap_trainer.gradmap import Learner, progress
 from gradmap_trainer.run_folder import case_of_run, case_to_train, holds_run, load_policies
@@ -74,15 +75,17 @@ def train() -> None:
     with _mistakes(command):
         if torchrun.is_follower():
             return torchrun.follow()
-        config, brought, resume, crew = _parse_train(sys.argv[1:])
-        case = case_to_train(config.case, Path(config.run), brought, resume)
+        asked = _parse_train(sys.argv[1:])
+        config, crew = asked.config, asked.trainer
+        write = event_log(config.run, asked.tensorboard)
+        case = case_to_train(config.case, Path(config.run), asked.case, asked.resume)
         simulator = make_simulator(case=case, device=config.device)
         with renamed(days="evaluation_days"):
             count = config.evaluation_days
             days = count and evaluation_days(simulator, "test", count)
         share_out(0, crew.workers, simulator.num_agents, config.batch_days)
         sentences: list[str] = []
-        learner = open_run(config, simulator, resume, sentences.append)
+        learner = open_run(config, simulator, asked.resume, sentences.append)
         begun_at = learner.iteration
     console = Console(markup=False, emoji=False)
     for sentence in sentences:
@@ -100,6 +103,7 @@ def train() -> None:
         tell(progress(config, learner), "compiling")
 
         def observe(learner: Learner, row: dict[str, float]) -> None:
+            write(row)
             note = (
                 f"iteration {learner.iteration}, {row['cost']:,.0f} {currency}/day, "
                 f"{outside_limits(row, learner.duals)}"
@@ -257,45 +261,63 @@ def monitor() -> None:
         sys.exit(EXIT_MISTAKE)
 
 
-def _parse_train(arguments: list[str]) -> tuple[TrainConfig, Path | None, bool, Trainer]:
-    """The configuration, the folder of a case that was brought, whether to resume, and what trains.
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line of `train` says.
 
-    A resumed run's own values are the defaults.
+    Attributes:
+        config: of the run.
+        case: folder of a case that was brought; None: there is none.
+        resume: whether to go on with the run.
+        tensorboard: whether to write events.
+        trainer: what trains.
     """
 
-    def parse(default: TrainConfig) -> tuple[TrainConfig, Path | None, bool, Trainer]:
+    config: TrainConfig
+    case: Path | None
+    resume: bool
+    tensorboard: bool
+    trainer: Trainer
+
+
+def _parse_train(arguments: list[str]) -> _Asked:
+    """What is asked for; a resumed run's own values are the defaults."""
+
+    def parse(default: TrainConfig) -> _Asked:
         flags = TrainFlags.of(default)
 
         def command(
             config: Annotated[TrainFlags, tyro.conf.arg(name="")] = flags,
             case: Path | None = None,
             resume: bool = False,
+            tensorboard: bool = False,
             workers: int | None = None,
             address: str | None = None,
-        ) -> tuple[TrainConfig, Path | None, bool, Trainer]:
+        ) -> _Asked:
             """Train GradMAP: unshared policies for every agent, by the power flow's own gradient.
 
             Args:
                 case: folder of a case of your own, in place of the default case and its options.
                 resume: go on with the run in the folder if there is one; its configuration holds.
+                tensorboard: write the log for TensorBoard, too.
                 workers: processes to train with, on Ray; the result is the same with any number.
                 address: of the Ray cluster that has them: "auto", or "local" for this machine.
             """
-            crew = trainer(workers, address)
-            return config.config, case, resume or torchrun.is_restarted(), crew
+            crew, again = trainer(workers, address), resume or torchrun.is_restarted()
+            return _Asked(config.config, case, again, tensorboard, crew)
 
         return read_flags(command, "gradmap-train", arguments)
 
-    config, brought, resume, crew = parse(TrainConfig())
-    own_case = brought is not None
-    if resume and holds_run(Path(config.run)):
-        kept = load_config(Path(config.run), TrainConfig)
-        config, brought, resume, crew = parse(replace(kept, run=config.run))
+    asked = parse(TrainConfig())
+    own_case = asked.case is not None
+    if asked.resume and holds_run(Path(asked.config.run)):
+        kept = load_config(Path(asked.config.run), TrainConfig)
+        asked = parse(replace(kept, run=asked.config.run))
         own_case = kept.case is None
     if own_case:
-        check_own_case(config.case, USUAL_CASE)
-        config = replace(config, case=None)
-    return config, brought, resume, crew
+        check_own_case(asked.config.case, USUAL_CASE)
+        asked = replace(asked, config=replace(asked.config, case=None))
+    return asked
 
 
 def _done(learner: Learner, begun_at: int) -> str:

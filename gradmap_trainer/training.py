@@ -29,6 +29,7 @@ from gradmap_trainer.run_folder import (
 )
 from gradmap_trainer.team import Team
 from gradmap_trainer.warm_start import Tell, warm_learner
+from gridedge_env.memory import keep_freed_memory
 from gridedge_env.simulator import Simulator
 
 Observer = Callable[[Learner, dict[str, float]], None]
@@ -135,6 +136,7 @@ def train(
         stop: asked before every iteration whether to end early.
         update: what becomes of every gradient.
     """
+    keep_freed_memory()
     folder, team = Path(config.run), learner.team
     if progress(config, learner) < 1.0:
         warm_up(config, simulator, update)

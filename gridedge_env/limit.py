@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -97,7 +98,7 @@ class Limit(ABC):
 
     def violation(self, quantity: Tensor, converged: Tensor) -> Tensor:
         """By how much the quantity (..., places) is outside, 0 inside; `converged` is (...)."""
-        return sum(torch.relu(edge) for edge in self.edges(quantity))  # type: ignore[return-value]
+        return reduce(torch.add, map(torch.relu, self.edges(quantity)))
 
     def outside(self, quantity: np.ndarray, converged: np.ndarray, tolerance: float) -> np.ndarray:
         """(...) bool: whether the quantity (..., places) is outside anywhere."""

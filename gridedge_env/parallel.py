@@ -177,7 +177,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         self.agents = self.possible_agents.copy()
         if self.render_mode == "human":
             self.render()
-        return self._observe(), {agent: {} for agent in self.agents}
+        return self._by_agent(self._observe()), {agent: {} for agent in self.agents}
 
     def step(
         self, actions: Mapping[str, ArrayLike]
@@ -203,23 +203,40 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             ValueError: no episode is under way, or an action that is missing, of the wrong shape,
                 not finite, or of an unknown agent.
         """
-        state = self._require_day()
-        action = torch.from_numpy(self._stack(actions)).to(state.device_voltage)
-        with torch.inference_mode():
-            result = self._advance(state, action)
-            rewards, costs = result.reward[0].tolist(), result.cost[0].tolist()
-            share = float(result.violation) / len(costs)
-            observations = self._observe()
-            info = {"cost": 0.0, "violation": share, "converged": bool(result.converged)}
-        # What inference mode has made may not enter a later graph; a copy may.
-        self.simulator_state = self._require_reset().clone(sharing=("day",))
+        self._require_day()
+        observations, rewards, result = self._play(self._stack(actions))
+        (costs,) = result.cost.tolist()
+        share = float(result.violation) / len(costs)
+        info = {"cost": 0.0, "violation": share, "converged": bool(result.converged)}
         return (
-            observations,
-            self._by_agent(rewards),
+            self._by_agent(observations),
+            self._by_agent(rewards.tolist()),
             (self._nobody if self.agents else self._everybody).copy(),
             self._nobody.copy(),
             self._infos(info, costs),
         )
+
+    def step_array(
+        self, actions: NDArray[np.floating[Any]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.floating[Any]], bool]:
+        """As `step`, with a row for each of `possible_agents`; `result` is in place of infos.
+
+        Args:
+            actions: (agents, action_size) in [-1, 1], as in `step`.
+
+        Returns:
+            Observations (agents, fields), rewards (agents,), whether the episode is over.
+
+        Raises:
+            ValueError: no episode is under way, or actions of the wrong shape or not finite.
+        """
+        if not isinstance(actions, np.ndarray):
+            raise ValueError(f"actions: got {type(actions).__name__}, expected a NumPy array")
+        values = actions.astype(np.float64)
+        expected = (len(self.possible_agents), self.simulator.action_size)
+        check_action(torch.from_numpy(values), expected, "actions")
+        observations, rewards, _ = self._play(values)
+        return observations, rewards, not self.agents
 
     def differentiable_step(self, action: Tensor) -> Result:
         """As `step`, but with a graph from the action to the result.
@@ -293,9 +310,23 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             self.render()
         return result
 
-    def _observe(self) -> dict[str, NDArray[np.float32]]:
+    def _play(
+        self, values: NDArray[np.floating[Any]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.floating[Any]], Result]:
+        """Advance under actions (agents, action_size): observations and rewards by row, and all."""
+        state = self._require_day()
+        action = torch.from_numpy(values).to(state.device_voltage)
+        with torch.inference_mode():
+            result = self._advance(state, action)
+            rewards = result.reward[0].cpu().numpy()
+            observations = self._observe()
+        # What inference mode has made may not enter a later graph; a copy may.
+        self.simulator_state = self._require_reset().clone(sharing=("day",))
+        return observations, rewards, result
+
+    def _observe(self) -> NDArray[np.float32]:
         observations = self.simulator.observe(self._require_reset())[0]
-        return self._by_agent(observations.to("cpu", torch.float32).numpy())
+        return observations.to("cpu", torch.float32).numpy()
 
     def _infos(self, common: dict[str, Any], costs: list[float]) -> dict[str, dict[str, Any]]:
         infos: dict[str, Any] = self._nobody.copy()

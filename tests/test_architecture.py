@@ -34,7 +34,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "gridedge_env": [
         {"checks"},
-        {"record", "clock", "currency", "transfer", "compiled", "animation"},
+        {"record", "clock", "currency", "transfer", "compiled", "animation", "memory"},
         {"day", "feeder"},
         {"powerflow", "layout"},
         {"scenarios", "limit"},
@@ -54,7 +54,7 @@ FLOORS: dict[str, list[set[str]]] = {
     "gradmap_trainer": [
         {"release"},
         {"kernels", "config", "checkpoint", "identity", "team"},
-        {"policies", "flags", "console", "objective"},
+        {"policies", "flags", "console", "event_log", "objective"},
         {"surrogate", "export"},
         {"training_days"},
         {"gradmap"},

@@ -20,6 +20,7 @@ from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes
 from gradmap_trainer.config import load_config
+from gradmap_trainer.event_log import event_log
 from gradmap_trainer.flags import check_own_case, read_flags
 from gradmap_trainer.run_folder import case_to_train, holds_run
 from gradmap_trainer.workers.session import ray_session
@@ -36,7 +37,8 @@ def main() -> None:
     """Train, evaluate, save; see the module."""
     console = Console()
     with exit_codes(COMMAND):
-        config, brought, resume = _parse(sys.argv[1:])
+        config, brought, resume, tensorboard = _parse(sys.argv[1:])
+        write = event_log(config.run, tensorboard)
         case = case_to_train(config.case, Path(config.run), brought, resume)
         simulator = make_simulator(case=case)
         with renamed(days="evaluation_days"):
@@ -45,47 +47,50 @@ def main() -> None:
         open_folder(config, simulator, resume)
         with ray_session(config.env_runners), running(config, simulator) as run:
             for row in run.rows():
+                write(row)
                 console.print(_line(row, simulator.case.limits), soft_wrap=True)
             policy = run.training.policy
         if days:
             evaluate_policy(console, config, simulator, policy, days)
 
 
-def _parse(arguments: list[str]) -> tuple[RLConfig, Path | None, bool]:
-    """The configuration, the folder of a case that was brought, and whether to resume.
+def _parse(arguments: list[str]) -> tuple[RLConfig, Path | None, bool, bool]:
+    """The configuration, the folder of a brought case, whether to resume, and to write events.
 
     A resumed run's own values are the defaults.
     """
 
-    def parse(default: RLConfig) -> tuple[RLConfig, Path | None, bool]:
+    def parse(default: RLConfig) -> tuple[RLConfig, Path | None, bool, bool]:
         flags = RLFlags.of(default)
 
         def command(
             config: Annotated[RLFlags, tyro.conf.arg(name="")] = flags,
             case: Path | None = None,
             resume: bool = False,
-        ) -> tuple[RLConfig, Path | None, bool]:
+            tensorboard: bool = False,
+        ) -> tuple[RLConfig, Path | None, bool, bool]:
             """Train IPPO or MAPPO with RLlib.
 
             Args:
                 case: folder of a case of your own, in place of the default case and its options.
                 resume: go on with the run in the folder if there is one; its configuration holds,
                     and only its budget and evaluation can be changed.
+                tensorboard: write the log for TensorBoard, too.
             """
-            return config.config, case, resume
+            return config.config, case, resume, tensorboard
 
         return read_flags(command, COMMAND, arguments)
 
-    config, brought, resume = parse(RLConfig())
+    config, brought, resume, tensorboard = parse(RLConfig())
     own_case = brought is not None
     if resume and holds_run(Path(config.run)):
         kept = load_config(Path(config.run), RLConfig, RUN_KIND)
-        config, brought, resume = parse(replace(kept, run=config.run))
+        config, brought, resume, tensorboard = parse(replace(kept, run=config.run))
         own_case = kept.case is None
     if own_case:
         check_own_case(config.case, CaseSettings())
         config = replace(config, case=None)
-    return config, brought, resume
+    return config, brought, resume, tensorboard
 
 
 def _line(row: dict[str, float], limits: Limits) -> str:

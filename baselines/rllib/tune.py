@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import redirect_stdout
 from dataclasses import asdict, replace
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +28,7 @@ from gradmap_trainer.workers.session import ray_session
 from gridedge_env.case import CaseSettings
 from gridedge_env.checks import check_whole_number
 
-BEST_FILE, TABLE_FILE = "best.json", "tune.csv"
+BEST_FILE, TABLE_FILE, TRIALS_FOLDER = "best.json", "tune.csv", "ray"
 # Every trial gets this share of the time before it is compared; the survivors of each comparison
 # get as many times more, of which one in as many survives the next.
 FIRST_SHARE, REDUCTION = 1 / 9, 3
@@ -69,7 +71,8 @@ def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
     if config.case is None:
         raise ValueError("case: got none, expected settings")
     folder = Path(config.run).absolute()
-    with ray_session(at_once):
+    # Tune would tell of a folder for TensorBoard that goes when Ray does.
+    with ray_session(at_once), redirect_stdout(StringIO()):
         results = tune.Tuner(
             tune.with_resources(_trial, {"cpu": 1}),
             param_space={"config": replace(config, run=str(folder)), **search_space()},
@@ -87,7 +90,7 @@ def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
                 search_alg=tune.search.BasicVariantGenerator(random_state=config.case.seed),
             ),
             run_config=tune.RunConfig(
-                name="ray",
+                name=TRIALS_FOLDER,
                 storage_path=str(folder),
                 failure_config=tune.FailureConfig(max_failures=0),
                 verbose=0,
@@ -148,6 +151,7 @@ def main() -> None:
         check_whole_number(trials, 1, "trials")
         check_whole_number(at_once, 1, "at_once")
         open_folder(config, config.make_simulator())
+        print(f"Curves: tensorboard --logdir {Path(config.run) / TRIALS_FOLDER}", flush=True)
         best = search(config, trials, at_once).get_best_result()
         value = best.metrics["score"]
         print(f"Best of {trials} at {value:,.0f} €/day: {_settings(best.config)}")

@@ -113,13 +113,13 @@ class Across:
     """Device voltages read off the node voltages at both ends.
 
     Attributes:
-        node: (2, 2 branches) entries of V; the second is any for a branch to ground.
-        weight: (2, 2 branches) their weights.
+        node: at either end, (2 branches,) entries of V; the second is any for a branch to ground.
+        weight: likewise, their weights.
         to_ground: whether all branches are.
     """
 
-    node: Tensor
-    weight: Tensor
+    node: tuple[Tensor, Tensor]
+    weight: tuple[Tensor, Tensor]
     to_ground: bool
 
     @staticmethod
@@ -137,18 +137,17 @@ class Across:
             node[: end - begin, branch] = scaled.indices[begin:end]
             weight[: end - begin, branch] = scaled.data[begin:end]
         both = np.concatenate((node, node + len(voltage_base)), axis=1)
-        return Across(
-            torch.tensor(both, dtype=torch.long, device=device),
-            torch.tensor(np.tile(weight, 2), device=device, dtype=dtype),
-            not weight[1].any(),
-        )
+        first, second = torch.tensor(both, dtype=torch.long, device=device)
+        of_first, of_second = torch.tensor(np.tile(weight, 2), device=device, dtype=dtype)
+        return Across((first, second), (of_first, of_second), not weight[1].any())
 
     def __call__(self, node_voltage: Tensor) -> Tensor:
         """(batch, 2 nodes) -> (batch, 2 branches), pu."""
-        first = node_voltage.index_select(1, self.node[0]) * self.weight[0]
+        (node, other), (weight, of_other) = self.node, self.weight
+        first = node_voltage.index_select(1, node) * weight
         if self.to_ground:
             return first
-        return first.addcmul(node_voltage.index_select(1, self.node[1]), self.weight[1])
+        return first.addcmul(node_voltage.index_select(1, other), of_other)
 
 
 class Response(Protocol):

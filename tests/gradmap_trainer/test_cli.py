@@ -109,7 +109,7 @@ OPTIONS = [
 @pytest.mark.parametrize(("arguments", "name", "value"), OPTIONS)
 def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path):
     """And comes back from the run's folder."""
-    config, *_ = cli._parse_train(arguments.split())
+    config = cli._parse_train(arguments.split()).config
     assert getattr(config.case, name) == value != getattr(CaseSettings(), name)
     save_config(config, tmp_path)
     assert load_config(tmp_path, TrainConfig) == config

@@ -46,7 +46,7 @@ def test_every_tariff_can_be_given(tariff):
     """And read as it is written where the default is told; a resumed run's own is the default."""
     arguments = ["--tariff.imports", *tariff.imports.words()]
     arguments += ["--tariff.exports", *tariff.exports.words()]
-    case = cli._parse_train(arguments)[0].case
+    case = cli._parse_train(arguments).config.case
     assert case is not None
     assert case.tariff == tariff
 

@@ -48,7 +48,7 @@ CASE_OPTIONS = [
 @pytest.mark.parametrize(("arguments", "name", "value"), CASE_OPTIONS)
 def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path):
     """And comes back from the run's folder; nothing else changes."""
-    config, _, _ = train._parse(arguments.split())
+    config, *_ = train._parse(arguments.split())
     assert getattr(config.case, name) == value != getattr(CaseSettings(), name)
     assert config == RLConfig(case=CaseSettings(**{name: value}))
     save_config(config, tmp_path)
@@ -63,7 +63,7 @@ def test_no_option_of_the_case_is_forgotten():
 def test_the_penalty_is_that_of_training():
     """Every agent pays it: all together so many times as much, on tightened limits."""
     arguments = "--penalty 3 --voltage-margin 0.01 --loading-margin 0.1"
-    config, _, _ = train._parse(arguments.split())
+    config, *_ = train._parse(arguments.split())
     assert config == RLConfig(training_penalty=3.0, voltage_margin=0.01, loading_margin=0.1)
     case = default_case(num_agents=4)
     seen = config.training_case(case)
@@ -132,11 +132,11 @@ def test_a_case_that_was_brought_goes_with_the_run(tmp_path):
     case, run = default_case("ieee13", num_agents=3), tmp_path / "run"
     case.save(tmp_path / "case")
     words = ["--run", str(run), "--case", str(tmp_path / "case")]
-    config, brought, resume = train._parse(words)
+    config, brought, resume, _ = train._parse(words)
     assert (config.case, brought, resume) == (None, tmp_path / "case", False)
     open_folder(config, make_simulator(case=case))
     shutil.rmtree(tmp_path / "case")
-    again, brought, _ = train._parse(["--run", str(run), "--resume", "--iterations", "7"])
+    again, brought, *_ = train._parse(["--run", str(run), "--resume", "--iterations", "7"])
     assert again == replace(config, iterations=7)
     assert case_to_train(again.case, run, brought, resume=True) == case
     with pytest.raises(ValueError, match="^case: got a case of your own and options of the defau"):
