@@ -182,15 +182,15 @@ def test_a_case_and_shorthand_beside_it_are_refused(case: Case, shorthand: dict[
 
 
 def test_an_environment_of_a_case(case: Case) -> None:
-    """The days that follow from the case's seed, as if it had been given."""
+    """The same as of the options that the case stands for: the same seed gives the same days."""
     env = parallel_env(case=case, split="test")
     assert env.simulator.case is case
     assert env.possible_agents == list(case.fleet.names)
     assert env.action_space("battery_0").shape == (2,)
     options = {**OPTIONS, "limits": Limits(**THRESHOLDS)}
     short = parallel_env("ieee13", num_agents=7, split="test", **options)
-    for _ in range(2):
-        one, other = env.reset()[0], short.reset()[0]
+    for seed in (3, None):  # without one, the day that follows from the last
+        one, other = env.reset(seed)[0], short.reset(seed)[0]
         assert all(np.array_equal(one[agent], other[agent]) for agent in env.agents)
     with pytest.raises(ValueError, match="seed: got 4 and a case, expected the seed in the case"):
         parallel_env(case=case, seed=4)
