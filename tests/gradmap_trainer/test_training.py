@@ -267,7 +267,7 @@ def test_a_larger_budget_is_taken_up(tmp_path, whole_run, simulator):
 
 
 def start_training(folder: Path) -> subprocess.Popen:
-    """`gradmap-train` in a process of its own, up to its fifth iteration."""
+    """`gradmap-train` in a process of its own, up to its fifth iteration and first checkpoint."""
     options = [
         *("--run", str(folder), "--num-agents", "9", "--home-scale", "60"),
         *("--iterations", "30", "--batch-days", "1", "--minibatches", "2"),
@@ -282,8 +282,8 @@ def start_training(folder: Path) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
     )
-    waited_for = folder / METRICS_FILE
-    while not waited_for.exists() or waited_for.read_bytes().count(b"\n") < 6:
+    log, checkpoint = folder / METRICS_FILE, folder / LATEST
+    while not checkpoint.exists() or log.read_bytes().count(b"\n") < 6:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.005)
     return process
