@@ -2,11 +2,13 @@
 
     python -m benchmarks.faults worker --times 20
     python -m benchmarks.faults everything --times 20
+    python -m benchmarks.faults everything --times 5 --no-torchrun
 
-A run of two workers on Ray is hit again and again, each time at a random instant after it has got
-further, goes on by itself or with --resume, and must end with the weights, multipliers, moments and
-log of a run by one process that nothing befell, to the last bit. Linux alone: processes are known
-by what they have in their environment.
+A run by two workers is hit again and again at random instants, three times out of four only after
+it has got further. Ray starts a worker again by itself; where everything is killed, the command
+goes on with --resume. In the end weights, multipliers, moments and log must be those of a run by
+one process that nothing befell, to the last bit. Linux alone: processes are known by what they have
+in their environment.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ from gradmap_trainer.run_folder import METRICS_FILE
 
 ROOT = Path(__file__).parents[1]
 TRAIN = [sys.executable, "-c", "from gradmap_trainer.cli import train; train()"]
+TORCHRUN = [
+    *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+    *("--nproc-per-node", "2", "--no-python", "--"),
+]
 WORKER = "RayTrainWorker"
-# Seconds after the first new iteration within which the blow falls: start-up, compiling, training,
-# saving and being started again all lie within.
-LONGEST_WAIT = 20.0
+LONGEST_WAIT = 8.0  # s
 
 
 class Command:
@@ -146,6 +150,7 @@ def main(
     times: int = 20,
     iterations: int = 2000,
     seed: int = 0,
+    torchrun: bool = True,
 ) -> None:
     """Hit a run, and compare what comes of it.
 
@@ -154,49 +159,44 @@ def main(
         times: how often.
         iterations: of the run; it must last.
         seed: of the instants.
+        torchrun: whether everything is torchrun's; otherwise Ray's.
     """
-    chance = random.Random(seed)
-    options = ["--num-agents", "15", "--batch-days", "3", "--minibatches", "2", "--epochs", "1"]
-    options += ["--iterations", str(iterations), "--evaluation-days", "0"]
-    options += ["--checkpoint-seconds", "1", "--resume"]
+    chance, everything = random.Random(seed), what == "everything"
+    options = ["--num-agents", "6", "--batch-days", "2", "--minibatches", "2", "--epochs", "1"]
+    options += ["--step-minutes", "60", "--evaluation-days", "0", "--checkpoint-seconds", "1"]
+    options += ["--iterations", str(iterations), "--resume"]
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as runs:
         alone, hit = Path(runs) / "alone", Path(runs) / "hit"
         with started([*TRAIN, "--run", str(alone), *options], Path(home)) as command:
             command.end()
-        words, blows = [*TRAIN, "--run", str(hit), *options, "--workers", "2"], 0
-        while rows(hit) < iterations or _left(hit, iterations):
+        words = [*TRAIN, "--run", str(hit), *options]
+        words = [*TORCHRUN, *words] if everything and torchrun else [*words, "--workers", "2"]
+        for number in range(times if everything else 0):
             with started(words, Path(home)) as command:
-                while blows < times:
-                    _hit(command, hit, what, chance)
-                    blows += 1
-                    print(f"blow {blows} after iteration {rows(hit)}", flush=True)
-                    if what == "everything":
-                        break
-                else:
-                    code, output, errors = command.end()
-                    if code:
-                        sys.exit(f"exit code {code}: {errors or output}")
+                _wait(command, hit, chance)
+            print(f"{number + 1}: everything killed after iteration {rows(hit)}", flush=True)
+        with started(words, Path(home)) as command:
+            for number in range(0 if everything else times):
+                _wait(command, hit, chance)
+                command.wait_for(lambda: bool(command.workers()))
+                with suppress(ProcessLookupError):
+                    os.kill(chance.choice(command.workers()), signal.SIGKILL)
+                print(f"{number + 1}: a worker killed after iteration {rows(hit)}", flush=True)
+            code, output, errors = command.end()
+            if code:
+                sys.exit(f"exit code {code}: {errors or output}")
         found = differences(hit, alone)
-    print(f"{what} killed {blows} times: {', '.join(found) or 'the same to the last bit'}")
+    print(f"{what} killed {times} times: {', '.join(found) or 'the same to the last bit'}")
     sys.exit(bool(found))
 
 
-def _hit(command: Command, folder: Path, what: str, chance: random.Random) -> None:
-    """At a random instant after the run has got further than it was."""
+def _wait(command: Command, folder: Path, chance: random.Random) -> None:
+    """Until a random instant, and until the run has got further, as a rule."""
     before = rows(folder)
-    command.wait_for(lambda: rows(folder) not in (0, before))
+    if chance.random() < 0.75:
+        command.wait_for(lambda: rows(folder) not in (0, before))
     until = time.monotonic() + chance.uniform(0.0, LONGEST_WAIT)
-    command.wait_for(lambda: time.monotonic() > until and bool(command.workers()))
-    if what == "everything":
-        command.kill()
-    else:
-        with suppress(ProcessLookupError):
-            os.kill(chance.choice(command.workers()), signal.SIGKILL)
-
-
-def _left(folder: Path, iterations: int) -> bool:
-    """Whether the last checkpoint is not the run's last."""
-    return load_checkpoint(folder)[1]["iteration"] != iterations
+    command.wait_for(lambda: time.monotonic() > until)
 
 
 if __name__ == "__main__":

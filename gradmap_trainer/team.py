@@ -120,8 +120,8 @@ class Team:
         return float(told)
 
     def wait(self) -> None:
-        """Until all workers are here."""
-        self.agreed(0.0)
+        """Until all workers are here: nobody has a sum before everybody has told a part of it."""
+        self.total(torch.zeros(1, dtype=torch.float64, device="cpu"))
 
 
 ALONE = Team(0, (slice(None),), (slice(None),))
@@ -156,9 +156,10 @@ def _length(part: slice) -> int:
 
 def _exchange(parts: Sequence[Tensor], shapes: Sequence[Sequence[int]]) -> list[Tensor]:
     """Send each worker its part; receive one of each, of these shapes."""
-    sent = torch.cat([part.reshape(-1) for part in parts])
-    counts = [math.prod(shape) for shape in shapes]
-    received = sent.new_empty(sum(counts))
-    torch.distributed.all_to_all_single(received, sent, counts, [part.numel() for part in parts])
-    found = received.split(counts)
-    return [values.view(*shape) for values, shape in zip(found, shapes, strict=True)]
+    told, heard = [part.numel() for part in parts], [math.prod(shape) for shape in shapes]
+    sent, received = parts[0].new_empty(sum(told)), parts[0].new_empty(sum(heard))
+    for place, part in zip(sent.split(told), parts, strict=True):
+        place.view(part.shape).copy_(part)
+    torch.distributed.all_to_all_single(received, sent, heard, told)
+    found = zip(received.split(heard), shapes, strict=True)
+    return [values.view(*shape) for values, shape in found]

@@ -28,7 +28,7 @@ DOCUMENTS = [
     "CONTRIBUTING.md",
     *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
 ]
-SHELL_TOOLS = {"cd", "cp", "git", "pip", "rm", "source"}
+SHELL_TOOLS = {"cd", "cp", "git", "pip", "ray", "rm", "source", "torchrun"}
 # Where a path may begin that is not told from the root on.
 SOURCES = ("gridedge_gateway", "gridedge_env", "gradmap_trainer", "baselines", "benchmarks")
 
@@ -46,7 +46,7 @@ WITH_SHELL = {
         "docs/gradmap.md",
         "docs/gradmap_findings.md",
     ),
-    *("docs/results.md", "docs/validation.md", "docs/your_case.md"),
+    *("docs/results.md", "docs/scale.md", "docs/validation.md", "docs/your_case.md"),
 }
 # Commands of several parts: "gridedge-case new".
 WITH_PARTS = {"gridedge-case", "gridedge-gateway"}

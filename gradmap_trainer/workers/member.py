@@ -18,9 +18,6 @@ from gradmap_trainer.team import share_out
 from gradmap_trainer.training import Observer, join_run, train
 from gridedge_env.simulator import make_simulator
 
-# In a run's folder: who finds it there stops after the iteration under way, and saves.
-STOP_FILE = "stop"
-
 
 def work(
     folder: Path,
@@ -44,8 +41,7 @@ def work(
     simulator = make_simulator(case=case_of_run(folder), device=device)
     team = share_out(rank, size, simulator.num_agents, config.batch_days)
     learner = join_run(config, simulator, team)
-    asked = folder / STOP_FILE
-    return train(config, simulator, learner, observe, lambda: stop() or asked.exists())
+    return train(config, simulator, learner, observe, stop)
 
 
 def own_device(device: str, number: int) -> str:

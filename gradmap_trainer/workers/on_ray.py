@@ -28,11 +28,13 @@ from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.run_folder import last_metrics, load_learner
 from gradmap_trainer.team import WorkersFailed
 from gradmap_trainer.training import Observer
-from gradmap_trainer.workers.member import STOP_FILE, backend_of, stay_local, work
+from gradmap_trainer.workers.member import backend_of, stay_local, work
 from gradmap_trainer.workers.session import LOCAL, ray_session
 from gridedge_env.simulator import Simulator
 
 POLL_SECONDS = 0.2
+# In a run's folder: where workers find it they stop after the iteration under way, and save.
+STOP_FILE = "stop"
 # Failures one after the other, none of them after the last one's iteration, that end a run.
 MOST_IN_VAIN = 5
 LONGEST_ERROR = 300
@@ -164,7 +166,8 @@ def _train(settings: dict[str, str]) -> None:
         _meet(Path(settings["files"]), settings["device"], rank, size)
     on_gpu = torch.device(settings["device"]).type == "cuda"
     device = str(get_device()) if on_gpu else settings["device"]
-    work(Path(settings["folder"]), rank, size, device)
+    folder = Path(settings["folder"])
+    work(folder, rank, size, device, stop=(folder / STOP_FILE).exists)
     torch.distributed.destroy_process_group()
 
 

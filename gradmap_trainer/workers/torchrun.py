@@ -21,7 +21,7 @@ from gridedge_env.simulator import Simulator
 
 def is_there() -> bool:
     """Whether torchrun has started this process."""
-    return torch.distributed.is_torchelastic_launched()
+    return torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
 
 
 def is_follower() -> bool:

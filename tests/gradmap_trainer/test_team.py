@@ -101,7 +101,7 @@ def test_an_agents_samples_are_the_same_whatever_others_there_are() -> None:
     generator = torch.Generator().manual_seed(0)
     gradient = torch.rand(48, DAYS, 40, 2, generator=generator)
     none = torch.zeros(48, DAYS, 40, 0)
-    rollout = Rollout(None, none, none[:, :, 0], none, none, none, torch.ones(2))  # type: ignore[arg-type]
+    rollout = Rollout(None, none, none[:, :, 0], none, none, none, torch.ones(2))
     whole = samples_of(rollout, gradient)[3]
     for agents in (slice(0, 1), slice(1, 17), slice(17, 40)):
         assert torch.equal(samples_of(rollout, gradient[:, :, agents])[3], whole[agents])

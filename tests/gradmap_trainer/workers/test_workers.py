@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import TRAIN, differences, rows, started
+from benchmarks.faults import TORCHRUN, TRAIN, differences, rows, started
 from gradmap_trainer.checkpoint import load_checkpoint
 from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import Learner
@@ -21,10 +21,6 @@ from gradmap_trainer.training import open_run, train
 from gridedge_env.simulator import Simulator
 from tests.gradmap_trainer.workers.sockets import addresses_listened_on
 
-TORCHRUN = [
-    *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-    *("--nproc-per-node", "2", "--no-python", "--"),
-]
 CONFIG = TrainConfig(
     case=replace(USUAL_CASE, num_agents=15),
     iterations=60,
@@ -82,6 +78,7 @@ def test_from_one_worker_to_two_of_torchrun_and_back(
         command.process.send_signal(signal.SIGTERM)
         _, output, _ = command.end()
     saved = load_checkpoint(folder)[1]["iteration"]
+    assert isinstance(saved, int)
     assert f"Stopped after iteration {saved}; go on with --resume." in output
     assert 12 <= saved == rows(folder) < 60
     assert len(list(folder.glob("shard-*-of-2.safetensors"))) in (2, 4)
