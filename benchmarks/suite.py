@@ -87,6 +87,11 @@ BENCHMARKS = {
         "benchmarks.training",
     ),
     "growth": Benchmark("time over nodes, agents and steps; memory", "benchmarks.growth"),
+    "scale": Benchmark(
+        "an iteration over agents, nodes, days and workers; a model of it (minutes; only if named)",
+        "benchmarks.scale",
+        by_default=False,
+    ),
     "start": Benchmark("imports, --help, the first power flow", "benchmarks.start"),
     "quality": Benchmark(
         "a whole training, and what it is worth out of sample (minutes; only if named)",
