@@ -65,7 +65,15 @@ def _row(point: Point, model: Model) -> tuple[Cell, ...]:
 
 def _terms(model: Model) -> tuple[tuple[Cell, ...], ...]:
     """Seconds and bytes by what they are linear in."""
-    seconds = ("iteration", "day", "agent and day", "node and day", "agent", "byte received")
+    seconds = (
+        "iteration",
+        "day",
+        "agent and day",
+        "node and day",
+        "node and day, matrices",
+        "agent",
+        "byte received",
+    )
     memory = ("worker", "node", "agent", "agent and day", "node and day")
     rows: list[tuple[Cell, ...]] = [
         ("seconds", name, f"{1e9 * value:.3g}", "–")

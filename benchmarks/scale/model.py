@@ -2,12 +2,13 @@
 
 A worker's share, of A agents, D days, N nodes and W workers:
 
-    seconds = c0 + c1 D/W + c2 A D/W + c3 N D/W + c4 A/W + c5 bytes received
+    seconds = c0 + c1 D/W + c2 A D/W + c3 (N - M) D/W + c4 M D/W + c5 A/W + c6 bytes received
     MiB     = m0 + m1 N + m2 A + m3 A D/W + m4 N D/W
 
+M is N where the feeder is small enough for matrices in the place of a sparse factor, elsewhere 0.
 Policies act and learn from their samples for every agent and day (c2), power flows are solved for
-every node and day (c3), the optimiser goes through every agent's weights (c4); each worker holds
-all weights (m2). No coefficient is negative.
+every node and day (c3, c4), the optimiser goes through every agent's weights (c5); each worker
+holds all weights (m2). No coefficient is negative.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def of_time(size: Size) -> Array:
             1.0,
             share,
             size.agents * share,
-            size.nodes * share,
+            (size.nodes - size.nodes_of_matrices) * share,
+            size.nodes_of_matrices * share,
             size.agents / size.workers,
             received(size),
         ]

@@ -25,6 +25,7 @@ from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import iterate, make_learner
 from gradmap_trainer.team import ALONE, share_out
 from gradmap_trainer.workers.member import stay_local
+from gridedge_env.memory import keep_freed_memory
 
 # By the number of their nodes; of any other number one is made.
 FEEDERS = {41: "ieee13", 117: "ieee37", 278: "ieee123", 2_721: "european_lv"}
@@ -39,6 +40,11 @@ class Size:
     nodes: int
     days: int
     workers: int = 1
+
+    @property
+    def nodes_of_matrices(self) -> int:
+        """Nodes of a feeder that is small enough for matrices, which are quicker; of others 0."""
+        return self.nodes if self.nodes in FEEDERS else 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ def measured(size: Size) -> Point:
 def _work(rank: int, size: Size, folder: str) -> None:
     """Train as one of the workers; leave seconds and MiB in the folder."""
     torch.set_num_threads(1)
+    keep_freed_memory()  # as `training.train` does
     feeder = FEEDERS.get(size.nodes, str(Path(folder) / "feeder"))
     case = replace(USUAL_CASE, feeder=feeder, num_agents=size.agents)
     config = TrainConfig(case=case, batch_days=size.days)

@@ -23,7 +23,8 @@ def test_a_known_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """All sizes together tell its terms apart; least squares of exact numbers round off at 1e-9."""
     monkeypatch.setattr(model, "numbers_of_agent", lambda: (3_000, 800))
     known = Model(
-        np.array([2e-2, 3e-3, 2e-5, 1e-6, 8e-5, 1e-9]), np.array([500.0, 0.02, 0.01, 5e-3, 1e-3])
+        np.array([2e-2, 3e-3, 2e-5, 8e-6, 2e-6, 8e-5, 1e-9]),
+        np.array([500.0, 0.02, 0.01, 5e-3, 1e-3]),
     )
     found = fit([Point(size, *known.predict(size)) for size in SIZES])
     np.testing.assert_allclose(found.seconds, known.seconds, rtol=1e-6)
