@@ -230,13 +230,13 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         Raises:
             ValueError: no episode is under way, or actions of the wrong shape or not finite.
         """
-        if not isinstance(actions, np.ndarray):
-            raise ValueError(f"actions: got {type(actions).__name__}, expected a NumPy array")
+        if not isinstance(actions, np.ndarray) or actions.dtype.kind not in "fiu":
+            came = getattr(actions, "dtype", type(actions).__name__)
+            raise ValueError(f"actions: got {came}, expected a NumPy array of numbers")
         values = actions.astype(np.float64)
         expected = (len(self.possible_agents), self.simulator.action_size)
         check_action(torch.from_numpy(values), expected, "actions")
-        observations, rewards, _ = self._play(values)
-        return observations, rewards, not self.agents
+        return *self._play(values)[:2], not self.agents
 
     def differentiable_step(self, action: Tensor) -> Result:
         """As `step`, but with a graph from the action to the result.

@@ -8,6 +8,7 @@ None touches the physics, all can be combined, with each other and with those of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -36,6 +37,15 @@ class EnvironmentWrapper(BaseParallelWrapper[str, Row, Any]):
         """The environment within."""
         return cast("GridEdgeParallelEnv", self.unwrapped)
 
+    def _check_continuous(self) -> None:
+        """Refuse to go around actions by number."""
+        space = self.env.action_space(self.possible_agents[0])
+        if not isinstance(space, Box):
+            raise ValueError(
+                f"env: got actions in {space}, expected continuous ones: DiscreteActions goes "
+                "around other wrappers"
+            )
+
 
 class RewardFunction(EnvironmentWrapper):
     """Other rewards.
@@ -54,7 +64,7 @@ class RewardFunction(EnvironmentWrapper):
         """See `GridEdgeParallelEnv.step`.
 
         Raises:
-            ValueError: rewards that are not one for each agent.
+            ValueError: rewards that are not one finite number for each agent.
         """
         observations, rewards, *rest = self.env.step(dict(actions))
         result = self.inner.result
@@ -66,6 +76,9 @@ class RewardFunction(EnvironmentWrapper):
         except (AttributeError, RuntimeError) as error:
             came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(f"function: got rewards {came}, expected {expected}") from error
+        for agent, value in zip(rewards, values, strict=True):
+            if not math.isfinite(value):
+                raise ValueError(f"function: got {value} for {agent!r}, expected finite rewards")
         return observations, dict(zip(rewards, values, strict=True)), *rest
 
 
@@ -80,7 +93,7 @@ class HiddenFields(EnvironmentWrapper):
         observation_fields: those that are left, in order.
 
     Raises:
-        ValueError: a name that no field has.
+        ValueError: a name that no field has, or one name for a list of them.
     """
 
     def __init__(self, env: Any, names: Iterable[str]) -> None:
@@ -88,6 +101,8 @@ class HiddenFields(EnvironmentWrapper):
         known: tuple[ObservationField, ...] = getattr(
             env, "observation_fields", env.simulator.observation_fields
         )
+        if isinstance(names, str):
+            raise ValueError(f"names: got {names!r}, expected a list of names")
         hidden = set(names)
         check_known(hidden, [field.name for field in known], "names")
         self._kept = [k for k, field in enumerate(known) if field.name not in hidden]
@@ -126,12 +141,13 @@ class DiscreteActions(EnvironmentWrapper):
         levels: how many; odd ones have 0 in the middle.
 
     Raises:
-        ValueError: fewer than two.
+        ValueError: fewer than two, or actions that are numbered already.
     """
 
     def __init__(self, env: Any, levels: int = 11) -> None:
         super().__init__(env)
         check_whole_number(levels, 2, "levels")
+        self._check_continuous()
         self._level = dict(enumerate(np.linspace(-1.0, 1.0, levels).tolist()))
         size = self.inner.simulator.action_size
         self.action_spaces: dict[str, Discrete[Any] | MultiDiscrete] = {
@@ -173,7 +189,7 @@ class FailingAgents(EnvironmentWrapper):
         probability: that an agent fails, each by itself, in each episode.
 
     Raises:
-        ValueError: a probability outside 0 to 1.
+        ValueError: a probability outside 0 to 1, or actions that are numbered.
     """
 
     def __init__(self, env: Any, probability: float = 0.0) -> None:
@@ -181,6 +197,7 @@ class FailingAgents(EnvironmentWrapper):
         self._probability = check_number(
             probability, "probability", "a number from 0 to 1", lambda value: 0.0 <= value <= 1.0
         )
+        self._check_continuous()
         self._idle = Idle(self.inner.simulator)
         self._failed: set[str] = set()
 

@@ -93,6 +93,7 @@ def test_rewards_are_what_the_function_says(actions):
     [
         (lambda result: result.cost[:, :2], r"function: got rewards \(1, 2\), expected \(1, 6\)"),
         (lambda result: 1.0, r"function: got rewards float, expected \(1, 6\)"),
+        (lambda result: result.cost / 0.0, r"function: got -?(inf|nan) for '.*', expected finite"),
     ],
 )
 def test_a_reward_of_another_shape_is_refused(function, message, actions):
@@ -115,6 +116,8 @@ def test_hidden_fields_are_not_seen(actions):
         assert ours[1:] == theirs[1:]
     with pytest.raises(ValueError, match="names: unknown 'price', expected one of own_state, own_"):
         HiddenFields(env, ["price"])
+    with pytest.raises(ValueError, match="names: got 'price', expected a list of names"):
+        HiddenFields(env, "price")
 
 
 def test_discrete_actions_are_levels(actions):
@@ -135,6 +138,9 @@ def test_discrete_actions_are_levels(actions):
         env.step({})
     with pytest.raises(ValueError, match="levels: got 1, expected a whole number of at least 2"):
         DiscreteActions(plain(), 1)
+    for wrapper in (DiscreteActions, FailingAgents):
+        with pytest.raises(ValueError, match=r"env: got actions in Discrete\(3\), expected contin"):
+            wrapper(DiscreteActions(plain(), 3))
 
 
 def test_several_numbers_are_several_discrete_actions():

@@ -37,4 +37,6 @@ def test_faulty_arrays_are_refused_and_change_nothing(env):
         env.step_array(np.full((12, 1), np.nan))
     with pytest.raises(ValueError, match="actions: got dict, expected a NumPy array"):
         env.step_array(dict.fromkeys(env.agents, np.zeros(1)))
+    with pytest.raises(ValueError, match="actions: got complex128, expected a NumPy array"):
+        env.step_array(np.zeros((12, 1), complex))
     assert env.simulator_state.step == 0
