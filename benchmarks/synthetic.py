@@ -1,11 +1,17 @@
-"""A feeder of any size: medium-voltage cables with low-voltage networks, as in European towns."""
+"""A feeder of any size: medium-voltage cables with low-voltage networks, as in European towns.
+
+python -m benchmarks.synthetic 8500 runs/large
+"""
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import tyro
 
 from gridedge_env.feeder import Feeder
 from gridedge_env.feeder.records import Bus, Line, LineCode, Load, Source, Transformer, Winding
@@ -102,3 +108,19 @@ def _transformer(name: str, medium: str, low: str) -> Transformer:
 def _home(name: str, bus: str, phase: int) -> Load:
     kv = LOW_KV / math.sqrt(3.0)
     return Load(name, bus, (phase,), "wye", "constant_power", kv, HOME_KW, HOME_KVAR)
+
+
+def main(
+    nodes: Annotated[int, tyro.conf.Positional], folder: Annotated[Path, tyro.conf.Positional]
+) -> None:
+    """Write a feeder's tables.
+
+    Args:
+        nodes: how many it should have, or just over.
+        folder: to write to.
+    """
+    synthetic_feeder(nodes).save(folder)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
