@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from getpass import getuser
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,11 @@ def home() -> Iterator[Path]:
     """Short, as Ray's sockets need it."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
+
+
+def written(home: Path) -> list[Path]:
+    """What a command with workers has there; PyTorch may keep an empty cache beside it."""
+    return [path for path in home.iterdir() if path.name != f"torchinductor_{getuser()}"]
 
 
 def trained_alone(folder: Path, simulator: Simulator, most: int = 60) -> Path:
@@ -98,11 +104,11 @@ def test_ray_starts_a_killed_worker_again_and_leaves_nothing(
         assert len(workers) == 2
         os.kill(random.choice(workers), signal.SIGKILL)
         assert addresses_listened_on(command.processes()) == {"127.0.0.1"}
-        assert {path.stat().st_mode & 0o777 for path in home.iterdir()} == {0o700}
+        assert {path.stat().st_mode & 0o777 for path in written(home)} == {0o700}
         code, output, errors = command.end()
         assert code == 0, errors
         assert "training 100%: iteration 60" in output
         assert "Trained 60 iterations" in output
         assert command.is_gone()
-        assert not list(home.iterdir())
+        assert not written(home)
     assert not differences(folder, alone)
