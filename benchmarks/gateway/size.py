@@ -36,8 +36,8 @@ def measure(settings: Settings) -> Measurement:
     with tempfile.TemporaryDirectory() as folder:
         plain = write_files(Variant(False, False), Path(folder) / "plain", FEW)
         alone = {
-            "battery": _alone(plain["battery"], steps),
-            ALL_FIVE: _alone(plain[ALL_FIVE], long),
+            "battery": _alone(plain["battery"], long),
+            ALL_FIVE: _alone(plain[ALL_FIVE], steps),
         }
         if not settings.quick:
             planned = write_files(Variant(True, True), Path(folder) / "planned", FEW)
@@ -47,7 +47,7 @@ def measure(settings: Settings) -> Measurement:
         (name, _one(_told("-c", TELL.format(imported=imported))))
         for name, imported in PARTS.items()
     ]
-    grown = alone[ALL_FIVE]["memory"]
+    grown = alone["battery"]["memory"]
     begun, *_, ended = grown.values() if len(grown) > 1 else [*grown.values()] * 2
     slowest = max(Spread.of(told["others"], 1e3).median for told in alone.values())
     return Measurement(
@@ -67,7 +67,7 @@ def measure(settings: Settings) -> Measurement:
                 tuple(parts),
             ),
             Table(
-                f"Memory of a home with {ALL_FIVE}, MB.",
+                "Memory of a home with a battery, MB.",
                 ("after steps", "MB"),
                 tuple((f"{int(number):,}", _one(value)) for number, value in grown.items()),
             ),
