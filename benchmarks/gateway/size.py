@@ -14,7 +14,9 @@ from benchmarks.gateway.homes import ALL_FIVE, FEW, Variant, write_files
 from benchmarks.records import Cell, Measurement, Spread, Table, Target
 from benchmarks.suite import Settings
 
-MOST_MILLISECONDS, MOST_MEGABYTES, MOST_GROWTH = 10.0, 50.0, 1.0
+MOST_MILLISECONDS, MOST_MEGABYTES = 10.0, 50.0
+# After 6,000 steps: a gateway keeps 3,000 values of what is published, here by the hour.
+MOST_GROWTH = 1.0
 STEPS, FILES = 1_000, 300
 # What memory is made of: what is imported, after all before it.
 PARTS = {
@@ -48,7 +50,7 @@ def measure(settings: Settings) -> Measurement:
         for name, imported in PARTS.items()
     ]
     grown = alone["battery"]["memory"]
-    begun, *_, ended = grown.values() if len(grown) > 1 else [*grown.values()] * 2
+    *_, begun, ended = [*grown.values()] * 2 if settings.quick else grown.values()
     slowest = max(Spread.of(told["others"], 1e3).median for told in alone.values())
     return Measurement(
         "gateway",
@@ -89,7 +91,9 @@ def measure(settings: Settings) -> Measurement:
                 False,
                 "MB",
             ),
-            Target("growth of it over all steps", ended - begun, MOST_GROWTH, False, "MB"),
+            Target(
+                f"growth of it after {TOLD[1]:,} steps", ended - begun, MOST_GROWTH, False, "MB"
+            ),
         ),
     )
 
