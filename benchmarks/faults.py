@@ -35,9 +35,9 @@ ROOT = Path(__file__).parents[1]
 TRAIN = [sys.executable, "-c", "from gradmap_trainer.cli import train; train()"]
 TORCHRUN = [
     *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-    *("--nproc-per-node", "2", "--no-python", "--"),
+    *("--nproc-per-node", "2", "--max-restarts", "1", "--no-python", "--"),
 ]
-WORKER = "RayTrainWorker"
+WORKER = "ray::RayTrainWorker"
 LONGEST_WAIT = 8.0  # s
 
 
@@ -90,9 +90,9 @@ class Command:
                     found[int(folder.name)] = called
         return found
 
-    def workers(self) -> list[int]:
-        """Those of Ray Train."""
-        return [number for number, called in self.processes().items() if WORKER in called]
+    def called(self, name: str) -> list[int]:
+        """Those of its processes that call themselves so, to begin with."""
+        return [number for number, called in self.processes().items() if called.startswith(name)]
 
     def is_gone(self) -> bool:
         """Whether nothing of it runs any more; it may take moments to notice that it is over."""
@@ -178,9 +178,9 @@ def main(
         with started(words, Path(home)) as command:
             for number in range(0 if everything else times):
                 _wait(command, hit, chance)
-                command.wait_for(lambda: bool(command.workers()))
+                command.wait_for(lambda: bool(command.called(WORKER)))
                 with suppress(ProcessLookupError):
-                    os.kill(chance.choice(command.workers()), signal.SIGKILL)
+                    os.kill(chance.choice(command.called(WORKER)), signal.SIGKILL)
                 print(f"{number + 1}: a worker killed after iteration {rows(hit)}", flush=True)
             code, output, errors = command.end()
             if code:

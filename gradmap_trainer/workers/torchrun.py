@@ -72,7 +72,12 @@ def _tell(words: list[str]) -> None:
 
 @contextmanager
 def _group() -> Iterator[None]:
-    torch.distributed.init_process_group(backend_of("cuda" if torch.cuda.is_available() else "cpu"))
+    store, rank, size = next(torch.distributed.rendezvous("env://"))
+    # torchrun keeps its store when it starts workers again: where the killed ones were, in it, is
+    # where nobody is.
+    store = torch.distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+    backend = backend_of("cuda" if torch.cuda.is_available() else "cpu")
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
         yield
     finally:

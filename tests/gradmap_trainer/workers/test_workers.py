@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import TORCHRUN, TRAIN, differences, rows, started
+from benchmarks.faults import TORCHRUN, TRAIN, WORKER, differences, rows, started
 from gradmap_trainer.checkpoint import load_checkpoint
 from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import Learner
@@ -76,17 +76,19 @@ def trained_alone(folder: Path, simulator: Simulator, most: int = 60) -> Path:
 def test_from_one_worker_to_two_of_torchrun_and_back(
     tmp_path: Path, home: Path, alone: Path, simulator: Simulator
 ) -> None:
-    """The two are told to stop; they finish an iteration, and leave a checkpoint of shards."""
+    """One of the two is killed, and both are started again; told to stop, they leave shards."""
     folder = trained_alone(tmp_path / "run", simulator, most=5)
     words = [*TORCHRUN, *TRAIN, "--run", str(folder), "--resume"]
     with started(words, home) as command:
         command.wait_for(lambda: rows(folder) >= 12)
+        os.kill(random.choice(command.called(" ".join(TRAIN))), signal.SIGKILL)
+        command.wait_for(lambda: rows(folder) >= 24)
         command.process.send_signal(signal.SIGTERM)
         _, output, _ = command.end()
     saved = load_checkpoint(folder)[1]["iteration"]
     assert isinstance(saved, int)
     assert f"Stopped after iteration {saved}; go on with --resume." in output
-    assert 12 <= saved == rows(folder) < 60
+    assert 24 <= saved == rows(folder) < 60
     assert len(list(folder.glob("shard-*-of-2.safetensors"))) in (2, 4)
     assert not differences(trained_alone(folder, simulator), alone)
 
@@ -100,7 +102,7 @@ def test_ray_starts_a_killed_worker_again_and_leaves_nothing(
     words = [*TRAIN, "--run", str(folder), *OPTIONS, "--workers", "2"]
     with started(words, home) as command:
         command.wait_for(lambda: rows(folder) >= 10)
-        workers = command.workers()
+        workers = command.called(WORKER)
         assert len(workers) == 2
         os.kill(random.choice(workers), signal.SIGKILL)
         assert addresses_listened_on(command.processes()) == {"127.0.0.1"}
