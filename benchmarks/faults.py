@@ -32,7 +32,7 @@ from gradmap_trainer.checkpoint import load_checkpoint
 from gradmap_trainer.run_folder import METRICS_FILE
 
 ROOT = Path(__file__).parents[1]
-TRAIN = [sys.executable, "-c", "from gradmap_trainer.cli import train; train()"]
+TRAIN = [sys.executable, "-c", "from gradmap_trainer.commands.train import train; train()"]
 TORCHRUN = [
     *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
     *("--nproc-per-node", "2", "--max-restarts", "1", "--no-python", "--"),

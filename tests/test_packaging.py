@@ -44,7 +44,7 @@ def test_importing_the_environment_leaves_heavy_libraries_alone():
 def test_help_leaves_heavy_libraries_alone():
     program = """
 import contextlib, io, sys
-from gradmap_trainer.cli import train
+from gradmap_trainer.commands.train import train
 sys.argv = ["gradmap-train", "--help"]
 with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
     train()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradmap_trainer import cli
+from gradmap_trainer.commands.train import parse_train
 from gradmap_trainer.config import load_config, save_config
 from gradmap_trainer.gradmap import make_learner
 from gradmap_trainer.run_folder import load_policies
@@ -214,7 +214,7 @@ def test_a_run_goes_on_and_is_loaded_with_it(run: WholeRun, settings: CaseSettin
 
 
 def test_it_is_an_option_of_the_command(tmp_path: Path) -> None:
-    config = cli._parse_train(["--limits", "maximum_losses", "50"]).config
+    config = parse_train(["--limits", "maximum_losses", "50"]).config
     assert config.case is not None
     assert config.case.limits == {"maximum_losses": 50.0}
     save_config(config, tmp_path)

@@ -14,8 +14,8 @@ from threading import Thread
 import pytest
 from rich.console import Console
 
-from gradmap_trainer import cli
 from gradmap_trainer.console import outside_limits, progress_line
+from tests.gradmap_trainer.commands.calling import COMMANDS
 
 SMALL = [
     *("--feeder", "ieee13", "--num-agents", "3", "--iterations", "2", "--batch-days", "1"),
@@ -40,7 +40,7 @@ def written(ends: tuple[int, int], command: str, *arguments: object) -> str:
         patch.setattr(sys, "stdout", out)
         patch.setenv("COLUMNS", "80")
         patch.setenv("TERM", "xterm")
-        getattr(cli, command.removeprefix("gradmap-"))()
+        COMMANDS[command]()
     reader.join()
     os.close(ends[0])
     return b"".join(parts).decode()

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from gradmap_trainer import cli
+from gradmap_trainer.commands.exits import mistakes
+from gradmap_trainer.commands.train import parse_train
 from gridedge_env.scenarios import (
     EXPORT_KINDS,
     IMPORT_KINDS,
@@ -28,8 +29,8 @@ def wide_terminal(monkeypatch):
 
 def refused(arguments: list[str]) -> None:
     """As the command does, which exits with 2."""
-    with pytest.raises(SystemExit, match="2"), cli._mistakes("gradmap-train"):
-        cli._parse_train(arguments)
+    with pytest.raises(SystemExit, match="2"), mistakes("gradmap-train"):
+        parse_train(arguments)
 
 
 @pytest.mark.parametrize(
@@ -46,14 +47,14 @@ def test_every_tariff_can_be_given(tariff):
     """And read as it is written where the default is told; a resumed run's own is the default."""
     arguments = ["--tariff.imports", *tariff.imports.words()]
     arguments += ["--tariff.exports", *tariff.exports.words()]
-    case = cli._parse_train(arguments).config.case
+    case = parse_train(arguments).config.case
     assert case is not None
     assert case.tariff == tariff
 
 
 def test_help_names_every_kind_of_price(capsys):
     with pytest.raises(SystemExit, match="0"):
-        cli._parse_train(["--help"])
+        parse_train(["--help"])
     told = " ".join(re.sub("[│\n]", " ", capsys.readouterr().out).split())
     for kind in (*IMPORT_KINDS, *EXPORT_KINDS):
         assert re.search(rf"`{kind}[ `]", told), kind

@@ -12,24 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gradmap_trainer import cli
 from gradmap_trainer.config import TrainConfig, load_config
 from gradmap_trainer.run_folder import load_policies
 from gridedge_env.case import default_case, load_case
 from gridedge_env.cli import case as case_command
+from tests.gradmap_trainer.commands.calling import COMMANDS
 from tests.gridedge_env.case_files.street import NAMES, write_street
 
 SMALL = (
     *("--iterations", "2", "--batch-days", "1", "--minibatches", "2", "--hidden-sizes", "4"),
     *("--evaluation-days", "1", "--foresight-iterations", "5"),
 )
-COMMANDS = {
-    "gradmap-train": cli.train,
-    "gradmap-evaluate": cli.evaluate,
-    "gradmap-export": cli.export,
-    "gradmap-report": cli.report,
-    "gradmap-monitor": cli.monitor,
-}
 
 
 def call(command: str, *arguments: object) -> int:

@@ -13,7 +13,7 @@ from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.run_folder import METRICS_FILE
 from gradmap_trainer.training import open_run
 from gridedge_env import CaseSettings, make_simulator
-from tests.gradmap_trainer.test_cli import assert_one_line, call
+from tests.gradmap_trainer.commands.calling import assert_one_line, call
 
 CASE = CaseSettings(feeder="ieee13", num_agents=3)
 CONFIG = TrainConfig(

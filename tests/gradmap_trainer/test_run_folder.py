@@ -16,7 +16,7 @@ from gradmap_trainer.training import open_run, train
 from gridedge_env import CaseSettings, Limits, Simulator, make_simulator
 from gridedge_env.clock import Clock
 from gridedge_env.scenarios import DayAhead, DayTable, ObservedDays, Tariff
-from tests.gradmap_trainer.test_cli import assert_one_line, call
+from tests.gradmap_trainer.commands.calling import assert_one_line, call
 
 CASE = CaseSettings(feeder="ieee13", num_agents=3)
 CONFIG = TrainConfig(

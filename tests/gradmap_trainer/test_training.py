@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.faults import TRAIN
 from gradmap_trainer.checkpoint import LATEST, PREVIOUS, load_checkpoint
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config
 from gradmap_trainer.gradmap import Learner, reuse_gradient
@@ -275,7 +275,7 @@ def start_training(folder: Path) -> subprocess.Popen:
         *("--checkpoint-seconds", "0.2", "--no-public-plan", "--voltage-margin", "0.02"),
     ]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from gradmap_trainer.cli import train; train()", *options],
+        [*TRAIN, *options],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,

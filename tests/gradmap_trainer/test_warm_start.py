@@ -19,7 +19,7 @@ from gradmap_trainer.training import open_run, train
 from gridedge_env import Case, Clock, Simulator, default_case, make_simulator
 from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_env.scenarios import Nothing, Tariff
-from tests.gradmap_trainer.test_cli import assert_one_line, call
+from tests.gradmap_trainer.commands.calling import assert_one_line, call
 
 CONFIG = TrainConfig(
     case=None,

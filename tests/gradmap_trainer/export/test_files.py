@@ -13,7 +13,7 @@ import onnx
 import pytest
 import torch
 
-from gradmap_trainer import cli
+from gradmap_trainer.commands import export as command
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export import Parting, export_run, gateway_starts, policy_file, replay
 from gradmap_trainer.export.customer import Customer
@@ -240,12 +240,12 @@ def test_the_command_says_which_files_do_something_else(simulator, policies, mon
     names, learner = ("battery 1", "generator 1", "house"), SimpleNamespace(policies=policies)
     apart = (1e-7, 0.25), (1e-7, 1e-7), (float("nan"), 0.0)
     partings = [Parting(name, *by) for name, by in zip(names, apart, strict=True)]
-    monkeypatch.setattr(cli, "load_policies", lambda run: (CONFIG, simulator, learner))
+    monkeypatch.setattr(command, "load_policies", lambda run: (CONFIG, simulator, learner))
     monkeypatch.setattr("gradmap_trainer.export.export_run", lambda *_: [])
     monkeypatch.setattr("gradmap_trainer.export.replay", lambda *_: partings)
     monkeypatch.setattr(sys, "argv", ["gradmap-export", "run", "--check"])
     with pytest.raises(SystemExit) as stop:
-        cli.export()
+        command.export()
     assert stop.value.code == 1
     _, *told = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in told] == ["battery 1", "house"]

@@ -9,7 +9,7 @@ import pytest
 from gradmap_trainer.training import train
 from gradmap_trainer.workers import torchrun
 from gradmap_trainer.workers.choice import trainer
-from tests.gradmap_trainer.test_cli import assert_one_line, call
+from tests.gradmap_trainer.commands.calling import assert_one_line, call
 
 
 @pytest.mark.parametrize(

@@ -1,75 +1,25 @@
-"""The commands as a user meets them: what they write, and what they say to a mistake."""
+"""gradmap-train as a user meets it: options, budget, resuming, and what it says to a mistake."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gradmap_trainer import cli
 from gradmap_trainer.checkpoint import LATEST
+from gradmap_trainer.commands.train import parse_train
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, save_config
 from gradmap_trainer.run_folder import METRICS_FILE, load_policies
 from gridedge_env import CaseSettings
 from gridedge_env.scenarios import Flat, Tariff
+from tests.gradmap_trainer.commands.calling import SMALL, assert_one_line, call
 
-COMMANDS = {
-    "gradmap-train": cli.train,
-    "gradmap-evaluate": cli.evaluate,
-    "gradmap-export": cli.export,
-    "gradmap-report": cli.report,
-}
-# The smallest run that has everything; it learns fast enough for devices to leave rest.
-SMALL = [
-    *("--num-agents", "9", "--iterations", "3", "--batch-days", "1", "--minibatches", "2"),
-    *("--hidden-sizes", "5", "4", "--evaluation-days", "1", "--foresight-iterations", "5"),
-    *("--learning-rate", "0.1"),
-]
-
-
-def call(command: str, *arguments: object) -> int:
-    """Run a command in this process; its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [command, *map(str, arguments)])
-        patch.setenv("COLUMNS", "200")
-        try:
-            COMMANDS[command]()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-    return 0
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """The folder of a whole small run."""
-    folder = tmp_path_factory.mktemp("runs") / "new" / "small"
-    assert call("gradmap-train", "--run", folder, *SMALL) == 0
-    return folder
-
-
-@pytest.fixture
-def copy(trained, tmp_path) -> Path:
-    """A copy of that folder, to damage or to add to."""
-    return Path(shutil.copytree(trained, tmp_path / "copy"))
-
-
-# --- Help -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_helps(command, capsys):
-    assert call(command, "--help") == 0
-    assert command in capsys.readouterr().out
+# --- Options --------------------------------------------------------------------------------------
 
 
 def test_the_flags_of_training_are_its_configuration(capsys):
@@ -109,7 +59,7 @@ OPTIONS = [
 @pytest.mark.parametrize(("arguments", "name", "value"), OPTIONS)
 def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path):
     """And comes back from the run's folder."""
-    config = cli._parse_train(arguments.split()).config
+    config = parse_train(arguments.split()).config
     assert getattr(config.case, name) == value != getattr(CaseSettings(), name)
     save_config(config, tmp_path)
     assert load_config(tmp_path, TrainConfig) == config
@@ -172,53 +122,6 @@ def test_training_says_what_it_does(tmp_path, capsys):
     assert not (tmp_path / "run" / "evaluation.json").exists()
 
 
-def test_evaluating_again_on_other_days(copy, capsys):
-    before = json.loads((copy / "evaluation.json").read_text())
-    assert call("gradmap-evaluate", copy, "--days", 2, "--foresight-iterations", 0) == 0
-    table = json.loads((copy / "evaluation.json").read_text())
-    assert set(table) == set(before) - {"perfect_foresight"}
-    assert table["gradmap"]["cost"] != before["gradmap"]["cost"]
-    output = capsys.readouterr().out
-    assert "2 days" in output
-    assert all(method in output for method in table)
-
-
-def test_the_validation_year_is_shown_and_not_saved(copy, capsys):
-    before = (copy / "evaluation.json").read_bytes()
-    options = ("--split", "validation", "--days", 1, "--foresight-iterations", 0)
-    assert call("gradmap-evaluate", copy, *options) == 0
-    assert "1 days of 2021" in capsys.readouterr().out
-    assert (copy / "evaluation.json").read_bytes() == before
-
-
-def test_reporting_again(copy):
-    (copy / "report.html").unlink()
-    assert call("gradmap-report", copy) == 0
-    assert (copy / "report.html").stat().st_size > 10_000
-
-
-@pytest.mark.parametrize("folder", [None, "elsewhere/policies"])
-def test_every_agent_gets_a_policy_file_that_does_what_it_did(copy, tmp_path, capsys, folder):
-    """Single precision in another order of adding: a few units of 6e-8 at actions below 1."""
-    runtime = pytest.importorskip("onnxruntime")
-    target = copy / "policies" if folder is None else tmp_path / folder
-    assert call("gradmap-export", copy, *(["--check"] if folder is None else ["--to", target])) == 0
-    assert ("On 2024-07-02 they do as" in capsys.readouterr().out) == (folder is None)
-    _, simulator, learner = load_policies(copy)
-    names = [f"{name}.onnx" for name in simulator.fleet.names]
-    assert sorted(path.name for path in target.iterdir()) == sorted(names)
-
-    state = simulator.reset(batch_size=4, split="test", seed=1)
-    with torch.no_grad():
-        expected = learner.policies(*simulator.observe_parts(state)).numpy()
-    assert (np.abs(expected) > 0.1).mean() > 0.5, "nothing to compare: most are at rest"
-    observations = simulator.observe(state).numpy()
-    for agent, name in enumerate(names):
-        session = runtime.InferenceSession(target / name, providers=["CPUExecutionProvider"])
-        (action,) = session.run(None, {"observation": observations[:, agent]})
-        np.testing.assert_allclose(action, expected[:, agent], rtol=0.0, atol=1e-6)
-
-
 # --- Budget and resuming --------------------------------------------------------------------------
 
 
@@ -252,6 +155,7 @@ def test_resuming_where_nothing_is_begins_a_run(tmp_path):
 
 # --- Mistakes -------------------------------------------------------------------------------------
 
+
 TRAIN_MISTAKES = [
     (["--feeder", "nowhere"], "feeder: unknown 'nowhere'"),
     (["--num-agents", "0"], "num_agents: got 0, expected a whole number of at least 1"),
@@ -272,12 +176,6 @@ if not torch.cuda.is_available():
     TRAIN_MISTAKES.append((["--device", "cuda"], "device: got 'cuda'"))
 
 
-def assert_one_line(errors: str, told: str) -> None:
-    assert errors.count("\n") == 1, errors
-    assert told in errors
-    assert ": error: " in errors
-
-
 @pytest.mark.parametrize(("options", "told"), TRAIN_MISTAKES)
 def test_a_mistake_in_training_is_told_in_a_line(tmp_path, capsys, options, told):
     """And leaves nothing behind that the next attempt would stumble over."""
@@ -285,53 +183,6 @@ def test_a_mistake_in_training_is_told_in_a_line(tmp_path, capsys, options, told
     assert call("gradmap-train", "--run", folder, "--num-agents", 9, *options) == 2
     assert_one_line(capsys.readouterr().err, told)
     assert not folder.exists()
-
-
-@pytest.mark.parametrize(
-    ("command", "arguments"),
-    [
-        ("gradmap-train", ["--frobnicate"]),
-        ("gradmap-train", ["--num-agents", "many"]),
-        ("gradmap-evaluate", ["somewhere", "--frobnicate"]),
-        ("gradmap-export", ["somewhere", "--frobnicate"]),
-        ("gradmap-report", ["somewhere", "--frobnicate"]),
-    ],
-)
-def test_an_unknown_flag_is_named(capsys, command, arguments):
-    assert call(command, *arguments) == 2
-    errors = capsys.readouterr().err
-    assert arguments[-2 if "many" in arguments else -1] in errors
-    assert "Traceback" not in errors
-
-
-@pytest.mark.parametrize("command", ["gradmap-evaluate", "gradmap-export", "gradmap-report"])
-@pytest.mark.parametrize("kind", ["missing", "empty", "file"])
-def test_a_folder_without_a_run_is_told_in_a_line(tmp_path, capsys, command, kind):
-    folder = tmp_path / "run"
-    if kind == "empty":
-        folder.mkdir()
-    elif kind == "file":
-        folder.write_text("not a folder")
-    assert call(command, folder) == 2
-    assert_one_line(capsys.readouterr().err, "run: ")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("gradmap-evaluate",),
-        ("gradmap-export",),
-        ("gradmap-report",),
-        ("gradmap-train", "--resume", "--run"),
-    ],
-    ids=lambda arguments: arguments[0],
-)
-@pytest.mark.parametrize("text", ['{"name": "something else"}', "{", "[1, 2]"])
-def test_a_foreign_folder_is_told_in_a_line(tmp_path, capsys, arguments, text):
-    (tmp_path / CONFIG_FILE).write_text(text)
-    assert call(*arguments, tmp_path) == 2
-    assert_one_line(capsys.readouterr().err, "is not the configuration of a GridEdge run")
-    assert (tmp_path / CONFIG_FILE).read_text() == text
 
 
 def test_a_file_is_no_folder_for_a_run(tmp_path, capsys):
@@ -351,50 +202,3 @@ def test_another_case_is_not_resumed(copy, capsys):
     assert call("gradmap-train", "--run", copy, "--resume", "--num-agents", 12) == 2
     told = "config.case.num_agents is 9 in the checkpoint, expected 12"
     assert_one_line(capsys.readouterr().err, told)
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (("--days", 0), "days: got 0, expected 1 to "),
-        (("--days", 367), "days: got 367, expected 1 to "),
-        (("--foresight-iterations", -1), "foresight_iterations: got -1"),
-        (("--split", "holdout"), "split: got 'holdout', expected one of 'train'"),
-        (("--device", "nonsense"), "device: got 'nonsense'"),
-    ],
-)
-def test_an_impossible_evaluation_is_told_in_a_line(copy, capsys, options, told):
-    before = (copy / "evaluation.json").read_bytes()
-    assert call("gradmap-evaluate", copy, *options) == 2
-    assert_one_line(capsys.readouterr().err, told)
-    assert (copy / "evaluation.json").read_bytes() == before
-
-
-@pytest.mark.parametrize("command", ["gradmap-evaluate", "gradmap-export"])
-def test_a_run_without_a_sound_checkpoint_is_told_in_a_line(copy, capsys, command):
-    for path in copy.glob("checkpoint-*"):
-        path.write_bytes(path.read_bytes()[:-1])
-    assert call(command, copy) == 2
-    assert_one_line(capsys.readouterr().err, "is damaged")
-
-
-def test_a_run_that_was_not_evaluated_has_no_report_yet(copy, capsys):
-    for path in copy.glob("evaluation.*"):
-        path.unlink()
-    assert call("gradmap-report", copy) == 2
-    assert_one_line(capsys.readouterr().err, "gradmap-evaluate")
-
-
-def test_the_shell_sees_the_same(tmp_path):
-    """In a process of its own: the exit code, one line on the error stream, nothing else."""
-    program = "from gradmap_trainer.cli import train; train()"
-    process = subprocess.run(
-        [sys.executable, "-c", program, "--run", str(tmp_path / "run"), "--num-agents", "0"],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 2
-    assert process.stdout == ""
-    assert_one_line(process.stderr, "gradmap-train: error: num_agents: got 0")

@@ -1,0 +1,1 @@
+"""The commands, one file each: gradmap-train, -evaluate, -export, -report, -monitor."""

@@ -1,0 +1,54 @@
+"""gradmap-export: one deployable file per agent."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+
+from gradmap_trainer.commands.exits import EXIT_PARTED, RunFolder, mistakes, stoppable
+from gradmap_trainer.console import say
+from gradmap_trainer.run_folder import load_policies
+from gridedge_env.simulator import make_simulator
+
+
+@stoppable
+def export() -> None:
+    """gradmap-export: one deployable file per agent."""
+
+    def parse(run: RunFolder, to: Path | None = None, check: bool = False) -> tuple:
+        """Write for every agent an ONNX file of its own, with its policy and what goes with it.
+
+        Args:
+            run: folder of the run.
+            to: where to write; by default the folder `policies` of the run.
+            check: play a day of the test year through the files, too, and compare them with the
+                simulator; exit code 1 if they do anything else.
+        """
+        return run, to or run / "policies", check
+
+    console = Console(markup=False, emoji=False)
+    with mistakes("gradmap-export"):
+        run, folder, check = tyro.cli(parse)
+        from gradmap_trainer.export import export_run, gateway_starts, replay
+
+        config, trained, learner = load_policies(run)
+        simulator = make_simulator(case=trained.case, dtype=torch.float64)
+        files = export_run(config, simulator, learner.policies, folder)
+        say(console, f"Wrote {len(files)} policies to {folder}")
+        if not check:
+            return
+        starts = gateway_starts(simulator)
+        day = starts[len(starts) // 2]
+        partings = replay(simulator, learner.policies, folder, day)
+    date = simulator.days("test").dates[day]
+    apart = [parting for parting in partings if not parting.is_small]
+    if apart:
+        for parting in apart:
+            say(console, f"{parting}, on {date}")
+        sys.exit(EXIT_PARTED)
+    worst = max(parting.power for parting in partings)
+    say(console, f"On {date} they do as the simulator does, to {worst:.0e} of full power")

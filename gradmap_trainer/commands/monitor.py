@@ -1,0 +1,57 @@
+"""gradmap-monitor: what gateways logged, held against what a run promised."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from gradmap_trainer.commands.exits import EXIT_MISTAKE, RunFolder, mistakes, stoppable
+from gradmap_trainer.console import progress_line, say
+from gradmap_trainer.run_folder import load_policies
+
+
+@stoppable
+def monitor() -> None:
+    """gradmap-monitor: what gateways logged, held against what a run promised."""
+
+    def parse(
+        run: RunFolder,
+        readings: Path,
+        policies: Path | None = None,
+        to: Path | None = None,
+        connection_kw: float | None = None,
+    ) -> tuple:
+        """Write `monitor.html`: parity, drift, savings, voltages, and who needs retraining.
+
+        Args:
+            run: folder of the run.
+            readings: folder of the tables that gateways logged (gridedge-gateway serve --log).
+            policies: folder of the files that they served; by default `policies` of the run.
+            to: folder to write to; by default that of the run.
+            connection_kw: what gateways were told that a connection can carry, if they were.
+        """
+        return run, readings, policies or run / "policies", to or run, connection_kw
+
+    console = Console(markup=False, emoji=False)
+    with mistakes("gradmap-monitor"):
+        run, readings, files, folder, connection = tyro.cli(parse)
+        from gradmap_trainer.monitor import read_fleet, write_monitor
+
+        config, simulator, learner = load_policies(run)
+        with progress_line(console, "playing logs") as tell:
+            fleet = read_fleet(
+                run, config, simulator, learner.policies, readings, files, connection, tell
+            )
+        page = write_monitor(fleet, folder)
+    say(console, f"Monitor: {page}")
+    names = [one.customer for one in fleet.to_retrain]
+    if names:
+        say(console, f"To be trained again: {', '.join(names)}")
+    if fleet.faults:
+        print(
+            *(f"gradmap-monitor: error: {told}" for told in fleet.faults), sep="\n", file=sys.stderr
+        )
+        sys.exit(EXIT_MISTAKE)
