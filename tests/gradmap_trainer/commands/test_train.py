@@ -16,7 +16,7 @@ from gradmap_trainer.commands.train import parse_train
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, save_config
 from gradmap_trainer.run_folder import METRICS_FILE, load_policies
 from gridedge_env import CaseSettings
-from gridedge_env.scenarios import Flat, Tariff
+from tests.case_options import CASE_OPTIONS
 from tests.gradmap_trainer.commands.calling import SMALL, assert_one_line, call
 
 # --- Options --------------------------------------------------------------------------------------
@@ -32,31 +32,7 @@ def test_the_flags_of_training_are_its_configuration(capsys):
     assert set(promised.split()) <= flags
 
 
-LIMITS = {"minimum_voltage": 0.9, "maximum_loading": 1.2}
-OPTIONS = [
-    ("--feeder ieee13", "feeder", "ieee13"),
-    ("--num-agents 7", "num_agents", 7),
-    ("--seed 3", "seed", 3),
-    ("--step-minutes 15", "step_minutes", 15),
-    ("--source-voltage 1.02", "source_voltage", 1.02),
-    ("--no-neutral-taps", "neutral_taps", False),
-    ("--regulator-control", "regulator_control", True),
-    ("--keep-loads", "keep_loads", True),
-    ("--home-scale 2.5", "home_scale", 2.5),
-    ("--reactive-power", "reactive_power", True),
-    ("--local-response", "local_response", True),
-    ("--penalty 10", "penalty", 10.0),
-    ("--public-plan", "public_plan", True),
-    ("--tariff.imports flat price=0.3", "tariff", Tariff(Flat(0.3))),
-    ("--limits minimum_voltage 0.9 maximum_loading 1.2", "limits", LIMITS),
-    ("--mix heat_pump 0.5 pv_inverter 0.5", "mix", {"heat_pump": 0.5, "pv_inverter": 0.5}),
-    ("--demand meters.csv", "demand", "meters.csv"),
-    ("--demand-unit W", "demand_unit", "W"),
-    ("--time-zone Europe/Berlin", "time_zone", "Europe/Berlin"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "name", "value"), OPTIONS)
+@pytest.mark.parametrize(("arguments", "name", "value"), CASE_OPTIONS)
 def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path):
     """And comes back from the run's folder."""
     config = parse_train(arguments.split()).config
@@ -66,7 +42,7 @@ def test_every_option_of_the_case_can_be_given(arguments, name, value, tmp_path)
 
 
 def test_no_option_of_the_case_is_forgotten():
-    assert [name for _, name, _ in OPTIONS] == [field.name for field in fields(CaseSettings)]
+    assert [name for _, name, _ in CASE_OPTIONS] == [field.name for field in fields(CaseSettings)]
 
 
 def test_a_run_of_many_options(tmp_path, capsys):
