@@ -9,17 +9,27 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from gridedge_gateway.connection import check_connection
 from gridedge_gateway.controller import Controller
 from gridedge_gateway.customer import Customer, log
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.inspection import described
-from gridedge_gateway.picture import draw
+from gridedge_gateway.picture import ENDINGS, check_picture, draw
 from gridedge_gateway.replay import replay
 
 EXIT_MISTAKE = 2
+# What the system says of a file, in words.
+OF_SYSTEM = {
+    FileNotFoundError: "not found",
+    IsADirectoryError: "got a folder, expected a file",
+    NotADirectoryError: "not found: what should be a folder is a file",
+    FileExistsError: "got a file, expected a folder",
+    PermissionError: "not permitted",
+}
 # Seconds after a boundary of the clock.
 USUAL_WAIT = 5.0
 
@@ -35,7 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _in_words(error: Exception) -> str:
-    return f"{error.filename}: not found" if isinstance(error, FileNotFoundError) else str(error)
+    """In one line."""
+    words = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        known = (said for kind, said in OF_SYSTEM.items() if isinstance(error, kind))
+        words = f"{error.filename}: {next(known, error.strerror)}"
+    return " ".join(words.splitlines())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("file", type=Path, help="of gradmap-export")
     replay.add_argument("--readings", type=Path, required=True, help="CSV, a row for each step")
     replay.add_argument("--out", type=Path, required=True, help="CSV to write")
-    replay.add_argument("--picture", type=Path, help="to draw, .png or .svg; needs matplotlib")
+    replay.add_argument(
+        "--picture", type=Path, help=f"to draw, {' '.join(ENDINGS)}; needs matplotlib"
+    )
     replay.set_defaults(run=_replay)
 
     serve = commands.add_parser("serve", help="set-points for readings that come by MQTT")
@@ -93,13 +110,30 @@ def _inspect(options: argparse.Namespace) -> None:
 
 
 def _replay(options: argparse.Namespace) -> None:
+    check_connection(options.connection_kw)
+    read = [options.file, options.readings]
+    _check_written("out", options.out, read)
+    if options.picture is not None:
+        check_picture(options.picture)
+        _check_written("picture", options.picture, [*read, options.out])
     controller = Controller.load(options.file, options.connection_kw)
     steps = replay(controller, options.readings, options.out)
-    fallbacks = sum(set_point.follows == "fallback" for _, set_point in steps)
-    print(f"{len(steps)} steps to {options.out}, {fallbacks} of them by the fallback")
-    if options.picture is not None and steps:
+    counts = Counter(name for _, set_point in steps for name in set_point.fallbacks)
+    told = ", ".join(f"{device.name} {counts[device.name]}" for device in controller.file.devices)
+    print(f"{len(steps)} steps to {options.out}, of them by the fallback: {told}")
+    if options.picture is not None:
         draw(controller, steps, options.picture)
         print(f"Picture: {options.picture}")
+
+
+def _check_written(name: str, path: Path, others: Iterable[Path]) -> None:
+    """Raises ValueError unless a file can be written that is none of the others."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{name}: got {path}, expected a file in a folder that is there")
+    for other in others:
+        is_one = path.resolve() == other.resolve()
+        if is_one or (path.exists() and other.exists() and path.samefile(other)):
+            raise ValueError(f"{name}: got {path}, expected another file than {other}")
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -108,6 +142,9 @@ def _serve(options: argparse.Namespace) -> None:
     except ImportError as error:
         raise ImportError("serve needs paho-mqtt: pip install paho-mqtt") from error
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    check_connection(options.connection_kw)
+    if options.log is not None:
+        options.log.mkdir(parents=True, exist_ok=True)
     password = options.password_file and options.password_file.read_text("utf-8").strip()
     broker = Broker(
         *read_address(options.mqtt),

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Step
-from gridedge_gateway.connection import within_connection
+from gridedge_gateway.connection import check_connection, within_connection
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.graph import Arrays
 from gridedge_gateway.published import Published, as_number
@@ -35,6 +35,8 @@ TRIED = datetime(2026, 1, 1, tzinfo=timezone.utc)
 # A meter is frozen that said the same so many times in a row while set-points moved, in sum by
 # FROZEN_SHARE of full power.
 FROZEN_METER_TIMES = 6
+# What a device can follow: its policy, or what is safe.
+POLICY, FALLBACK = "policy", "fallback"
 Action: TypeAlias = NDArray[np.float32]  # (1, action size)
 Observation: TypeAlias = NDArray[np.float32]  # (fields,)
 
@@ -47,15 +49,20 @@ class SetPoint:
         time: at which the step began, UTC.
         power: kW drawn, by the device's name; negative where it is fed in.
         reactive_power: kvar drawn, of inverters, under a case that chooses it.
-        follows: "policy", or "fallback" where all devices do what is safe.
+        follows: `POLICY`, or `FALLBACK` where it does what is safe, by the device's name.
         reasons: what was missing or wrong: "name: what came, what is done instead".
     """
 
     time: datetime
     power: Mapping[str, float]
     reactive_power: Mapping[str, float]
-    follows: str
+    follows: Mapping[str, str]
     reasons: tuple[str, ...]
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """Names of the devices that do what is safe."""
+        return tuple(name for name, what in self.follows.items() if what == FALLBACK)
 
     def as_json(self) -> str:
         """As an object, its time in ISO 8601."""
@@ -75,8 +82,7 @@ class Controller:
     """
 
     def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:
-        if connection_power is not None and not connection_power > 0.0:
-            raise ValueError(f"connection_power: got {connection_power} kW, expected more than 0")
+        check_connection(connection_power)
         self.file, self._connection_power = file, connection_power
         self._mean: float = file.customer["mean_demand"]
         self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
@@ -131,8 +137,8 @@ class Controller:
         except Exception:
             rest = {device.name: 0.0 for device in self.file.devices}
             *before, _ = bare.faults
-            time = bare.time.astimezone(timezone.utc)
-            return SetPoint(time, rest, {}, "fallback", (*before, f"{why}; all devices rest"))
+            time, follows = bare.time.astimezone(timezone.utc), dict.fromkeys(rest, FALLBACK)
+            return SetPoint(time, rest, {}, follows, (*before, f"{why}; all devices rest"))
 
     def _bare(self, readings: object, why: str) -> Readings:
         """As if nothing were read, at the same time, or, if there is none, at the last step's."""
@@ -178,11 +184,11 @@ class Controller:
         except Exception as error:  # such as no memory, of which the fallback needs less
             reasons.append(f"policy: got {type(error).__name__}: {error}; the fallback")
             policy = None
-        known["action"] = self._safe(policy, known, step, reasons)
+        known["action"], lost = self._safe(policy, known, step, reasons)
         flows = self.file.run("operate", known)
         self._stand(flows)
-        follows = "fallback" if policy is None else "policy"
-        power, reactive_power = self._within_ratings(flows, reasons)
+        power, reactive_power, resting = self._within_ratings(flows, reasons)
+        follows = {name: FALLBACK if name in lost | resting else POLICY for name in power}
         if self._connection_power is not None:
             power = within_connection(power, load, self._connection_power)
         return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
@@ -264,40 +270,48 @@ class Controller:
             return None
         return action
 
-    def _safe(self, policy: Action | None, known: Arrays, step: Step, reasons: list[str]) -> Action:
-        """An action by the policy where there is one and it knows where a device stands."""
+    def _safe(
+        self, policy: Action | None, known: Arrays, step: Step, reasons: list[str]
+    ) -> tuple[Action, set[str]]:
+        """An action by the policy where there is one and it knows where a device stands.
+
+        And the names of the devices where it is another.
+        """
         fallback: Action = self.file.run("fallback", known)["action"]
         if policy is None:
-            return fallback
-        slots, action = self.file.slots, policy.copy()
+            return fallback, {device.name for device in self.file.devices}
+        slots, action, lost = self.file.slots, policy.copy(), set[str]()
         for device in self.file.devices:
             if self._sensors.unread(device, step.time):
                 reasons.append(f"{device.name}: not read for a day; the fallback")
                 action[:, device.slot :: slots] = fallback[:, device.slot :: slots]
-        return action
+                lost.add(device.name)
+        return action, lost
 
     def _within_ratings(
         self, flows: Arrays, reasons: list[str]
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """kW and kvar of the devices: whatever was worked out, not more than they are built for."""
-        power, reactive_power = {}, {}
+    ) -> tuple[dict[str, float], dict[str, float], set[str]]:
+        """kW and kvar of the devices: whatever was worked out, not more than they are built for.
+
+        And the names of those for which no number was.
+        """
+        power, reactive_power, resting = {}, {}, set[str]()
         for number, device in enumerate(self.file.devices):
-            full, kva = device.full_power, device.inverter_rating
-            asked = float(flows["power"][0, number])
-            if not math.isfinite(asked):
-                reasons.append(f"{device.name}: got {asked} kW; it rests")
-            power[device.name] = kw = _clipped(asked, full)
+            kva = device.inverter_rating
+            kw = float(flows["power"][0, number])
+            kvar = float(flows["reactive_power"][0, number]) if "reactive_power" in flows else 0.0
+            if not (math.isfinite(kw) and math.isfinite(kvar)):
+                reasons.append(f"{device.name}: got {kw} kW and {kvar} kvar; it rests")
+                resting.add(device.name)
+                kw = kvar = 0.0
+            power[device.name] = kw = _clipped(kw, device.full_power)
             if "reactive_power" in flows and kva > 0.0:
-                room = math.sqrt(max(kva**2 - kw**2, 0.0))
-                reactive_power[device.name] = _clipped(
-                    float(flows["reactive_power"][0, number]), room
-                )
-        return power, reactive_power
+                reactive_power[device.name] = _clipped(kvar, math.sqrt(max(kva**2 - kw**2, 0.0)))
+        return power, reactive_power, resting
 
 
 def _clipped(value: float, most: float) -> float:
-    """Of what is no number, 0."""
-    return min(max(value, -most), most) + 0.0 if math.isfinite(value) else 0.0
+    return min(max(value, -most), most) + 0.0  # no -0.0
 
 
 def _numbers(values: Mapping[str, object], reasons: list[str]) -> dict[str, float]:

@@ -32,8 +32,12 @@ def discovery(
     """
     identity = re.sub(r"[^\w-]", "_", f"gridedge_{quote(name, safe='')}", flags=re.ASCII)
     sensor = {"platform": "sensor", "expire_after": EXPIRY * int(step.total_seconds())}
-    sensors = {"follows": {"name": "follows", "value_template": "{{ value_json.follows }}"}}
+    sensors = {}
     for device in devices:
+        sensors[f"{device.name}_follows"] = {
+            "name": f"{device.name} follows".replace("_", " "),
+            "value_template": f"{{{{ value_json.follows.{device.name} }}}}",
+        }
         sensors[f"{device.name}_power"] = {
             "name": f"{device.name} power".replace("_", " "),
             "device_class": "power",

@@ -99,7 +99,8 @@ class CustomerFile:
 
     def _load(self, data: bytes) -> None:
         if not is_whole(data):
-            raise ValueError("got a damaged file, expected one as gradmap-export wrote it")
+            got = "got a damaged file, or none of gradmap-export"
+            raise ValueError(f"{got}, expected one as that wrote it")
         model = Model.of(data)
         policy, metadata = Graph(model.in_double_precision()), model.metadata
         if metadata.get("format") != FORMAT:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.published import PRICE_FORECAST
 from gridedge_gateway.quantities import readable_quantities
-from gridedge_gateway.readings import SERIES
+from gridedge_gateway.readings import OUTDOOR_TEMPERATURE, SERIES
 
 
 def described(file: CustomerFile) -> Iterator[str]:
@@ -23,10 +23,16 @@ def described(file: CustomerFile) -> Iterator[str]:
         inverter = f", inverter of {device.inverter_rating:.4g} kVA" * (device.inverter_rating > 0)
         yield f"  {device.name:<24} {device.full_power:.4g} kW{inverter}"
     yield "Readings:"
+    optional = {
+        f"{device.name}.{more.name}" for device in file.devices for more in device.readings[1:]
+    }
+    if not file.heats:
+        optional.add(OUTDOOR_TEMPERATURE.name)
     for quantity in readable_quantities(file).values():
         of_voltage = f", nominal {customer['nominal_voltage']:.0f}" * (quantity.name == "voltage")
         span = f"{quantity.lowest:g} to {quantity.highest:g}"
-        yield f"  {quantity.name:<36} {quantity.unit}, {span}{of_voltage}"
+        word = ", optional" * (quantity.name in optional)
+        yield f"  {quantity.name:<36} {quantity.unit}, {span}{of_voltage}{word}"
     yield "Published:"
     for name in file.series:
         unit = SERIES[name].unit

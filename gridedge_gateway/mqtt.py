@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
@@ -56,6 +57,9 @@ class Broker:
         user, password: or None.
         authority: file of the certificates that it is trusted by; None: the system's.
         certificate, private_key: files by which this gateway is known to it, or None.
+
+    Raises:
+        ValueError: what counts for nothing without something else, or a file that is not there.
     """
 
     host: str
@@ -67,13 +71,36 @@ class Broker:
     certificate: str | None = None
     private_key: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.password is not None and self.user is None:
+            raise ValueError("password_file: got one without a user, expected user, too")
+        if self.private_key is not None and self.certificate is None:
+            raise ValueError("private_key: got one without a certificate, expected both")
+        for name in ("authority", "certificate", "private_key"):
+            path = getattr(self, name)
+            if path is not None and not self.encrypted:
+                raise ValueError(f"{name}: got {path} for mqtt://, expected mqtts://")
+            if path is not None and not Path(path).is_file():
+                raise ValueError(f"{name}: got {path}, expected a file that is there")
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
     def client(self, name: str) -> Client:
-        """A client that is not yet connected. The broker keeps for it what comes meanwhile."""
+        """A client that is not yet connected. The broker keeps for it what comes meanwhile.
+
+        Raises:
+            ValueError: files of certificates that are none.
+        """
         client = Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
         if self.user is not None:
             client.username_pw_set(self.user, self.password)
         if self.encrypted:
-            client.tls_set(self.authority, self.certificate, self.private_key)
+            try:
+                client.tls_set(self.authority, self.certificate, self.private_key)
+            except OSError as error:
+                names = "authority, certificate, private_key"
+                raise ValueError(f"{names}: got {error}, expected files in PEM") from error
         client.reconnect_delay_set(1, LONGEST_PAUSE)
         client.connect_async(self.host, self.port, KEEP_ALIVE)
         return client
@@ -128,7 +155,7 @@ class Gateway:
         if not 0.0 <= wait <= LONGEST_WAIT:
             raise ValueError(f"wait: got {wait} s, expected 0 to {LONGEST_WAIT:g}")
         self._availability = f"{customers[0].topic}/availability"
-        self._wait, self._clock = wait, clock
+        self._broker, self._wait, self._clock = broker, wait, clock
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._serving, self._minute = True, datetime.min
         self._is_connected = False
@@ -138,7 +165,7 @@ class Gateway:
         # The client has a thread of its own, which only hands over what happens.
         self._client.on_connect = lambda *seen: self._events.put(lambda: self._greet(seen[3]))
         self._client.on_disconnect = lambda *seen: self._events.put(lambda: self._miss(seen[3]))
-        self._client.on_connect_fail = lambda *seen: log.warning("broker: %s", sys.exc_info()[1])
+        self._client.on_connect_fail = lambda *seen: self._seek(sys.exc_info()[1])
         self._client.on_message = lambda *seen: self._events.put(lambda: self._hear(seen[2]))
 
     def serve(self) -> None:
@@ -172,20 +199,25 @@ class Gateway:
         except Exception:  # the houses must go on
             log.exception("%s: got what nobody had expected", whose)
 
+    def _seek(self, error: BaseException | None) -> None:
+        """Say why there is no connection."""
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        log.warning("broker: %s: %s; tried again and again", self._broker, why)
+
     def _miss(self, cause: ReasonCode) -> None:
         """Say once that a connection is lost; of one that was refused, the refusal was said."""
         if self._is_connected:
-            log.warning("broker: connection lost: %s", cause)
+            log.warning("broker: %s: connection lost: %s", self._broker, cause)
         self._is_connected = False
 
     def _greet(self, answer: ReasonCode) -> None:
         """Say what a broker may have forgotten, which has just answered."""
         if answer.is_failure:
             if answer != self._refusal:
-                log.error("broker: refused: %s; tried again and again", answer)
+                log.error("broker: %s: refused: %s; tried again and again", self._broker, answer)
             self._refusal = answer
             return
-        log.info("broker: connected")
+        log.info("broker: %s: connected", self._broker)
         self._is_connected, self._refusal = True, None
         self._client.subscribe([(topic, QUALITY) for topic in (FOR_ALL, *self._customers)])
         for customer in self._customers.values():

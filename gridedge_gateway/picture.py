@@ -14,12 +14,14 @@ import numpy as np
 from gridedge_gateway.calendar import Series
 from gridedge_gateway.controller import Controller, SetPoint
 from gridedge_gateway.readings import METER_POWER, Readings
-from gridedge_gateway.sensors import THE_SENSOR_COUNTS
+from gridedge_gateway.sensors import POWER, THE_SENSOR_COUNTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Steps = Sequence[tuple[Readings, SetPoint]]
+# Of the name of a picture.
+ENDINGS = (".png", ".svg", ".pdf")
 # Units of devices' sensors that are drawn, each in a panel of its own.
 DRAWN = ("%", "°C")
 
@@ -32,7 +34,7 @@ class Line:
         name: in words.
         colour: of matplotlib's.
         values: NaN where there is none.
-        marked: steps in which what was read did not count, or a device fell back.
+        marked: steps in which what was read did not count, or this device alone fell back.
         mark: which of both, in words.
     """
 
@@ -43,30 +45,40 @@ class Line:
     mark: str
 
 
+def check_picture(path: Path) -> None:
+    """Whether a picture can be drawn there.
+
+    Raises:
+        ValueError: its name has an ending that is no picture's.
+        ImportError: matplotlib is not installed.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise ValueError(f"picture: got {path}, expected a name that ends in {', '.join(ENDINGS)}")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError("a picture needs matplotlib: pip install matplotlib") from error
+
+
 def draw(controller: Controller, steps: Steps, path: Path) -> None:
     """Draw what `replay` returns.
 
     Args:
         controller: of the customer.
         steps: at least one.
-        path: of the picture; its ending says which format.
-
-    Raises:
-        ImportError: matplotlib is not installed.
+        path: as of `check_picture`.
     """
-    try:
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("a picture needs matplotlib: pip install matplotlib") from error
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+
     calendar, last = controller.calendar, steps[-1][1].time
     times = [set_point.time for _, set_point in steps]
     times.append(last + calendar.length)
     panels = dict(_panels(controller, steps))
     figure = Figure(figsize=(11.0, 1.0 + 1.8 * len(panels)), layout="constrained")
-    figure.suptitle(controller.file.customer["name"])
+    figure.suptitle("\n".join(_title(controller, steps)), fontsize="medium")
     axes = figure.subplots(len(panels), sharex=True)
-    fallback = [set_point.follows == "fallback" for _, set_point in steps]
+    fallback = [_all_fall_back(set_point) for _, set_point in steps]
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         axis.set_ylabel(title)
         for line in lines:
@@ -100,6 +112,21 @@ def _shade(axis: Axes, times: list[datetime], where: list[bool], colour: str, la
         )
 
 
+def _title(controller: Controller, steps: Steps) -> Iterator[str]:
+    """Whose steps these are, and where devices stood by the gateway's own estimate."""
+    yield controller.file.customer["name"]
+    for device in controller.file.devices:
+        for reading in device.readings[:1]:
+            count = sum(_told(f"{device.name}.{reading.name}", steps))
+            if count and reading.unit != POWER:
+                words = _words(f"{device.name}.{reading.name}")
+                yield f"{words} estimated in {count:,} of {len(steps):,} steps"
+
+
+def _all_fall_back(set_point: SetPoint) -> bool:
+    return len(set_point.fallbacks) == len(set_point.follows)
+
+
 def _panels(controller: Controller, steps: Steps) -> Iterator[tuple[str, list[Line]]]:
     """Titles, and the lines of each."""
     prices: dict[datetime, float] = {}
@@ -118,7 +145,10 @@ def _panels(controller: Controller, steps: Steps) -> Iterator[tuple[str, list[Li
                 _words(name),
                 colour,
                 [set_point.power.get(name, math.nan) for _, set_point in steps],
-                _told(name, steps),
+                [
+                    name in set_point.fallbacks and not _all_fall_back(set_point)
+                    for _, set_point in steps
+                ],
                 "fallback",
             )
             for name, colour in colours.items()

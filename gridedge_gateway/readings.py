@@ -109,16 +109,19 @@ class Readings:
         if not isinstance(said, dict):
             return cls(came, faults=(f"message: got {_shown(said)}, expected an object",))
         faults = [f"{legible(name)}: got it more than once, the last counts" for name in twice]
-        for name in SERIES:
-            if not isinstance(said.get(name, {}), dict):
+        for name in (name for name in SERIES if name in said):
+            if not (said[name] and isinstance(said[name], dict)):
                 expected = 'values by their times, {"2026-01-15T12:00:00+01:00": 71.2}'
                 faults.append(f"{name}: got {_shown(said.pop(name))}, expected {expected}")
         readings = cls.of(said, came)
-        return replace(readings, faults=the_first((*faults, *readings.faults)))
+        faults += readings.faults
+        if not (readings.values or readings.series or faults):
+            faults.append(f"message: got {_shown(said)}, expected some readings")
+        return replace(readings, faults=the_first(faults))
 
     @classmethod
     def of(cls, said: Mapping[str, object], came: datetime) -> Readings:
-        """Of an object, or of a table's row, whose cells are text; never an error.
+        """Of an object, or of the cells of a table's row that are not empty; never an error.
 
         Args:
             said: "time" and values by name; those of series by their times, or one from then on.
@@ -128,16 +131,14 @@ class Readings:
         series: dict[str, Mapping[datetime, float]] = {}
         faults: list[str] = []
         time = came
-        if said.get("time") not in (None, ""):
+        if "time" in said:
             time = _time(said["time"], "time", faults) or came
         for name, what in said.items():
-            if name == "time":
-                continue
-            if name not in SERIES:
-                values[name] = math.nan if what in (None, "") else _number(what, name, faults)
-            elif what not in (None, ""):
+            if name in SERIES:
                 at = what if isinstance(what, Mapping) else {time: what}
                 series[name] = _series(at, name, faults)
+            elif name != "time":
+                values[name] = _number(what, name, faults)
         return cls(time, values, series, the_first(faults))
 
 
@@ -195,7 +196,7 @@ def legible(name: object) -> str:
 def _shown(said: object) -> str:
     """As it came, if it is short."""
     try:
-        return _short(repr(said))
+        return _short("null" if said is None else repr(said))
     except (ValueError, RecursionError):  # numbers and objects that Python does not write down
         return type(said).__name__
 

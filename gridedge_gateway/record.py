@@ -2,13 +2,14 @@
 
 Columns of readings have their names in messages, those of series the value that holds as the step
 begins. After them stand `<device>.set_point`, kW drawn, `<device>.reactive_set_point`, kvar,
-`follows`, and `reasons`, with "; " between them.
+`<device>.follows`, and `reasons`, with "; " between them.
 """
 
 from __future__ import annotations
 
 import csv
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
@@ -35,9 +36,8 @@ def reading_columns(file: CustomerFile) -> list[str]:
 
 def set_point_columns(file: CustomerFile) -> list[str]:
     """Likewise, of what is to be done."""
-    names = [device.name for device in file.devices]
-    reactive = (f"{name}.reactive_set_point" for name in names)
-    return [*(f"{name}.set_point" for name in names), *reactive, "follows", "reasons"]
+    told = ("set_point", "reactive_set_point", "follows")
+    return [*(f"{device.name}.{what}" for what in told for device in file.devices), "reasons"]
 
 
 def decided(set_point: SetPoint) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def decided(set_point: SetPoint) -> dict[str, Any]:
     return {
         **{f"{name}.set_point": round(value, DECIMALS) for name, value in kw.items()},
         **{f"{name}.reactive_set_point": round(value, DECIMALS) for name, value in kvar.items()},
-        "follows": set_point.follows,
+        **{f"{name}.follows": what for name, what in set_point.follows.items()},
         "reasons": "; ".join(set_point.reasons),
     }
 
@@ -80,7 +80,8 @@ class Log:
         for name, values in readings.series.items():
             self._published[name] = learnt(self._published[name], values, time)
         holds = {name: holding(known, time) for name, known in self._published.items()}
-        row = {"time": time.isoformat(), **readings.values, **holds, **decided(set_point)}
+        known = {name: read for name, read in readings.values.items() if not math.isnan(read)}
+        row = {"time": time.isoformat(), **known, **holds, **decided(set_point)}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._keep_other()

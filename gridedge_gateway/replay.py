@@ -55,9 +55,9 @@ def recorded_readings(
     within a step may have values of series, and nothing else: no step is taken for it.
 
     Raises:
-        ValueError: no table, a column that nothing reads or that is there twice, a row with more
-            cells than columns or without a time, a row within a step that has more than series,
-            rows that are not in order.
+        ValueError: no table, none with a row of a step or with a column of times, a column that
+            nothing reads or that is there twice, a row with more cells than columns or without a
+            time, a row within a step that has more than series, rows that are not in order.
     """
     file = controller.file
     readable, written = reading_columns(file), set_point_columns(file)
@@ -76,6 +76,8 @@ def recorded_readings(
         if step.begin.date() != today:
             news, today = _news(published, controller.calendar, step), step.begin.date()
         told.append((row, replace(readings, series=news)))
+    if not told:
+        raise ValueError(f"{recorded}: got no row of a step, expected one for each")
     return told
 
 
@@ -94,6 +96,9 @@ def _rows(path: Path, readable: Collection[str], written: Collection[str]) -> li
     twice = [column for column in columns if columns.count(column) > 1]
     if twice:
         raise ValueError(f"{path}: got column {twice[0]!r} {len(twice)} times, expected it once")
+    if "time" not in columns:
+        got = "no column 'time'" if columns else "nothing"
+        raise ValueError(f"{path}: got {got}, expected a table with the time of each row")
     for number, row in enumerate(rows, start=2):
         if None in row:  # where the table's reader puts what has no column
             cells = len(columns) + len(row[None])
@@ -102,11 +107,11 @@ def _rows(path: Path, readable: Collection[str], written: Collection[str]) -> li
 
 
 def _readings(row: dict[str, str], readable: Collection[str], number: int, path: Path) -> Readings:
-    read = {name: text for name, text in row.items() if name in readable}
+    read = {name: text for name, text in row.items() if name in readable and text}
     readings = Readings.of(read, NO_TIME)
     if readings.time == NO_TIME:
         expected = "a time with an offset, as 2026-01-15T12:00:00+01:00"
-        got = f"got {row.get('time', '')!r}, expected {expected}"
+        got = f"got {row['time']!r}, expected {expected}"
         raise ValueError(f"{path}, row {number}, column 'time': {got}")
     return readings
 
@@ -122,12 +127,12 @@ def _check_order(read: Sequence[Readings], path: Path) -> None:
 
 
 def _check_within(row: dict[str, str], number: int, path: Path, minutes: int) -> None:
-    for name, text in row.items():
-        if text and name not in {"time", *SERIES}:
-            expected = f"nothing but series within a step of {minutes} minutes"
-            raise ValueError(
-                f"{path}, row {number}, column {name!r}: got {text!r}, expected {expected}"
-            )
+    read = [name for name, text in row.items() if text and name not in {"time", *SERIES}]
+    if read:
+        expected = f"the begin of a step of {minutes} minutes for a reading of {read[0]}"
+        raise ValueError(
+            f"{path}, row {number}, column 'time': got {row['time']!r}, expected {expected}"
+        )
 
 
 def _published(read: list[Readings]) -> dict[str, dict[datetime, float]]:

@@ -36,7 +36,7 @@ def main(file: str, steps: int, files: int = 1) -> None:
         answers = [controller.step(readings) for controller in controllers]
         if number <= TIMED:
             spent["first" if readings.series else "others"].append(time.process_time() - began)
-        by_policy += sum(answer.follows == "policy" for answer in answers)
+        by_policy += sum(not answer.fallbacks for answer in answers)
         if number in (*TOLD, steps):
             memory[number] = resident()
     print(

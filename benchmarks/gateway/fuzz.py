@@ -20,6 +20,7 @@ from benchmarks.records import Measurement, Spread, Table, Target
 from benchmarks.suite import Settings
 from gridedge_env.devices import KINDS
 from gridedge_gateway import Controller, Readings, SetPoint
+from gridedge_gateway.controller import FALLBACK, POLICY
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.readings import SERIES
 
@@ -39,7 +40,7 @@ class Found:
 
     Attributes:
         steps: how many there were.
-        follows: of these by the policy, and by the fallback.
+        follows: of these by the policy, and with a device by its fallback.
         faults: how often what must hold did not, by name.
         examples: seeds of sequences with such.
     """
@@ -72,7 +73,7 @@ def measure(settings: Settings) -> Measurement:
     return Measurement(
         "fuzz",
         f"{sequences:,} sequences of messages at random, {found.steps:,} steps, of which "
-        f"{found.follows['policy']:,} were by the policy. Readings are missing, odd, out of range "
+        f"{found.follows[POLICY]:,} were by the policy. Readings are missing, odd, out of range "
         "or no JSON, prices and weather come now and then, times repeat, jump and go back. Each "
         "sequence has a controller of its own, half of these a bound of the connection.",
         (
@@ -100,7 +101,7 @@ def fuzz(files: Iterable[CustomerFile], seeds: Iterable[int]) -> Found:
             if set_point is None:
                 faults["raised"] += 1
                 break
-            found.follows[set_point.follows] += 1
+            found.follows[FALLBACK if set_point.fallbacks else POLICY] += 1
             faults.update(_faults(controller, most, set_point))
         found.faults += faults
         found.examples += [seed] * bool(faults)
@@ -174,7 +175,7 @@ def _faults(controller: Controller, most: float, set_point: SetPoint) -> Iterato
         yield "rating"
     if not abs(sum(kw.values())) <= most * rounding:
         yield "connection"
-    if set_point.follows != "policy" and not set_point.reasons:
+    if set_point.fallbacks and not set_point.reasons:
         yield "reason"
     if json.loads(set_point.as_json())["power"] != dict(kw):
         yield "json"

@@ -38,18 +38,17 @@ def monitor() -> None:
     console = Console(markup=False, emoji=False)
     with mistakes("gradmap-monitor"):
         run, readings, files, folder, connection = tyro.cli(parse)
-        from gradmap_trainer.monitor import read_fleet, write_monitor
+        from gradmap_trainer.monitor import logged_tables, read_fleet, summary, write_monitor
 
+        tables = logged_tables(readings, files, folder, connection)
         config, simulator, learner = load_policies(run)
         with progress_line(console, "playing logs") as tell:
             fleet = read_fleet(
-                run, config, simulator, learner.policies, readings, files, connection, tell
+                run, config, simulator, learner.policies, tables, files, connection, tell
             )
         page = write_monitor(fleet, folder)
     say(console, f"Monitor: {page}")
-    names = [one.customer for one in fleet.to_retrain]
-    if names:
-        say(console, f"To be trained again: {', '.join(names)}")
+    say(console, " ".join(summary(fleet)))
     if fleet.faults:
         print(
             *(f"gradmap-monitor: error: {told}" for told in fleet.faults), sep="\n", file=sys.stderr

@@ -12,8 +12,9 @@ import pandas as pd
 
 from gradmap_trainer.monitor import homes, policies, verdict
 from gradmap_trainer.monitor.findings import Findings
-from gradmap_trainer.monitor.fleet import MonitoredFleet, read_fleet
+from gradmap_trainer.monitor.fleet import MonitoredFleet, logged_tables, read_fleet
 from gradmap_trainer.monitor.tables import FINDINGS_FILE
+from gradmap_trainer.monitor.verdict import summary
 from gradmap_trainer.report import page
 from gradmap_trainer.report.figures import style
 
@@ -48,15 +49,24 @@ def write_monitor(fleet: MonitoredFleet, folder: Path) -> Path:
 
 
 def _row(one: Findings, fields: list[str]) -> dict[str, object]:
-    """A customer's findings: one each, and drift and moves by the name of field and device."""
+    """A customer's findings: one each, and those by the name of a field or device."""
     plain = ("customer", "days", "steps", "missing", "repeated", "follows_policy", "compared")
-    more = ("apart", "apart_share", "before", "after", "saving", "billed_days", "low", "high")
+    more = ("apart", "apart_share", "before", "after", "saving", "billed_days")
+    meter = ("from_set_points", "from_usual", "low", "high")
     return {
-        **{name: getattr(one, name) for name in (*plain, *more)},
+        **{name: getattr(one, name) for name in (*plain, *more, *meter)},
         "retrain": "; ".join(verdict.reasons(one, fields)),
         **{f"drift.{name}": value for name, value in zip(fields, one.drift, strict=True)},
+        **{f"by_policy.{name}": share for name, share in one.by_policy.items()},
         **{f"moves.{name}": share for name, share in one.moves.items()},
     }
 
 
-__all__ = ["MONITOR_FILE", "MonitoredFleet", "read_fleet", "write_monitor"]
+__all__ = [
+    "MONITOR_FILE",
+    "MonitoredFleet",
+    "logged_tables",
+    "read_fleet",
+    "summary",
+    "write_monitor",
+]

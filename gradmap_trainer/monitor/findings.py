@@ -20,6 +20,11 @@ SAME_POWER, MOST_APART = 0.01, 0.05
 # A device fits its parameters if it moves by so much of what they say, in so many steps at least of
 # which so much of its sensor's unit was expected.
 FITTING, FEWEST_MOVES, LEAST_MOVE = (0.8, 1.25), 10, 0.1
+# A meter does not follow the set-points from whose sum with the usual demand it is farther, by so
+# much, than from that demand alone.
+LESS_NEAR = 1.25
+# A device is to be seen to that was by its fallback in more of the steps.
+MOST_FALLBACK = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +37,9 @@ class Findings:
         steps: in the log.
         missing: as of `Log`.
         repeated: likewise.
-        follows_policy: share of steps.
+        by_policy: share of steps in which devices followed the policy, by name.
         reasons: steps by the names of what was missing or wrong.
-        reasons_of_fallback: of those the ones of the fallback.
+        reasons_of_fallback: of those the ones with a device by its fallback.
         compared: steps whose set-points could be worked out again.
         apart: largest difference of set-points over full power.
         apart_share: share of the compared steps with others than the file's.
@@ -42,6 +47,9 @@ class Findings:
         before: cost a day of what would have been metered without control.
         after: cost a day of what was metered.
         billed_days: that these are means of.
+        from_set_points: kW, mean distance of the meter from what is usual in training of all else
+            at home and the set-points, in the steps that are billed.
+        from_usual: likewise, from what is usual alone.
         low: share of steps with a voltage below its limits.
         high: share of steps with one above.
         moves: share of what their parameters say by which devices move, by name.
@@ -52,7 +60,7 @@ class Findings:
     steps: int
     missing: int
     repeated: int
-    follows_policy: float
+    by_policy: dict[str, float]
     reasons: Counter[str]
     reasons_of_fallback: Counter[str]
     compared: int
@@ -62,6 +70,8 @@ class Findings:
     before: float
     after: float
     billed_days: float
+    from_set_points: float
+    from_usual: float
     low: float
     high: float
     moves: dict[str, float]
@@ -72,9 +82,24 @@ class Findings:
         return self.before - self.after
 
     @property
+    def follows_policy(self) -> float:
+        """Share of steps, the mean of the devices'."""
+        return sum(self.by_policy.values()) / len(self.by_policy)
+
+    @property
     def keeps_parity(self) -> bool:
         """Whether its gateway does what the run's file says, as far as that is known."""
         return not self.apart_share > MOST_APART
+
+    @property
+    def meter_follows(self) -> bool:
+        """Whether the meter shows what devices were told, as far as that is known."""
+        return not self.from_set_points > LESS_NEAR * self.from_usual
+
+    @property
+    def lost(self) -> list[str]:
+        """Names of devices that were often by their fallback."""
+        return [name for name, share in self.by_policy.items() if 1.0 - share > MOST_FALLBACK]
 
     @property
     def misfits(self) -> list[str]:
@@ -107,33 +132,40 @@ def findings_of(
         hours: of a step.
         band: pu, of the case's limits.
     """
-    before, after, billed = _bills(log, hours)
+    costs = _costs(log, hours)
+    billed = np.isfinite(costs).all(axis=0)
+    days = float(billed.sum() / log.steps_of_a_day)
+    before, after = costs[:, billed].sum(axis=1) / days if days else (np.nan, np.nan)
+    beside = (log.metered - trained.demand[log.number, agent])[billed]
     compared = np.isfinite(log.apart)
     voltage = log.voltage[np.isfinite(log.voltage)]
-    fallback = [names for names, policy in zip(log.reasons, log.policy, strict=True) if not policy]
+    by_policy = log.policy.mean(axis=0).tolist()
+    fallback = [names for names, of in zip(log.reasons, log.policy, strict=True) if not of.all()]
     return Findings(
         customer=log.customer,
         days=len(log.dates),
         steps=len(log.policy),
         missing=log.missing,
         repeated=log.repeated,
-        follows_policy=float(log.policy.mean()),
+        by_policy={d.name: share for d, share in zip(log.devices, by_policy, strict=True)},
         reasons=Counter(name for names in log.reasons for name in names),
         reasons_of_fallback=Counter(name for names in fallback for name in names),
         compared=int(compared.sum()),
         apart=float(log.apart[compared].max(initial=-np.inf)) if compared.any() else np.nan,
-        apart_share=_share(log.apart[compared] > SAME_POWER),
+        apart_share=_mean(log.apart[compared] > SAME_POWER),
         drift=_drift(log, trained, agent),
-        before=before,
-        after=after,
-        billed_days=billed,
-        low=_share(voltage < band[0]),
-        high=_share(voltage > band[1]),
+        before=float(before),
+        after=float(after),
+        billed_days=days,
+        from_set_points=_mean(np.abs(beside - log.told[billed])),
+        from_usual=_mean(np.abs(beside)),
+        low=_mean(voltage < band[0]),
+        high=_mean(voltage > band[1]),
         moves=_moves(log),
     )
 
 
-def _share(of_steps: NDArray[np.bool_]) -> float:
+def _mean(of_steps: NDArray[np.bool_] | Array) -> float:
     return float(of_steps.mean()) if of_steps.size else np.nan
 
 
@@ -148,19 +180,11 @@ def _drift(log: Log, trained: Trained, agent: int) -> Array:
     return drift
 
 
-def _bills(log: Log, hours: float) -> tuple[float, float, float]:
-    """Cost a day without control and as metered, and days of which these are known."""
-    without = log.metered - log.told + log.uncontrolled
-    costs = [
-        hours * np.where(power > 0.0, log.import_price, log.export_price) * power
-        for power in (without, log.metered)
-    ]
-    known = np.isfinite(costs).all(axis=0)
-    days = float(known.sum() / log.steps_of_a_day)
-    if not days:
-        return np.nan, np.nan, 0.0
-    before, after = (float(cost[known].sum() / days) for cost in costs)
-    return before, after, days
+def _costs(log: Log, hours: float) -> Array:
+    """(2, steps) without control, and as metered; NaN where that is not known."""
+    power = np.stack((log.metered - log.told + log.uncontrolled, log.metered))
+    costs: Array = hours * np.where(power > 0.0, log.import_price, log.export_price) * power
+    return costs
 
 
 def _moves(log: Log) -> dict[str, float]:

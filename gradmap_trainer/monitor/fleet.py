@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from gradmap_trainer.monitor.trained import Trained, play_training_days
 from gridedge_env.evaluation import EPISODES_FILE, load_evaluation
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
+from gridedge_gateway.connection import check_connection
 from gridedge_gateway.days import work_out
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.graph import Arrays
@@ -66,34 +67,57 @@ class MonitoredFleet:
         return [findings for findings in self.findings if findings.needs_retraining]
 
 
+def logged_tables(
+    logs: Path, files: Path, to: Path, connection_power: float | None = None
+) -> list[Path]:
+    """The tables of a folder, if they can be played and told of, before anything else is done.
+
+    Args:
+        logs: folder of what gateways logged, `<customer>.csv`.
+        files: folder of the files that they served.
+        to: folder to write to.
+        connection_power: kW that gateways were told a connection can carry, or None.
+
+    Raises:
+        ValueError: no tables, no folder of files, or one to write to in which a log would be lost;
+            or no power.
+    """
+    check_connection(connection_power)
+    tables = sorted(logs.glob("*.csv"))
+    if not tables:
+        raise ValueError(f"{logs}: got no tables, expected the folder of gridedge-gateway --log")
+    if not files.is_dir():
+        raise ValueError(f"{files}: not found, expected the folder of gradmap-export")
+    if to.resolve() == logs.resolve():
+        raise ValueError(f"to: got {to}, the folder of the logs; expected another")
+    return tables
+
+
 def read_fleet(
     run: Path,
     config: TrainConfig,
     simulator: Simulator,
     policies: Policy,
-    logs: Path,
+    tables: Sequence[Path],
     files: Path,
     connection_power: float | None = None,
     progress: Callable[[float, str], None] = lambda share, note: None,
 ) -> MonitoredFleet:
-    """Play all logs of a folder through the customers' files.
+    """Play logs through the customers' files.
 
     Args:
         run: folder of the run.
         config: of the run.
         simulator: of the run.
         policies: that it trained.
-        logs: folder of what gateways logged, `<customer>.csv`.
-        files: folder of the files that they served.
-        connection_power: kW that gateways were told a connection can carry, or None.
+        tables: as of `logged_tables`.
+        files: likewise.
+        connection_power: likewise.
         progress: told the share of the logs that is done, and whose is next.
 
     Raises:
         ValueError: nothing could be read; says why.
     """
-    tables = sorted(logs.glob("*.csv"))
-    if not tables:
-        raise ValueError(f"{logs}: got no tables, expected the folder of gridedge-gateway --log")
     fingerprint, names = run_fingerprint(config, simulator), simulator.fleet.names
     played: dict[int, Log] = {}
     worked_out = cache(work_out)  # of a day once for all customers

@@ -7,10 +7,17 @@ import math
 import numpy as np
 
 from gradmap_trainer.monitor import figures
-from gradmap_trainer.monitor.findings import FEWEST_MOVES, FITTING, LEAST_MOVE
+from gradmap_trainer.monitor.findings import (
+    FEWEST_MOVES,
+    FITTING,
+    LEAST_MOVE,
+    LESS_NEAR,
+    MOST_FALLBACK,
+    Findings,
+)
 from gradmap_trainer.monitor.fleet import MonitoredFleet
 from gradmap_trainer.monitor.tables import (
-    MOST_NAMED,
+    MOST_ROWS,
     amounts,
     customers_table,
     more,
@@ -36,6 +43,13 @@ def savings(fleet: MonitoredFleet) -> list[str]:
         f"told. {case.tariff.describe(case.currency)} Only electricity counts, in steps whose "
         "meter and prices are known: fuel, wear and comfort are not metered, nor is what is left "
         "in a store at midnight."
+    )
+    doubt = page.paragraph(
+        "Whether devices did what they were told, the meter can say: here is its mean distance "
+        "from what is usual at home, which is the mean of training at the same step of the day, "
+        "and the set-points together, and from what is usual alone. A meter that is more than "
+        f"{LESS_NEAR:g} times as far from the first as from the second does not follow the "
+        "set-points: its customer's saving is in doubt."
     )
     if not found:
         return [about, page.paragraph("No log has the meter and prices of any step.")]
@@ -67,12 +81,18 @@ def savings(fleet: MonitoredFleet) -> list[str]:
             "customers left of the line: they pay more than without control.",
             [("saving of each customer", svg(draw_savings(named, case.currency)))],
         ),
+        doubt,
         customers_table(
-            ["customer", "days billed", "before", "after", "saving"],
-            sorted(found, key=lambda one: one.saving),
+            [
+                *("customer", "days billed", "before", "after", "saving"),
+                *("meter from usual and set-points, kW", "from usual, kW"),
+            ],
+            sorted(found, key=lambda one: (one.meter_follows, one.saving)),
             lambda one: [
                 page.number(one.billed_days, f"{one.billed_days:.1f}"),
                 *amounts((one.before, one.after, one.saving), case.currency),
+                number(one.from_set_points, "{:,.3g}".format, bad=not one.meter_follows),
+                number(one.from_usual, "{:,.3g}".format),
             ],
         ),
     ]
@@ -110,7 +130,7 @@ def limits(fleet: MonitoredFleet) -> list[str]:
 def devices(fleet: MonitoredFleet) -> list[str]:
     """Whether devices are what their parameters say."""
     low, high = FITTING
-    moves = [(one, name) for one in fleet.findings for name in one.moves]
+    devices = [(one, name) for one in fleet.findings for name in one.by_policy]
     about = page.paragraph(
         "Where a device stands is read by a sensor, and estimated a step ahead from the device's "
         "parameters and from what it is told. Here is by how much of the estimate it really "
@@ -118,25 +138,31 @@ def devices(fleet: MonitoredFleet) -> list[str]:
         f"which {LEAST_MOVE:g} % or °C and more was expected, at least {FEWEST_MOVES} of them. "
         f"Between {percent(low)} and {percent(high)} the parameters fit. A battery that moves "
         "by 125 % holds four fifths of what its parameters say; one that does not move does not "
-        "obey, or its sensor is dead."
+        "obey, or its sensor is dead. One that was by its fallback in more than "
+        f"{percent(MOST_FALLBACK)} of the steps did what is safe instead of what its policy says: "
+        "the table above of what was missing or wrong says why. To train it again is of no use."
     )
-    if not moves:
-        return [about, page.paragraph("No log has enough such steps.")]
-    moves.sort(key=lambda pair: -abs(math.log(max(pair[0].moves[pair[1]], 1e-9))))
+    devices.sort(key=lambda pair: (-_misfit(*pair), pair[0].by_policy[pair[1]]))
     return [
         about,
         page.table(
-            ["customer", "device", "moves by"],
+            ["customer", "device", "by the policy", "moves by"],
             [
                 page.row(
                     one.customer,
                     [
                         page.cell(name),
-                        number(one.moves[name], percent, bad=name in one.misfits),
+                        number(one.by_policy[name], percent, bad=name in one.lost),
+                        number(one.moves.get(name, math.nan), percent, bad=name in one.misfits),
                     ],
                 )
-                for one, name in moves[:MOST_NAMED]
+                for one, name in devices[:MOST_ROWS]
             ],
         ),
-        *more(len(moves)),
+        *more(len(devices)),
     ]
+
+
+def _misfit(one: Findings, name: str) -> float:
+    """How far a device is from moving as its parameters say; 0: that is not known."""
+    return abs(math.log(max(one.moves.get(name, 1.0), 1e-9)))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gridedge_gateway import Controller, Readings, SetPoint
 from gridedge_gateway.calendar import Step
+from gridedge_gateway.controller import FALLBACK, POLICY
 from gridedge_gateway.file import CustomerFile, Device
 from gridedge_gateway.published import Published
 from gridedge_gateway.readings import METER_POWER, Quantity
@@ -25,7 +26,6 @@ from gridedge_gateway.sensors import POWER
 Array: TypeAlias = NDArray[np.float64]
 # A step's reasons stand in one cell: each begins with the name of what was missing or wrong.
 REASON = re.compile(r"(?:^|; )([\w.]+): ")
-FOLLOWS = ("policy", "fallback")
 
 
 class Uncontrolled(Controller):
@@ -47,11 +47,11 @@ class Log:
         missing: steps between the first and the last that are not in the log.
         repeated: rows of a step, or before one, that is in the log already.
         number: (steps,) in the episode.
-        policy: (steps,) bool, whether the gateway says that it followed the policy.
+        policy: (steps, devices) bool, whether the gateway says that they followed the policy.
         reasons: of every step, names of what was missing or wrong.
         apart: (steps,) largest difference over full power between a set-point of the log and the
-            file's, where both followed the policy.
-        observation: (steps, fields) of the file, where it followed the policy.
+            file's, of devices that followed the policy by both.
+        observation: (steps, fields) of the file, where any of them did.
         voltage: (steps,) pu, as a step begins.
         metered: (steps,) kW drawn in the step.
         told: (steps,) kW that all devices were to draw in it.
@@ -98,8 +98,6 @@ def play(table: Path, file: CustomerFile, connection_power: float | None) -> Log
     """
     controller = Controller(file, connection_power)
     logged = list(_logged(table, controller))
-    if not logged:
-        raise ValueError(f"{table}: got no rows, expected one for each step")
     steps = _in_order(logged)
     played = list(_played(controller, Uncontrolled(file, connection_power), steps))
     arrays: dict[str, Any] = {
@@ -126,11 +124,11 @@ def play(table: Path, file: CustomerFile, connection_power: float | None) -> Log
 
 @dataclass(frozen=True)
 class _Logged:
-    """A row: its step, what was read, whether the policy was followed, why not, and set-points."""
+    """A row: its step, what was read, which devices followed the policy, reasons, set-points."""
 
     step: Step
     readings: Readings
-    policy: bool
+    policy: list[bool]
     reasons: frozenset[str]
     told: Mapping[str, float]
 
@@ -139,18 +137,20 @@ def _logged(table: Path, controller: Controller) -> Iterator[_Logged]:
     """The rows of a log."""
     devices = controller.file.devices
     set_points = [name for name in set_point_columns(controller.file) if name.endswith("set_point")]
-    needed = {"follows", "reasons", *(f"{device.name}.set_point" for device in devices)}
+    follows = [f"{device.name}.follows" for device in devices]
+    needed = {"reasons", *follows, *(f"{device.name}.set_point" for device in devices)}
     for number, (row, readings) in enumerate(recorded_readings(controller, table), start=2):
         if missing := sorted(needed - row.keys()):
             raise ValueError(f"{table}: got no column {missing[0]!r}, expected a gateway's log")
         place = f"{table}, row {number}"
-        if row["follows"] not in FOLLOWS:
-            got = f"got {row['follows']!r}, expected {' or '.join(FOLLOWS)}"
-            raise ValueError(f"{place}, column 'follows': {got}")
+        for name in follows:
+            if row[name] not in (POLICY, FALLBACK):
+                got = f"got {row[name]!r}, expected {POLICY} or {FALLBACK}"
+                raise ValueError(f"{place}, column {name!r}: {got}")
         yield _Logged(
             controller.calendar.step(readings.time),
             readings,
-            row["follows"] == FOLLOWS[0],
+            [row[name] == POLICY for name in follows],
             frozenset(REASON.findall(row["reasons"])),
             {
                 name: _number(row[name], f"{place}, column {name!r}")
@@ -187,7 +187,7 @@ class _Played:
 
     follows_on: bool
     number: int
-    policy: bool
+    policy: list[bool]
     reasons: frozenset[str]
     apart: float
     observation: Array
@@ -214,7 +214,11 @@ def _played(
         begins = before is None or before.step.episode != step.episode
         again = controller.step(readings)
         left_alone = uncontrolled.step(readings if begins else _unseen(readings, file.devices))
-        both = row.policy and again.follows == "policy"
+        both = [
+            device
+            for device, policy in zip(file.devices, row.policy, strict=True)
+            if policy and again.follows[device.name] == POLICY
+        ]
         follows_on = before is not None and step.time - before.step.time == length
         sensors = _sensors(file.devices, readings)
         own = _sensors(file.devices, before.readings) if before and not begins else np.nan
@@ -225,7 +229,7 @@ def _played(
             step.number,
             row.policy,
             row.reasons,
-            _apart(row.told, again, file.devices) if both else math.nan,
+            _apart(row.told, again, both),
             controller.observation.astype(np.float64)
             if both
             else np.full(file.observation_size, np.nan),
@@ -248,7 +252,7 @@ def _unseen(readings: Readings, devices: Iterable[Device]) -> Readings:
 
 
 def _apart(told: Mapping[str, float], again: SetPoint, devices: Iterable[Device]) -> float:
-    """The largest difference over full power; NaN if the log lacks a set-point."""
+    """The largest difference over full power; NaN if the log lacks a set-point, or of no device."""
     asked = decided(again)
     differences = [
         abs(told.get(name, math.nan) - asked[name]) / device.full_power
@@ -256,7 +260,7 @@ def _apart(told: Mapping[str, float], again: SetPoint, devices: Iterable[Device]
         for name in (f"{device.name}.set_point", f"{device.name}.reactive_set_point")
         if name in asked
     ]
-    return max(differences, key=lambda value: (math.isnan(value), value))
+    return max(differences, key=lambda value: (math.isnan(value), value), default=math.nan)
 
 
 def _sensors(devices: Sequence[Device], readings: Readings) -> Array:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from gradmap_trainer.monitor.findings import Findings
 from gradmap_trainer.report import page
 from gradmap_trainer.report.words import money, percent
 
 FINDINGS_FILE = "monitor.csv"
-# Rows of a table on the page. All are in the file.
-MOST_NAMED = 30
+# Rows of a table on the page, and names in a sentence. All are in the file.
+MOST_ROWS, MOST_NAMED = 30, 5
 UNKNOWN = "not known"
 
 
@@ -37,6 +37,12 @@ def or_zero(value: float) -> float:
     return value if math.isfinite(value) else 0.0
 
 
+def named(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
+
+
 def number(value: float, words: Callable[[float], str], bad: bool = False) -> str:
     """A cell."""
     known = math.isfinite(value)
@@ -52,13 +58,13 @@ def customers_table(
     header: Iterable[str], found: list[Findings], cells: Callable[[Findings], list[str]]
 ) -> str:
     """A row for each customer, those furthest off first."""
-    rows = [page.row(one.customer, cells(one)) for one in found[:MOST_NAMED]]
+    rows = [page.row(one.customer, cells(one)) for one in found[:MOST_ROWS]]
     return "\n".join([page.table(header, rows), *more(len(found))])
 
 
 def more(count: int) -> list[str]:
     """Where the others are, if a table has not all."""
-    if count <= MOST_NAMED:
+    if count <= MOST_ROWS:
         return []
-    words = f"The {MOST_NAMED} furthest off of {count:,}; all are in {FINDINGS_FILE}"
+    words = f"The {MOST_ROWS} furthest off of {count:,}; all are in {FINDINGS_FILE}"
     return [page.link(FINDINGS_FILE, words)]

@@ -21,19 +21,21 @@ DAYS_OF_A_YEAR = 365.25
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """Of a fleet's observations on training days, played by the policies on the simulator.
+    """Of a fleet on training days, played by the policies on the simulator.
 
     Attributes:
         days: how many.
         of_the_season: whether they are of the time of the year of the logged ones.
-        mean: (steps, agents, fields) in units of the fields' scales.
+        mean: (steps, agents, fields) observed, in units of the fields' scales.
         spread: (agents, fields) standard deviation, from day to day, of the mean over a day.
+        demand: (steps, agents) mean kW drawn by all but the devices.
     """
 
     days: int
     of_the_season: bool
     mean: NDArray[np.float64]
     spread: NDArray[np.float64]
+    demand: NDArray[np.float64]
 
 
 def play_training_days(simulator: Simulator, policies: Policy, logged: Iterable[date]) -> Trained:
@@ -54,7 +56,8 @@ def play_training_days(simulator: Simulator, policies: Policy, logged: Iterable[
         mean[number] = observed.mean(axis=0)
         by_day[:, number // of_a_day] += observed / of_a_day
     days = by_day.reshape(-1, *mean.shape[1:])
-    return Trained(len(days), of_the_season, mean, days.std(axis=0))
+    demand = state.day.demand.double().mean(dim=0).cpu().numpy()
+    return Trained(len(days), of_the_season, mean, days.std(axis=0), demand)
 
 
 def _days_like(simulator: Simulator, logged: set[date]) -> tuple[list[int], bool]:

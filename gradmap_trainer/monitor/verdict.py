@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gradmap_trainer.monitor.findings import (
     FITTING,
     MOST_APART,
@@ -11,8 +13,9 @@ from gradmap_trainer.monitor.findings import (
 )
 from gradmap_trainer.monitor.fleet import MonitoredFleet
 from gradmap_trainer.monitor.tables import (
-    MOST_NAMED,
+    UNKNOWN,
     mean,
+    named,
     share_or_unknown,
     together,
 )
@@ -20,42 +23,67 @@ from gradmap_trainer.report import page
 from gradmap_trainer.report.words import money, percent
 
 
+def summary(fleet: MonitoredFleet) -> Iterator[str]:
+    """The verdict, in sentences."""
+    found, again = fleet.findings, [one.customer for one in fleet.to_retrain]
+    days = max(one.days for one in found)
+    length = "1 day" if days == 1 else f"up to {days:,} days"
+    yield f"{len(found):,} of {fleet.simulator.num_agents:,} customers have logged, {length}."
+    apart = sum(not one.keeps_parity for one in found)
+    yield (
+        f"Gateways that do something else than the run's files say: {apart:,}."
+        if apart
+        else "All gateways do what the run's files say."
+    )
+    yield (
+        f"Policies that should be trained again: {len(again):,} ({named(again)})."
+        if again
+        else "No policy needs to be trained again."
+    )
+    if unknown := sum(one.compared == 0 for one in found):
+        yield f"Neither is known of {unknown:,} customers: no step could be compared."
+    if lost := [f"{one.customer}: {name}" for one in found for name in one.lost]:
+        yield f"Devices that were often by their fallback: {len(lost):,} ({named(lost)})."
+    if doubted := [one for one in found if not one.meter_follows]:
+        set_points, usual = (
+            mean(getattr(one, name) for one in doubted)
+            for name in ("from_set_points", "from_usual")
+        )
+        yield (
+            "The saving is in doubt. Meters that do not follow the set-points: "
+            f"{len(doubted):,} ({named([one.customer for one in doubted])}); they are "
+            f"{set_points:,.3g} kW from usual demand and set-points together in the mean, and "
+            f"{usual:,.3g} kW from usual demand alone."
+        )
+
+
 def headline(fleet: MonitoredFleet) -> list[str]:
     """The verdict, and key figures."""
     found, currency = fleet.findings, fleet.simulator.case.currency
     count, again = len(found), len(fleet.to_retrain)
-    days = max(findings.days for findings in found)
-    length = "1 day" if days == 1 else f"up to {days:,} days"
-    apart = sum(not findings.keeps_parity for findings in found)
     before, after, billed = together(found)
-    parts = [
-        f"{count:,} of {fleet.simulator.num_agents:,} customers have logged, {length}.",
-        f"Gateways that do something else than the run's files say: {apart:,}."
-        if apart
-        else "All gateways do what the run's files say.",
-        f"Policies that should be trained again: {again:,}."
-        if again
-        else "No policy needs to be trained again.",
-    ]
+    doubted = sum(not one.meter_follows for one in found)
     steps = sum(findings.steps for findings in found)
     outside = [findings.low + findings.high for findings in found]
     promise = fleet.promise
     return [
         page.heading("The customers' gateways, held against the run"),
-        page.paragraph(" ".join(parts), "lead"),
+        page.paragraph(" ".join(summary(fleet)), "lead"),
         page.tiles(
             [
                 (
-                    money(before - after, currency) if billed else "not known",
+                    money(before - after, currency) if billed else UNKNOWN,
                     "saved a day, all together",
-                    "the run has no evaluation to hold it against"
+                    f"in doubt: {doubted:,} of {billed:,} meters do not follow the set-points"
+                    if doubted
+                    else "the run has no evaluation to hold it against"
                     if promise is None
                     else f"promised: {money(promise.before - promise.after, currency)}",
                 ),
                 (
                     percent(sum(one.follows_policy * one.steps for one in found) / steps),
                     "of steps by the policy",
-                    "the others by the fallback",
+                    "the mean of the devices; the others by the fallback",
                 ),
                 (
                     share_or_unknown(mean(outside)),
@@ -133,8 +161,7 @@ def reasons(found: Findings, fields: list[str]) -> list[str]:
 
 def unread(fleet: MonitoredFleet) -> list[str]:
     """What is not on the page."""
-    silent, told = list(fleet.silent), [fault.partition(": ") for fault in fleet.faults]
-    more = f" and {len(silent) - MOST_NAMED:,} more" if len(silent) > MOST_NAMED else ""
+    silent, told = fleet.silent, [fault.partition(": ") for fault in fleet.faults]
     return [
         *(
             [
@@ -144,9 +171,5 @@ def unread(fleet: MonitoredFleet) -> list[str]:
             if fleet.faults
             else [page.paragraph("All tables of the folder were read.")]
         ),
-        *(
-            [page.paragraph(f"Customers without a log: {', '.join(silent[:MOST_NAMED])}{more}.")]
-            if silent
-            else []
-        ),
+        *([page.paragraph(f"Customers without a log: {named(silent)}.")] if silent else []),
     ]

@@ -69,6 +69,12 @@ def told(set_point: SetPoint) -> list[str]:
     return [reason.split(":")[0] for reason in set_point.reasons]
 
 
+def followed(set_point: SetPoint) -> str:
+    """What all devices do."""
+    (what,) = set(set_point.follows.values())
+    return what
+
+
 def without(*names: str) -> dict[str, float]:
     return {name: value for name, value in VALUES.items() if name not in names}
 

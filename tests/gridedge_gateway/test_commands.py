@@ -88,11 +88,21 @@ def replayed(battery_file, tmp_path_factory) -> Path:
 def test_recorded_readings_become_set_points(replayed):
     """Of a day that lacks prices, all steps are the fallback's: it is known as it begins."""
     steps = read(replayed / "set_points.csv")
-    assert [step["follows"] for step in steps] == 48 * ["policy"] + 48 * ["fallback"]
+    assert [step["battery.follows"] for step in steps] == 48 * ["policy"] + 48 * ["fallback"]
     assert len({step["battery.set_point"] for step in steps[:48]}) > 3
     assert {float(step["battery.set_point"]) for step in steps[48:]} == {0.0}
     assert all("day_ahead_price" in step["reasons"] for step in steps[48:])
     assert [step["time"] for step in steps] == [row["time"] for row in rows()]
+
+
+def test_a_device_by_its_own_fallback_is_counted(battery_file, tmp_path, capsys):
+    """Its state of charge is read at midnight alone: after 24 hours nobody knows it any more."""
+    table = [{**row, "day_ahead_price": 50.0} for row in rows()]
+    recorded, out = write(tmp_path / "readings.csv", table), tmp_path / "set_points.csv"
+    main(["replay", str(battery_file), "--readings", str(recorded), "--out", str(out)])
+    told = capsys.readouterr().out
+    assert told == f"96 steps to {out}, of them by the fallback: battery 47\n"
+    assert [step["battery.follows"] for step in read(out)] == 49 * ["policy"] + 47 * ["fallback"]
 
 
 def test_a_picture_shows_what_was_known_and_done(replayed):
@@ -108,6 +118,7 @@ def test_a_picture_shows_what_was_known_and_done(replayed):
             "fallback",
         ),
         *("battery: state of charge, estimate", "local time, Europe/Amsterdam"),
+        "battery: state of charge estimated in 95 of 96 steps",
     ):
         assert f"<!-- {words} -->" in text
 
@@ -139,7 +150,7 @@ def test_prices_may_be_finer_than_steps(battery_file, tmp_path):
     ]
     assert len(told["quarters"]) == 48
     table = write(tmp_path / "readings.csv", tables["readings"])
-    expected = r"row 3, column 'voltage': got '230.0', expected nothing but .* of 30 minutes"
+    expected = r"row 3, column 'time': got '.*T23:15:00.*', expected the begin of .* of voltage"
     with pytest.raises(ValueError, match=expected):
         replay(Controller.load(battery_file), table, tmp_path / "out.csv")
 
@@ -150,7 +161,8 @@ def test_a_file_says_what_is_in_it(battery_file, capsys):
     for words in (
         "battery_0 at ",
         "Steps of 30 minutes, a day in advance, Europe/Amsterdam",
-        "battery.state_of_charge              %, 0 to 100",
+        "battery.state_of_charge              %, 0 to 100\n",
+        "outdoor_temperature                  °C, -60 to 60, optional\n",  # nothing heats here
         "  V, ",
         ", nominal ",
         "day_ahead_price                      €/MWh",
@@ -181,6 +193,15 @@ def test_a_table_that_cannot_be_meant_is_refused(battery_file, tmp_path, capsys,
         (b"time,voltage\n2026-01-15T11:00Z,\xff\n", "got no table ('utf-8' codec"),
         (b"time,voltage\n2026-01-15T11:00Z," + 200_000 * b"1", "got no table (field larger than"),
         (b"\x00\n", "got "),
+        (b"", "got nothing, expected a table with the time of each row"),
+        (b"time,voltage\n", "got no row of a step, expected one for each"),
+        (b"time,day_ahead_price\n2026-01-15T11:07Z,1\n", "got no row of a step, expected"),
+        (b"voltage\n230\n", "got no column 'time', expected a table with the time of each row"),
+        (
+            b"time,meter_power\n2026-01-15T11:07Z,1\n",
+            "row 2, column 'time': got '2026-01-15T11:07Z', expected the begin of a step of 30 "
+            "minutes for a reading of meter_power",
+        ),
         (
             b"time\n2026-01-15T12:00Z\n2026-01-15T11:30Z\n2026-01-15T11:00Z\n",
             "row 3, column 'time': got 2026-01-15T11:30:00+00:00 after 2026-01-15T12:00:00+00:00",
@@ -202,6 +223,75 @@ def test_a_table_that_was_spoilt_is_told_by_name_and_row(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--out readings.csv", "out: got readings.csv, expected another file than readings.csv"),
+        ("--out ./over/../readings.csv", "out: got over/../readings.csv, expected another file"),
+        ("--out link.csv", "out: got link.csv, expected another file than readings.csv"),
+        ("--out hard.csv", "out: got hard.csv, expected another file than readings.csv"),
+        ("--out home.onnx", "out: got home.onnx, expected another file than home.onnx"),
+        ("--out nowhere/out.csv", "out: got nowhere/out.csv, expected a file in a folder that is"),
+        ("--out over", "out: got over, expected a file in a folder that is there"),
+        ("--out p.svg --picture over/../p.svg", "picture: got over/../p.svg, expected another"),
+        ("--out out.csv --picture readings.svg", "picture: got readings.svg, expected another"),
+        ("--out out.csv --picture nowhere/p.png", "picture: got nowhere/p.png, expected a file in"),
+        ("--out out.csv --picture p.xyz", "picture: got p.xyz, expected a name that ends in .png"),
+        ("--out out.csv --connection-kw -3", "connection: got -3.0 kW, expected more than 0"),
+        ("--out out.csv --connection-kw inf", "connection: got inf kW, expected more than 0"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_the_work(
+    battery_file, tmp_path, monkeypatch, capsys, options, expected
+):
+    """Nothing that is read is overwritten, under whatever name; no file is as much as loaded."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Controller, "load", lambda *_: pytest.fail("it works"))
+    recorded = write(tmp_path / "readings.csv", rows(2))
+    (tmp_path / "link.csv").symlink_to(recorded)
+    (tmp_path / "readings.svg").symlink_to(recorded)
+    (tmp_path / "hard.csv").hardlink_to(recorded)
+    (tmp_path / "home.onnx").write_bytes(battery_file.read_bytes())
+    (tmp_path / "over").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(SystemExit) as stop:
+        main(["replay", "home.onnx", "--readings", "readings.csv", *options.split()])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"gridedge-gateway: error: {expected}")
+    assert told.count("\n") == 1
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--connection-kw -3", "connection: got -3.0 kW, expected more than 0"),
+        ("--log table.csv", "table.csv: got a file, expected a folder"),
+        ("--user me --password-file .", ".: got a folder, expected a file"),
+        ("--password-file table.csv", "password_file: got one without a user, expected user, too"),
+        ("--authority table.csv", "authority: got table.csv for mqtt://, expected mqtts://"),
+        ("--mqtt mqtts://x --authority no.pem", "authority: got no.pem, expected a file that is"),
+        ("--mqtt mqtts://x --private-key no.pem", "private_key: got one without a certificate"),
+        ("--mqtt mqtts://x --authority table.csv", "authority, certificate, private_key: got ["),
+    ],
+)
+def test_options_of_serve_that_cannot_be_meant_are_refused(
+    battery_file, tmp_path, monkeypatch, capsys, options, expected
+):
+    """By their names, not those of the files that are to be served, which are not at fault."""
+    monkeypatch.chdir(tmp_path)
+    begun = not_served(monkeypatch)
+    write(tmp_path / "table.csv", rows(2))
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", str(battery_file), "--mqtt", "mqtt://localhost", *options.split()])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"gridedge-gateway: error: {expected}")
+    assert told.count("\n") == 1
+    assert not begun
+
+
 def test_a_clock_that_was_put_back_does_not_spoil_a_log(battery_file, tmp_path):
     table = rows(4)
     recorded = write(tmp_path / "readings.csv", [*table, table[1]])
@@ -219,9 +309,10 @@ def test_a_damaged_file_is_told_by_name_and_the_others_served(
     assert stop.value.code == 2
     assert "damaged.onnx: got a damaged file" in caplog.text
     assert "files: got none that can be served" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["replay", "none.onnx", "--readings", "none.csv", "--out", "out.csv"])
-    assert "error: none.onnx: not found" in capsys.readouterr().err
+    for path, expected in (("none.onnx", "not found"), (str(tmp_path), "got a folder, expected")):
+        with pytest.raises(SystemExit):
+            main(["inspect", path])
+        assert f"error: {path}: {expected}" in capsys.readouterr().err
     begun = not_served(monkeypatch)
     main(["serve", str(damaged), str(battery_file), *address])
     assert len(begun) == 1
@@ -244,7 +335,7 @@ main(["inspect", {str(battery_file)!r}])
     command = [sys.executable, "-W", "error", "-c", program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert '"follows": "fallback"' in done.stdout
+    assert '"follows": {"battery": "fallback"}' in done.stdout
 
 
 def test_a_connection_bounds_what_a_home_draws_and_feeds_in():
@@ -288,5 +379,5 @@ def test_a_connection_is_heeded(battery_file):
     )
     assert powers[0].max() > 1.0
     assert powers[1].max() == pytest.approx(0.5, rel=1e-12)
-    with pytest.raises(ValueError, match="connection_power: got -1"):
+    with pytest.raises(ValueError, match="connection: got -1"):
         Controller.load(battery_file, -1.0)

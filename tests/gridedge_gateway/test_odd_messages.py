@@ -23,13 +23,18 @@ def test_whatever_comes_is_answered_with_a_reason(battery_file):
         (f"{HOME}/readings", b"[1]", False),
         (f"{HOME}/readings", b" " * (LONGEST_MESSAGE + 1), False),
         message(voltage="high"),
+        message(voltage=None),
+        message(day_ahead_price={}),
+        message(),
         ("gridedge/removed/readings", b"{", False),  # a customer of before
     )
     faults = [fault for (fault,) in sent(line, "faults")]
-    assert [fault.partition(":")[0] for fault in faults] == 3 * ["message"] + ["voltage"]
+    assert [fault.partition(":")[0] for fault in faults] == [
+        *("message", "message", "message", "voltage", "voltage", "day_ahead_price", "message")
+    ]
     assert not any(kept for name, _, kept in line.sent if name.endswith("faults"))
     (set_point,) = sent(line, "set_point")
-    assert set_point["follows"] == "fallback"
+    assert set_point["follows"] == {"battery": "fallback"}
     assert set_point["power"] == {"battery": 0.0}
     assert {fault for fault in faults if "bytes" not in fault} <= set(set_point["reasons"])
     assert any(reason.startswith("day_ahead_price") for reason in set_point["reasons"])

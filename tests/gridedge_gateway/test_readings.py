@@ -17,12 +17,10 @@ CAME = datetime(2026, 1, 15, 11, 0, tzinfo=timezone.utc)
 def test_a_message_is_read():
     message = """{"time": "2026-01-15T12:00:00+01:00", "meter_power": 1.2,
         "ev_charger.plugged": true, "battery.state_of_charge": "52",
-        "voltage": null, "heat_pump.room_temperature": "",
         "day_ahead_price": {"2026-01-15T00:00:00+01:00": 71.2, "2026-01-15T00:00:00Z": 68}}"""
     readings = Readings.of_json(message.encode(), CAME + timedelta(hours=1))
     assert readings.time == CAME
-    known = {name: value for name, value in readings.values.items() if not math.isnan(value)}
-    assert known == {
+    assert readings.values == {
         "meter_power": 1.2,
         "ev_charger.plugged": 1.0,
         "battery.state_of_charge": 52.0,
@@ -34,10 +32,9 @@ def test_a_message_is_read():
 
 
 def test_a_row_of_a_table_says_what_holds_from_then_on():
-    row = {"time": "2026-01-15T11:00:00Z", "day_ahead_price": "71.2", "voltage": ""}
-    readings = Readings.of(row, CAME)
-    assert readings.series == {"day_ahead_price": {CAME: 71.2}}
-    assert math.isnan(readings.values["voltage"])
+    row = {"time": "2026-01-15T11:00:00Z", "day_ahead_price": "71.2"}
+    readings = Readings.of(row, CAME + timedelta(hours=1))
+    assert readings == Readings(CAME, {}, {"day_ahead_price": {CAME: 71.2}})
 
 
 @pytest.mark.parametrize(
@@ -58,12 +55,18 @@ def test_a_row_of_a_table_says_what_holds_from_then_on():
         ('{"day_ahead_price": 70}', "day_ahead_price: got 70, expected values by their times"),
         (
             '{"day_ahead_price": {"2026-01-15T12:00:00Z": null}}',
-            "day_ahead_price: got None, expected a number",
+            "day_ahead_price: got null, expected a number",
         ),
         ('{"voltage": NaN}', "voltage: got nan, expected a number"),
         ('{"voltage": 1e999}', "voltage: got inf, expected a number"),
         ('{"voltage": true}', "voltage: got True, expected a number"),
-        ('{"voltage": null, "voltage": ""}', "voltage: got it more than once"),
+        ('{"voltage": null}', "voltage: got null, expected a number"),
+        ('{"voltage": ""}', "voltage: got '', expected a number"),
+        ('{"time": null}', "time: got null, expected a time like"),
+        ('{"day_ahead_price": {}}', "day_ahead_price: got {}, expected values by their times"),
+        ('{"day_ahead_price": null}', "day_ahead_price: got null, expected values by their"),
+        ("{}", "message: got {}, expected some readings"),
+        ('{"time": "2026-01-15T11:00:00Z"}', "message: got {'time': '2026-01-15T11:00:00Z'}"),
     ],
 )
 def test_what_cannot_be_read_is_told(message, fault):
@@ -72,6 +75,12 @@ def test_what_cannot_be_read_is_told(message, fault):
     assert len(readings.faults) == 1
     assert readings.faults[0].startswith(fault)
     assert not any(map(math.isfinite, readings.values.values()))
+
+
+def test_a_name_twice_is_told():
+    readings = Readings.of_json('{"voltage": 1, "voltage": 2}', CAME)
+    assert readings.values == {"voltage": 2.0}
+    assert readings.faults == ("voltage: got it more than once, the last counts",)
 
 
 def test_what_can_be_read_is_read():

@@ -27,7 +27,8 @@ def read(path):
 
 def add(log, devices, time=NOON, series=None):
     powers = {device.name: 1.0 for device in devices}
-    log.add(Readings(time, {}, series or {}), SetPoint(time, powers, {}, "policy", ()))
+    follows = dict.fromkeys(powers, "policy")
+    log.add(Readings(time, {}, series or {}), SetPoint(time, powers, {}, follows, ()))
 
 
 def test_a_table_of_other_devices_is_kept_and_a_new_one_begun(tmp_path):
@@ -39,7 +40,7 @@ def test_a_table_of_other_devices_is_kept_and_a_new_one_begun(tmp_path):
     assert list(tmp_path.glob("*.csv")) == [path]  # what monitors read
     assert [len(read(table)) for table in (path, *kept)] == [2, 2, 1]
     for table in (path, *kept):
-        assert all(row["follows"] == "policy" and None not in row for row in read(table))
+        assert all(row["battery.follows"] == "policy" and None not in row for row in read(table))
     assert read(kept[1])[0]["ev_charger.set_point"] == "1.0"
 
 

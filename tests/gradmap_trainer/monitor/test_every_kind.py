@@ -11,7 +11,7 @@ import torch
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export import export_run, gateway_starts
-from gradmap_trainer.monitor import read_fleet, write_monitor
+from gradmap_trainer.monitor import logged_tables, read_fleet, write_monitor
 from gradmap_trainer.run_folder import save_learner
 from gradmap_trainer.training import open_run
 from gridedge_env import Case, Clock, default_case, make_simulator
@@ -58,7 +58,8 @@ def test_all_is_as_promised_and_each_plan_is_worked_out_once(
 
     monkeypatch.setattr("gradmap_trainer.monitor.fleet.work_out", counted)
     monkeypatch.setattr("gradmap_trainer.monitor.trained.MOST_DAYS", 4)
-    fleet = read_fleet(tmp_path, config, simulator, learner.policies, logs, files)
+    tables = logged_tables(logs, files, tmp_path)
+    fleet = read_fleet(tmp_path, config, simulator, learner.policies, tables, files)
     assert len(worked_out) == len(starts)
     assert not fleet.faults
     for found in fleet.findings:

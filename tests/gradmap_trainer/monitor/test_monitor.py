@@ -11,12 +11,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export import export_run
-from gradmap_trainer.monitor import MonitoredFleet, read_fleet, write_monitor
+from gradmap_trainer.monitor import MonitoredFleet, logged_tables, read_fleet, write_monitor
 from gradmap_trainer.monitor.findings import Findings, findings_of
 from gradmap_trainer.monitor.logs import play
 from gradmap_trainer.run_folder import load_policies, save_learner
@@ -56,7 +57,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fleet_of(run: Path, logs: Path) -> MonitoredFleet:
     config, simulator, learner = load_policies(run)
-    return read_fleet(run, config, simulator, learner.policies, logs, run / "policies")
+    tables = logged_tables(logs, run / "policies", run)
+    return read_fleet(run, config, simulator, learner.policies, tables, run / "policies")
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,11 @@ def of(fleet: MonitoredFleet, name: str) -> Findings:
     return next(found for found in fleet.findings if found.customer == name)
 
 
+def text_of(page: Path) -> str:
+    html = page.read_text(encoding="utf-8")
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
 def test_nothing_is_found_where_nothing_is_wrong(undisturbed):
     assert tuple(found.customer for found in undisturbed.findings) == HOMES
     assert not undisturbed.to_retrain
@@ -113,7 +120,8 @@ def test_nothing_is_found_where_nothing_is_wrong(undisturbed):
     assert undisturbed.trained.of_the_season
     for found in undisturbed.findings:
         assert (found.steps, found.missing, found.repeated) == (24 * DAYS, 0, 0)
-        assert found.follows_policy == 1.0
+        assert found.by_policy == dict.fromkeys(found.by_policy, 1.0)
+        assert found.meter_follows
         assert found.compared == found.steps
         # The log has six decimals, and the file is the same.
         assert found.apart < 1e-6
@@ -164,6 +172,53 @@ def test_the_fallback_is_told_with_its_reasons(disturbed):
     assert found.billed_days == pytest.approx(23 / 24)
 
 
+@pytest.fixture(scope="module")
+def deaf(run: Path, tmp_path_factory: pytest.TempPathFactory) -> MonitoredFleet:
+    """A battery whose charge is read once, and that never does what it is told."""
+    logs = tmp_path_factory.mktemp("deaf")
+    powers = [float(row["battery.set_point"]) for row in read(run / "logs" / "battery_0.csv")]
+
+    def deafen(step: int, row: Row) -> None:
+        row["battery.state_of_charge"] = "50" if step == 0 else ""
+        if row["meter_power"]:
+            row["meter_power"] = str(float(row["meter_power"]) - powers[step - 1])
+
+    again(run, "battery_0", logs, deafen)
+    shutil.copy(run / "logs" / "heat_pump_0.csv", logs)
+    return fleet_of(run, logs)
+
+
+def test_a_device_by_its_own_fallback_is_found(deaf):
+    """For more than 24 of 48 hours its charge was not read."""
+    found = of(deaf, "battery_0")
+    assert found.by_policy == {"battery": 25 / 48}
+    assert found.follows_policy == 25 / 48
+    assert found.reasons_of_fallback["battery"] == 23
+    assert found.compared == 25
+    assert found.keeps_parity
+    assert found.lost == ["battery"]
+    assert not of(deaf, "heat_pump_0").lost
+
+
+def test_a_meter_that_does_not_follow_puts_the_saving_in_doubt(deaf, undisturbed, tmp_path):
+    """By hand: what it is off by is what the battery was told and did not do."""
+    found = of(deaf, "battery_0")
+    assert not found.meter_follows
+    assert of(deaf, "heat_pump_0").meter_follows
+    assert found.from_usual == pytest.approx(of(undisturbed, "battery_0").from_set_points)
+    page = text_of(write_monitor(deaf, tmp_path))
+    for words in (
+        "Devices that were often by their fallback: 1 (battery_0: battery).",
+        "The saving is in doubt. Meters that do not follow the set-points: 1 (battery_0); they are",
+        "saved a day, all together in doubt: 1 of 2 meters do not follow the set-points",
+        "battery_0 battery 52",
+    ):
+        assert words in page, words
+    table = pd.read_csv(tmp_path / "monitor.csv", index_col="customer")
+    assert table.loc["battery_0", "by_policy.battery"] == pytest.approx(25 / 48, abs=1e-6)
+    assert table.loc["battery_0", "from_set_points"] > table.loc["battery_0", "from_usual"]
+
+
 def test_those_with_a_reason_are_to_be_retrained(disturbed):
     assert [found.customer for found in disturbed.to_retrain] == ["battery_0", "generator_0"]
 
@@ -194,9 +249,8 @@ def test_what_was_promised_is_of_those_who_logged(run, tmp_path):
     save_evaluation(played, simulator.case.limits, tmp_path)
     (tmp_path / "logs").mkdir()
     shutil.copy(run / "logs" / "heat_pump_0.csv", tmp_path / "logs")
-    fleet = read_fleet(
-        tmp_path, config, simulator, learner.policies, tmp_path / "logs", run / "policies"
-    )
+    tables = [tmp_path / "logs" / "heat_pump_0.csv"]
+    fleet = read_fleet(tmp_path, config, simulator, learner.policies, tables, run / "policies")
     assert fleet.silent == ("battery_0", "generator_0")
     assert fleet.promise is not None
     bills = {k: e.agent_electricity[:, 1].mean() for k, e in played.episodes.items()}
@@ -229,10 +283,9 @@ def test_a_battery_that_holds_less_than_its_parameters_say_is_found(run, undistu
 
 
 def test_the_page_tells_all(disturbed, tmp_path):
-    page = write_monitor(disturbed, tmp_path).read_text(encoding="utf-8")
-    text = " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+    text = text_of(write_monitor(disturbed, tmp_path))
     for words in (
-        "Policies that should be trained again: 2.",
+        "Policies that should be trained again: 2 (battery_0, generator_0).",
         "drift: own_voltage +",
         "parity: 2",
         "in standard deviations of the field's daily mean in training",
@@ -240,14 +293,12 @@ def test_the_page_tells_all(disturbed, tmp_path):
         "battery_0",
     ):
         assert words in text, words
-    assert page.count("data:image/svg+xml") == 3
+    assert (tmp_path / "monitor.html").read_text("utf-8").count("data:image/svg+xml") == 3
 
 
 def test_what_cannot_be_read_is_told_and_hides_nothing(run, tmp_path, capsys):
     logs = tmp_path / "logs"
     logs.mkdir()
-    assert call("gradmap-monitor", run, "--readings", logs) == 2
-    assert "logs: got no tables, expected the folder of" in capsys.readouterr().err
     shutil.copy(run / "logs" / "battery_0.csv", logs / "stranger.csv")
     assert call("gradmap-monitor", run, "--readings", logs) == 2
     assert "stranger.csv: got a customer that" in capsys.readouterr().err
@@ -261,7 +312,7 @@ def test_what_cannot_be_read_is_told_and_hides_nothing(run, tmp_path, capsys):
         "gradmap-monitor"
     ]
     for words in (
-        "generator_0.csv: got no column 'follows', expected a gateway's log",
+        "generator_0.csv: got no column 'generator.follows', expected a gateway's log",
         "heat_pump_0.csv: got column 'heart.rate', expected some of time, meter_power",
         "stranger.csv: got a customer that",
     ):
@@ -269,6 +320,27 @@ def test_what_cannot_be_read_is_told_and_hides_nothing(run, tmp_path, capsys):
     page = (tmp_path / "page" / "monitor.html").read_text(encoding="utf-8")
     assert "1 of 3 customers have logged" in page
     assert "heart.rate" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--readings empty", "empty: got no tables, expected the folder of gridedge-gateway --log"),
+        ("--readings logs --policies none", "none: not found, expected the folder of gradmap-exp"),
+        ("--readings logs --to empty/../logs", "to: got empty/../logs, the folder of the logs"),
+        ("--readings logs --connection-kw -3", "connection: got -3.0 kW, expected more than 0"),
+    ],
+)
+def test_what_cannot_be_is_told_before_the_run_is_loaded(
+    run, tmp_path, monkeypatch, capsys, options, expected
+):
+    monkeypatch.chdir(tmp_path)
+    loads = "gradmap_trainer.commands.monitor.load_policies"
+    monkeypatch.setattr(loads, lambda run: pytest.fail("it works"))
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(run / "logs", tmp_path / "logs")
+    assert call("gradmap-monitor", run, *options.split()) == 2
+    assert capsys.readouterr().err.startswith(f"gradmap-monitor: error: {expected}")
 
 
 def test_files_of_another_run_are_refused(run, tmp_path, capsys):
