@@ -61,21 +61,28 @@ FAULTS = {
 
 
 def measure(settings: Settings) -> Measurement:
-    """Homes of each kind of device, and one with all five, in turns."""
+    """Homes of each kind of device, and one with all five, without and with the plan, in turns."""
     sequences = 60 if settings.quick else SEQUENCES
     with tempfile.TemporaryDirectory() as folder:
         kinds = FEW if settings.quick else KINDS
-        files = write_files(Variant(False, reactive_power=True), Path(folder), kinds)
+        files = [
+            file
+            for plan in (False, True)
+            for file in write_files(
+                Variant(plan, reactive_power=True), Path(folder) / str(plan), kinds
+            ).values()
+        ]
         began = clock.process_time()
-        found = fuzz(map(CustomerFile, files.values()), range(sequences))
+        found = fuzz(map(CustomerFile, files), range(sequences))
         spent = clock.process_time() - began
     rows = tuple((words, found.faults[name]) for name, words in FAULTS.items())
     return Measurement(
         "fuzz",
         f"{sequences:,} sequences of messages at random, {found.steps:,} steps, of which "
-        f"{found.follows[POLICY]:,} were by the policy. Readings are missing, odd, out of range "
-        "or no JSON, prices and weather come now and then, times repeat, jump and go back. Each "
-        "sequence has a controller of its own, half of these a bound of the connection.",
+        f"{found.follows[POLICY]:,} were by the policy, of homes without and with the public plan. "
+        "Readings are missing, odd, out of range or no JSON, prices and weather come now and then, "
+        "times repeat, jump and go back. Each sequence has a controller of its own, half of these "
+        "a bound of the connection.",
         (
             Table("How often what must not be has been.", ("what", "times"), rows),
             Table(
