@@ -151,16 +151,20 @@ def _translations() -> Iterator[None]:
 
 
 def _tidy(graph: onnx.GraphProto) -> None:
-    """Keep each constant once, and nothing of where in the source a node came from."""
+    """Keep each constant once, and nothing of where in the source a node came from.
+
+    But one that is an output, such as prices that are always the same, has its own name.
+    """
     from onnx import numpy_helper
 
     kept: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+    outputs = {output.name for output in graph.output}
     constants, renamed, nodes = [], dict[str, str](), []
 
     def keep(constant: onnx.TensorProto, name: str) -> None:
         array = numpy_helper.to_array(constant)
         key = array.dtype.str, array.shape, array.tobytes()
-        if key in kept:
+        if key in kept and name not in outputs:
             renamed[name] = kept[key]
             return
         kept[key] = constant.name = name

@@ -61,6 +61,19 @@ def test_each_constant_is_kept_once():
     assert not [node for node in model.graph.node if node.op_type == "Constant"]
 
 
+def test_outputs_that_are_always_the_same_have_their_names():
+    """As the prices of a flat tariff, both of which may be one number."""
+
+    def flat(values: Named) -> Named:
+        price = torch.full((2,), 0.3)
+        return {"import": price, "export": price.clone(), "bill": values["power"] * price}
+
+    values = {"power": torch.tensor([1.0, 2.0])}
+    session = onnxruntime.InferenceSession(traced(flat, values).SerializeToString())
+    found = session.run(["import", "export"], {"power": values["power"].numpy()})
+    np.testing.assert_array_equal(found, np.full((2, 2), 0.3, np.float32))
+
+
 def test_what_a_gateway_would_do_otherwise_is_refused():
     """The tracer keeps what Python read of a number; the gateway lacks an operator."""
     values = {"x": torch.tensor([1.0, -2.0])}
