@@ -28,6 +28,7 @@ from gridedge_env.rendering import draw_feeder
 from gridedge_env.scenarios import SPLITS, CustomerMeters
 from gridedge_env.scenarios.demand import HOURS_PER_YEAR
 from gridedge_env.simulator import Simulator, make_simulator
+from gridedge_gateway.mistakes import in_words
 
 EXIT_MISTAKE = 2
 PICTURE = "case.svg"
@@ -46,7 +47,7 @@ def case(arguments: Sequence[str] | None = None) -> None:
             {"new": new, "check": check}, prog="gridedge-case", args=arguments
         )
     except (ValueError, OSError, ImportError) as error:
-        print(f"gridedge-case: error: {error}", file=sys.stderr)
+        print(f"gridedge-case: error: {in_words(error)}", file=sys.stderr)
         sys.exit(EXIT_MISTAKE)
 
 

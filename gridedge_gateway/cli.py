@@ -18,18 +18,11 @@ from gridedge_gateway.controller import Controller
 from gridedge_gateway.customer import Customer, log
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.inspection import described
+from gridedge_gateway.mistakes import in_words
 from gridedge_gateway.picture import ENDINGS, check_picture, draw
 from gridedge_gateway.replay import replay
 
 EXIT_MISTAKE = 2
-# What the system says of a file, in words.
-OF_SYSTEM = {
-    FileNotFoundError: "not found",
-    IsADirectoryError: "got a folder, expected a file",
-    NotADirectoryError: "not found: what should be a folder is a file",
-    FileExistsError: "got a file, expected a folder",
-    PermissionError: "not permitted",
-}
 # Seconds after a boundary of the clock.
 USUAL_WAIT = 5.0
 
@@ -40,17 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.run(options)
     except (ValueError, OSError, ImportError) as error:
-        print(f"gridedge-gateway: error: {_in_words(error)}", file=sys.stderr)
+        print(f"gridedge-gateway: error: {in_words(error)}".replace("\n", " "), file=sys.stderr)
         sys.exit(EXIT_MISTAKE)
-
-
-def _in_words(error: Exception) -> str:
-    """In one line."""
-    words = str(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        known = (said for kind, said in OF_SYSTEM.items() if isinstance(error, kind))
-        words = f"{error.filename}: {next(known, error.strerror)}"
-    return " ".join(words.splitlines())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -159,7 +143,7 @@ def _serve(options: argparse.Namespace) -> None:
         try:
             controller = Controller.load(path, options.connection_kw)
         except (ValueError, OSError) as error:
-            log.error("%s", _in_words(error))
+            log.error("%s", in_words(error))
         else:
             customers.append(Customer(controller, options.log))
     if not customers:

@@ -23,8 +23,13 @@ from gridedge_gateway.connection import check_connection, within_connection
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.graph import Arrays
 from gridedge_gateway.published import Published, as_number
-from gridedge_gateway.quantities import readable_quantities
-from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, Quantity, Readings
+from gridedge_gateway.readings import (
+    METER_POWER,
+    OUTDOOR_TEMPERATURE,
+    VOLTAGE,
+    Quantity,
+    Readings,
+)
 from gridedge_gateway.sensors import FROZEN_SHARE, Repeated, Sensors
 
 # So many earlier times in a row, each later than the one before it, are no late messages: the clock
@@ -75,7 +80,6 @@ class Controller:
     Attributes:
         file: what it goes by.
         calendar: of its steps.
-        voltage: what its meter can read of it.
         observation: (fields,) what the policy was told last.
         expected: (1, devices of a kind) what its sensors should have said in the last step by its
             own estimate, by "reading.", kind and name.
@@ -91,7 +95,6 @@ class Controller:
         self._published = Published(file, self.calendar)
         self._sensors = Sensors(file.devices, self.calendar.length)
         self._metered = Repeated()
-        self.voltage = readable_quantities(file)["voltage"]
         self._stands = file.begin
         self._last: tuple[Step, SetPoint] | None = None
         self._late: list[datetime] = []
@@ -200,7 +203,7 @@ class Controller:
         """
         mean = self._mean
         drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
-        meter = _read(METER_POWER, readings, mean + drawn, reasons)
+        meter = _read(self.file.readable[METER_POWER], readings, mean + drawn, reasons)
         self._metered.hear(meter, drawn)
         full, load, why = sum(device.full_power for device in self.file.devices), meter - drawn, ""
         if self._metered.is_frozen(FROZEN_METER_TIMES, FROZEN_SHARE * full):
@@ -208,7 +211,7 @@ class Controller:
         elif not follows_on and meter != mean + drawn:
             why = "what devices drew in the step before is not known"
         if why:
-            got = f"{METER_POWER.name}: got {meter:.4g} kW, but {why}"
+            got = f"{METER_POWER}: got {meter:.4g} kW, but {why}"
             reasons.append(f"{got}; besides them {load:.4g} kW counts")
         return load
 
@@ -216,10 +219,10 @@ class Controller:
         """What is expected of the weather and what meters say, or what is usual."""
         nominal = self.file.customer["nominal_voltage"]
         weather = self._published.weather(step)
-        voltage = _read(self.voltage, readings, nominal, reasons)
+        voltage = _read(self.file.readable[VOLTAGE], readings, nominal, reasons)
         if self.file.heats:
             forecast = weather["outdoor_temperature"].item()
-            outdoors = _read(OUTDOOR_TEMPERATURE, readings, forecast, reasons)
+            outdoors = _read(self.file.readable[OUTDOOR_TEMPERATURE], readings, forecast, reasons)
             weather["outdoor_temperature"] = np.array([[outdoors]])
         return {
             **weather,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,13 +10,10 @@ from pathlib import Path
 from gridedge_gateway.controller import Controller
 from gridedge_gateway.discovery import discovery
 from gridedge_gateway.inbox import Inbox
-from gridedge_gateway.quantities import readable_quantities
+from gridedge_gateway.names import fit
 from gridedge_gateway.record import Log
 
 log = logging.getLogger("gridedge-gateway")
-
-# What has a meaning of its own in topics or names of files.
-UNFIT = re.compile(r'[/+#%\\:*?"<>|\x00]')
 
 
 class Customer:
@@ -36,13 +32,11 @@ class Customer:
 
     def __init__(self, controller: Controller, logs: Path | None) -> None:
         self.name: str = controller.file.customer["name"]
-        # As in an address of the web: "a/b" is "a%2Fb".
-        fit = UNFIT.sub(lambda sign: f"%{ord(sign[0]):02X}", self.name)
-        self.topic = f"gridedge/{fit}"
+        self.topic = f"gridedge/{fit(self.name)}"
         self.set_point: str | None = None
         self._controller = controller
-        self.inbox = Inbox(controller.calendar, readable_quantities(controller.file))
-        self._log = None if logs is None else Log(logs / f"{fit}.csv", controller.file)
+        self.inbox = Inbox(controller.calendar, controller.file.readable)
+        self._log = None if logs is None else Log(logs / f"{fit(self.name)}.csv", controller.file)
         self._begun: datetime | None = None
 
     def step(self, now: datetime) -> str | None:

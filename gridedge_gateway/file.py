@@ -14,7 +14,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,7 +27,7 @@ from gridedge_gateway.days import OF_DAYS, graph_of, inputs_of, worked_out_last
 from gridedge_gateway.graph import Arrays, Graph
 from gridedge_gateway.model import Model
 from gridedge_gateway.packing import is_whole
-from gridedge_gateway.readings import SERIES, Quantity
+from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, SERIES, VOLTAGE, Quantity
 
 # Changes when a gateway could no longer make use of a file as it did.
 FORMAT = "2"
@@ -35,6 +35,9 @@ FORMAT = "2"
 STEP_MINUTES = (15, 30, 60)
 # Bytes of a name of which files are named, too.
 LONGEST_NAME = 250
+# Beside its devices, a home draws or feeds in less than so many times its annual mean, or kW, if
+# that is more. A meter that tells of W goes beyond.
+MOST_OF_MEAN, LEAST_METERED = 100.0, 50.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class CustomerFile:
         reads: whether any device has a sensor.
         heats: whether it matters to a device how cold it is outdoors.
         series: names of those of `SERIES` that are needed.
+        readable: what can be read, by name: of the home, then of its devices.
 
     Args:
         path: of the file.
@@ -136,6 +140,9 @@ class CustomerFile:
         if "irradiance" in needed:
             needed.add("irradiance_forecast")
         self.series = tuple(name for name in SERIES if name in needed)
+        self.readable = {
+            quantity.name: quantity for quantity in _readable(self.customer, self.devices)
+        }
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """(1, action size) of the policy for (1, observation size).
@@ -170,6 +177,21 @@ def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
             tuple(Quantity(**reading) for reading in device["readings"]),
         )
         counts[kind] += 1
+
+
+def _readable(customer: dict[str, Any], devices: tuple[Device, ...]) -> Iterator[Quantity]:
+    """What can be read of a home, and of its devices."""
+    usual = max(MOST_OF_MEAN * abs(customer["mean_demand"]), LEAST_METERED)
+    meter, nominal = (
+        usual + sum(device.full_power for device in devices),
+        customer["nominal_voltage"],
+    )
+    yield Quantity(METER_POWER, "kW", -meter, meter)
+    yield Quantity(VOLTAGE, "V", 0.5 * nominal, 1.5 * nominal)
+    yield Quantity(OUTDOOR_TEMPERATURE, "°C", -60.0, 60.0)
+    for device in devices:
+        for reading in device.readings:
+            yield replace(reading, name=f"{device.name}.{reading.name}")
 
 
 def _calendar(case: dict[str, Any]) -> Calendar:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.published import PRICE_FORECAST
-from gridedge_gateway.quantities import readable_quantities
-from gridedge_gateway.readings import OUTDOOR_TEMPERATURE, SERIES
+from gridedge_gateway.readings import OUTDOOR_TEMPERATURE, SERIES, VOLTAGE
 
 
 def described(file: CustomerFile) -> Iterator[str]:
@@ -27,9 +26,9 @@ def described(file: CustomerFile) -> Iterator[str]:
         f"{device.name}.{more.name}" for device in file.devices for more in device.readings[1:]
     }
     if not file.heats:
-        optional.add(OUTDOOR_TEMPERATURE.name)
-    for quantity in readable_quantities(file).values():
-        of_voltage = f", nominal {customer['nominal_voltage']:.0f}" * (quantity.name == "voltage")
+        optional.add(OUTDOOR_TEMPERATURE)
+    for quantity in file.readable.values():
+        of_voltage = f", nominal {customer['nominal_voltage']:.0f}" * (quantity.name == VOLTAGE)
         span = f"{quantity.lowest:g} to {quantity.highest:g}"
         word = ", optional" * (quantity.name in optional)
         yield f"  {quantity.name:<36} {quantity.unit}, {span}{of_voltage}{word}"

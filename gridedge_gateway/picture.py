@@ -154,7 +154,7 @@ def _panels(controller: Controller, steps: Steps) -> Iterator[tuple[str, list[Li
             for name, colour in colours.items()
         ],
     )
-    yield "meter, kW,\nstep before", [_read(METER_POWER.name, "black", steps)]
+    yield "meter, kW,\nstep before", [_read(METER_POWER, "black", steps)]
     for unit in DRAWN:
         lines = [
             _read(f"{device.name}.{reading.name}", colours[device.name], steps)

@@ -49,10 +49,8 @@ class Quantity:
         return f"{self.name}: got {value:g}, {expected}"
 
 
-# kW drawn, the mean of the step that has ended; negative where more is fed in.
-METER_POWER = Quantity("meter_power", "kW", -1e4, 1e4)
-# Now.
-OUTDOOR_TEMPERATURE = Quantity("outdoor_temperature", "°C", -60.0, 60.0)
+# Names of what is read of a home, beside its devices.
+METER_POWER, VOLTAGE, OUTDOOR_TEMPERATURE = "meter_power", "voltage", "outdoor_temperature"
 # With a value for each time; the day-ahead market's prices may be from -500 to 5,000 €/MWh today.
 SERIES = {
     series.name: series

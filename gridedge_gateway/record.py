@@ -20,7 +20,6 @@ from typing import Any
 from gridedge_gateway.calendar import LONGEST_HELD, learnt
 from gridedge_gateway.controller import SetPoint
 from gridedge_gateway.file import CustomerFile
-from gridedge_gateway.quantities import readable_quantities
 from gridedge_gateway.readings import SERIES, Readings
 
 log = logging.getLogger("gridedge-gateway")
@@ -31,7 +30,7 @@ DECIMALS = 6
 
 def reading_columns(file: CustomerFile) -> list[str]:
     """Of a customer; "time" first."""
-    return ["time", *readable_quantities(file), *SERIES]
+    return ["time", *file.readable, *SERIES]
 
 
 def set_point_columns(file: CustomerFile) -> list[str]:

@@ -19,12 +19,12 @@ ROOT = Path(__file__).parents[1]
 # floors alone, a package rooms of those before it.
 FLOORS: dict[str, list[set[str]]] = {
     "gridedge_gateway": [
-        {"calendar", "readings", "packing", "sun", "alternating", "connection", "model"},
+        {"calendar", "readings", "packing", "sun", "alternating", "connection", "model"}
+        | {"mistakes", "names"},
         {"operators", "program"},
         {"graph"},
         {"days"},
         {"file"},
-        {"quantities"},
         {"published", "sensors", "inbox", "discovery"},
         {"controller", "inspection"},
         {"record"},

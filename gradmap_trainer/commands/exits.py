@@ -18,6 +18,7 @@ from typing import Annotated
 import tyro
 
 from gridedge_env.scenarios.series import Faults
+from gridedge_gateway.mistakes import in_words
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
 
@@ -52,7 +53,7 @@ def mistakes(command: str) -> Iterator[None]:
         try:
             yield
         except (ValueError, OSError, ImportError) as error:
-            lines = str(error).splitlines()
+            lines = in_words(error).splitlines()
             told = lines if isinstance(error, Faults) else lines[:1]
             print("\n".join([f"{command}: error: {told[0]}", *told[1:]]), file=sys.stderr)
             sys.exit(EXIT_MISTAKE)

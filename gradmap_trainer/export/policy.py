@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -29,14 +28,11 @@ from gridedge_env.observation import (
     planned_columns,
 )
 from gridedge_env.simulator import Simulator
+from gridedge_gateway.names import fit
 from gridedge_gateway.packing import sealed
 
 if TYPE_CHECKING:
     import onnx
-
-
-# What Windows or Linux keeps for itself, and the sign that stands for it.
-_UNFIT = re.compile(r'[\\/:*?"<>|%]')
 
 
 def export_policies(
@@ -97,11 +93,8 @@ def export_policies(
 
 
 def policy_file(agent: str) -> str:
-    """The name of an agent's file: its own, but for signs that a file cannot have everywhere.
-
-    They are written as in an address of the web: "a/b" is in "a%2Fb.onnx".
-    """
-    return _UNFIT.sub(lambda sign: f"%{ord(sign[0]):02X}", agent) + ".onnx"
+    """The name of an agent's file: "a/b" is in "a%2Fb.onnx"."""
+    return f"{fit(agent)}.onnx"
 
 
 def _policy_model(

@@ -18,7 +18,7 @@ from gridedge_gateway.calendar import Step
 from gridedge_gateway.controller import FALLBACK, POLICY
 from gridedge_gateway.file import CustomerFile, Device
 from gridedge_gateway.published import Published
-from gridedge_gateway.readings import METER_POWER, Quantity
+from gridedge_gateway.readings import METER_POWER, VOLTAGE, Quantity
 from gridedge_gateway.record import decided, set_point_columns
 from gridedge_gateway.replay import recorded_readings
 from gridedge_gateway.sensors import POWER
@@ -233,8 +233,8 @@ def _played(
             controller.observation.astype(np.float64)
             if both
             else np.full(file.observation_size, np.nan),
-            _plausible(controller.voltage, readings) / nominal,
-            _plausible(METER_POWER, readings),
+            _plausible(file.readable[VOLTAGE], readings) / nominal,
+            _plausible(file.readable[METER_POWER], readings),
             sum(row.told.get(f"{device.name}.set_point", math.nan) for device in file.devices),
             sum(left_alone.power.values()),
             *_prices(file, published, step),

@@ -37,10 +37,10 @@ def or_zero(value: float) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def named(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-    return f"{', '.join(names[:MOST_NAMED])}{more}"
+def counted(names: Sequence[str]) -> str:
+    """How many there are, and the first of them."""
+    more = ", ..." if len(names) > MOST_NAMED else ""
+    return f"{len(names):,} ({', '.join(names[:MOST_NAMED])}{more})"
 
 
 def number(value: float, words: Callable[[float], str], bad: bool = False) -> str:

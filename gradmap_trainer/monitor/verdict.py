@@ -14,8 +14,8 @@ from gradmap_trainer.monitor.findings import (
 from gradmap_trainer.monitor.fleet import MonitoredFleet
 from gradmap_trainer.monitor.tables import (
     UNKNOWN,
+    counted,
     mean,
-    named,
     share_or_unknown,
     together,
 )
@@ -26,24 +26,23 @@ from gradmap_trainer.report.words import money, percent
 def summary(fleet: MonitoredFleet) -> Iterator[str]:
     """The verdict, in sentences."""
     found, again = fleet.findings, [one.customer for one in fleet.to_retrain]
+    apart = [one.customer for one in found if not one.keeps_parity]
+    unknown = [one.customer for one in found if one.compared == 0]
     days = max(one.days for one in found)
     length = "1 day" if days == 1 else f"up to {days:,} days"
     yield f"{len(found):,} of {fleet.simulator.num_agents:,} customers have logged, {length}."
-    apart = sum(not one.keeps_parity for one in found)
-    yield (
-        f"Gateways that do something else than the run's files say: {apart:,}."
-        if apart
-        else "All gateways do what the run's files say."
-    )
-    yield (
-        f"Policies that should be trained again: {len(again):,} ({named(again)})."
-        if again
-        else "No policy needs to be trained again."
-    )
-    if unknown := sum(one.compared == 0 for one in found):
-        yield f"Neither is known of {unknown:,} customers: no step could be compared."
+    if apart:
+        yield f"Gateways that do something else than the run's files say: {counted(apart)}."
+    elif len(unknown) < len(found):
+        yield "All gateways do what the run's files say."
+    if again:
+        yield f"Policies that should be trained again: {counted(again)}."
+    elif len(unknown) < len(found):
+        yield "No policy needs to be trained again."
+    if unknown:
+        yield f"Gateways none of whose steps could be compared: {counted(unknown)}."
     if lost := [f"{one.customer}: {name}" for one in found for name in one.lost]:
-        yield f"Devices that were often by their fallback: {len(lost):,} ({named(lost)})."
+        yield f"Devices that were often by their fallback: {counted(lost)}."
     if doubted := [one for one in found if not one.meter_follows]:
         set_points, usual = (
             mean(getattr(one, name) for one in doubted)
@@ -51,7 +50,7 @@ def summary(fleet: MonitoredFleet) -> Iterator[str]:
         )
         yield (
             "The saving is in doubt. Meters that do not follow the set-points: "
-            f"{len(doubted):,} ({named([one.customer for one in doubted])}); they are "
+            f"{counted([one.customer for one in doubted])}; they are "
             f"{set_points:,.3g} kW from usual demand and set-points together in the mean, and "
             f"{usual:,.3g} kW from usual demand alone."
         )
@@ -171,5 +170,5 @@ def unread(fleet: MonitoredFleet) -> list[str]:
             if fleet.faults
             else [page.paragraph("All tables of the folder were read.")]
         ),
-        *([page.paragraph(f"Customers without a log: {named(silent)}.")] if silent else []),
+        *([page.paragraph(f"Customers without a log: {counted(silent)}.")] if silent else []),
     ]

@@ -189,6 +189,14 @@ def test_a_sensor_that_makes_no_sense_is_made_up_for(controller, value):
     assert answer.reasons == ()
 
 
+def test_a_meter_that_tells_watts_is_found_out(controller):
+    """400 W, told as 400 kW: more than this house can draw."""
+    play(controller, NOON, 1)
+    (answer,) = play(controller, NOON + STEP, 1, VALUES | {"meter_power": 400.0})
+    (reason,) = answer.reasons
+    assert reason.startswith("meter_power: got 400, expected -")
+
+
 def test_a_device_that_is_not_read_for_a_day_rests_until_it_is(controller):
     play(controller, NOON, 1)
     answers = play(controller, NOON + STEP, 52, without("battery.state_of_charge"))

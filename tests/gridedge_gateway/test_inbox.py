@@ -11,7 +11,7 @@ import pytest
 
 from gridedge_gateway.calendar import Calendar
 from gridedge_gateway.inbox import MOST_TIMES, Inbox
-from gridedge_gateway.readings import METER_POWER, MOST_FAULTS, Quantity, Readings
+from gridedge_gateway.readings import MOST_FAULTS, Quantity, Readings
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
 CALENDAR = Calendar(ZoneInfo("Europe/Amsterdam"), 30, 1)
@@ -24,8 +24,12 @@ def message(minutes: float, **values: float) -> Readings:
 
 @pytest.fixture
 def inbox() -> Inbox:
-    quantities = Quantity("voltage", "V", 115.0, 345.0), Quantity("charge", "%", 0.0, 100.0)
-    return Inbox(CALENDAR, {quantity.name: quantity for quantity in (METER_POWER, *quantities)})
+    quantities = (
+        Quantity("meter_power", "kW", -1e4, 1e4),
+        Quantity("voltage", "V", 115.0, 345.0),
+        Quantity("charge", "%", 0.0, 100.0),
+    )
+    return Inbox(CALENDAR, {quantity.name: quantity for quantity in quantities})
 
 
 def test_powers_are_means_and_all_else_is_the_last(inbox):

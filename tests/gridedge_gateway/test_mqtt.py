@@ -23,6 +23,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
@@ -34,6 +35,7 @@ from gridedge_gateway.controller import Controller
 from gridedge_gateway.customer import Customer
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.mqtt import Broker, Gateway
+from gridedge_gateway.names import fit
 from tests.gridedge_gateway.conftest import hours_around
 
 ROOT = Path(__file__).parents[2]
@@ -193,6 +195,8 @@ def test_home_assistant_finds_a_customer(battery_file):
     file.customer = {**file.customer, "name": "Rose/4 é"}
     customer = Customer(Controller(file), None)
     assert customer.topic == "gridedge/Rose%2F4 é"
+    assert fit("..") == "%2E."  # else a folder, or hidden
+    assert unquote(fit("\n+#%/é")) == "\n+#%/é"
     topic, payload = customer.discovery("gridedge/x/availability")
     assert topic == "homeassistant/device/gridedge_Rose_2F4_20_C3_A9/config"
     said = json.loads(payload)

@@ -68,6 +68,11 @@ def two_prices() -> Meters:
     return Meters(np.linspace(0.10, 0.14, DAYS * STEPS).reshape(DAYS, STEPS), least, least + 0.3)
 
 
+@pytest.fixture(params=["one_price", "two_prices"])
+def meters(request: pytest.FixtureRequest) -> Meters:
+    return request.getfixturevalue(request.param)
+
+
 def planned(
     flexibility: Flexibility, meters: Meters, network: Network, base: Array, **how: object
 ) -> FleetPlan:
@@ -176,19 +181,11 @@ def least_cost(
     return float(found.fun)
 
 
-@pytest.mark.parametrize("prices", ["one_price", "two_prices"])
-def test_it_is_the_best(
-    request: pytest.FixtureRequest,
-    flexibility: Flexibility,
-    prices: str,
-    network: Network,
-    base: Array,
-) -> None:
+def test_it_is_the_best(flexibility, meters, network, base):
     """Within 0.02 % of HiGHS after 3,000 iterations, and within all limits by as much.
 
     Pieces of a saving are as good as the whole to 0.001 % of the cost.
     """
-    meters = request.getfixturevalue(prices)
     plan = planned(flexibility, meters, network, base, iterations=3000)
     best = [least_cost(flexibility, meters, network, base, day) for day in range(DAYS)]
     assert cost(flexibility, meters, network, plan) == pytest.approx(best, rel=2e-4)
@@ -198,19 +195,9 @@ def test_it_is_the_best(
     assert plan.store[:2, ..., -1] == pytest.approx(0.0, abs=3e-4)
 
 
-@pytest.mark.parametrize("prices", ["one_price", "two_prices"])
-def test_the_usual_number_of_iterations_is_near(
-    request: pytest.FixtureRequest,
-    flexibility: Flexibility,
-    prices: str,
-    network: Network,
-    base: Array,
-) -> None:
+def test_the_usual_number_of_iterations_is_near(flexibility, meters, network, base):
     """With marginal costs that rise by 1 ct, as in use: 0.2 % from where it settles."""
-    steeper, meters = (
-        replace(flexibility, steepness=np.full(CLASSES, 0.01)),
-        request.getfixturevalue(prices),
-    )
+    steeper = replace(flexibility, steepness=np.full(CLASSES, 0.01))
     usual, settled = (
         planned(steeper, meters, network, base, **n) for n in ({}, {"iterations": 5000})
     )
@@ -220,9 +207,7 @@ def test_the_usual_number_of_iterations_is_near(
     assert np.abs(usual.net - settled.net).mean() < 2e-3 * full
 
 
-def test_congestion_has_a_price_where_a_limit_binds(
-    flexibility: Flexibility, one_price: Meters, network: Network, base: Array
-) -> None:
+def test_congestion_has_a_price_where_a_limit_binds(flexibility, one_price, network, base):
     """And nowhere else; with room for all there is none."""
     plan = planned(flexibility, one_price, network, base, iterations=3000)
     used = np.einsum("lg,dgt->dlt", network.slope, plan.net)
@@ -236,9 +221,7 @@ def test_congestion_has_a_price_where_a_limit_binds(
     assert not roomy.congestion_price.any()
 
 
-def test_a_limit_that_nobody_can_keep_has_a_greatest_price(
-    flexibility: Flexibility, two_prices: Meters, network: Network, base: Array
-) -> None:
+def test_a_limit_that_nobody_can_keep_has_a_greatest_price(flexibility, two_prices, network, base):
     """And the plan is the best at that price of what is lacking, to 0.02 % of the cost."""
     network = replace(network, room=np.array([-60.0, 50.0]))
     plan = planned(flexibility, two_prices, network, base, iterations=3000)
@@ -254,16 +237,8 @@ def test_a_limit_that_nobody_can_keep_has_a_greatest_price(
     assert price.max() < 1.0 + 1e-9
 
 
-@pytest.mark.parametrize("prices", ["one_price", "two_prices"])
 @pytest.mark.parametrize("other_days", [False, True])
-def test_the_kernel_does_the_same(
-    request: pytest.FixtureRequest,
-    flexibility: Flexibility,
-    prices: str,
-    network: Network,
-    base: Array,
-    other_days: bool,
-) -> None:
+def test_the_kernel_does_the_same(flexibility, meters, network, base, other_days):
     """In double precision, after 150 iterations.
 
     Also where weather changes what fills a store, one that is to be filled, and with more limits
@@ -272,7 +247,6 @@ def test_the_kernel_does_the_same(
     pytest.importorskip("numba")
     from gridedge_env.public_plan.solving import by_kernel
 
-    meters = request.getfixturevalue(prices)
     if other_days:
         weather = np.linspace(0.8, 1.2, DAYS)[:, None] * np.linspace(1.1, 0.9, STEPS)
         lowest = flexibility.lowest.copy()

@@ -17,7 +17,7 @@ CAR = Device("ev_charger", "ev_charger", 0, 1, 7.0, 0.0, ())
 
 
 def home(devices):
-    return SimpleNamespace(customer={"nominal_voltage": 230.0}, devices=devices)
+    return SimpleNamespace(readable={"meter_power": None}, devices=devices)
 
 
 def read(path):

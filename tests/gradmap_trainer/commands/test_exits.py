@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults import TRAIN
+from gradmap_trainer.commands.exits import mistakes
 from gradmap_trainer.config import CONFIG_FILE
 from tests.gradmap_trainer.commands.calling import COMMANDS, assert_one_line, call
 
@@ -34,6 +35,26 @@ def test_an_unknown_flag_is_named(capsys, command, arguments):
     errors = capsys.readouterr().err
     assert arguments[-2 if "many" in arguments else -1] in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [
+        (lambda place: (place / "none").read_bytes(), "none: not found"),
+        (lambda place: place.read_bytes(), ": got a folder, expected a file"),
+        (lambda place: (place / "file").mkdir(), "file: got a file, expected a folder"),
+        (lambda place: (place / "file/in").read_bytes(), "in: not found, as what should be a"),
+        (lambda place: int("x\ny"), "invalid literal for int() with base 10: 'x\\ny'"),
+    ],
+)
+def test_what_the_system_says_of_a_file_is_said_in_words(tmp_path, capsys, act, expected):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as stop, mistakes("gradmap-x"):
+        act(tmp_path)
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert_one_line(told, "gradmap-x: error: ")
+    assert expected in told
 
 
 @pytest.mark.parametrize("command", ["gradmap-evaluate", "gradmap-export", "gradmap-report"])

@@ -80,7 +80,7 @@ def test_a_name_that_no_file_can_have_is_escaped_in_that_of_its_file(
     assert sorted((tmp_path / "policies").iterdir()) == sorted(paths)
     assert [path.name for path in paths] == [
         "a%2Fb%5Cc%3A%2A%3F%3C%3E%7C.onnx",
-        "..%2F..%2F100 %25.onnx",
+        "%2E.%2F..%2F100 %25.onnx",
         "Müller, Jörg %22Jo%22.onnx",
     ]
     for agent, path in zip(agents, paths, strict=True):

@@ -1,0 +1,19 @@
+"""What goes wrong with a file, in words that its user can act on."""
+
+from __future__ import annotations
+
+OF_SYSTEM = {
+    FileNotFoundError: "not found",
+    IsADirectoryError: "got a folder, expected a file",
+    NotADirectoryError: "not found, as what should be a folder is a file",
+    FileExistsError: "got a file, expected a folder",
+    PermissionError: "not permitted",
+}
+
+
+def in_words(error: Exception) -> str:
+    """An error; one of the system's by the file that it is about, and without its number."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    known = (said for kind, said in OF_SYSTEM.items() if isinstance(error, kind))
+    return f"{error.filename}: {next(known, error.strerror)}"
