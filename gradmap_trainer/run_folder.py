@@ -55,8 +55,11 @@ def case_to_train(
 
     Raises:
         FileNotFoundError: no case in the folder that was brought.
-        ValueError: there is none, or one was brought to a run that is about another.
+        ValueError: there is none, or one was brought to a run that is about another, or that would
+            write among its tables.
     """
+    if brought is not None and brought.resolve() == folder.resolve():
+        raise ValueError(f"run: got {folder}, the folder of the case; expected another")
     if not (resume and holds_run(folder)):
         return (settings or USUAL_CASE).make() if brought is None else load_case(brought)
     case = case_of_run(folder)

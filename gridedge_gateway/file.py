@@ -182,11 +182,9 @@ def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
 def _readable(customer: dict[str, Any], devices: tuple[Device, ...]) -> Iterator[Quantity]:
     """What can be read of a home, and of its devices."""
     usual = max(MOST_OF_MEAN * abs(customer["mean_demand"]), LEAST_METERED)
-    meter, nominal = (
-        usual + sum(device.full_power for device in devices),
-        customer["nominal_voltage"],
-    )
-    yield Quantity(METER_POWER, "kW", -meter, meter)
+    most = float(math.ceil(usual + sum(device.full_power for device in devices)))
+    nominal = customer["nominal_voltage"]
+    yield Quantity(METER_POWER, "kW", -most, most)
     yield Quantity(VOLTAGE, "V", 0.5 * nominal, 1.5 * nominal)
     yield Quantity(OUTDOOR_TEMPERATURE, "°C", -60.0, 60.0)
     for device in devices:

@@ -36,5 +36,5 @@ def described(file: CustomerFile) -> Iterator[str]:
     for name in file.series:
         unit = SERIES[name].unit
         unit = f"{case['currency']}/MWh" if unit == "per MWh" else unit
-        optional = ", optional: where none is known, the prices count" * (name == PRICE_FORECAST)
-        yield f"  {name:<36} {unit}{optional}"
+        word = ", optional: where none is known, the prices count" * (name == PRICE_FORECAST)
+        yield f"  {name:<36} {unit}{word}"

@@ -11,7 +11,7 @@ import pytest
 import gridedge_env
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig
 from gradmap_trainer.gradmap import Learner
-from gradmap_trainer.run_folder import load_policies
+from gradmap_trainer.run_folder import case_to_train, load_policies
 from gradmap_trainer.training import open_run, train
 from gridedge_env import CaseSettings, Limits, Simulator, make_simulator
 from gridedge_env.clock import Clock
@@ -155,3 +155,8 @@ def test_runs_of_another_release_are_refused_and_told_why(
     monkeypatch.setattr(gridedge_env, "__version__", "0.2.0")
     with pytest.raises(ValueError, match=r"gridedge is '0\.1' in the checkpoint, expected '0\.2'"):
         open_run(config, config.make_simulator(), resume=True)
+
+
+def test_a_run_does_not_write_among_the_tables_of_its_case(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"run: got .*, the folder of the case; expected another"):
+        case_to_train(None, tmp_path / "over" / "..", tmp_path, resume=False)

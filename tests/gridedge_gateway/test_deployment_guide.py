@@ -84,7 +84,7 @@ def test_every_step_of_the_walk_works(
     customers_change(tmp_path / "town")
     walk(second)
     told = " ".join(capsys.readouterr().out.split())
-    assert "48 steps to set_points.csv, 0 of them by the fallback" in told
+    assert "48 steps to set_points.csv, of them by the fallback: battery 0" in told
     assert told.count("they do as the simulator does") == 2
     before, after = (
         {path.stem for path in (tmp_path / name).iterdir()}
