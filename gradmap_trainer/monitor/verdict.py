@@ -31,16 +31,16 @@ def summary(fleet: MonitoredFleet) -> Iterator[str]:
     days = max(one.days for one in found)
     length = "1 day" if days == 1 else f"up to {days:,} days"
     yield f"{len(found):,} of {fleet.simulator.num_agents:,} customers have logged, {length}."
+    if unknown:
+        yield f"Gateways none of whose steps could be compared: {counted(unknown)}."
     if apart:
         yield f"Gateways that do something else than the run's files say: {counted(apart)}."
     elif len(unknown) < len(found):
-        yield "All gateways do what the run's files say."
+        yield f"All {'other ' * bool(unknown)}gateways do what the run's files say."
     if again:
         yield f"Policies that should be trained again: {counted(again)}."
     elif len(unknown) < len(found):
         yield "No policy needs to be trained again."
-    if unknown:
-        yield f"Gateways none of whose steps could be compared: {counted(unknown)}."
     if lost := [f"{one.customer}: {name}" for one in found for name in one.lost]:
         yield f"Devices that were often by their fallback: {counted(lost)}."
     if doubted := [one for one in found if not one.meter_follows]:
