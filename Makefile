@@ -5,6 +5,7 @@
 #                                             again: go on where it was interrupted
 #     make train RUN=runs/long ARGS='--seconds 600'
 #     make test                               install with the test extras, check and test
+#     make docs                               the documentation's site, in site/
 #
 # constraints.txt pins what was tested. On Linux the package index may serve PyTorch with CUDA;
 # install its CPU build into .venv first if the download matters.
@@ -19,7 +20,7 @@ BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install train test pytest kernels lint format clean
+.PHONY: help install train test pytest kernels lint format docs dist audit clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +29,9 @@ help:
 	@echo 'make test      check style and types, run the tests'
 	@echo 'make lint      check style and types only'
 	@echo 'make format    put the style right'
+	@echo 'make docs      the documentation as a site, in site/'
+	@echo 'make dist      wheels and source archives, in dist/'
+	@echo 'make audit     which of the pinned packages have known vulnerabilities'
 	@echo 'make clean     remove $(VENV), builds and caches; runs/ stays'
 
 install: $(VENV)/.installed
@@ -58,8 +62,23 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Strictly: a link that leads nowhere, or a notebook that fails, ends it.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo 'Site: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site'
+
+# Of the whole and of the gateway alone.
+dist: $(VENV)/.installed-release
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python -m build --no-isolation --outdir dist gridedge_gateway
+
+# A package of which nothing can be known fails it, too.
+audit: $(VENV)/.installed-release
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
 clean:
-	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info gridedge_gateway/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The version stands in gridedge_env/__init__.py.
@@ -78,3 +97,11 @@ $(VENV)/.installed: $(VENV)/.made $(METADATA)
 $(VENV)/.installed-test: $(VENV)/.made $(METADATA)
 	$(PIP) --editable '.[test]'
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
+$(VENV)/.installed-release: $(VENV)/.installed
+	$(PIP) --editable '.[release]'
+	@touch $@

@@ -21,6 +21,7 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
+from benchmarks.machine import commit
 from benchmarks.opendss import ComplexArray, OpenDSSModel
 from gridedge_env import Feeder, PowerFlow, load_feeder
 
@@ -312,7 +313,7 @@ def page(found: Sequence[Validation], scenarios: int, version: str) -> str:
         notes = notes.replace(f"<!-- {name} -->", table)
     machine = f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
     return notes.replace("<!-- SCENARIO COUNT -->", str(scenarios)).replace(
-        "<!-- RUN -->", f"{date.today():%d %B %Y}, {version}, {machine}"
+        "<!-- RUN -->", f"{date.today():%d %B %Y}, commit {commit()}, {version}, {machine}"
     )
 
 

@@ -105,6 +105,10 @@ class TrainConfig:
         checkpoint_seconds: time between checkpoints.
         evaluation_days: days of the test year to evaluate on when training is done; 0: none.
         foresight_iterations: effort of the perfect-foresight optimum in that evaluation.
+
+    Raises:
+        ValueError: a field is of another type or out of range; names it, what came and what was
+            expected.
     """
 
     run: str = "runs/default"

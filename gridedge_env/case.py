@@ -87,6 +87,10 @@ class Case(Record):
         name: in tables and reports; none: what `title` makes of the rest.
         currency: of all prices and costs, as it is to be written: "€", "CHF".
         public_plan: whether agents observe the plan for the fleet that all can work out.
+
+    Raises:
+        ValueError: a field is of another type or out of range, or fields do not fit each other;
+            names it, what came and what was expected.
     """
 
     feeder: Feeder
@@ -225,6 +229,10 @@ class CaseSettings:
         demand: "generated", or a file of metered demand.
         demand_unit: of power in that file: "kW" or "W".
         time_zone: of that file, an IANA name.
+
+    Raises:
+        ValueError: a setting is of another type or out of range, or two contradict each other;
+            names it.
     """
 
     feeder: str = "ieee123"

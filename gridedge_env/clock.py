@@ -28,6 +28,9 @@ class Clock:
     Attributes:
         steps: how many.
         hours: how long each is.
+
+    Raises:
+        ValueError: no whole number of steps, or steps that make up no whole days, or more than 7.
     """
 
     steps: int = 48

@@ -83,6 +83,9 @@ class Controller:
         observation: (fields,) what the policy was told last.
         expected: (1, devices of a kind) what its sensors should have said in the last step by its
             own estimate, by "reading.", kind and name.
+
+    Raises:
+        ValueError: a connection whose power is not above 0 kW.
     """
 
     def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:

@@ -73,6 +73,9 @@ class Readings:
             "battery.state_of_charge" %.
         series: by name, those of `SERIES`: from the time at which a value begins to hold to it.
         faults: what of a message could not be read, and why.
+
+    Raises:
+        ValueError: a time without an offset from UTC, or of another century.
     """
 
     time: datetime

@@ -150,6 +150,7 @@ FILES: dict[str, list[set[str]]] = {
     ],
 }
 PACKAGES = list(FLOORS)
+PAGE = ROOT / "docs" / "architecture.md"
 PICTURE = ROOT / "docs" / "images" / "house.svg"
 MOST_LINES = 400
 
@@ -292,6 +293,12 @@ def test_the_picture_shows_every_room_above_what_it_imports():
             here, there = (".".join(name.split(".")[:2]) for name in (module, other))
             if here in rooms and there in rooms:
                 assert height[here] <= height[there], f"{here} imports {there}"
+
+
+def test_the_page_names_every_room():
+    page = PAGE.read_text(encoding="utf-8")
+    rooms = {room for package in FLOORS for room in set().union(*FLOORS[package])}
+    assert not [room for room in sorted(rooms) if not re.search(rf"\b{room}\b", page)]
 
 
 def test_no_file_is_two_rooms():

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
-    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
+    *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/**/*.md")),
 ]
 SHELL_TOOLS = {"cd", "cp", "git", "pip", "ray", "rm", "source", "torchrun"}
 # Where a path may begin that is not told from the root on.
@@ -35,7 +35,8 @@ SOURCES = ("gridedge_gateway", "gridedge_env", "gradmap_trainer", "baselines", "
 # A document that loses its code would pass unseen.
 WITH_PYTHON = {
     *("README.md", "docs/baselines.md", "docs/data.md", "docs/environment.md", "docs/feeders.md"),
-    *("docs/deployment.md", "docs/gradmap.md", "docs/power_flow.md", "docs/your_case.md"),
+    *("docs/deployment.md", "docs/first_contribution.md", "docs/gradmap.md"),
+    *("docs/power_flow.md", "docs/your_case.md"),
 }
 WITH_SHELL = {
     *("README.md", "CONTRIBUTING.md", "docs/baselines.md", "docs/benchmarks.md"),
@@ -43,6 +44,7 @@ WITH_SHELL = {
         "docs/comparison.md",
         "docs/deployment.md",
         "docs/environment.md",
+        "docs/first_contribution.md",
         "docs/gradmap.md",
         "docs/gradmap_findings.md",
     ),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from zipfile import ZipFile
 
+import tomlkit
+
 import gridedge_env
 import gridedge_gateway
+from tests.wheels import COMPILED, INSTALLED, closure, wheel_of_the_gateway, wheel_of_the_whole
 
 ROOT = Path(__file__).parents[1]
-
-INSTALLED = ["gridedge_gateway", "gridedge_env", "gradmap_trainer"]
+GATEWAY = ROOT / "gridedge_gateway"
+PROJECT = tomlkit.parse((ROOT / "pyproject.toml").read_text(encoding="utf-8")).unwrap()["project"]
 
 # What takes long to import, and what only some of the commands need.
 HEAVY = {
@@ -80,34 +82,24 @@ print(row["nonconverged"])
 
 def test_the_wheel_holds_three_packages_whole(tmp_path: Path) -> None:
     """Every table and note of theirs, too; not the folders beside them, with names of anybody's."""
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    for package in (*INSTALLED, "baselines", "benchmarks"):
-        caches = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / package, copy / package, ignore=caches)
-    held = set(wheel_of(copy, tmp_path).namelist())
+    held = set(ZipFile(wheel_of_the_whole(tmp_path)).namelist())
     about = f"gridedge-{gridedge_env.__version__}.dist-info"
     assert {name.partition("/")[0] for name in held} == {*INSTALLED, about}
     wanted = {
-        path.relative_to(copy).as_posix()
+        path.relative_to(ROOT).as_posix()
         for package in INSTALLED
-        for path in (copy / package).rglob("*")
-        if path.is_file() and path.name != "pyproject.toml"
-    }
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix not in COMPILED and ".egg-info" not in str(path)
+    } - {*("gridedge_gateway/LICENSE", "gridedge_gateway/pyproject.toml")}
     assert {name for name in held if not name.startswith(about)} == wanted
 
 
 def test_the_wheel_of_the_gateway_holds_it_alone(tmp_path: Path) -> None:
     """With its command, and needing nothing of what trains."""
-    copy = tmp_path / "copy"
-    caches = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
-    shutil.copytree(ROOT / "gridedge_gateway", copy, ignore=caches)
-    wheel = wheel_of(copy, tmp_path)
+    wheel = ZipFile(wheel_of_the_gateway(tmp_path))
     about = f"gridedge_gateway-{gridedge_env.__version__}.dist-info"
     held = {name for name in wheel.namelist() if not name.startswith(about)}
-    sources = {path.name for path in copy.iterdir() if path.suffix == ".py"} | {"py.typed"}
+    sources = {path.name for path in GATEWAY.glob("*.py")} | {"py.typed"}
     assert held == {f"gridedge_gateway/{name}" for name in sources}
     told = wheel.read(f"{about}/METADATA").decode()
     needed = set(re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra)", told, flags=re.MULTILINE))
@@ -118,15 +110,51 @@ def test_the_wheel_of_the_gateway_holds_it_alone(tmp_path: Path) -> None:
     assert 'gridedge-gateway = "gridedge_gateway.cli:main"' in main
 
 
-def wheel_of(project: Path, folder: Path) -> ZipFile:
-    """Built without a network, in the folder."""
-    program = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
-    built = subprocess.run(
-        [sys.executable, "-c", program], cwd=project, capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
-    (wheel,) = folder.glob("*.whl")
-    return ZipFile(wheel)
+def test_all_that_the_tests_install_is_pinned():
+    """But for certificates, which are the newest, and what PyTorch brings for GPUs."""
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned = set(re.findall(r"^([\w.-]+)==", text, flags=re.MULTILINE))
+    names = {
+        re.sub(r"[._-]+", "-", one.name).lower()
+        for one in closure(asked_for("benchmarks", "docs", "release"))
+    }
+    free = {name for name in names if name.startswith(("nvidia-", "cuda-", "triton"))}
+    assert names - pinned - free == {"certifi"}
+
+
+def test_every_extra_is_one_that_somebody_is_told_of():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "Makefile"]
+    told = " ".join(path.read_text(encoding="utf-8") for path in pages)
+    for extra in PROJECT["optional-dependencies"]:
+        assert re.search(rf"\[([a-z]+,)*{extra}(,[a-z]+)*\]", told), extra
+
+
+def test_every_file_of_data_has_its_licence_told():
+    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    told = re.findall(r"`([\w/.]+)`", page)
+    suffixes = {".csv", ".dss", ".gz", ".json", ".npz", ".parquet"}
+    folders = [*INSTALLED, "baselines", "benchmarks", "examples", "tests"]
+    data = [
+        path.relative_to(ROOT).as_posix()
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in suffixes and "__pycache__" not in path.parts
+    ]
+    assert len(data) > 50
+    assert not [name for name in data if not name.startswith(tuple(told))]
+
+
+def test_every_package_that_is_asked_for_has_its_licence_told():
+    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8").lower()
+    names = {re.split(r"[^\w-]", one)[0].lower() for one in asked_for()}
+    assert not [name for name in sorted(names) if name not in page]
+
+
+def asked_for(*but: str) -> list[str]:
+    """What the project and its extras require, but for some extras."""
+    extras = PROJECT["optional-dependencies"]
+    told = [*PROJECT["dependencies"], *(one for e in extras if e not in but for one in extras[e])]
+    return [one for one in told if not one.startswith("gridedge[")]
 
 
 def test_the_version_is_the_installed_one_and_heads_the_changelog():
@@ -136,3 +164,9 @@ def test_the_version_is_the_installed_one_and_heads_the_changelog():
     newest = re.search(r"^## (\S+)", changelog, flags=re.MULTILINE)
     assert newest is not None
     assert newest[1] == gridedge_env.__version__
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {gridedge_env.__version__}\n" in citation
+
+
+def test_the_gateway_has_the_same_licence():
+    assert (GATEWAY / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()

@@ -19,6 +19,7 @@ from gradmap_trainer.report import page
 from gradmap_trainer.report.figures import style
 
 MONITOR_FILE = "monitor.html"
+"""The page that `write_monitor` writes."""
 DECIMALS = 6
 
 SECTIONS = {

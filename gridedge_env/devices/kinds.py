@@ -14,3 +14,4 @@ from gridedge_env.devices.pv_inverter import PV_INVERTER
 KINDS: dict[str, DeviceKind[Any, Any]] = {
     kind.name: kind for kind in (BATTERY, HEAT_PUMP, GENERATOR, EV_CHARGER, PV_INVERTER)
 }
+"""The kinds of device by name, in the order in which fleets hold them."""

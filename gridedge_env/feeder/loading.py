@@ -9,6 +9,7 @@ from gridedge_env.feeder.tables import TABLES, read_tables
 from gridedge_env.feeder.validation import InvalidFeeder
 
 DATA = Path(__file__).parent / "data"
+"""The folder of the built-in feeders: each is a folder of tables."""
 
 
 def built_in_feeders() -> tuple[str, ...]:

@@ -16,6 +16,9 @@ class Curve:
     Attributes:
         voltage: pu, increasing.
         share: the value at each voltage.
+
+    Raises:
+        ValueError: no point, not one value for each voltage, or voltages that do not increase.
     """
 
     voltage: tuple[float, ...]
@@ -52,9 +55,9 @@ class Curve:
         return slope
 
 
-# IEEE 1547-2018, table 10: the most that may be fed in, over rated power. At the upper end 0, the
-# default for devices that also draw power; 0.2 for those that only generate.
 VOLT_WATT = Curve((1.06, 1.10), (1.0, 0.0))
-# IEEE 1547-2018, table 8, category B: reactive power drawn, over the rated apparent power; from
-# inverters that feed in 44 % at 0.92 pu to those that draw as much at 1.08 pu.
+"""IEEE 1547-2018, table 10: the most that may be fed in, over rated power. At the upper end 0, the
+default for devices that also draw power; 0.2 for those that only generate."""
 VOLT_VAR = Curve((0.92, 0.98, 1.02, 1.08), (-0.44, 0.0, 0.0, 0.44))
+"""IEEE 1547-2018, table 8, category B: reactive power drawn, over the rated apparent power; from
+inverters that feed in 44 % at 0.92 pu to those that draw as much at 1.08 pu."""

@@ -53,6 +53,10 @@ class PowerFlow:
         energised: per node, whether a path leads to the source; the voltage is 0 where none does.
         regulator_names: names of the columns of tap positions: the regulators' transformers.
         tap_position: (regulators,) positions in the feeder, where its taps are frozen.
+
+    Raises:
+        ValueError: a precision or backend that there is not, a place that the feeder has not, or
+            neither loads nor injections.
     """
 
     def __init__(

@@ -130,6 +130,9 @@ class GeneratedDemand:
 
     Attributes:
         scale: demand of every home over that of an ordinary one.
+
+    Raises:
+        ValueError: a scale that is not above 0.
     """
 
     scale: float = 1.0

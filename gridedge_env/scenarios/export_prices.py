@@ -35,6 +35,9 @@ class Fixed(ExportPrice):
 
     Attributes:
         price: €/kWh; negative where feeding in costs something.
+
+    Raises:
+        ValueError: what is no finite number.
     """
 
     kind: str = field(default="fixed", init=False, repr=False)
@@ -60,6 +63,9 @@ class DayAheadFeedIn(ExportPrice):
         factor: what the day-ahead price is multiplied with.
         fee: €/kWh that the supplier keeps of that.
         floor: €/kWh, the least that a kilowatt-hour earns.
+
+    Raises:
+        ValueError: a negative factor, or what is no finite number.
     """
 
     kind: str = field(default="day_ahead", init=False, repr=False)
@@ -105,3 +111,4 @@ class Nothing(ExportPrice):
 EXPORT_KINDS: dict[str, type[ExportPrice]] = {
     kind.kind: kind for kind in (NetMetering, Fixed, DayAheadFeedIn, Nothing)
 }
+"""The kinds of price for what is fed in by name."""

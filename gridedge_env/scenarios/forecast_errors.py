@@ -30,6 +30,9 @@ class ForecastErrors:
         price_deviation: €/kWh of the day-ahead price; by default it is published, not forecast.
         correlation_hours: within which errors are forgotten.
         seed: chooses the errors.
+
+    Raises:
+        ValueError: a negative deviation or seed, or a correlation over no time.
     """
 
     days: DaySource

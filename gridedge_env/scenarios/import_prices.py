@@ -35,6 +35,9 @@ class DayAhead(ImportPrice):
     Attributes:
         factor: what the day-ahead price is multiplied with.
         adder: €/kWh on every kilowatt-hour, tax included.
+
+    Raises:
+        ValueError: a negative factor, or what is no finite number.
     """
 
     kind: str = field(default="day_ahead", init=False, repr=False)
@@ -65,6 +68,10 @@ class Period:
         end: likewise, up to "24:00". Hours that span midnight are two periods.
         days: "working", "weekend" (Saturday and Sunday; public holidays count as working days) or
             "all".
+
+    Raises:
+        ValueError: a negative price, what is no time or kind of day, or an end that is not after
+            the begin.
     """
 
     price: float
@@ -96,7 +103,11 @@ class Period:
 
     @staticmethod
     def of_text(text: str) -> Period:
-        """The inverse of `text`."""
+        """The inverse of `text`.
+
+        Raises:
+            ValueError: what is no such word.
+        """
         found = re.fullmatch(r"(\w+),([\d:]+)-([\d:]+),(\d*\.?\d+(?:e[+-]?\d+)?)", text)
         if not found:
             raise ValueError(
@@ -108,7 +119,11 @@ class Period:
 
     @staticmethod
     def of_record(record: Any) -> Period:
-        """From its fields by name, or from a word."""
+        """From its fields by name, or from a word.
+
+        Raises:
+            ValueError: what is no object, a field that there is not, or none for the price.
+        """
         place = f"{ImportPrice.place}.periods"
         if isinstance(record, str):
             return Period.of_text(record)
@@ -144,6 +159,9 @@ class TimeOfUse(ImportPrice):
     Attributes:
         otherwise: €/kWh at all times that are in no period.
         periods: that have prices of their own; none overlap.
+
+    Raises:
+        ValueError: a negative price, what is no tuple of periods, or periods that overlap.
     """
 
     kind: str = field(default="time_of_use", init=False, repr=False)
@@ -215,6 +233,9 @@ class Flat(ImportPrice):
 
     Attributes:
         price: €/kWh.
+
+    Raises:
+        ValueError: a negative price, or what is no finite number.
     """
 
     kind: str = field(default="flat", init=False, repr=False)
@@ -235,3 +256,4 @@ class Flat(ImportPrice):
 IMPORT_KINDS: dict[str, type[ImportPrice]] = {
     kind.kind: kind for kind in (DayAhead, TimeOfUse, Flat)
 }
+"""The kinds of price for consumption by name."""

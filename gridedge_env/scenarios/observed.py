@@ -27,6 +27,7 @@ from gridedge_env.scenarios.sun import direct_irradiance
 
 SPLIT_YEARS = {"train": 2023, "validation": 2021, "test": 2024}
 SPLITS = tuple(SPLIT_YEARS)
+"""Names of the splits: "train", "validation", "test"."""
 SPLIT_SITES = {"train": "Aachen", "validation": "Aachen", "test": "Düsseldorf"}
 # ° north, ° east.
 SITES = {"Aachen": (50.78, 6.09), "Düsseldorf": (51.30, 6.77)}
@@ -181,6 +182,9 @@ class Variation:
         price_factor: multiplies the day-ahead price.
         temperature_shift: K added to the outdoor temperature.
         demand_factor: multiplies household demand.
+
+    Raises:
+        ValueError: a number that is not finite, or a tensor of another shape.
     """
 
     price_factor: float | Tensor = 1.0

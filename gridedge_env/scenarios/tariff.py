@@ -30,6 +30,9 @@ class Tariff:
             likewise; days are `working`, `weekend` or `all`.
         exports: what is fed in earns: `net_metering`, `fixed price=0.08`, `nothing`, or `day_ahead
             factor=1 fee=0.01 floor=0`.
+
+    Raises:
+        ValueError: what is no kind of price for imports, or for exports.
     """
 
     imports: ImportPrice = DayAhead()

@@ -96,6 +96,23 @@ ADDITIONS = {
             )
         },
     ),
+    "a rule": Addition(
+        "budget = Budget(environment_steps=1)\n"  # of which it needs none
+        "rule = train('half_price_following', case, budget, validation_days=1, points=1)\n"
+        "assert all(map(isfinite, rule.curve[-1].outcome.values()))",
+        "half_price_following.py",
+        "gridedge_env/reference/half_price_following.py",
+        "baselines/methods.py",
+        {
+            "from gridedge_env.simulator import": (
+                "from gridedge_env.reference.half_price_following import HalfPriceFollowing\n"
+            ),
+            '    "plan_following": ': (
+                '    "half_price_following": "baselines.methods:half_price_following",\n'
+            ),
+            "plan_following = Rule": "half_price_following = Rule(HalfPriceFollowing)\n",
+        },
+    ),
     "a learning method": Addition(
         "methods.append('random_search')",
         "random_search.py",
