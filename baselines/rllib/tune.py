@@ -19,7 +19,7 @@ import tyro
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
-from baselines.rllib.config import RLConfig
+from baselines.rllib.config import RLConfig, usual
 from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes
@@ -28,14 +28,30 @@ from gradmap_trainer.workers.session import ray_session
 from gridedge_env.case import CaseSettings
 from gridedge_env.checks import check_whole_number
 
+COMMAND = "python -m baselines.rllib.tune"
 BEST_FILE, TABLE_FILE, TRIALS_FOLDER = "best.json", "tune.csv", "ray"
 # Every trial gets this share of the time before it is compared; the survivors of each comparison
 # get as many times more, of which one in as many survives the next.
 FIRST_SHARE, REDUCTION = 1 / 9, 3
 
 
-def search_space() -> dict[str, Any]:
-    """Fields of `RLConfig`, and where to look for them."""
+def search_space(policies: str) -> dict[str, Any]:
+    """Fields of `RLConfig`, and where to look for them for policies of a form."""
+    if policies == "shared":
+        return {
+            "learning_rate": tune.loguniform(1e-3, 2e-2),
+            "epochs": tune.choice([1, 2, 4, 8]),
+            "minibatches": tune.choice([4, 8, 16]),
+            "clip": tune.choice([0.1, 0.2, 0.3]),
+            "discount": tune.choice([0.97, 0.99, 1.0]),
+            "trace": tune.choice([0.8, 0.9, 0.95]),
+            "entropy": tune.choice([0.0, 1e-3, 1e-2]),
+            "initial_deviation": tune.choice([0.25, 0.5, 1.0]),
+            "reward_scale": tune.choice([0.1, 1.0, 10.0]),
+            "credit": tune.choice(["equal", "marginal"]),
+            "training_penalty": tune.loguniform(10.0, 300.0),
+            "multiplier_step": tune.choice([0.0, 1.0, 10.0]),
+        }
     return {
         "learning_rate": tune.loguniform(3e-3, 5e-2),
         "epochs": tune.choice([1, 2, 4]),
@@ -75,7 +91,10 @@ def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
     with ray_session(at_once), redirect_stdout(StringIO()):
         results = tune.Tuner(
             tune.with_resources(_trial, {"cpu": 1}),
-            param_space={"config": replace(config, run=str(folder)), **search_space()},
+            param_space={
+                "config": replace(config, run=str(folder)),
+                **search_space(config.policies),
+            },
             tune_config=tune.TuneConfig(
                 metric="score",
                 mode="max",
@@ -127,11 +146,24 @@ def _settings(sample: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Search and print the best; exit codes as of `baselines.rllib.train`."""
-    command = "python -m baselines.rllib.tune"
-    default = RLConfig(run="runs/tune", case=CaseSettings(num_agents=30), seconds=90.0)
-    flags = RLFlags.of(default)
+    with exit_codes(COMMAND):
+        config, trials, at_once = _parse(RLConfig())
+        config, trials, at_once = _parse(usual(config.policies))
+        check_whole_number(trials, 1, "trials")
+        check_whole_number(at_once, 1, "at_once")
+        open_folder(config, config.make_simulator())
+        print(f"Curves: tensorboard --logdir {Path(config.run) / TRIALS_FOLDER}", flush=True)
+        best = search(config, trials, at_once).get_best_result()
+        value = best.metrics["score"]
+        print(f"Best of {trials} at {value:,.0f} €/day: {_settings(best.config)}")
 
-    def parse(
+
+def _parse(default: RLConfig) -> tuple[RLConfig, int, int]:
+    """The configuration of trials, how many there are, and how many run side by side."""
+    small = CaseSettings(num_agents=30)
+    flags = RLFlags.of(replace(default, run="runs/tune", case=small, seconds=90.0))
+
+    def command(
         config: Annotated[RLFlags, tyro.conf.arg(name="")] = flags,
         trials: int = 20,
         at_once: int = 2,
@@ -146,15 +178,7 @@ def main() -> None:
         """
         return config.config, trials, at_once
 
-    with exit_codes(command):
-        config, trials, at_once = read_flags(parse, command)
-        check_whole_number(trials, 1, "trials")
-        check_whole_number(at_once, 1, "at_once")
-        open_folder(config, config.make_simulator())
-        print(f"Curves: tensorboard --logdir {Path(config.run) / TRIALS_FOLDER}", flush=True)
-        best = search(config, trials, at_once).get_best_result()
-        value = best.metrics["score"]
-        print(f"Best of {trials} at {value:,.0f} €/day: {_settings(best.config)}")
+    return read_flags(command, COMMAND)
 
 
 if __name__ == "__main__":

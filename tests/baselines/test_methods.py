@@ -19,7 +19,7 @@ from gridedge_env.simulator import Simulator, make_simulator
 # Six sites of sixty homes each break limits; volt-var droop needs reactive power.
 CASE = default_case(num_agents=6, home_scale=60.0, reactive_power=True)
 BUDGET = Budget(environment_steps=1000)
-RLLIB = ["ippo", "mappo"]
+RLLIB = ["ippo", "mappo", "shared_ippo", "shared_mappo"]
 LEARNERS = ["gradmap", "self_supervised", *RLLIB]
 RULES = ["idle", "thermostat", "price_following", "plan_following", "volt_watt", "volt_var"]
 
