@@ -14,10 +14,11 @@ from torch import Tensor
 from baselines.rllib.environment import JointDays, Observation
 from baselines.rllib.shared.policies import Correction
 from gradmap_trainer.objective import price_spread
+from gridedge_env.day import Window
 from gridedge_env.global_state import global_state
 from gridedge_env.observation import OBSERVATION_BOUND
 from gridedge_env.simulator import Simulator
-from gridedge_env.state import Result
+from gridedge_env.state import Result, SimulatorState
 
 Credit: TypeAlias = Literal["equal", "marginal"]
 
@@ -25,9 +26,10 @@ Credit: TypeAlias = Literal["equal", "marginal"]
 class SharedDays(JointDays):
     """As `JointDays`; outputs correct the public plan where there is one, as GradMAP's do.
 
-    An agent's reward is minus its bill, over the day's spread of prices (as in GradMAP's J), minus
-    what it is charged for violations of the training case's limits. Each kind of limit has a price,
-    € per unit: the case's penalty over the number of agents, and a multiplier. An agent is charged
+    An agent's reward is minus what its devices add to its home's bill, over the day's spread of
+    prices (as in GradMAP's J), minus what it is charged for violations of the training case's
+    limits. Each kind of limit has a price, € per unit: the case's penalty over the number of
+    agents, and a multiplier. An agent is charged
 
     - "equal": the whole network's, as in the environment's own reward;
     - "marginal": that part which is gone, to first order, if it alone rests or follows the plan: a
@@ -93,7 +95,14 @@ class SharedDays(JointDays):
         for kind, x in violations.items():
             before = self.violations[kind] if state.step else 0.0
             self.violations[kind] = before + float(x.detach().mean())
-        return -self._result.cost / price_spread(state.day)[:, None] - charge
+        return -self._own_cost(state, self._result) - charge
+
+    def _own_cost(self, state: SimulatorState, result: Result) -> Tensor:
+        """(days, agents) € at usual prices that devices add to their homes' bills."""
+        window = Window(state.day, state.step, 1)
+        demand = state.day.demand[None, :, state.step]
+        without = window.with_electricity(torch.zeros_like(demand), demand)[0]
+        return (result.cost - without) / price_spread(state.day)[:, None]
 
     def _observe(self) -> Observation:
         if not self._central:

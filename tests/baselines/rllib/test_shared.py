@@ -140,8 +140,9 @@ def test_all_pay_for_the_network_alike_or_each_for_its_own(simulator):
         assert state is not None
         rewards[credit] = torch.from_numpy(days.step(outputs.numpy())[4][AGENT_REWARDS])
         assert days._result is not None
-        bill = -days._result.cost / price_spread(state.day)[:, None]
-        charged[credit] = bill - rewards[credit]
+        demand = state.day.import_price[:, :1] * 0.5 * state.day.demand[:, 0]  # € a half-hour
+        added = (days._result.cost - demand) / price_spread(state.day)[:, None]
+        charged[credit] = -added - rewards[credit]
 
     def priced(action: torch.Tensor) -> torch.Tensor:
         violations = simulator.step(state, action)[1].scaled_violations(simulator.case.limits)
