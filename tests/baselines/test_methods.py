@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from baselines.methods import METHODS, Budget, Trained, find, train
+from baselines.rllib.shared.policies import SharedPolicies
 from gradmap_trainer.policies import Policies
 from gridedge_env.case import Case, default_case
 from gridedge_env.evaluation import evaluation_days, record, summarise
@@ -88,6 +89,8 @@ def decided(policy: Policy, private: torch.Tensor, shared: torch.Tensor) -> torc
     """(batch, agents, action_size): of networks the outputs, for actions may all be rest."""
     if isinstance(policy, Policies):
         return policy.outputs(private.permute(1, 2, 0), shared.T).permute(2, 0, 1)
+    if isinstance(policy, SharedPolicies):
+        return policy.networks(private, shared)
     return policy(private, shared)
 
 
