@@ -14,6 +14,12 @@ APPEARANCES = {
     "mappo": Appearance(
         "MAPPO", "#56b4e9", "reinforcement learning with one critic for the fleet."
     ),
+    "shared_ippo": Appearance(
+        "Shared IPPO", "#e6ab02", "as IPPO, one network for all homes with the same device."
+    ),
+    "shared_mappo": Appearance(
+        "Shared MAPPO", "#1f4e79", "as MAPPO, one network for all homes with the same device."
+    ),
     "volt_watt": Appearance(
         "Volt-watt",
         "#117733",

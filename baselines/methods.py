@@ -44,6 +44,8 @@ METHODS = {
     "self_supervised": "baselines.self_supervised:self_supervised",
     "ippo": "baselines.rllib.methods:ippo",
     "mappo": "baselines.rllib.methods:mappo",
+    "shared_ippo": "baselines.rllib.methods:shared_ippo",
+    "shared_mappo": "baselines.rllib.methods:shared_mappo",
 }
 
 

@@ -54,6 +54,34 @@ def following(planned: Tensor, least: float = LEAST_PLANNED_ACTION) -> Tensor:
     return torch.where(planned.abs() < least, within, beyond)
 
 
+def planned_outputs(
+    private: Tensor, action_size: int, planned: tuple[int, ...], least_planned: float
+) -> Tensor:
+    """What outputs of networks correct: those that follow the public plan.
+
+    Args:
+        private: (..., agents, private entries).
+        action_size: numbers per action.
+        planned: as in `Policies`.
+        least_planned: likewise.
+
+    Returns:
+        (..., agents, action_size); 0 without a plan, and for reactive power.
+    """
+    if not planned:
+        return private.new_zeros(*private.shape[:-1], action_size)
+    actions = torch.stack([private[..., column] for column in planned], dim=-1)
+    outputs = following(actions, least_planned)
+    return nn.functional.pad(outputs, (0, action_size - len(planned)))
+
+
+def reach_of(action_size: int, planned: tuple[int, ...], device: torch.device) -> Tensor:
+    """(action_size,) what an output counts in an action: 1, or `CORRECTION` of a plan."""
+    reach = torch.ones(action_size, dtype=torch.float32, device=device)
+    reach[: len(planned)] = CORRECTION
+    return reach
+
+
 class Policies(nn.Module):
     """Perceptrons of all agents; a `gridedge_env.reference.Policy`.
 
@@ -94,9 +122,7 @@ class Policies(nn.Module):
     ) -> None:
         super().__init__()
         self.planned, self.least_planned, self.action_size = planned, least_planned, action_size
-        reach = torch.ones(action_size, dtype=torch.float32, device=device)
-        reach[: len(planned)] = CORRECTION
-        self.register_buffer("reach", reach, persistent=False)
+        self.register_buffer("reach", reach_of(action_size, planned, device), persistent=False)
         generator = torch.Generator("cpu").manual_seed(seed % 2**63)
 
         def uniform(units: int, fan_in: int, bound: float) -> nn.Parameter:
@@ -133,11 +159,7 @@ class Policies(nn.Module):
         Returns:
             (..., agents, action_size); 0 without a plan, and for reactive power.
         """
-        if not self.planned:
-            return private.new_zeros(*private.shape[:-1], self.action_size)
-        planned = torch.stack([private[..., column] for column in self.planned], dim=-1)
-        outputs = following(planned, self.least_planned)
-        return nn.functional.pad(outputs, (0, self.action_size - len(self.planned)))
+        return planned_outputs(private, self.action_size, self.planned, self.least_planned)
 
     def outputs(self, private: Tensor, shared: Tensor) -> Tensor:
         """Outputs of the networks, not yet actions, with samples innermost.

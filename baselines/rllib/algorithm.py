@@ -9,7 +9,7 @@ import numpy as np
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModule, RLModuleSpec
 from ray.rllib.env.env_context import EnvContext
 from ray.tune.registry import register_env
 
@@ -17,8 +17,16 @@ from baselines.rllib.config import RLConfig
 from baselines.rllib.environment import JointDays, PettingZooDays
 from baselines.rllib.learner import JointPPOLearner
 from baselines.rllib.module import JointActorCritic
+from baselines.rllib.shared.environment import SharedDays
+from baselines.rllib.shared.homes import homes_of
+from baselines.rllib.shared.learner import SharedPPOLearner
+from baselines.rllib.shared.module import SharedActorCritic
+from baselines.rllib.shared.policies import Correction
 from gridedge_env.parallel import GridEdgeParallelEnv
 from gridedge_env.simulator import Simulator, make_simulator
+
+# Norm beyond which the gradient of shared parameters is clipped (Yu et al., 2022).
+LARGEST_GRADIENT = 10.0
 
 
 def algorithm_config(config: RLConfig, simulator: Simulator, seed: int) -> PPOConfig:
@@ -52,7 +60,7 @@ def algorithm_config(config: RLConfig, simulator: Simulator, seed: int) -> PPOCo
             # RLlib clamps the squared error of values; then large errors have no gradient.
             vf_clip_param=math.inf,
             use_kl_loss=False,
-            entropy_coeff=0.0,
+            entropy_coeff=config.entropy,
             grad_clip=None,
         )
     )
@@ -65,6 +73,11 @@ def algorithm_config(config: RLConfig, simulator: Simulator, seed: int) -> PPOCo
         register_env("gridedge_joint", make_joint_days)
         algorithm.environment("gridedge_joint", env_config=environment)
         return _joint(algorithm, config, simulator)
+    if config.policies == "shared":
+        environment |= {"central": config.algorithm == "mappo", "credit": config.credit}
+        register_env("gridedge_shared", make_shared_days)
+        algorithm.environment("gridedge_shared", env_config=environment)
+        return _shared(algorithm, config, simulator)
     register_env("gridedge_pettingzoo", make_pettingzoo_days)
     algorithm.environment("gridedge_pettingzoo", env_config=environment)
     return _by_agent(algorithm, config, simulator)
@@ -74,6 +87,17 @@ def make_joint_days(context: dict[str, Any]) -> JointDays:
     """The vector environment of the joint form."""
     simulator = make_simulator(case=context["case"])
     return JointDays(simulator, context.get("num_envs", 1), context["price_variation"])
+
+
+def make_shared_days(context: dict[str, Any]) -> SharedDays:
+    """The vector environment of homes that share parameters."""
+    return SharedDays(
+        make_simulator(case=context["case"]),
+        context.get("num_envs", 1),
+        context["price_variation"],
+        context["central"],
+        context["credit"],
+    )
 
 
 def make_pettingzoo_days(context: EnvContext) -> PettingZooDays:
@@ -91,10 +115,28 @@ def modules_of(config: RLConfig, simulator: Simulator) -> dict[str, str]:
 
 
 def _joint(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOConfig:
+    model = {"kinds": simulator.fleet.agent_kinds}
+    return _as_one_agent(algorithm, config, simulator, JointActorCritic, model, JointPPOLearner)
+
+
+def _shared(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOConfig:
+    model = {"homes": homes_of(simulator), "correction": Correction.of(simulator)}
+    algorithm.training(grad_clip=LARGEST_GRADIENT, grad_clip_by="global_norm")
+    return _as_one_agent(algorithm, config, simulator, SharedActorCritic, model, SharedPPOLearner)
+
+
+def _as_one_agent(
+    algorithm: PPOConfig,
+    config: RLConfig,
+    simulator: Simulator,
+    module: type[RLModule],
+    model: dict[str, Any],
+    learner: type[JointPPOLearner],
+) -> PPOConfig:
+    """A fleet that is one agent to RLlib; days side by side are a vector environment."""
     runners = max(1, config.env_runners)
-    model = {
+    model |= {
         "central": config.algorithm == "mappo",
-        "kinds": simulator.fleet.agent_kinds,
         "hidden_sizes": config.hidden_sizes,
         "initial_deviation": config.initial_deviation,
         "seed": simulator.case.seed,
@@ -104,9 +146,9 @@ def _joint(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> PPOC
             num_envs_per_env_runner=math.ceil(config.batch_days / runners),
             gym_env_vectorize_mode="vector_entry_point",
         )
-        .rl_module(rl_module_spec=RLModuleSpec(module_class=JointActorCritic, model_config=model))
+        .rl_module(rl_module_spec=RLModuleSpec(module_class=module, model_config=model))
         .training(
-            learner_class=JointPPOLearner,
+            learner_class=learner,
             learner_config_dict={"reward_scale": config.reward_scale / simulator.case.demand.scale},
         )
     )

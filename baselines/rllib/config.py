@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from gradmap_trainer.config import check_minibatches, tightened
+from gradmap_trainer.config import TrainConfig, check_minibatches, tightened
 from gridedge_env.case import Case, CaseSettings
 from gridedge_env.checks import (
     check_not_negative,
@@ -33,9 +33,10 @@ class RLConfig:
         run: folder of the run.
         algorithm: "ippo", every agent's critic sees what the agent sees; "mappo", one critic sees
             the state of the whole fleet.
-        policies: "joint": unshared, the fleet as one agent to RLlib. "by-kind": one policy for all
-            devices of a kind, "separate": one each; both through PettingZoo, by RLlib's own PPO,
-            with its own networks.
+        policies: "joint": unshared, the fleet as one agent to RLlib. "shared": likewise, but homes
+            with the same devices share parameters, and outputs correct the public plan where there
+            is one. "by-kind": one policy for all devices of a kind, "separate": one each; both
+            through PettingZoo, by RLlib's own PPO, with its own networks.
         case: what is learned; its seed also chooses initial weights, training days and exploration.
             None: a case that was brought, of which the run's folder holds all.
         iterations: of sampling and learning, over which the learning rate falls.
@@ -43,7 +44,7 @@ class RLConfig:
             learning rate then follows the clock. None: after the iterations.
         batch_days: days per iteration.
         price_variation: standard deviation of the logarithm of a random factor on each training
-            day's prices ("joint" only).
+            day's prices ("joint" and "shared").
         epochs: passes over an iteration's samples.
         minibatches: optimiser steps per pass.
         hidden_sizes: units of each network's hidden layers.
@@ -52,8 +53,16 @@ class RLConfig:
         clip: largest change of a likelihood ratio per iteration that still earns.
         discount: of later rewards.
         trace: λ of the advantage estimation.
-        initial_deviation: standard deviation of the policies' outputs at the beginning ("joint").
-        reward_scale: of the rewards that are learned from, per € and ordinary home ("joint").
+        entropy: what the policies' entropy earns ("shared").
+        initial_deviation: standard deviation of the policies' outputs at the beginning ("joint" and
+            "shared").
+        reward_scale: of the rewards that are learned from, per € and ordinary home ("joint" and
+            "shared").
+        credit: what of the network's violation an agent is charged: "equal", all of it; "marginal",
+            what is gone, to first order, if this agent alone rests or follows the plan ("shared").
+        multiplier_step: by which each kind of limit's multiplier rises per unit of violation and
+            iteration; what all agents are charged for it then rises above `training_penalty`. 0:
+            none ("shared").
         training_penalty: € per unit of the network's violation that every agent pays in training,
             in place of its share of the case's; `--penalty` on the command line, where the case's
             is `--reward-penalty`. What all pay together is `num_agents` times as much: at 100, an
@@ -70,7 +79,7 @@ class RLConfig:
 
     run: str = "runs/rllib"
     algorithm: Literal["ippo", "mappo"] = "ippo"
-    policies: Literal["joint", "by-kind", "separate"] = "joint"
+    policies: Literal["joint", "shared", "by-kind", "separate"] = "joint"
     case: CaseSettings | None = CaseSettings()
     iterations: int = 300
     seconds: float | None = 600.0
@@ -84,8 +93,11 @@ class RLConfig:
     clip: float = 0.2
     discount: float = 1.0
     trace: float = 0.95
+    entropy: float = 0.0
     initial_deviation: float = 0.5
     reward_scale: float = 1.0
+    credit: Literal["equal", "marginal"] = "equal"
+    multiplier_step: float = 0.0
     training_penalty: float = 10.0
     voltage_margin: float = 0.0
     loading_margin: float = 0.0
@@ -104,10 +116,10 @@ class RLConfig:
             check_number(getattr(self, name), name, "0 to 1", lambda share: 0.0 <= share <= 1.0)
         if self.seconds is not None:
             check_positive(self.seconds, "seconds")
-        if self.policies != "joint" and self.algorithm != "ippo":
+        if self.policies in ("by-kind", "separate") and self.algorithm != "ippo":
             raise ValueError(
                 f"algorithm: got {self.algorithm!r} with policies {self.policies!r}, "
-                "expected 'ippo': a centralised critic needs 'joint' policies"
+                "expected 'ippo': a centralised critic needs 'joint' or 'shared' policies"
             )
         if self.case is not None:
             self._check_size(Clock.of_minutes(self.case.step_minutes), self.case.num_agents)
@@ -161,9 +173,33 @@ _NUMBERS: dict[str, Callable[[Any, str], float]] = {
     "final_learning_rate": check_positive,
     "clip": check_positive,
     "initial_deviation": check_positive,
+    "entropy": check_not_negative,
     "reward_scale": check_positive,
+    "multiplier_step": check_not_negative,
     "training_penalty": check_not_negative,
     "voltage_margin": check_not_negative,
     "loading_margin": check_share,
     "checkpoint_seconds": check_not_negative,
 }
+
+# Of the field's recipe, but for what was tuned on validation days (docs/baselines.md). Variation,
+# margins and the public plan are GradMAP's.
+SHARED = RLConfig(
+    policies="shared",
+    batch_days=8,
+    price_variation=TrainConfig.price_variation,
+    epochs=4,
+    minibatches=8,
+    hidden_sizes=(64, 64),
+    learning_rate=5e-3,
+    final_learning_rate=5e-4,
+    credit="marginal",
+    training_penalty=100.0,
+    voltage_margin=TrainConfig.voltage_margin,
+    loading_margin=TrainConfig.loading_margin,
+)
+
+
+def usual(policies: str) -> RLConfig:
+    """Settings for policies of a form, before any are given."""
+    return SHARED if policies == "shared" else RLConfig()

@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
+from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.policies import to_action
@@ -90,13 +91,17 @@ class JointDays(VectorEnv[Observation, NDArray[np.float32], NDArray[np.float32]]
         if self._state.step == self.simulator.clock.steps:
             observation, infos = self.reset()
             return observation, np.zeros(self.num_envs), running, running, infos
-        with torch.no_grad():
-            action = to_action(torch.from_numpy(np.asarray(actions)))
-            self._state, result = self.simulator.step(self._state, action)
-            rewards = result.reward.numpy()
+        rewards = self._play(torch.from_numpy(np.asarray(actions))).numpy()
         over = running | (self._state.step == self.simulator.clock.steps)
         fleet_reward = rewards.sum(axis=1, dtype=np.float64)
         return self._observe(), fleet_reward, over, running, {AGENT_REWARDS: rewards}
+
+    @torch.no_grad()
+    def _play(self, outputs: Tensor) -> Tensor:
+        """A step of all days; returns the agents' rewards, (days, agents)."""
+        assert self._state is not None
+        self._state, result = self.simulator.step(self._state, to_action(outputs))
+        return result.reward
 
     def _observe(self) -> Observation:
         assert self._state is not None

@@ -24,44 +24,6 @@ SMALLEST_SPREAD = 1e-4
 LEARNER_METRICS = ("clip_fraction", "value_explained")
 
 
-class JointPPOLearner(PPOTorchLearner):
-    """Independent PPO of every agent, all in one batch.
-
-    The loss is summed over agents and averaged over samples: each agent's gradient is what it would
-    be if it learned alone. (Gradients must not be clipped by their common norm.)
-    """
-
-    def build(self) -> None:
-        """Replace RLlib's advantages, one number a step, by one for each agent."""
-        super().build()
-        # Days are complete and nothing comes after midnight: no value to add at the end.
-        for replaced in (AddOneTsToEpisodesAndTruncate, GeneralAdvantageEstimation):
-            self._learner_connector.remove(replaced.__name__)
-        self._learner_connector.append(
-            AgentAdvantages(
-                discount=self.config.gamma,
-                trace=self.config.lambda_,
-                reward_scale=self.config.learner_config_dict["reward_scale"],
-            )
-        )
-
-    def compute_loss_for_module(
-        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
-    ) -> Tensor:
-        """Clipped surrogate and squared error of the values."""
-        ratio = (fwd_out[Columns.ACTION_LOGP] - batch[Columns.ACTION_LOGP]).exp()
-        surrogate = clipped_surrogate(ratio, batch[Postprocessing.ADVANTAGES], config.clip_param)
-        error = (fwd_out[Columns.VF_PREDS] - batch[Postprocessing.VALUE_TARGETS]).square()
-        value_loss = error.clamp(max=config.vf_clip_param)
-        with torch.no_grad():
-            clipped = ((ratio - 1.0).abs() > config.clip_param).float().mean()
-            spread = batch[Postprocessing.VALUE_TARGETS].var(dim=0).mean()
-            explained = 1.0 - error.mean() / spread.clamp(min=1e-8)
-        reported = dict(zip(LEARNER_METRICS, (clipped, explained), strict=True))
-        self.metrics.log_dict(reported, key=module_id, window=1)
-        return (config.vf_loss_coeff * value_loss - surrogate).sum(dim=1).mean()
-
-
 class AgentAdvantages(ConnectorV2):
     """Adds advantages and value targets of every agent, (samples, agents), to a batch of days."""
 
@@ -95,9 +57,65 @@ class AgentAdvantages(ConnectorV2):
                 self.trace,
             )
             advantages = advantages.transpose(0, 1).flatten(0, 1)
-            columns[Postprocessing.VALUE_TARGETS] = advantages + values
-            columns[Postprocessing.ADVANTAGES] = standardise(advantages)
+            self.finish(rl_module[module_id].unwrapped(), columns, values, advantages)
         return batch
+
+    def finish(
+        self, module: Any, columns: dict[str, Any], values: Tensor, advantages: Tensor
+    ) -> None:
+        """Add what is learned from to the columns of a batch.
+
+        Args:
+            module: that learns.
+            columns: of the batch, to be added to.
+            values: (samples, agents) by the module.
+            advantages: likewise, of GAE.
+        """
+        columns[Postprocessing.VALUE_TARGETS] = advantages + values
+        columns[Postprocessing.ADVANTAGES] = standardise(advantages)
+
+
+class JointPPOLearner(PPOTorchLearner):
+    """Independent PPO of every agent, all in one batch.
+
+    The loss is summed over agents and averaged over samples: each agent's gradient is what it would
+    be if it learned alone. (Gradients must not be clipped by their common norm.)
+
+    Attributes:
+        advantages: connector that adds them.
+    """
+
+    advantages: type[AgentAdvantages] = AgentAdvantages
+
+    def build(self) -> None:
+        """Replace RLlib's advantages, one number a step, by one for each agent."""
+        super().build()
+        # Days are complete and nothing comes after midnight: no value to add at the end.
+        for replaced in (AddOneTsToEpisodesAndTruncate, GeneralAdvantageEstimation):
+            self._learner_connector.remove(replaced.__name__)
+        self._learner_connector.append(
+            self.advantages(
+                discount=self.config.gamma,
+                trace=self.config.lambda_,
+                reward_scale=self.config.learner_config_dict["reward_scale"],
+            )
+        )
+
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
+    ) -> Tensor:
+        """Clipped surrogate and squared error of the values."""
+        ratio = (fwd_out[Columns.ACTION_LOGP] - batch[Columns.ACTION_LOGP]).exp()
+        surrogate = clipped_surrogate(ratio, batch[Postprocessing.ADVANTAGES], config.clip_param)
+        error = (fwd_out[Columns.VF_PREDS] - batch[Postprocessing.VALUE_TARGETS]).square()
+        value_loss = error.clamp(max=config.vf_clip_param)
+        with torch.no_grad():
+            clipped = ((ratio - 1.0).abs() > config.clip_param).float().mean()
+            spread = batch[Postprocessing.VALUE_TARGETS].var(dim=0).mean()
+            explained = 1.0 - error.mean() / spread.clamp(min=1e-8)
+        reported = dict(zip(LEARNER_METRICS, (clipped, explained), strict=True))
+        self.metrics.log_dict(reported, key=module_id, window=1)
+        return (config.vf_loss_coeff * value_loss - surrogate).sum(dim=1).mean()
 
 
 def generalised_advantages(

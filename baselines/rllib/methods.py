@@ -1,11 +1,11 @@
-"""IPPO and MAPPO by the contract for methods, with unshared policies."""
+"""IPPO and MAPPO by the contract for methods, with unshared policies and with shared ones."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from baselines.methods import Budget, Observe
-from baselines.rllib.config import RLConfig
+from baselines.rllib.config import SHARED, RLConfig
 from baselines.rllib.training import training
 from gradmap_trainer.workers.session import ray_session
 from gridedge_env.case import Case
@@ -21,6 +21,16 @@ def ippo(case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
 def mappo(case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
     """See `LearningMethod`."""
     return learn(RLConfig(algorithm="mappo"), case, device, budget, observe)
+
+
+def shared_ippo(case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
+    """See `LearningMethod`."""
+    return learn(SHARED, case, device, budget, observe)
+
+
+def shared_mappo(case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
+    """See `LearningMethod`."""
+    return learn(replace(SHARED, algorithm="mappo"), case, device, budget, observe)
 
 
 def learn(config: RLConfig, case: Case, device: str, budget: Budget, observe: Observe) -> Policy:

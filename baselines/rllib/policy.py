@@ -27,7 +27,7 @@ def fleet_policy(
         simulator: its case.
         find_module: from a name to RLlib's module.
     """
-    if config.policies == "joint":
+    if config.policies in ("joint", "shared"):
         return find_module(DEFAULT_MODULE_ID).actor
     agents: dict[str, list[int]] = {}
     for row, module in enumerate(modules_of(config, simulator).values()):

@@ -75,6 +75,7 @@ class FolderTraining:
             "ray": ray.__version__,
             "iteration": training.iteration,
             "seconds": training.seconds,
+            "multipliers": training.multipliers,
         }
         write_whole(temporary / RECORD_FILE, json.dumps(record, indent=2) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
@@ -113,11 +114,12 @@ def running(config: RLConfig, simulator: Simulator) -> Iterator[FolderTraining]:
     """
     folder = Path(config.run)
     checkpoint = newest_checkpoint(folder)
-    record: dict[str, Any] = {"iteration": 0, "seconds": 0.0}
+    record: dict[str, Any] = {}
     if checkpoint:
         record = _read_record(checkpoint)
-    truncate_metrics(folder, record["iteration"])
-    with training(config, simulator, checkpoint, record["iteration"], record["seconds"]) as learner:
+    done = {name: record[name] for name in ("iteration", "seconds", "multipliers") if record}
+    truncate_metrics(folder, done.get("iteration", 0))
+    with training(config, simulator, checkpoint, **done) as learner:
         yield FolderTraining(learner)
 
 

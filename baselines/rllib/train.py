@@ -14,7 +14,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from baselines.rllib.config import RUN_KIND, RLConfig
+from baselines.rllib.config import RUN_KIND, RLConfig, usual
 from baselines.rllib.evaluate import evaluate_policy
 from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
@@ -82,6 +82,7 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, Path | None, bool, bool]:
         return read_flags(command, COMMAND, arguments)
 
     config, brought, resume, tensorboard = parse(RLConfig())
+    config, brought, resume, tensorboard = parse(usual(config.policies))
     own_case = brought is not None
     if resume and holds_run(Path(config.run)):
         kept = load_config(Path(config.run), RLConfig, RUN_KIND)

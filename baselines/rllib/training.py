@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from baselines.rllib.config import RLConfig
 from baselines.rllib.learner import LEARNER_METRICS
 from baselines.rllib.policy import fleet_policy
 from baselines.rllib.session import caller_random_state
+from baselines.rllib.shared.multipliers import ascend, charge, seen_violations
+from gridedge_env.memory import keep_freed_memory
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
 
@@ -34,6 +36,7 @@ class Training:
         algorithm: RLlib's.
         iteration: iterations done.
         seconds: time spent on them.
+        multipliers: of the limits, by kind of limit, as agents that share parameters are charged.
     """
 
     config: RLConfig
@@ -41,6 +44,7 @@ class Training:
     algorithm: Algorithm
     iteration: int = 0
     seconds: float = 0.0
+    multipliers: dict[str, float] = field(default_factory=dict)
 
     @property
     def policy(self) -> Policy:
@@ -70,6 +74,8 @@ class Training:
         rate = self.config.learning_rate * fall**self.progress
         self.algorithm.learner_group.foreach_learner(lambda learner: _set_rate(learner, rate))
         result = self.algorithm.train()
+        if self.config.policies == "shared":
+            self._ascend()
         self.seconds += time.perf_counter() - began
         self.iteration += 1
         sampled = result["env_runners"]
@@ -81,7 +87,13 @@ class Training:
             "fleet_return": float(sampled["episode_return_mean"]),
             **{name: float(learned.get(name, math.nan)) for name in LEARNER_METRICS},
             "learning_rate": rate,
+            **{f"{kind}_multiplier": value for kind, value in self.multipliers.items()},
         }
+
+    def _ascend(self) -> None:
+        violations = seen_violations(self.algorithm)
+        self.multipliers = ascend(self.multipliers, violations, self.config.multiplier_step)
+        charge(self.algorithm, self.multipliers)
 
 
 @contextmanager
@@ -91,6 +103,7 @@ def training(
     checkpoint: Path | None = None,
     iteration: int = 0,
     seconds: float = 0.0,
+    multipliers: dict[str, float] | None = None,
 ) -> Iterator[Training]:
     """Set up RLlib's algorithm, inside a `ray_session`, and stop it at the end.
 
@@ -100,14 +113,18 @@ def training(
         checkpoint: RLlib's, to go on from.
         iteration: of the checkpoint.
         seconds: of the checkpoint.
+        multipliers: of the checkpoint.
     """
+    keep_freed_memory()
     mixed = np.random.SeedSequence([simulator.case.seed, iteration]).generate_state(1)
     with caller_random_state():
         algorithm = algorithm_config(config, simulator, int(mixed[0] >> 1)).build_algo()
         try:
             if checkpoint:
                 algorithm.restore_from_path(checkpoint.absolute())
-            yield Training(config, simulator, algorithm, iteration, seconds)
+            if multipliers:
+                charge(algorithm, multipliers)
+            yield Training(config, simulator, algorithm, iteration, seconds, multipliers or {})
         finally:
             algorithm.stop()
             shutil.rmtree(algorithm.logdir, ignore_errors=True)  # in the user's home, and empty

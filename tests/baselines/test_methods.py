@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from baselines.methods import METHODS, Budget, Trained, find, train
+from baselines.rllib.shared.policies import SharedPolicies
 from gradmap_trainer.policies import Policies
 from gridedge_env.case import Case, default_case
 from gridedge_env.evaluation import evaluation_days, record, summarise
@@ -19,7 +20,7 @@ from gridedge_env.simulator import Simulator, make_simulator
 # Six sites of sixty homes each break limits; volt-var droop needs reactive power.
 CASE = default_case(num_agents=6, home_scale=60.0, reactive_power=True)
 BUDGET = Budget(environment_steps=1000)
-RLLIB = ["ippo", "mappo"]
+RLLIB = ["ippo", "mappo", "shared_ippo", "shared_mappo"]
 LEARNERS = ["gradmap", "self_supervised", *RLLIB]
 RULES = ["idle", "thermostat", "price_following", "plan_following", "volt_watt", "volt_var"]
 
@@ -88,6 +89,8 @@ def decided(policy: Policy, private: torch.Tensor, shared: torch.Tensor) -> torc
     """(batch, agents, action_size): of networks the outputs, for actions may all be rest."""
     if isinstance(policy, Policies):
         return policy.outputs(private.permute(1, 2, 0), shared.T).permute(2, 0, 1)
+    if isinstance(policy, SharedPolicies):
+        return policy.networks(private, shared)
     return policy(private, shared)
 
 

@@ -23,7 +23,7 @@ pytest.importorskip("ray", reason="needs the rllib extra")
 from ray.exceptions import RayError
 from ray.rllib.core.columns import Columns
 
-from baselines.rllib.config import RUN_KIND, RLConfig
+from baselines.rllib.config import RUN_KIND, RLConfig, usual
 from baselines.rllib.environment import JointDays
 from baselines.rllib.evaluate import main as evaluate
 from baselines.rllib.run import load_policy, newest_checkpoint, open_folder, running
@@ -72,20 +72,23 @@ def raw_outputs(policy: Policy, private: torch.Tensor, shared: torch.Tensor) -> 
 
 
 @pytest.mark.parametrize("algorithm", ["ippo", "mappo"])
-def test_learns(ray_running, algorithm):
+@pytest.mark.parametrize("policies", ["joint", "shared"])
+def test_learns(ray_running, policies, algorithm):
     """What PPO is to raise, the return with exploration, rises: on days and noise that stay.
 
     After these 16 iterations it had risen by some 10 % on this seed, and by 6.1 to 22 % on seeds 0
     to 4: 4 % are asked. Without learning it would stay to the last bit.
     """
     case = CaseSettings(num_agents=9)
-    config = RLConfig(
+    config = replace(
+        usual(policies),
         case=case,
         algorithm=algorithm,
         seconds=None,
         iterations=16,
         batch_days=8,
         epochs=4,
+        minibatches=8,
         learning_rate=1e-2,
     )
     days = make_simulator(case=config.training_case(case.make()))
@@ -194,7 +197,7 @@ def test_a_worker_that_dies_is_reported(ray_running, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"algorithm": "mappo", "policies": "separate"}, "algorithm: got 'mappo'.*'joint'"),
+        ({"algorithm": "mappo", "policies": "separate"}, "algorithm: got 'mappo'.*'shared'"),
         (
             {"policies": "separate", "case": CaseSettings(num_agents=101)},
             "num_agents: got 101.*at most 100",
@@ -229,8 +232,9 @@ def test_the_callers_random_state_is_left_alone():
 
 
 def test_the_search_space_fits_the_configuration():
-    sample = {name: domain.sample() for name, domain in search_space().items()}
-    replace(SMALL, batch_days=32, **{k: v for k, v in sample.items() if k != "batch_days"})
+    for form in (SMALL, replace(SMALL, policies="shared")):
+        sample = {name: domain.sample() for name, domain in search_space(form.policies).items()}
+        replace(form, **{**sample, "batch_days": 32})
     assert score({"cost": 3000.0, "violation": 2.0}, penalty=100.0) == -3200.0
 
 
@@ -266,17 +270,23 @@ def processes_of(home: Path) -> set[int]:
     return found
 
 
-def test_the_commands_train_evaluate_and_leave_nothing(tmp_path, home, monkeypatch, capsys):
+@pytest.mark.parametrize(("policies", "algorithm"), [("joint", "ippo"), ("shared", "mappo")])
+def test_the_commands_train_evaluate_and_leave_nothing(
+    policies, algorithm, tmp_path, home, monkeypatch, capsys
+):
     run = tmp_path / "run"
-    options = ["--num-agents", "6", "--seconds", "1", "--run", str(run)]
+    options = ["--policies", policies, "--algorithm", algorithm]
+    options += ["--num-agents", "6", "--seconds", "1", "--run", str(run)]
     options += ["--evaluation-days", "2", "--foresight-iterations", "0"]
     done = command("train", *options, home=home)
     assert done.returncode == 0, done.stderr
     assert not processes_of(home)
     assert not [path for path in home.rglob("*") if path.is_file()]
-    assert set(load_evaluation(run).episodes) == {"ippo", "idle", "thermostat", "price_following"}
+    assert set(load_evaluation(run).episodes) == {
+        *(algorithm, "idle", "thermostat", "price_following")
+    }
     written = (run / "evaluation.json").read_text()
-    assert json.loads(written)["ippo"]["nonconverged"] == 0
+    assert json.loads(written)[algorithm]["nonconverged"] == 0
 
     (run / "evaluation.json").unlink()
     options = ["evaluate", str(run), "--days", "2", "--foresight-iterations", "0"]
