@@ -76,7 +76,6 @@ def test_every_step_of_the_walk_works(
     walk(first)
     assert len(served) == 1
     assert (tmp_path / "days.png").stat().st_size > 10_000
-    (tmp_path / "logs").mkdir()
     shutil.copy(tmp_path / "set_points.csv", tmp_path / "logs" / "battery_0.csv")
     walk(monitor)
     page = (tmp_path / "runs" / "first" / "monitor.html").read_text(encoding="utf-8")

@@ -66,6 +66,7 @@ def test_all_is_as_promised_and_each_plan_is_worked_out_once(
         assert (found.compared, found.days, found.follows_policy) == (96, 4, 1.0)
         assert found.apart < 1e-6  # a log has six decimals
         assert not found.misfits
+        assert found.meter_follows
     assert fleet.findings[0].moves.keys() == {"battery", "heat_pump", "ev_charger"}
     page = write_monitor(fleet, tmp_path).read_text(encoding="utf-8")
     assert "2 of 2 customers have logged, up to 4 days" in page
