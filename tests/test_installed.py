@@ -19,7 +19,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from gradmap_trainer import cli
+from gradmap_trainer.commands.export import export
 from tests.wheels import ROOT, closure, wheel_of_the_gateway, wheel_of_the_whole
 
 TRAIN = {
@@ -120,7 +120,7 @@ def test_the_examples_of_the_readme_run(whole, tmp_path):
 def test_a_gateway_needs_no_pytorch(gateway, trained, tmp_path, monkeypatch):
     """A customer's file, exported here, makes set-points there."""
     monkeypatch.setattr(sys, "argv", ["gradmap-export", str(trained), "--to", str(tmp_path)])
-    cli.export()
+    export()
     readings = tmp_path / "readings.csv"
     readings.write_text("time,meter_power\n2026-01-15T00:00:00+01:00,4.8\n", encoding="utf-8")
     words = ("battery_0.onnx", "--readings", readings.name, "--out", "steps.csv")
