@@ -90,6 +90,11 @@ def test_learns(ray_running, policies, algorithm):
         epochs=4,
         minibatches=8,
         learning_rate=1e-2,
+        clip=0.2,
+        discount=1.0,
+        trace=0.95,
+        initial_deviation=0.5,
+        multiplier_step=0.0,
     )
     days = make_simulator(case=config.training_case(case.make()))
     with training(config, config.make_simulator()) as learner:
