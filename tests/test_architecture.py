@@ -81,6 +81,12 @@ FILES: dict[str, list[set[str]]] = {
         {"opendss"},
         {"loading"},
     ],
+    "gridedge_env/feeder/opendss": [
+        {"vocabulary", "parsing", "circuit", "engine"},
+        {"script", "verification"},
+        {"process", "elements"},
+        {"lines", "transformers", "injections"},
+    ],
     "gridedge_env/case_files": [
         {"description", "customers"},
         {"series"},
