@@ -244,7 +244,7 @@ def load_config(folder: Path, kind: type[ConfigT], run_kind: str = "a GridEdge r
         raise FileNotFoundError(f"run: {path} not found, expected the folder of {run_kind}")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"run: {path} is not the configuration of {run_kind}: {error}") from error
     if isinstance(record, dict) and VERSION_FIELD in record:
         check_release(record.pop(VERSION_FIELD), f"run: {path}")

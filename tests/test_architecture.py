@@ -34,7 +34,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "gridedge_env": [
         {"checks"},
-        {"record", "clock", "currency", "transfer", "compiled", "animation", "memory"},
+        {"record", "clock", "currency", "transfer", "compiled", "animation", "memory", "terminal"},
         {"day", "feeder"},
         {"powerflow", "layout"},
         {"scenarios", "limit"},
@@ -49,6 +49,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"simulator"},
         {"reference", "rendering", "global_state"},
         {"evaluation", "parallel"},
+        {"evaluation_files"},
         {"cli", "wrappers"},
     ],
     "gradmap_trainer": [

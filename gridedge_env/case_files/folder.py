@@ -219,7 +219,7 @@ def _feeder(
         if loads == "none":
             feeder = feeder.without_loads()
         return feeder if source_voltage is None else feeder.with_source_voltage(source_voltage)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         faults.append(Fault(FEEDER_FOLDER, None, None, str(error)))
         return None
 
