@@ -14,6 +14,7 @@ from gradmap_trainer.release import VERSION_FIELD, check_release
 from gridedge_env.case import CaseSettings, settings_from_record
 from gridedge_env.checks import (
     check_known,
+    check_links,
     check_not_negative,
     check_number,
     check_positive,
@@ -242,6 +243,7 @@ def load_config(folder: Path, kind: type[ConfigT], run_kind: str = "a GridEdge r
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise FileNotFoundError(f"run: {path} not found, expected the folder of {run_kind}")
+    check_links(folder, "run")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from gridedge_env.case import Case, default_case
 from gridedge_env.case_files import leave_loads_to_customers, read_case
+from gridedge_env.checks import check_links
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
@@ -85,6 +86,7 @@ def check(folder: Folder) -> None:
     Args:
         folder: of the case. Its feeder with its customers is drawn to case.svg there.
     """
+    check_links(folder, "folder")
     fields, notes = read_case(folder)
     simulator, console = make_simulator(case=Case(**fields)), Terminal()
     case = simulator.case

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export import export_run
-from gradmap_trainer.monitor import read_fleet, write_monitor
+from gradmap_trainer.monitor import logged_tables, read_fleet, write_monitor
 from gradmap_trainer.report import page, write_report
 from gradmap_trainer.training import open_run, train
 from gridedge_env import Case, Clock, load_case, make_simulator
@@ -196,7 +196,8 @@ def test_from_a_case_to_the_pages(
     exact = make_simulator(case=simulator.case, dtype=torch.float64)
     files = export_run(config, exact, learner.policies, run / "policies")
     log_episodes(exact, learner.policies, run / "policies", run / "logs", [100])
-    fleet = read_fleet(run, config, simulator, learner.policies, run / "logs", run / "policies")
+    tables = logged_tables(run / "logs", run / "policies", run)
+    fleet = read_fleet(run, config, simulator, learner.policies, tables, run / "policies")
     monitor = write_monitor(fleet, run)
 
     assert [CustomerFile(file).customer["name"] for file in files] == agents

@@ -16,7 +16,6 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import torch
-from tests.gradmap_trainer.test_cli import assert_one_line
 
 from gradmap_trainer.checkpoint import (
     _NO_DIGEST,
@@ -28,9 +27,10 @@ from gradmap_trainer.checkpoint import (
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config
 from gradmap_trainer.run_folder import case_of_run, load_learner
 from gridedge_env import load_feeder, make_simulator
+from gridedge_env.cli import case as case_command
 from gridedge_env.evaluation_files import EPISODES_FILE, SUMMARY_FILE
 from gridedge_env.feeder import loading, opendss
-from tests.gradmap_trainer.test_own_case import call
+from tests.gradmap_trainer.commands.calling import assert_one_line, call
 
 SMALL = ["--num-agents", "3", "--iterations", "1", "--batch-days", "1", "--minibatches", "1"]
 SMALL += ["--hidden-sizes", "4"]
@@ -137,7 +137,7 @@ def test_all_commands_refuse_it_in_a_line(run: Path, capsys: pytest.CaptureFixtu
         ("gradmap-train", "--warm-start", run, "--run", other, "--feeder", "ieee13", *SMALL),
         ("gradmap-evaluate", run, "--days", 1),
         ("gradmap-export", run),
-        ("gradmap-monitor", run, "--readings", run),
+        ("gradmap-monitor", run, "--readings", run / "case", "--policies", run),
     ):
         assert call(command, *words) == 2, command
         assert_one_line(capsys.readouterr().err, "optimiser.0.exp_avg is torch.float32 (1,)")
@@ -328,3 +328,46 @@ def test_a_case_has_tables_and_no_script(run: Path, monkeypatch: pytest.MonkeyPa
     feeder.write_text("clear")
     with pytest.raises(ValueError, match="feeder"):
         case_of_run(run)
+
+
+LINKS = [
+    ("report.html", ("gradmap-report", "{run}")),
+    ("bills.csv", ("gradmap-report", "{run}")),
+    ("evaluation.json", ("gradmap-evaluate", "{run}", "--days", 1, "--foresight-iterations", 0)),
+    ("policies", ("gradmap-export", "{run}")),
+    (
+        "monitor.html",
+        ("gradmap-monitor", "{run}", "--readings", "{run}/case", "--policies", "{run}"),
+    ),
+    ("checkpoint-temporary.safetensors", ("gradmap-train", "--resume", "--run", "{run}")),
+    ("case/feeder/lines.csv", ("gradmap-report", "{run}")),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), LINKS)
+def test_nothing_is_written_through_a_link(
+    run: Path, capsys: pytest.CaptureFixture[str], name: str, words: tuple[object, ...]
+) -> None:
+    """Which would lead to a file of the user's; within the folder, links may be."""
+    victim = run.parent / "victim"
+    victim.write_text("mine")
+    shutil.rmtree(run / name) if (run / name).is_dir() else (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(victim)
+    assert call(*(str(word).format(run=run) for word in words)) == 2
+    assert_one_line(capsys.readouterr().err, f"{name} is a link out of the folder")
+    assert victim.read_text() == "mine"
+    (run / name).unlink()
+    (run / "linked").symlink_to(run / CONFIG_FILE)
+    assert load_config(run, TrainConfig).iterations == 1
+
+
+def test_a_case_that_is_tried_is_not_drawn_through_a_link(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    victim = run.parent / "victim"
+    victim.write_text("mine")
+    (run / "case" / "case.svg").symlink_to(victim)
+    with pytest.raises(SystemExit):
+        case_command(["check", str(run / "case")])
+    assert "case.svg is a link out of the folder" in capsys.readouterr().err
+    assert victim.read_text() == "mine"
