@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gridedge_env.feeder.opendss.script import read_script
 from gridedge_env.feeder.records import Regulator
 
 ComplexArray = NDArray[np.complex128]
@@ -33,13 +33,10 @@ class OpenDSSModel:
     def __init__(self, path: Path, tolerance: float = 1e-10) -> None:
         import dss
 
-        folder = Path.cwd()
         self._engine = dss.DSS.NewContext()
-        self._engine.AllowForms = self._engine.AllowEditor = False
-        try:
-            self._engine.Text.Command = f'compile "{path.resolve()}"'
-        finally:
-            os.chdir(folder)
+        self._engine.AllowForms = self._engine.AllowEditor = self._engine.AllowChangeDir = False
+        for command in read_script(path).commands:  # without what would write files
+            self._engine.Text.Command = command.text
         solution = self.circuit.Solution
         if solution.Mode != SNAPSHOT or not solution.Converged:
             solution.Mode = SNAPSHOT

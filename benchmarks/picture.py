@@ -11,9 +11,11 @@ from typing import Annotated
 import tyro
 from matplotlib.figure import Figure
 
-from gradmap_trainer.config import TrainConfig, load_config
-from gridedge_env.evaluation import load_evaluation, summarise, worst_moment
+from gradmap_trainer.run_folder import case_of_run
+from gridedge_env.evaluation import summarise, worst_moment
+from gridedge_env.evaluation_files import load_evaluation
 from gridedge_env.rendering import draw_feeder
+from gridedge_env.simulator import make_simulator
 
 
 def main(
@@ -25,8 +27,8 @@ def main(
         run: folder of an evaluated run.
         picture: file to write.
     """
-    simulator = load_config(run, TrainConfig).make_simulator()
-    limits, evaluation = simulator.case.limits, load_evaluation(run)
+    simulator = make_simulator(case=case_of_run(run))
+    limits, evaluation = simulator.case.limits, load_evaluation(run, simulator)
     (band,) = (kind for kind in limits if kind.name == "voltage")
     figure = Figure((12.0, 4.6), layout="constrained")
     methods = {"price_following": "Every home follows the price", "gradmap": "GradMAP"}

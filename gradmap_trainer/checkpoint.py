@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -27,6 +28,7 @@ LATEST = "checkpoint-latest.safetensors"
 PREVIOUS = "checkpoint-previous.safetensors"
 TEMPORARY = "checkpoint-temporary.safetensors"
 SHARDS = "shard-*.safetensors"
+_SHARD = re.compile(r"shard-\d+-\d+-of-\d+\.safetensors")
 
 
 def shard_names(iteration: int, size: int) -> list[str]:
@@ -91,6 +93,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Js
             contents = _joined(folder, (folder / name).read_bytes())
         except FileNotFoundError:
             unusable[name] = "not found"
+        except MemoryError:
+            unusable[name] = "larger than there is memory"
         except ValueError as error:
             unusable[name] = str(error)
         else:
@@ -122,6 +126,38 @@ def check_matches(record: Mapping[str, Json], expected: Mapping[str, Json]) -> N
     differences = _differences(record, json.loads(json.dumps(expected)), prefix="")
     if differences:
         raise ValueError("the checkpoint does not match this run: " + "; ".join(differences))
+
+
+def check_tensors(
+    tensors: Mapping[str, torch.Tensor],
+    expected: Mapping[str, torch.Tensor],
+    not_negative: Collection[str] = (),
+) -> None:
+    """Refuse tensors that cannot be what they stand for: whatever uses them would, at best, fail.
+
+    Args:
+        tensors: As loaded.
+        expected: Tensors of the same names, shapes and types; their values do not matter.
+        not_negative: Names of those that have no number below 0.
+
+    Raises:
+        ValueError: A name is missing or unknown, a shape or type is another, or a number is none.
+    """
+    for name in sorted(tensors.keys() | expected.keys()):
+        if name not in tensors or name not in expected:
+            there = "no tensor" if name not in tensors else "a tensor"
+            wanted = "one" if name in expected else "none"
+            raise ValueError(f"the checkpoint has {there} {name!r:.80}, expected {wanted}")
+        found, like = tensors[name], expected[name]
+        if (found.shape, found.dtype) != (like.shape, like.dtype):
+            raise ValueError(
+                f"{name} is {found.dtype} {tuple(found.shape)} in the checkpoint, expected "
+                f"{like.dtype} {tuple(like.shape)}"
+            )
+        least = 0.0 if name in not_negative else -math.inf
+        if not (found.isfinite() & (found >= least)).all():
+            what = "numbers of at least 0" if name in not_negative else "finite numbers"
+            raise ValueError(f"{name} has others in the checkpoint, expected {what}")
 
 
 def _differences(
@@ -177,32 +213,63 @@ def _write(path: Path, data: bytes) -> None:
 def _joined(folder: Path, data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Json]]:
     """A checkpoint's tensors, its shards' rows among them, and its record."""
     tensors, told = _deserialise(data)
-    parts = []
-    for name in json.loads(told.get("shards", "[]")):
+    record, parts = _parsed(told.get("record", "")), []
+    if not isinstance(record, dict):
+        raise ValueError("no GridEdge checkpoint (it carries no record)")
+    for name in _shards(told):
         try:
             parts.append(_deserialise((folder / name).read_bytes())[0])
         except (FileNotFoundError, ValueError) as error:
             raise ValueError(f"without a part: {name} is lost or damaged") from error
-    rows = {name: torch.cat([part[name] for part in parts]) for name in (parts or [{}])[0]}
-    return {**tensors, **rows}, json.loads(told["record"])
+    try:
+        rows = {name: torch.cat([part[name] for part in parts]) for name in (parts or [{}])[0]}
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"of parts that do not fit together ({error})") from error
+    return {**tensors, **rows}, record
 
 
 def _deserialise(data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """A file's tensors, and what its header says of them."""
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     _check_digest(data)
-    header_length = int.from_bytes(data[:8], "little")
-    return load(data), json.loads(data[8 : 8 + header_length])["__metadata__"]
+    try:
+        return load(data), _told(data[: 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"no GridEdge checkpoint ({error})") from error
+
+
+def _told(header: bytes) -> dict[str, str]:
+    """What a file says of its tensors, from its first bytes."""
+    parsed = _parsed(header[8:].decode())
+    told = parsed.get("__metadata__") if isinstance(parsed, dict) else None
+    return told if isinstance(told, dict) else {}
+
+
+def _shards(told: Mapping[str, str]) -> list[str]:
+    """Names of a checkpoint's shards, which lie beside it."""
+    names = _parsed(told.get("shards", "[]"))
+    if not isinstance(names, list) or not all(_SHARD.fullmatch(str(name)) for name in names):
+        raise ValueError("no GridEdge checkpoint (its parts are called otherwise)")
+    return [str(name) for name in names]
+
+
+def _parsed(text: str) -> Json:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("text that is nested too deep") from error
 
 
 def _shards_of(path: Path) -> list[str]:
     """What a checkpoint names, if there is one."""
     try:
         with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return json.loads(header["__metadata__"].get("shards", "[]"))
-    except (FileNotFoundError, ValueError, KeyError):
+            length = int.from_bytes(file.read(8), "little")
+            file.seek(0)
+            return _shards(_told(file.read(8 + min(length, path.stat().st_size))))
+    except (FileNotFoundError, ValueError):
         return []
 
 

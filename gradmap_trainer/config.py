@@ -14,6 +14,7 @@ from gradmap_trainer.release import VERSION_FIELD, check_release
 from gridedge_env.case import CaseSettings, settings_from_record
 from gridedge_env.checks import (
     check_known,
+    check_links,
     check_not_negative,
     check_number,
     check_positive,
@@ -242,9 +243,10 @@ def load_config(folder: Path, kind: type[ConfigT], run_kind: str = "a GridEdge r
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise FileNotFoundError(f"run: {path} not found, expected the folder of {run_kind}")
+    check_links(folder, "run")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"run: {path} is not the configuration of {run_kind}: {error}") from error
     if isinstance(record, dict) and VERSION_FIELD in record:
         check_release(record.pop(VERSION_FIELD), f"run: {path}")

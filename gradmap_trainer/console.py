@@ -11,6 +11,8 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gridedge_gateway.names import printable
+
 # Told the share that is done, 0 to 1, and a few words.
 Tell: TypeAlias = Callable[[float, str], None]
 # Parts of the whole after which a plain line is due.
@@ -31,12 +33,12 @@ def progress_line(console: Console, what: str) -> Iterator[Tell]:
     columns = (
         TextColumn(what),
         BarColumn(bar_width=None),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, expand=True) as bar:
         task = bar.add_task("", total=1.0, note="")
-        yield lambda share, note: bar.update(task, completed=share, note=note)
+        yield lambda share, note: bar.update(task, completed=share, note=printable(note))
 
 
 def _plain_lines(console: Console, what: str) -> Tell:

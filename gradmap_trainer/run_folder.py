@@ -14,6 +14,7 @@ import torch
 
 from gradmap_trainer.checkpoint import (
     check_matches,
+    check_tensors,
     load_checkpoint,
     save_checkpoint,
     save_shard,
@@ -24,6 +25,7 @@ from gradmap_trainer.gradmap import Learner, make_learner
 from gradmap_trainer.identity import identity
 from gradmap_trainer.team import ALONE, Team
 from gridedge_env.case import Case, CaseSettings, load_case
+from gridedge_env.checks import check_not_negative, check_whole_number
 from gridedge_env.simulator import Simulator, make_simulator
 
 METRICS_FILE = "metrics.csv"
@@ -144,7 +146,8 @@ def load_learner(
 
     Raises:
         FileNotFoundError: no checkpoint.
-        ValueError: damaged, or it belongs to another configuration, feeder, fleet or version.
+        ValueError: damaged, it belongs to another configuration, feeder, fleet or version, or its
+            tensors are not such a learner's.
     """
     tensors, contents = load_checkpoint(folder)
     record = cast(dict[str, Any], contents)
@@ -154,7 +157,10 @@ def load_learner(
     else:
         del expected["config"]["device"]
     check_matches(record, expected)
+    iteration = check_whole_number(record.get("iteration"), 0, "iteration")
+    seconds = check_not_negative(record.get("seconds"), "seconds")
     learner = make_learner(config, simulator, team)
+    check_tensors(tensors, *_tensors_like(learner, iteration > 0))
     learner.policies.load_state_dict(_below(tensors, "policies."))
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in _below(tensors, "optimiser.").items():
@@ -165,9 +171,20 @@ def load_learner(
     learner.optimiser.load_state_dict({**fresh, "state": moments})
     saved = _below(tensors, "duals.")
     duals = {kind: saved[kind].to(simulator.device) for kind in learner.duals}
-    return replace(
-        learner, duals=duals, iteration=int(record["iteration"]), seconds=float(record["seconds"])
-    )
+    return replace(learner, duals=duals, iteration=iteration, seconds=float(seconds))
+
+
+def _tensors_like(learner: Learner, trained: bool) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Tensors such as those of a checkpoint, of all agents; and which have no negative numbers."""
+    policies, duals = learner.policies, {f"duals.{k}": dual for k, dual in learner.duals.items()}
+    weights = {f"policies.{name}": value for name, value in policies.state_dict().items()}
+    moments = {
+        f"optimiser.{index}.{name}": like
+        for index, weight in enumerate(policies.parameters() if trained else ())
+        for name, like in (("step", weight.sum()), ("exp_avg", weight), ("exp_avg_sq", weight))
+    }
+    squares = [name for name in moments if not name.endswith(".exp_avg")]
+    return weights | moments | duals, [*squares, *duals]
 
 
 def load_policies(folder: Path, device: str = "cpu") -> tuple[TrainConfig, Simulator, Learner]:

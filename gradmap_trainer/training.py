@@ -29,6 +29,7 @@ from gradmap_trainer.run_folder import (
 )
 from gradmap_trainer.team import Team
 from gradmap_trainer.warm_start import Tell, warm_learner
+from gridedge_env.checks import check_links
 from gridedge_env.memory import keep_freed_memory
 from gridedge_env.simulator import Simulator
 
@@ -58,6 +59,7 @@ def open_run(
     folder = Path(config.run)
     _check_trainable(config, simulator)
     identity(config, simulator)  # which refuses now what would end the run at its first checkpoint
+    check_links(folder, "run")
     if holds_run(folder):
         if not resume:
             raise ValueError(

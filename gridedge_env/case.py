@@ -54,6 +54,7 @@ from gridedge_env.scenarios import (
 )
 from gridedge_env.scenarios.metered import check_unit
 from gridedge_env.scenarios.series.local_time import zone_of
+from gridedge_gateway.names import check_line
 
 GENERATED = "generated"
 AMSTERDAM = "Europe/Amsterdam"
@@ -140,7 +141,7 @@ class Case(Record):
         object.__setattr__(self, "penalty", float(check_not_negative(self.penalty, "penalty")))
         for name in ("reactive_power", "local_response", "regulator_control", "public_plan"):
             check_flag(getattr(self, name), name)
-        check_type(self.name, str, "name", "text")
+        check_line(self.name, "name", "text in one line, without spaces at its ends")
         check_currency(self.currency, "currency")
         self.tariff.check_clock(self.clock)
 

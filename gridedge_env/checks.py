@@ -110,6 +110,14 @@ def renamed(**names: str) -> Iterator[None]:
         raise ValueError(f"{names[field]}:{problem}") from error
 
 
+def check_links(folder: Path, name: str) -> None:
+    """Refuse a folder with links that lead out of it: what is written there would be elsewhere."""
+    home = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and home not in path.resolve().parents:
+            raise ValueError(f"{name}: {path} is a link out of the folder, expected a file of it")
+
+
 def check_writable(path: Path, name: str) -> None:
     """Refuse a file that cannot be written, before there is anything to write; make its folder."""
     try:

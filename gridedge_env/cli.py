@@ -9,16 +9,16 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
 from gridedge_env.case import Case, default_case
 from gridedge_env.case_files import leave_loads_to_customers, read_case
+from gridedge_env.checks import check_links
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
@@ -28,7 +28,9 @@ from gridedge_env.rendering import draw_feeder
 from gridedge_env.scenarios import SPLITS, CustomerMeters
 from gridedge_env.scenarios.demand import HOURS_PER_YEAR
 from gridedge_env.simulator import Simulator, make_simulator
+from gridedge_env.terminal import Terminal, complain
 from gridedge_gateway.mistakes import in_words
+from gridedge_gateway.names import printable
 
 EXIT_MISTAKE = 2
 PICTURE = "case.svg"
@@ -47,7 +49,7 @@ def case(arguments: Sequence[str] | None = None) -> None:
             {"new": new, "check": check}, prog="gridedge-case", args=arguments
         )
     except (ValueError, OSError, ImportError) as error:
-        print(f"gridedge-case: error: {in_words(error)}", file=sys.stderr)
+        complain("gridedge-case", f"error: {in_words(error)}")
         sys.exit(EXIT_MISTAKE)
 
 
@@ -75,7 +77,7 @@ def new(folder: Folder, feeder: str = "ieee123", num_agents: int = 1000, seed: i
     made.save(folder)
     if own:
         leave_loads_to_customers(made.feeder.with_loads(network.loads), folder)
-    print(f"Wrote {folder}. Edit its tables, then: gridedge-case check {folder}")
+    print(printable(f"Wrote {folder}. Edit its tables, then: gridedge-case check {folder}"))
 
 
 def check(folder: Folder) -> None:
@@ -84,8 +86,9 @@ def check(folder: Folder) -> None:
     Args:
         folder: of the case. Its feeder with its customers is drawn to case.svg there.
     """
+    check_links(folder, "folder")
     fields, notes = read_case(folder)
-    simulator, console = make_simulator(case=Case(**fields)), Console(markup=False, emoji=False)
+    simulator, console = make_simulator(case=Case(**fields)), Terminal()
     case = simulator.case
     if case.name:
         console.print(case.name, style="bold", highlight=False)
@@ -182,13 +185,14 @@ def _draw(case: Case) -> Figure:
     axes.scatter(x, y, area, color="tab:orange", alpha=0.6, clip_on=False)
     if len(places) <= BUSES_NAMED:
         for bus, (x, y) in places.items():
-            axes.annotate(bus, (x, y), (5, 5), textcoords="offset points", fontsize=6, rotation=30)
+            look: dict[str, Any] = {"fontsize": 6, "rotation": 30, "parse_math": False}
+            axes.annotate(bus, (x, y), (5, 5), textcoords="offset points", **look)
     title = f"{case.name or case.feeder.name}: {len(fleet.names):,} customers"
     if count.max() > 1:
         title += f", {count.max():.0f} at the largest dot"
     if others:
         title += f"; other loads at squares: {len(case.feeder.loads)}"
-    axes.set_title(title, pad=24.0)  # above the names
+    axes.set_title(title, pad=24.0, parse_math=False)  # above the names
     return figure
 
 

@@ -5,12 +5,8 @@ The test days come from a year and a site, and their demand from homes, that no 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -37,9 +33,6 @@ from gridedge_env.state import Result, SimulatorState
 TOLERANCE = 1e-5
 
 FORESIGHT = "perfect_foresight"
-
-SUMMARY_FILE = "evaluation.json"
-EPISODES_FILE = "evaluation.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,65 +245,6 @@ def worst_moment(episode: Episode, kind: Limit) -> tuple[int, int]:
     solved = np.where(episode.converged, excess, -np.inf)
     day, step = np.unravel_index(solved.argmax(), solved.shape)
     return int(day), int(step)
-
-
-def save_evaluation(evaluation: Evaluation, limits: Limits, folder: Path) -> None:
-    """Write the table as `evaluation.json` and the trajectories as `evaluation.npz`."""
-    table = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
-    arrays: dict[str, Any] = {
-        f"{method}/{name}": values
-        for method, episode in evaluation.episodes.items()
-        for name, values in _arrays(episode).items()
-    }
-    about = {
-        f.name: getattr(evaluation, f.name) for f in fields(Evaluation) if f.name != "episodes"
-    }
-    np.savez_compressed(folder / EPISODES_FILE, **arrays, **about)
-    (folder / SUMMARY_FILE).write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-
-
-def load_evaluation(folder: Path) -> Evaluation:
-    """Read `evaluation.npz` back.
-
-    Raises:
-        FileNotFoundError: the run has not been evaluated.
-        ValueError: the file is damaged.
-    """
-    path = folder / EPISODES_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: not found, expected after gradmap-evaluate {folder}")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            methods = dict.fromkeys(key.rpartition("/")[0] for key in arrays if "/" in key)
-            episodes = {
-                method: _episode(
-                    {
-                        key.removeprefix(f"{method}/"): arrays[key]
-                        for key in arrays
-                        if key.rpartition("/")[0] == method
-                    }
-                )
-                for method in methods
-            }
-            about = {f.name: arrays[f.name] for f in fields(Evaluation) if f.name != "episodes"}
-    except (BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
-        raise ValueError(
-            f"{path}: damaged ({error}), expected what gradmap-evaluate writes"
-        ) from error
-    return Evaluation(**about, episodes=episodes)
-
-
-def _arrays(episode: Episode) -> dict[str, np.ndarray]:
-    """The arrays of an episode by name; quantities lie beside the others."""
-    plain = {f.name: getattr(episode, f.name) for f in fields(Episode) if f.name != "quantities"}
-    return {**plain, **episode.quantities}
-
-
-def _episode(arrays: Mapping[str, np.ndarray]) -> Episode:
-    """The inverse of `_arrays`."""
-    names = [f.name for f in fields(Episode) if f.name != "quantities"]
-    quantities = {name: values for name, values in arrays.items() if name not in names}
-    return Episode(quantities=quantities, **{name: arrays[name] for name in names})
 
 
 def _examples(simulator: Simulator) -> list[int]:

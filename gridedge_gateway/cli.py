@@ -19,6 +19,7 @@ from gridedge_gateway.customer import Customer, log
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.inspection import described
 from gridedge_gateway.mistakes import in_words
+from gridedge_gateway.names import printable
 from gridedge_gateway.picture import ENDINGS, check_picture, draw
 from gridedge_gateway.replay import replay
 
@@ -33,8 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.run(options)
     except (ValueError, OSError, ImportError) as error:
-        print(f"gridedge-gateway: error: {in_words(error)}".replace("\n", " "), file=sys.stderr)
+        told = in_words(error).replace("\n", " ")
+        print(printable(f"gridedge-gateway: error: {told}"), file=sys.stderr)
         sys.exit(EXIT_MISTAKE)
+
+
+class _Lines(logging.Formatter):
+    """Records as lines that do nothing to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        return printable(super().format(record))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,10 +114,10 @@ def _replay(options: argparse.Namespace) -> None:
     steps = replay(controller, options.readings, options.out)
     counts = Counter(name for _, set_point in steps for name in set_point.fallbacks)
     told = ", ".join(f"{device.name} {counts[device.name]}" for device in controller.file.devices)
-    print(f"{len(steps)} steps to {options.out}, of them by the fallback: {told}")
+    print(printable(f"{len(steps)} steps to {options.out}, of them by the fallback: {told}"))
     if options.picture is not None:
         draw(controller, steps, options.picture)
-        print(f"Picture: {options.picture}")
+        print(printable(f"Picture: {options.picture}"))
 
 
 def _check_written(name: str, path: Path, others: Iterable[Path]) -> None:
@@ -125,7 +135,9 @@ def _serve(options: argparse.Namespace) -> None:
         from gridedge_gateway.mqtt import Broker, Gateway, read_address
     except ImportError as error:
         raise ImportError("serve needs paho-mqtt: pip install paho-mqtt") from error
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     check_connection(options.connection_kw)
     if options.log is not None:
         options.log.mkdir(parents=True, exist_ok=True)

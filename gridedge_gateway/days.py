@@ -11,13 +11,13 @@ from __future__ import annotations
 import io
 from dataclasses import fields
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gridedge_gateway.graph import Arrays, Graph
 from gridedge_gateway.model import Model
-from gridedge_gateway.packing import unpacked
+from gridedge_gateway.packing import MOST_UNPACKED, arrays_of, unpacked
 from gridedge_gateway.program import FleetProgram, Flexibility, HomeDemand, Network
 
 # An array that can be a key: its name, type, shape and bytes.
@@ -66,8 +66,7 @@ worked_out_last = lru_cache(maxsize=4)(work_out)
 
 
 def _program(text: str) -> FleetProgram:
-    with np.load(io.BytesIO(unpacked(text)), allow_pickle=False) as arrays:
-        found = dict(arrays)
+    found: dict[str, Any] = dict(arrays_of(io.BytesIO(unpacked(text)), MOST_UNPACKED))
     network = Network(*(found.pop(entry.name) for entry in fields(Network)))
     demand = HomeDemand(*(found.pop(entry.name) for entry in fields(HomeDemand)))
     hours = float(found.pop("hours"))

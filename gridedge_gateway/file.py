@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,7 @@ from gridedge_gateway.calendar import Calendar
 from gridedge_gateway.days import OF_DAYS, graph_of, inputs_of, worked_out_last
 from gridedge_gateway.graph import Arrays, Graph
 from gridedge_gateway.model import Model
+from gridedge_gateway.names import check_line, check_name
 from gridedge_gateway.packing import is_whole
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, SERIES, VOLTAGE, Quantity
 
@@ -33,8 +35,8 @@ from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, SERIES, 
 FORMAT = "2"
 # Of a step.
 STEP_MINUTES = (15, 30, 60)
-# Bytes of a name of which files are named, too.
-LONGEST_NAME = 250
+# Devices are part of templates and of columns' names.
+PLAIN_NAME = re.compile(r"\w{1,100}", re.ASCII)
 # Beside its devices, a home draws or feeds in less than so many times its annual mean, or kW, if
 # that is more. A meter that tells of W goes beyond.
 MOST_OF_MEAN, LEAST_METERED = 100.0, 50.0
@@ -111,6 +113,8 @@ class CustomerFile:
             got = metadata.get("format", "none")
             raise ValueError(f"got the format {got}, expected {FORMAT}: export it anew")
         self.case, self.customer = (json.loads(metadata[key]) for key in ("case", "customer"))
+        for text in _texts([self.case, self.customer]):
+            check_line(text, "metadata", "text in one line")
         graphs = {name: sys.intern(text) for name, text in json.loads(metadata["graphs"]).items()}
         self._of_days = tuple(graphs.pop(name) for name in OF_DAYS if name in graphs)
         self._program = sys.intern(metadata["program"]) if "program" in metadata else None
@@ -163,6 +167,15 @@ class CustomerFile:
         return self._worked_out(self._of_days, self._program, tuple(keys))
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """All that stand in JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in (*value, *value.values()) if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
 def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
     counts = Counter[str]()
     for device in listed:
@@ -203,12 +216,12 @@ def _calendar(case: dict[str, Any]) -> Calendar:
 
 
 def _check(customer: dict[str, Any], devices: tuple[Device, ...]) -> None:
-    """Raises ValueError unless names are unique texts, and ratings numbers that can be."""
+    """Raises ValueError unless names are unique and plain, and ratings numbers that can be."""
+    check_name(customer["name"], "name")
     names = [device.name for device in devices]
-    for text in (customer["name"], *names):
-        if not isinstance(text, str) or not 0 < len(text.encode()) <= LONGEST_NAME:
-            expected = f"text of 1 to {LONGEST_NAME} bytes"
-            raise ValueError(f"name: got {text!a:.60}, expected {expected}")
+    for name in (*names, *(reading.name for device in devices for reading in device.readings)):
+        if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
+            raise ValueError(f"devices: got the name {name!a:.60}, expected letters and digits")
     if len({*names}) < len(names) or not names:
         raise ValueError(f"devices: got the names {names}, expected some, each of its own")
     mean = customer["mean_demand"]

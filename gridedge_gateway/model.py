@@ -24,6 +24,8 @@ TYPES = {1: SINGLE, 6: "int32", 7: "int64", 9: "bool", 11: DOUBLE}
 # How a field's value lies there: as a number, or as bytes, how many of which is said before them or
 # by the kind of field.
 VARINT, SIZED, SIZES = 0, 2, {1: 8, 5: 4}
+# Bits before the last seven of a number.
+LONGEST_VARINT = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     """A whole number, seven bits a byte, and where the next value begins."""
     value, shift = 0, 0
     while True:
+        if shift > LONGEST_VARINT:
+            raise ValueError("got what is no ONNX model, expected a file of gradmap-export")
         byte = data[at]
         value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
         if byte < 128:

@@ -76,11 +76,11 @@ def draw(controller: Controller, steps: Steps, path: Path) -> None:
     times.append(last + calendar.length)
     panels = dict(_panels(controller, steps))
     figure = Figure(figsize=(11.0, 1.0 + 1.8 * len(panels)), layout="constrained")
-    figure.suptitle("\n".join(_title(controller, steps)), fontsize="medium")
+    figure.suptitle("\n".join(_title(controller, steps)), fontsize="medium", parse_math=False)
     axes = figure.subplots(len(panels), sharex=True)
     fallback = [_all_fall_back(set_point) for _, set_point in steps]
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
-        axis.set_ylabel(title)
+        axis.set_ylabel(title, parse_math=False)
         for line in lines:
             values = [*line.values, line.values[-1]]
             axis.step(times, values, where="post", label=line.name, color=line.colour)

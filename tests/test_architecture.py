@@ -34,7 +34,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "gridedge_env": [
         {"checks"},
-        {"record", "clock", "currency", "transfer", "compiled", "animation", "memory"},
+        {"record", "clock", "currency", "transfer", "compiled", "animation", "memory", "terminal"},
         {"day", "feeder"},
         {"powerflow", "layout"},
         {"scenarios", "limit"},
@@ -49,6 +49,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"simulator"},
         {"reference", "rendering", "global_state"},
         {"evaluation", "parallel"},
+        {"evaluation_files"},
         {"cli", "wrappers"},
     ],
     "gradmap_trainer": [
@@ -80,6 +81,12 @@ FILES: dict[str, list[set[str]]] = {
         {"admittance"},
         {"opendss"},
         {"loading"},
+    ],
+    "gridedge_env/feeder/opendss": [
+        {"vocabulary", "parsing", "circuit", "engine"},
+        {"script", "verification"},
+        {"process", "elements"},
+        {"lines", "transformers", "injections"},
     ],
     "gridedge_env/case_files": [
         {"description", "customers"},

@@ -20,6 +20,7 @@ from baselines.compare import processes, results
 from baselines.compare.config import FULL, QUICK, Comparison, Job, load_comparison
 from baselines.compare.page import write_page
 from baselines.compare.tables import make_tables
+from gridedge_env.terminal import Terminal, complain
 
 COMMAND = "python -m baselines.compare"
 EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
@@ -27,14 +28,14 @@ EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
 
 def main() -> None:
     """Run what is to be compared, then write tables, figures and page."""
-    console = Console()
+    console = Terminal()
     try:
         config, folder, case = tyro.cli(_parse, prog=COMMAND)
         comparison = load_comparison(config, case)
         done = results.load(folder, comparison)
         processes.check_folder(folder)
     except (ValueError, OSError) as error:
-        print(f"{COMMAND}: error: {str(error).splitlines()[0]}", file=sys.stderr)
+        complain(COMMAND, f"error: {str(error).splitlines()[0]}")
         sys.exit(EXIT_MISTAKE)
     try:
         failures = _run(console, comparison, [j for j in comparison.jobs if j not in done], folder)
@@ -48,7 +49,7 @@ def main() -> None:
         page = write_page(folder, comparison, tables, found, lines, command, text)
         console.print(f"Comparison: {page}", soft_wrap=True)
     for line in lines:
-        print(f"{COMMAND}: failed: {line}", file=sys.stderr)
+        complain(COMMAND, f"failed: {line}")
     if failures:
         sys.exit(EXIT_FAILED)
 
@@ -82,7 +83,9 @@ def _run(
     """Run jobs under a progress bar; returns what went wrong, by job."""
     total = len(comparison.jobs)
     columns = (TextColumn("jobs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
+    with Progress(
+        *columns, TextColumn("{task.fields[note]}", markup=False), console=console
+    ) as bar:
         task = bar.add_task("", total=total, completed=total - len(jobs), note="")
 
         def watch(running: Sequence[Job], ended: Job | None, failure: str) -> None:
@@ -90,7 +93,7 @@ def _run(
             if ended:
                 bar.advance(task)
                 outcome = f"failed: {failure}" if failure else "done"
-                console.print(f"{ended.name} {outcome}", soft_wrap=True, markup=False)
+                console.print(f"{ended.name} {outcome}", soft_wrap=True)
 
         return processes.run_jobs(comparison, jobs, folder, watch)
 

@@ -71,7 +71,7 @@ def _read(path: Path) -> JobResult:
                 "days": tuple(record["days"]),
             }
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(
             f"out: {path} is damaged ({error}), expected a job's result; without it the job is "
             "run again"

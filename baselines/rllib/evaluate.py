@@ -16,10 +16,12 @@ from baselines.rllib.config import RLConfig
 from baselines.rllib.run import load_policy
 from baselines.rllib.session import exit_codes
 from gridedge_env.checks import check_whole_number
-from gridedge_env.evaluation import evaluate, evaluation_days, save_evaluation, summarise
+from gridedge_env.evaluation import evaluate, evaluation_days, summarise
+from gridedge_env.evaluation_files import save_evaluation
 from gridedge_env.reference import Policy
 from gridedge_env.scenarios.observed import check_split
 from gridedge_env.simulator import Simulator
+from gridedge_env.terminal import Terminal
 
 COMMAND = "python -m baselines.rllib.evaluate"
 
@@ -50,7 +52,7 @@ def main() -> None:
         config, simulator, policy = load_policy(run)
         days = evaluation_days(simulator, split, count)
         config = replace(config, run=str(run), foresight_iterations=foresight_iterations)
-        evaluate_policy(Console(), config, simulator, policy, days, split)
+        evaluate_policy(Terminal(), config, simulator, policy, days, split)
 
 
 def evaluate_policy(

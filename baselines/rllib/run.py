@@ -164,5 +164,5 @@ def _read_record(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint / RECORD_FILE
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"run: {path} is damaged: {error}") from error

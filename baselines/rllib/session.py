@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from ray.exceptions import RayError
 
+from gridedge_env.terminal import complain
+
 EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -42,5 +44,5 @@ def exit_codes(command: str) -> Iterator[None]:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         # A worker's error carries its whole traceback; what happened stands at its end.
         failed = isinstance(error, RayError | RuntimeError)
-        print(f"{command}: error: {lines[-1 if failed else 0]}", file=sys.stderr)
+        complain(command, f"error: {lines[-1 if failed else 0]}")
         sys.exit(EXIT_FAILED if failed else EXIT_MISTAKE)

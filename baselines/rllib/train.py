@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from baselines.rllib.config import RUN_KIND, RLConfig, usual
 from baselines.rllib.evaluate import evaluate_policy
@@ -29,13 +28,14 @@ from gridedge_env.checks import renamed
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
 from gridedge_env.simulator import make_simulator
+from gridedge_env.terminal import Terminal
 
 COMMAND = "python -m baselines.rllib.train"
 
 
 def main() -> None:
     """Train, evaluate, save; see the module."""
-    console = Console()
+    console = Terminal()
     with exit_codes(COMMAND):
         config, brought, resume, tensorboard = _parse(sys.argv[1:])
         write = event_log(config.run, tensorboard)

@@ -15,11 +15,13 @@ from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.run_folder import load_policies
 from gridedge_env.case import Case
 from gridedge_env.checks import check_whole_number
-from gridedge_env.evaluation import Evaluation, evaluation_days, save_evaluation, summarise
+from gridedge_env.evaluation import Evaluation, evaluation_days, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
+from gridedge_env.evaluation_files import save_evaluation
 from gridedge_env.scenarios import CustomerMeters
 from gridedge_env.scenarios.observed import ObservedDays, check_split
 from gridedge_env.simulator import Simulator
+from gridedge_env.terminal import Terminal
 
 # What the days of each split are to the policies, after their year: of the built-in days.
 SPLITS_IN_WORDS = {
@@ -57,7 +59,7 @@ def evaluate() -> None:
         check_split(split)
         _, simulator, learner = load_policies(run, device)
         days = evaluation_days(simulator, split, count)
-    console = Console(markup=False, emoji=False)
+    console = Terminal()
     evaluation = evaluate_run(console, simulator, learner, days, iterations, split)
     if split == "test":
         save_evaluation(evaluation, simulator.case.limits, run)

@@ -18,6 +18,7 @@ from typing import Annotated
 import tyro
 
 from gridedge_env.scenarios.series import Faults
+from gridedge_env.terminal import complain
 from gridedge_gateway.mistakes import in_words
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
@@ -47,13 +48,11 @@ def mistakes(command: str) -> Iterator[None]:
     Warnings are said in one line, too.
     """
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(
-            f"{command}: warning: {message}", file=sys.stderr
-        )
+        warnings.showwarning = lambda message, *_, **__: complain(command, f"warning: {message}")
         try:
             yield
         except (ValueError, OSError, ImportError) as error:
             lines = in_words(error).splitlines()
             told = lines if isinstance(error, Faults) else lines[:1]
-            print("\n".join([f"{command}: error: {told[0]}", *told[1:]]), file=sys.stderr)
+            complain(command, "\n".join([f"error: {told[0]}", *told[1:]]))
             sys.exit(EXIT_MISTAKE)

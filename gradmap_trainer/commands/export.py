@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 import tyro
-from rich.console import Console
 
 from gradmap_trainer.commands.exits import EXIT_PARTED, RunFolder, mistakes, stoppable
 from gradmap_trainer.console import say
 from gradmap_trainer.run_folder import load_policies
 from gridedge_env.simulator import make_simulator
+from gridedge_env.terminal import Terminal
 
 
 @stoppable
@@ -30,7 +30,7 @@ def export() -> None:
         """
         return run, to or run / "policies", check
 
-    console = Console(markup=False, emoji=False)
+    console = Terminal()
     with mistakes("gradmap-export"):
         run, folder, check = tyro.cli(parse)
         from gradmap_trainer.export import export_run, gateway_starts, replay

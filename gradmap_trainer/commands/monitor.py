@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from gradmap_trainer.commands.exits import EXIT_MISTAKE, RunFolder, mistakes, stoppable
 from gradmap_trainer.console import progress_line, say
 from gradmap_trainer.run_folder import load_policies
+from gridedge_env.terminal import Terminal, complain
 
 
 @stoppable
@@ -35,7 +35,7 @@ def monitor() -> None:
         """
         return run, readings, policies or run / "policies", to or run, connection_kw
 
-    console = Console(markup=False, emoji=False)
+    console = Terminal()
     with mistakes("gradmap-monitor"):
         run, readings, files, folder, connection = tyro.cli(parse)
         from gradmap_trainer.monitor import logged_tables, read_fleet, summary, write_monitor
@@ -50,7 +50,6 @@ def monitor() -> None:
     say(console, f"Monitor: {page}")
     say(console, " ".join(summary(fleet)))
     if fleet.faults:
-        print(
-            *(f"gradmap-monitor: error: {told}" for told in fleet.faults), sep="\n", file=sys.stderr
-        )
+        for told in fleet.faults:
+            complain("gradmap-monitor", f"error: {told}")
         sys.exit(EXIT_MISTAKE)

@@ -12,6 +12,7 @@ from gradmap_trainer.config import TrainConfig, load_config
 from gradmap_trainer.console import say
 from gradmap_trainer.run_folder import case_of_run
 from gridedge_env.simulator import Simulator, make_simulator
+from gridedge_env.terminal import Terminal
 
 
 @stoppable
@@ -30,7 +31,7 @@ def report() -> None:
         run = tyro.cli(parse)
         load_config(run, TrainConfig)  # which says what else the folder is
         simulator = make_simulator(case=case_of_run(run))
-        report_run(Console(markup=False, emoji=False), run, simulator)
+        report_run(Terminal(), run, simulator)
 
 
 def report_run(console: Console, folder: Path, simulator: Simulator) -> None:

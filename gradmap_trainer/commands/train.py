@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from gradmap_trainer.commands.evaluate import evaluate_run
 from gradmap_trainer.commands.exits import EXIT_FAILED, EXIT_INTERRUPTED, mistakes, stoppable
@@ -24,8 +23,10 @@ from gradmap_trainer.training import open_run
 from gradmap_trainer.workers import torchrun
 from gradmap_trainer.workers.choice import Trainer, trainer
 from gridedge_env.checks import renamed
-from gridedge_env.evaluation import evaluation_days, save_evaluation
+from gridedge_env.evaluation import evaluation_days
+from gridedge_env.evaluation_files import save_evaluation
 from gridedge_env.simulator import make_simulator
+from gridedge_env.terminal import Terminal, complain
 
 
 @stoppable
@@ -47,7 +48,7 @@ def train() -> None:
         sentences: list[str] = []
         learner = open_run(config, simulator, asked.resume, sentences.append)
         begun_at = learner.iteration
-    console = Console(markup=False, emoji=False)
+    console = Terminal()
     for sentence in sentences:
         console.print(sentence, highlight=False)
     kinds = ", ".join(f"{len(group)} {group.kind.plural}" for group in simulator.fleet.groups)
@@ -73,7 +74,7 @@ def train() -> None:
         try:
             learner = crew.train(config, simulator, learner, observe, interrupted)
         except WorkersFailed as error:
-            print(f"{command}: error: {error}; go on with --resume", file=sys.stderr)
+            complain(command, f"error: {error}; go on with --resume")
             sys.exit(EXIT_FAILED)
     if interrupted():
         console.print(f"Stopped after iteration {learner.iteration}; go on with --resume.")

@@ -17,6 +17,7 @@ from gradmap_trainer.monitor.tables import FINDINGS_FILE
 from gradmap_trainer.monitor.verdict import summary
 from gradmap_trainer.report import page
 from gradmap_trainer.report.figures import style
+from gridedge_gateway.names import cell
 
 MONITOR_FILE = "monitor.html"
 """The page that `write_monitor` writes."""
@@ -56,6 +57,7 @@ def _row(one: Findings, fields: list[str]) -> dict[str, object]:
     meter = ("from_set_points", "from_usual", "low", "high")
     return {
         **{name: getattr(one, name) for name in (*plain, *more, *meter)},
+        "customer": cell(one.customer),
         "retrain": "; ".join(verdict.reasons(one, fields)),
         **{f"drift.{name}": value for name, value in zip(fields, one.drift, strict=True)},
         **{f"by_policy.{name}": share for name, share in one.by_policy.items()},

@@ -15,7 +15,7 @@ from gradmap_trainer.export import policy_file, run_fingerprint
 from gradmap_trainer.monitor.findings import Findings, findings_of
 from gradmap_trainer.monitor.logs import Array, Log, play
 from gradmap_trainer.monitor.trained import Trained, play_training_days
-from gridedge_env.evaluation import EPISODES_FILE, load_evaluation
+from gridedge_env.evaluation_files import EPISODES_FILE, load_evaluation
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
 from gridedge_gateway.connection import check_connection
@@ -152,7 +152,7 @@ def read_fleet(
         ),
         tuple(name for agent, name in enumerate(names) if agent not in ordered),
         tuple(faults),
-        _promise(run, ordered),
+        _promise(run, simulator, ordered),
         voltages[np.isfinite(voltages)],
     )
 
@@ -169,11 +169,11 @@ def _file(
     return file
 
 
-def _promise(run: Path, logs: Mapping[int, Log]) -> Promise | None:
+def _promise(run: Path, simulator: Simulator, logs: Mapping[int, Log]) -> Promise | None:
     """Of the same customers on the test days."""
     if not (run / EPISODES_FILE).is_file():
         return None
-    evaluation, agents = load_evaluation(run), list(logs)
+    evaluation, agents = load_evaluation(run, simulator), list(logs)
     before, after = (
         float(evaluation.episodes[method].agent_electricity[:, agents].mean(axis=0).sum())
         for method in ("thermostat", "gradmap")

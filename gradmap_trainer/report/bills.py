@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gradmap_trainer.report.run import OURS, REST, EvaluatedRun
+from gridedge_gateway.names import cell
 
 BILLS_FILE = "bills.csv"
 # Of a cent: amounts in the file are rounded to it, so that a column adds up to far below a cent.
@@ -49,8 +50,9 @@ def customer_bills(run: EvaluatedRun) -> pd.DataFrame:
 
 def write_bills(bills: pd.DataFrame, folder: Path) -> Path:
     """Write `bills.csv`."""
-    path = folder / BILLS_FILE
-    bills.round(DECIMALS).to_csv(path, index=False, lineterminator="\n")
+    path, names = folder / BILLS_FILE, ["customer", "place"]
+    written = bills.round(DECIMALS).assign(**{name: bills[name].map(cell) for name in names})
+    written.to_csv(path, index=False, lineterminator="\n")
     return path
 
 

@@ -9,13 +9,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gradmap_trainer.config import CONFIG_FILE
 from gradmap_trainer.run_folder import METRICS_FILE
+from gridedge_env.checks import check_number
 from gridedge_env.constraints import Limits
 from gridedge_env.devices import DeviceKind
-from gridedge_env.evaluation import SUMMARY_FILE, Evaluation, load_evaluation
+from gridedge_env.evaluation import Evaluation
+from gridedge_env.evaluation_files import SUMMARY_FILE, load_evaluation
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.simulator import Simulator
 
@@ -66,9 +69,8 @@ def read_run(folder: Path, simulator: Simulator) -> EvaluatedRun:
     limits = simulator.case.limits
     metrics = _read_metrics(folder / METRICS_FILE, limits)
     table = _read_object(folder / SUMMARY_FILE, f"after gradmap-evaluate {folder}")
-    evaluation = load_evaluation(folder)
+    evaluation = load_evaluation(folder, simulator)
     _check_table(folder / SUMMARY_FILE, table, evaluation, limits)
-    _check_case(folder, evaluation, simulator)
     name = str(config.get("run", folder.name))
     split = _split_of(folder, evaluation, simulator)
     return EvaluatedRun(name, config, metrics, table, evaluation, split, simulator)
@@ -79,7 +81,7 @@ def _read_object(path: Path, expected: str) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: not found, expected {expected}")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: damaged ({error}), expected JSON") from error
     if not isinstance(record, dict):
         raise ValueError(f"{path}: got a {type(record).__name__}, expected a JSON object")
@@ -101,6 +103,8 @@ def _read_metrics(path: Path, limits: Limits) -> pd.DataFrame:
     for column in metrics:
         if not pd.api.types.is_numeric_dtype(metrics[column]):
             raise ValueError(f"{path}, column {column}: got text, expected numbers")
+        if column in needed and not np.isfinite(metrics[column]).all():
+            raise ValueError(f"{path}, column {column}: got no number, expected finite ones")
     return metrics
 
 
@@ -118,8 +122,11 @@ def _check_table(
         columns += [f"{kind.name}_steps", kind.worst_name]
     for key, row in table.items():
         for column in columns:
-            if not (isinstance(row, dict) and isinstance(row.get(column), int | float)):
-                raise ValueError(f"{path}, {key}: got no number {column}, expected one")
+            try:
+                check_number(row[column] if isinstance(row, dict) else None, column)
+            except (KeyError, ValueError):
+                told = f"got no number {column}, expected one"
+                raise ValueError(f"{path}, {key}: {told}") from None
 
 
 def _split_of(folder: Path, evaluation: Evaluation, simulator: Simulator) -> str:
@@ -131,25 +138,3 @@ def _split_of(folder: Path, evaluation: Evaluation, simulator: Simulator) -> str
     raise ValueError(
         f"{folder}: evaluated on {min(days)} to {max(days)}, expected days of one split of the case"
     )
-
-
-def _check_case(folder: Path, evaluation: Evaluation, simulator: Simulator) -> None:
-    nodes = evaluation.episodes[OURS].quantities["voltage"].shape[-1]
-    expected = len(simulator.power_flow.phase_names)
-    if nodes != expected:
-        raise ValueError(
-            f"{folder}: evaluated on a feeder of {nodes} nodes, expected the {expected} of "
-            f"{simulator.feeder.name!r}"
-        )
-    unknown = set(evaluation.examples.tolist()) - set(simulator.fleet.names)
-    if unknown:
-        raise ValueError(
-            f"{folder}: evaluated with agents {', '.join(sorted(unknown))}, expected agents of the "
-            f"simulator's {simulator.num_agents}"
-        )
-    agents = evaluation.episodes[OURS].agent_cost.shape[-1]
-    if agents != simulator.num_agents:
-        raise ValueError(
-            f"{folder}: evaluated with {agents} agents, expected the simulator's "
-            f"{simulator.num_agents}"
-        )

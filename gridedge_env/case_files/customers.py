@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from gridedge_env.devices import KINDS, Devices, Fleet, check_agent_name, make_fleet
+from gridedge_env.devices import KINDS, Devices, Fleet, make_fleet
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.ranges import out_of_range
 from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.series.numbers import read_numbers
 from gridedge_env.scenarios.series.reading import Table, read_table
+from gridedge_gateway.names import check_name
 
 AGENTS_FILE = "agents.csv"
 CONNECTIONS_FILE = "connections.csv"
@@ -86,7 +87,7 @@ def read_customers(folder: Path) -> Customers:
             findings.fault(f"got {met}, expected a name of its own", row, "agent")
         else:
             with collected(findings, row):
-                check_agent_name(agent, "agent")
+                check_name(agent, "agent")
         rows.setdefault(agent, row)
     places = dict(zip(columns["agent"], columns["place"], strict=True))
     faults, notes, devices = list(findings.faults), list(findings.notes), dict[str, Devices]()

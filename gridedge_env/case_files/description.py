@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gridedge_env.checks import check_flag, check_not_negative, check_type, check_whole_number
+from gridedge_env.checks import check_flag, check_not_negative, check_whole_number
 from gridedge_env.clock import MOST_DAYS, Clock
 from gridedge_env.currency import EURO, check_currency
 from gridedge_env.scenarios.series import Fault
 from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.series.local_time import zone_of
+from gridedge_gateway.names import check_line
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -35,7 +36,7 @@ SECTIONS = ("feeder", "limits", "tariff", "days", "demand")
 
 # Keys outside of sections: their check, and the value where the file does not say.
 _PLAIN: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
-    "name": (lambda value, name: check_type(value, str, name, "text"), ""),
+    "name": (lambda value, name: check_line(value, name, "text in one line"), ""),
     "currency": (check_currency, EURO),
     "time_zone": (lambda value, name: zone_of(value), "Europe/Amsterdam"),
     "step_minutes": (lambda value, name: Clock.of_minutes(value), 30),

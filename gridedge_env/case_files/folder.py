@@ -47,7 +47,8 @@ from gridedge_env.checks import check_number, check_source_voltage
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.devices import KINDS
-from gridedge_env.feeder import Feeder, load_feeder
+from gridedge_env.feeder import Feeder
+from gridedge_env.feeder.loading import load_tables
 from gridedge_env.feeder.places import place_at
 from gridedge_env.scenarios import (
     DaySource,
@@ -212,13 +213,13 @@ def _feeder(
             given = section["source_voltage"]
             source_voltage = check_source_voltage(given, "feeder.source_voltage")
     try:
-        feeder = load_feeder(folder / FEEDER_FOLDER)
+        feeder = load_tables(folder / FEEDER_FOLDER)  # never a script
         if taps == "neutral":
             feeder = feeder.with_neutral_taps()
         if loads == "none":
             feeder = feeder.without_loads()
         return feeder if source_voltage is None else feeder.with_source_voltage(source_voltage)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         faults.append(Fault(FEEDER_FOLDER, None, None, str(error)))
         return None
 

@@ -1,6 +1,6 @@
 """Grid-edge devices, one file per kind, and the fleet of those who own them."""
 
-from gridedge_env.devices.fleet import DeviceGroup, Devices, Fleet, check_agent_name, make_fleet
+from gridedge_env.devices.fleet import DeviceGroup, Devices, Fleet, make_fleet
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.devices.sampling import (
@@ -17,7 +17,6 @@ __all__ = [
     "DeviceKind",
     "Devices",
     "Fleet",
-    "check_agent_name",
     "default_counts",
     "default_home_scale",
     "make_fleet",

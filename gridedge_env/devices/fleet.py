@@ -8,7 +8,6 @@ together, so that every tensor over devices is one slice for each kind.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -25,11 +24,7 @@ from gridedge_env.devices.kinds import KINDS
 from gridedge_env.devices.ranges import out_of_range
 from gridedge_env.feeder.places import PLACE_FORMS
 from gridedge_env.record import Record
-
-# Bytes: file systems allow 255, and a sign that they do not allow becomes three.
-LONGEST_NAME = 120
-# Control characters, breaks of lines, the mark of byte order, and halves of characters.
-_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+from gridedge_gateway.names import check_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,20 +271,6 @@ class Devices:
     columns: Mapping[str, np.ndarray]
 
 
-def check_agent_name(value: Any, name: str) -> None:
-    """A name that tables hold as it is, and that can be that of a file: its policy's.
-
-    Raises:
-        ValueError: no text, a space at an end, a line break or alike, or too long.
-    """
-    check_text(value, name, "names of agents")
-    if _UNPRINTED.search(value) or value != value.strip():
-        what = "a name in one line, without spaces at its ends"
-        raise ValueError(f"{name}: got {value!r:.80}, expected {what}")
-    if len(value.encode()) > LONGEST_NAME:
-        raise ValueError(f"{name}: got {value!r:.80}, expected up to {LONGEST_NAME} bytes of UTF-8")
-
-
 def make_fleet(
     places: Mapping[str, str],
     devices: Mapping[str, Devices],
@@ -310,7 +291,7 @@ def make_fleet(
     if not places:
         raise ValueError("places: got none, expected at least one agent")
     for agent, place in places.items():
-        check_agent_name(agent, "places")
+        check_name(agent, "places")
         check_text(place, f"places[{agent!r}]", PLACE_FORMS)
     rows = {name: row for row, name in enumerate(places)}
     owned = dict.fromkeys(places, 0)

@@ -11,6 +11,7 @@ import numpy as np
 from gridedge_env.feeder.primitive import ComplexArray, leakage_impedance
 from gridedge_env.feeder.ranges import LARGEST_ENTRY, RANGES, SMALLEST_IMPEDANCE
 from gridedge_env.feeder.records import FeederRecords, LineCode, Transformer, Winding
+from gridedge_gateway.names import UNPRINTED
 
 
 class InvalidFeeder(ValueError):
@@ -97,8 +98,8 @@ def _check_names(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
                     f"{name!r}, expected lower case without spaces"
                     + (" or dots" if table == "buses" else ""),
                 )
-            if not _is_text(name):
-                yield row.error("name", f"{name!r}, expected text without surrogates")
+            if UNPRINTED.search(name):
+                yield row.error("name", f"{name!r}, expected text without control characters")
             if name in seen:
                 yield row.error("name", f"{name!r} occurs twice, expected unique names")
             seen.add(name)
@@ -106,9 +107,10 @@ def _check_names(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
 
 def _check_texts(feeder: FeederRecords) -> Iterator[InvalidFeeder]:
     (row,) = _rows(feeder, "feeder")
-    for field in ("name", "provenance"):
-        if not _is_text(getattr(feeder, field)):
-            yield row.error(field, f"{getattr(feeder, field)!r}, expected text without surrogates")
+    if UNPRINTED.search(feeder.name):
+        yield row.error("name", f"{feeder.name!r}, expected text without control characters")
+    if not _is_text(feeder.provenance):
+        yield row.error("provenance", f"{feeder.provenance!r}, expected text without surrogates")
 
 
 def _is_text(text: str) -> bool:

@@ -15,13 +15,13 @@ from torch import Tensor
 from gridedge_env.clock import Clock
 from gridedge_env.record import Record
 from gridedge_env.scenarios.demand import Homes, home_generator
+from gridedge_env.scenarios.metered_file import is_long, read_homes
 from gridedge_env.scenarios.observed import SPLITS, Calendar, check_split
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KILOWATTS = {"kW": 1.0, "W": 1e-3}
-LONG_COLUMNS = ["timestamp", "home", "power"]
 METERED_STEPS = (24, 48, 96)
 MISSING_SHARE = 0.01
 HELD_OUT_SHARE = 0.15
@@ -175,16 +175,16 @@ def load_metered_demand(
     """
     check_unit(unit)
     source = Path(path)
-    table = _read(source)
+    table = read_homes(source)
     stamps = _local_stamps(source, table.iloc[:, 0], _zone(timezone))
     for column in table.columns[1:]:
-        if column != "home" or not _is_long(table):
+        if column != "home" or not is_long(table):
             table[column] = _powers(source, table[column]) * KILOWATTS[unit]
 
     changes = _clock_change_days(stamps, _zone(timezone))
     kept = ~stamps.dt.date.isin(changes)
     table, stamps = table[kept], stamps[kept]
-    by_home = _unstack(source, table, stamps) if _is_long(table) else _align(source, table, stamps)
+    by_home = _unstack(source, table, stamps) if is_long(table) else _align(source, table, stamps)
     by_home = _complete_days(source, by_home, stamps, changes)
     by_home = _fill(source, by_home)
     _check_magnitudes(source, by_home)
@@ -204,32 +204,6 @@ def check_unit(unit: str) -> None:
     """
     if not isinstance(unit, str) or unit not in KILOWATTS:
         raise ValueError(f"unit: got {unit!r}, expected 'kW' or 'W'")
-
-
-def _read(source: Path) -> pd.DataFrame:
-    """The file as a table, its timestamps in the first column."""
-    import pandas as pd
-
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: not found, expected a file of metered demand")
-    if source.name.endswith((".csv", ".csv.gz")):
-        table = pd.read_csv(source)
-    elif source.suffix == ".parquet":
-        table = pd.read_parquet(source)
-        if isinstance(table.index, pd.DatetimeIndex):
-            table = table.reset_index(names="timestamp")
-    else:
-        raise ValueError(f"{source}: expected a .csv, .csv.gz or .parquet file")
-    if table.shape[0] == 0 or table.shape[1] < 2:
-        raise ValueError(
-            f"{source}: {table.shape[0]} rows, {table.shape[1]} columns; expected timestamps in "
-            f"the first column and a column for every home, or the columns {LONG_COLUMNS}"
-        )
-    return table[LONG_COLUMNS].copy() if _is_long(table) else table
-
-
-def _is_long(table: pd.DataFrame) -> bool:
-    return sorted(map(str, table.columns)) == sorted(LONG_COLUMNS)
 
 
 def _error(source: Path, column: object, row: int, what: str) -> ValueError:

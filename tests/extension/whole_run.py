@@ -18,13 +18,8 @@ from gradmap_trainer.gradmap import Learner, make_learner
 from gradmap_trainer.report import write_report
 from gradmap_trainer.training import open_run, train
 from gridedge_env import Case, CaseSettings, Simulator, make_simulator
-from gridedge_env.evaluation import (
-    Evaluation,
-    evaluate,
-    evaluation_days,
-    load_evaluation,
-    save_evaluation,
-)
+from gridedge_env.evaluation import Evaluation, evaluate, evaluation_days
+from gridedge_env.evaluation_files import load_evaluation, save_evaluation
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("gridedge_gateway", "gridedge_env", "gradmap_trainer", "baselines")
@@ -89,7 +84,7 @@ def whole_run(case: Case, folder: Path, /, **changes: Any) -> WholeRun:
     exported = export_policies(
         weights, biases, simulator.observation_fields, names, folder / "policies"
     )
-    fresh, loaded = make_learner(config, simulator), load_evaluation(folder)
+    fresh, loaded = make_learner(config, simulator), load_evaluation(folder, simulator)
     return WholeRun(simulator, fresh, learner, log, evaluation, loaded, table, report, exported)
 
 

@@ -20,7 +20,8 @@ from gradmap_trainer.report.run import EvaluatedRun, read_run
 from gradmap_trainer.report.sections import one_day
 from gridedge_env import Simulator, default_case, make_simulator
 from gridedge_env.devices import KINDS, Devices, make_fleet
-from gridedge_env.evaluation import evaluate, save_evaluation
+from gridedge_env.evaluation import evaluate
+from gridedge_env.evaluation_files import save_evaluation
 from gridedge_env.reference import Idle, Policy, PriceFollowing, play
 from gridedge_env.scenarios import Fixed, GeneratedDemand, Tariff
 from tests.gradmap_trainer.test_report import CONFIG, write_metrics

@@ -13,7 +13,8 @@ from gradmap_trainer.report import write_report
 from gradmap_trainer.training import open_run, train
 from gridedge_env import CaseSettings, Simulator, make_simulator
 from gridedge_env.clock import Clock
-from gridedge_env.evaluation import evaluate, save_evaluation
+from gridedge_env.evaluation import evaluate
+from gridedge_env.evaluation_files import save_evaluation
 from gridedge_env.reference import Thermostat
 from gridedge_env.scenarios import SPLITS, DayTable, ObservedDays
 

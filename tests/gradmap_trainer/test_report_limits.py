@@ -14,7 +14,8 @@ from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.report import write_report
 from gradmap_trainer.training import open_run, train
 from gridedge_env import CaseSettings, constraints
-from gridedge_env.evaluation import evaluate, save_evaluation
+from gridedge_env.evaluation import evaluate
+from gridedge_env.evaluation_files import save_evaluation
 from gridedge_env.limit import Array, Limit
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
 from gridedge_env.reference import Thermostat

@@ -16,19 +16,21 @@ from gridedge_env.devices.battery import BatteryState
 from gridedge_env.devices.generator import GeneratorState
 from gridedge_env.devices.heat_pump import HeatPumpState
 from gridedge_env.evaluation import (
-    EPISODES_FILE,
-    SUMMARY_FILE,
     TOLERANCE,
     Episode,
     Evaluation,
     evaluate,
     evaluation_days,
-    load_evaluation,
     outside_limits,
     record,
-    save_evaluation,
     summarise,
     worst_moment,
+)
+from gridedge_env.evaluation_files import (
+    EPISODES_FILE,
+    SUMMARY_FILE,
+    load_evaluation,
+    save_evaluation,
 )
 from gridedge_env.reference import PlanFollowing, PriceFollowing, play
 from tests.gridedge_env.device_states import state_of
@@ -218,25 +220,25 @@ def test_stores_are_those_of_the_examples(simulator, evaluation):
     np.testing.assert_allclose(played, torch.stack(expected, dim=1), rtol=1e-12)
 
 
-def test_saving_and_loading_changes_nothing(evaluation, tmp_path):
+def test_saving_and_loading_changes_nothing(evaluation, simulator, tmp_path):
     save_evaluation(evaluation, Limits(), tmp_path)
-    loaded = load_evaluation(tmp_path)
+    loaded = load_evaluation(tmp_path, simulator)
     assert list(loaded.episodes) == METHODS
     assert loaded == evaluation
     table = json.loads((tmp_path / SUMMARY_FILE).read_text())
     assert table == {m: summarise(played, Limits()) for m, played in loaded.episodes.items()}
 
 
-def test_files_that_are_missing_or_damaged_are_named(evaluation, tmp_path):
+def test_files_that_are_missing_or_damaged_are_named(evaluation, simulator, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"evaluation\.npz: not found.*gradmap-evaluate"):
-        load_evaluation(tmp_path)
+        load_evaluation(tmp_path, simulator)
     save_evaluation(replace(evaluation, episodes={}), Limits(), tmp_path)
     path = tmp_path / EPISODES_FILE
     whole = path.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], b"no archive"):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"evaluation\.npz: damaged"):
-            load_evaluation(tmp_path)
+            load_evaluation(tmp_path, simulator)
 
 
 def test_a_day_of_an_episode_is_an_episode(evaluation):

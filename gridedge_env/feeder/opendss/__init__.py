@@ -1,4 +1,4 @@
-"""Feeders from OpenDSS: the script runs in OpenDSS, and each of its elements becomes a record.
+"""Feeders from OpenDSS: a script is solved there, and each of its elements becomes a record.
 
 No record is taken on trust: its admittance, or the current that it draws, is compared with
 OpenDSS's own, and an element that no record describes to rounding becomes an `Admittance`. What
@@ -17,10 +17,11 @@ from scipy.sparse.linalg import splu
 
 from gridedge_env.feeder.admittance import at_rest, build_network
 from gridedge_env.feeder.feeder import Feeder
+from gridedge_env.feeder.opendss.circuit import Circuit
 from gridedge_env.feeder.opendss.elements import admittances_of, capacitors_of, source_of
-from gridedge_env.feeder.opendss.engine import Circuit, solved_circuit
 from gridedge_env.feeder.opendss.injections import loads_of
 from gridedge_env.feeder.opendss.lines import lines_of
+from gridedge_env.feeder.opendss.process import solved_circuit
 from gridedge_env.feeder.opendss.transformers import transformers_of
 from gridedge_env.feeder.opendss.verification import LAW_TOLERANCE, unbalanced_nodes
 from gridedge_env.feeder.records import Admittance, Bus, Capacitor
@@ -35,17 +36,18 @@ PROVISIONAL_BASE = 1.0
 def load_opendss(path: str | Path) -> Feeder:
     """The feeder of an OpenDSS script, with its controls where OpenDSS leaves them.
 
-    The script runs as it stands in an engine of its own; where it does not solve the circuit as a
+    What it says of the network runs in a process of its own, which can write nothing and read only
+    what the script names in its folder or just above; where it does not solve the circuit as a
     snapshot, that is done with the script's settings. Regulators, capacitor steps, switches and
     inverters keep the state that they have then. Meters, shapes and other controls have no effect
-    and are left out, and so are disabled elements. Reports that the script shows or exports are
-    thrown away, save those of a script that compiles another: OpenDSS leaves them beside that one.
+    and are left out, and so are disabled elements, and reports that the script asks for.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ImportError: when dss_python is not installed.
-        ValueError: when OpenDSS finds an error or no solution, or when an element cannot be
-            represented; names the file, and the element or what OpenDSS said.
+        ValueError: when the script does more than describe a network, when OpenDSS finds an error
+            or no solution, crashes or takes too long, or when an element cannot be represented;
+            names the file, and the line, the element or what OpenDSS said.
     """
     path = Path(path)
     if not path.is_file():

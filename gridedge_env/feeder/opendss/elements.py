@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gridedge_env.feeder.elements import capacitor_element
-from gridedge_env.feeder.opendss.engine import ADMITTANCES, Circuit, CircuitElement
+from gridedge_env.feeder.opendss.circuit import ADMITTANCES, Circuit, CircuitElement
 from gridedge_env.feeder.opendss.verification import (
     ROUNDING,
     nodal,

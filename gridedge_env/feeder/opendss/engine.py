@@ -1,20 +1,23 @@
-"""Running an OpenDSS script in an engine of its own, and what is read from it."""
+"""OpenDSS in a process of its own, which reads what files it is told and writes none.
+
+`process` starts it as a program: JSON comes by standard input, and goes by standard output. Of the
+package it imports nothing, whose libraries take seconds to load.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import struct
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
-import numpy as np
-
-from gridedge_env.feeder.primitive import ComplexArray
+import dss
+from dss.enums import DSSJSONFlags
 
 SNAPSHOT = 0
 CONTROLS_OFF = -1
@@ -24,144 +27,95 @@ TOLERANCE = 1e-8
 ITERATIONS, CONTROL_ITERATIONS = 1000, 100
 """More than OpenDSS's 15 and 10, which heavy loads and many regulators need."""
 
-# Classes by what their elements do: the first ones carry current, those of the last two kinds only
-# move or watch others. An element of any other class is refused.
-ENERGISING = ("Vsource",)
-ADMITTANCES = ("Reactor", "Fault", "AutoTrans", "GICTransformer")
-LINEAR = ("Line", "Transformer", "Capacitor", *ADMITTANCES)
-INJECTING = ("Load", "Generator", "PVSystem", "Storage")
-CONTROLS = (
-    "CapControl ESPVLControl ExpControl Fuse GenDispatcher InvControl Recloser RegControl Relay "
-    "StorageController SwtControl UPFCControl"
-)
-METERS = "EnergyMeter FMonitor Monitor Sensor"
+# Landlock, as of Linux's include/uapi/linux/landlock.h; numbers of calls are those of all machines.
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+VERSION_OF_LANDLOCK, PATH_BENEATH = 1, 1
+READ_FILE = 1 << 2
+RIGHTS_OF_FILES = {1: 13, 2: 14, 3: 15, 5: 16}
+"""How many kinds of access to files each version knows: read, write, make, remove, execute, ..."""
+SIZES = {1: 8, 4: 16, 6: 24}
+"""Bytes by which each version is told what to forbid: of files, TCP, and beyond this process."""
+NO_NEW_PRIVILEGES = 38
 
 
-@dataclass(frozen=True)
-class CircuitElement:
-    """An enabled element as OpenDSS sees it after its controls have acted.
+def main() -> None:
+    """Answer what `process` asks."""
+    asked, answer = json.load(sys.stdin), os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what OpenDSS prints is no answer
+    limit_resources(asked["memory"])
+    if sys.platform == "linux":
+        restrict_access(asked["files"])
+    with answer:
+        json.dump(answered(asked["commands"], asked["kinds"]), answer)
 
-    Attributes:
-        kind: its class, "Line".
-        name: in lower case.
-        properties: all of them, under OpenDSS's names, defaults included.
-        terminals: the conductors of each, (bus, node); node 0 is the ground.
-        admittance: (conductors, conductors) S, its primitive.
-        voltage: (conductors,) V to ground.
-        current: (conductors,) A into the element.
+
+def limit_resources(memory: int) -> None:
+    """No file may be written to, and so many bytes of memory be had."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for kind, most in (("FSIZE", 0), ("CORE", 0), ("AS", memory)):
+        with suppress(ValueError, OSError):  # a system without it, or with less
+            resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (most, most))
+
+
+def restrict_access(files: Sequence[str]) -> bool:
+    """Let this process read these files and open, make or run no other; whether Linux can do so."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    version = libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION_OF_LANDLOCK)
+    if version < 1:
+        return False
+    of_files, size = (_newest(known, version) for known in (RIGHTS_OF_FILES, SIZES))
+    forbidden = struct.pack("QQQ", (1 << of_files) - 1, 3, 3)[:size]
+    rules = libc.syscall(CREATE_RULESET, forbidden, ctypes.c_size_t(size), 0)
+    for file in files:
+        opened = os.open(file, os.O_PATH | os.O_CLOEXEC)
+        libc.syscall(ADD_RULE, rules, PATH_BENEATH, struct.pack("=Qi", READ_FILE, opened), 0)
+        os.close(opened)
+    libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    restricted = libc.syscall(RESTRICT_SELF, rules, 0) == 0
+    os.close(rules)
+    return restricted
+
+
+def _newest(known: dict[int, int], version: int) -> int:
+    return known[max(since for since in known if since <= version)]
+
+
+def answered(commands: Sequence[str], kinds: Sequence[str]) -> dict[str, Any]:
+    """The circuit that commands make, or what is wrong, and with which of them.
+
+    Args:
+        commands: of a script.
+        kinds: classes whose elements are told.
     """
-
-    kind: str
-    name: str
-    properties: dict[str, Any]
-    terminals: tuple[tuple[tuple[str, int], ...], ...]
-    admittance: ComplexArray
-    voltage: ComplexArray
-    current: ComplexArray
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The conductors of all terminals as "bus.node"."""
-        return tuple(f"{bus}.{node}" for terminal in self.terminals for bus, node in terminal)
-
-    def refused(self, why: str) -> ValueError:
-        """The error that says that this element has no place in a feeder."""
-        return refused(f"{self.kind}.{self.name}", why)
-
-
-@dataclass(frozen=True)
-class CircuitBus:
-    """A bus; `base_kv` is 0 where the script gave none."""
-
-    name: str
-    phases: tuple[int, ...]
-    base_kv: float
-    x: float | None
-    y: float | None
+    engine = dss.DSS.NewContext()
+    engine.Error.UseExceptions, engine.AdvancedTypes = True, False
+    engine.AllowForms = engine.AllowEditor = engine.AllowChangeDir = False
+    engine.DataPath = os.getcwd()
+    for number, command in enumerate(commands):
+        try:
+            engine.Text.Command = command
+        except dss.DSSException as error:
+            return {"error": f"OpenDSS: {error}", "command": number}
+    try:
+        if engine.NumCircuits == 0:
+            raise ValueError("no circuit in it")
+        solve(engine.ActiveCircuit)
+        return {"circuit": told(engine, kinds)}
+    except dss.DSSException as error:
+        return {"error": f"OpenDSS: {error}", "command": None}
+    except ValueError as error:
+        return {"error": str(error), "command": None}
 
 
-@dataclass(frozen=True)
-class Circuit:
-    """A solved circuit.
-
-    Attributes:
-        name: in lower case.
-        frequency: Hz.
-        version: OpenDSS's.
-        tolerance: to which it is solved.
-        buses: in OpenDSS's order, as their phases are.
-        elements: the enabled ones, by class and in the order of the script.
-        voltage: (nodes,) V to ground, in the order of the buses and their phases.
-        line_codes: properties by name.
-        regulator_controls: properties of the enabled ones.
-    """
-
-    name: str
-    frequency: float
-    version: str
-    tolerance: float
-    buses: tuple[CircuitBus, ...]
-    elements: tuple[CircuitElement, ...]
-    voltage: ComplexArray
-    line_codes: dict[str, dict[str, Any]]
-    regulator_controls: tuple[dict[str, Any], ...]
-
-    def elements_of(self, *kinds: str) -> Iterator[CircuitElement]:
-        """The elements of these classes, in order."""
-        return (element for element in self.elements if element.kind in kinds)
-
-
-def refused(name: str, why: str) -> ValueError:
-    """The error that says that an object has no place in a feeder."""
-    return ValueError(f"{name}: cannot be represented: {why}")
-
-
-def solved_circuit(path: Path) -> Circuit:
-    """Run a script, let its controls act, and read what it made.
+def solve(circuit: Any) -> None:
+    """Solve with the controls if the script did not, and once more without them.
 
     Raises:
-        ImportError: without dss_python.
-        ValueError: what OpenDSS said of the script, or that the circuit does not converge.
+        ValueError: it does not converge, or as admittances.
     """
-    script = path.resolve()  # before OpenDSS, which moves the working directory
-    try:
-        import dss
-    except ImportError as error:
-        raise ImportError(
-            f"{path}: OpenDSS models need dss_python: pip install gridedge[opendss]"
-        ) from error
-    with TemporaryDirectory() as reports, _new_engine(dss) as engine:
-        try:
-            # Unlike compile, redirect leaves the script's reports here and not beside the script.
-            engine.DataPath = reports
-            engine.Text.Command = f'redirect "{script}"'
-            if engine.NumCircuits == 0:
-                raise ValueError("no circuit in it")
-            _solve(engine.ActiveCircuit)
-            return _read(engine)
-        except dss.DSSException as error:
-            raise ValueError(f"OpenDSS: {error}") from error
-
-
-@contextmanager
-def _new_engine(dss: Any) -> Iterator[Any]:
-    """An engine of its own that changes nothing of the caller's and leaves nothing behind."""
-    folder = Path.cwd()
-    engine = dss.DSS.NewContext()
-    # These two belong to all engines of the process.
-    shared = engine.Error.UseExceptions, engine.AdvancedTypes
-    try:
-        engine.Error.UseExceptions, engine.AdvancedTypes = True, False
-        engine.AllowForms = engine.AllowEditor = engine.AllowChangeDir = False
-        yield engine
-    finally:
-        engine.ClearAll()
-        engine.Error.UseExceptions, engine.AdvancedTypes = shared
-        os.chdir(folder)
-
-
-def _solve(circuit: Any) -> None:
-    """Solve with the controls if the script did not, and once more without them."""
     solution = circuit.Solution
     if solution.LoadModel == ADMITTANCE_LOADS:
         raise ValueError("its loads are solved as admittances (loadmodel), expected powerflow")
@@ -185,36 +139,26 @@ def _solve(circuit: Any) -> None:
         solution.Solve()
 
 
-def _read(engine: Any) -> Circuit:
+def told(engine: Any, kinds: Sequence[str]) -> dict[str, Any]:
+    """What `circuit` makes a `Circuit` of; complex numbers as real and imaginary parts in turn."""
     circuit = engine.ActiveCircuit
-    _refuse_unknown_classes(circuit)
-    buses = tuple(_buses(circuit))
-    voltage = circuit.AllBusVolts.view(complex)
-    nodes = [f"{bus.name}.{phase}" for bus in buses for phase in bus.phases]
-    return Circuit(
-        name=circuit.Name.lower(),
-        frequency=circuit.Solution.Frequency,
-        version=engine.Version.partition(" revision")[0],
-        tolerance=circuit.Solution.Tolerance,
-        buses=buses,
-        elements=tuple(_elements(circuit, dict(zip(nodes, voltage.tolist(), strict=True)))),
-        voltage=voltage,
-        line_codes={code["Name"].lower(): code for code in _objects(circuit, "LineCode")},
-        regulator_controls=tuple(c for c in _objects(circuit, "RegControl") if c["Enabled"]),
-    )
+    buses = list(_buses(circuit))
+    return {
+        "name": circuit.Name.lower(),
+        "frequency": circuit.Solution.Frequency,
+        "version": engine.Version.partition(" revision")[0],
+        "tolerance": circuit.Solution.Tolerance,
+        "buses": buses,
+        "elements": list(_elements(circuit, kinds, {name for name, *_ in buses})),
+        "others": list(_others(circuit, kinds)),
+        "voltage": circuit.AllBusVolts.tolist(),
+        "line_codes": {code["Name"].lower(): code for code in _objects(circuit, "LineCode")},
+        "regulator_controls": [c for c in _objects(circuit, "RegControl") if c["Enabled"]],
+    }
 
 
-def _refuse_unknown_classes(circuit: Any) -> None:
-    known = {*ENERGISING, *LINEAR, *INJECTING, *CONTROLS.split(), *METERS.split()}
-    for name in circuit.AllElementNames:
-        kind = name.partition(".")[0]
-        if kind not in known:
-            circuit.SetActiveElement(name)
-            if circuit.ActiveCktElement.Enabled:
-                raise refused(name, f"elements of class {kind} are not supported")
-
-
-def _buses(circuit: Any) -> Iterator[CircuitBus]:
+def _buses(circuit: Any) -> Iterator[tuple[str, list[int], float, float | None, float | None]]:
+    """Name, phases, base voltage, and where it is drawn."""
     phases: dict[str, list[int]] = {}
     for node in circuit.AllNodeNames:
         bus, _, phase = node.lower().rpartition(".")
@@ -224,25 +168,30 @@ def _buses(circuit: Any) -> Iterator[CircuitBus]:
             circuit.SetActiveBusi(index)
             bus = circuit.ActiveBus
             x, y = (bus.x, bus.y) if bus.Coorddefined else (None, None)
-            yield CircuitBus(name.lower(), tuple(phases[name.lower()]), bus.kVBase, x, y)
+            yield name.lower(), phases[name.lower()], bus.kVBase, x, y
 
 
-def _elements(circuit: Any, voltage: dict[str, complex]) -> Iterator[CircuitElement]:
-    buses = {node.rpartition(".")[0] for node in voltage}
-    for kind in (*ENERGISING, *LINEAR, *INJECTING):
+def _elements(circuit: Any, kinds: Sequence[str], buses: set[str]) -> Iterator[dict[str, Any]]:
+    """Those of some classes that are enabled."""
+    for kind in kinds:
         for properties in _objects(circuit, kind):
             if properties["Enabled"]:
                 circuit.SetActiveElement(f"{kind}.{properties['Name']}")
-                element = _element(kind, properties, circuit.ActiveCktElement, buses)
-                at_nodes = np.array([voltage.get(node, 0.0) for node in element.nodes])
-                if np.abs(at_nodes - element.voltage).max() > 1e-6 * np.abs(at_nodes).max():
-                    raise element.refused("OpenDSS does not say which nodes it is connected to")
-                yield element
+                yield _element(kind, properties, circuit.ActiveCktElement, buses)
+
+
+def _others(circuit: Any, kinds: Sequence[str]) -> Iterator[str]:
+    """Names of those of other classes that are enabled."""
+    for name in circuit.AllElementNames:
+        if name.partition(".")[0] not in kinds:
+            circuit.SetActiveElement(name)
+            if circuit.ActiveCktElement.Enabled:
+                yield name
 
 
 def _element(
     kind: str, properties: dict[str, Any], element: Any, buses: set[str]
-) -> CircuitElement:
+) -> dict[str, Any]:
     names = [bus.partition(".")[0].lower() for bus in element.BusNames]
     # A bus that has no nodes but the ground is no bus: its ground is that of the other end.
     known = next((bus for bus in names if bus in buses), "")
@@ -253,16 +202,15 @@ def _element(
         # The series winding ends at the common one, whatever OpenDSS says of it.
         phases = properties["Phases"]
         terminals[0][phases:] = terminals[1][:phases]
-    size = sum(map(len, terminals))
-    return CircuitElement(
-        kind=kind,
-        name=properties["Name"].lower(),
-        properties=properties,
-        terminals=tuple(map(tuple, terminals)),
-        admittance=element.Yprim.view(complex).reshape(size, size),
-        voltage=element.Voltages.view(complex),
-        current=element.Currents.view(complex),
-    )
+    return {
+        "kind": kind,
+        "name": properties["Name"].lower(),
+        "properties": properties,
+        "terminals": terminals,
+        "admittance": element.Yprim.tolist(),
+        "voltage": element.Voltages.tolist(),
+        "current": element.Currents.tolist(),
+    }
 
 
 # Arrays that nobody gave, such as a capacitor's matrix, are memory as OpenDSS found it: they may
@@ -270,18 +218,21 @@ def _element(
 NO_NUMBER = re.compile(r"(?<=[\[,:])\s*[+-]?(?:nan|inf)\w*", re.IGNORECASE)
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
+    """OpenDSS's JSON."""
     return json.loads(NO_NUMBER.sub("NaN", text))
 
 
 def _objects(circuit: Any, kind: str) -> list[dict[str, Any]]:
     """The properties of all objects of a class; an ampacity that nobody gave is None."""
-    from dss.enums import DSSJSONFlags
-
     circuit.SetActiveClass(kind)
-    objects = _parsed(circuit.ActiveClass.ToJSON(DSSJSONFlags.Full))
+    objects = parsed(circuit.ActiveClass.ToJSON(DSSJSONFlags.Full))
     if kind in ("Line", "LineCode"):
-        for properties, given in zip(objects, _parsed(circuit.ActiveClass.ToJSON(0)), strict=True):
+        for properties, given in zip(objects, parsed(circuit.ActiveClass.ToJSON(0)), strict=True):
             if "NormAmps" not in given:
                 properties["NormAmps"] = None
     return list(objects)
+
+
+if __name__ == "__main__":
+    main()

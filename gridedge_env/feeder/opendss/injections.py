@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from gridedge_env.feeder.opendss.circuit import INJECTING, Circuit, CircuitElement
 from gridedge_env.feeder.opendss.elements import connection_of
-from gridedge_env.feeder.opendss.engine import INJECTING, Circuit, CircuitElement
 from gridedge_env.feeder.opendss.verification import (
     LAW_TOLERANCE,
     ROUNDING,

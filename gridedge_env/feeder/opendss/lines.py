@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from gridedge_env.feeder.elements import line_element, switch_element
+from gridedge_env.feeder.opendss.circuit import Circuit, CircuitElement
 from gridedge_env.feeder.opendss.elements import OPEN, admittance_of, symmetric
-from gridedge_env.feeder.opendss.engine import Circuit, CircuitElement
 from gridedge_env.feeder.opendss.verification import same_admittance, same_charging
 from gridedge_env.feeder.records import Admittance, LengthUnit, Line, LineCode, Switch
 from gridedge_env.feeder.validation import RANGES

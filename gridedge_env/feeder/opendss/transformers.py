@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gridedge_env.feeder.elements import transformer_element
+from gridedge_env.feeder.opendss.circuit import Circuit, CircuitElement
 from gridedge_env.feeder.opendss.elements import OTHER_THAN_WYE, admittance_of
-from gridedge_env.feeder.opendss.engine import Circuit, CircuitElement
 from gridedge_env.feeder.opendss.verification import same_admittance
 from gridedge_env.feeder.records import Admittance, Regulator, Transformer, Winding
 

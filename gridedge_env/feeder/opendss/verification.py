@@ -10,7 +10,7 @@ import numpy as np
 from gridedge_env.feeder.admittance import build_network
 from gridedge_env.feeder.elements import Element, source_element
 from gridedge_env.feeder.feeder import Feeder
-from gridedge_env.feeder.opendss.engine import CircuitElement
+from gridedge_env.feeder.opendss.circuit import CircuitElement
 from gridedge_env.feeder.primitive import ComplexArray, FloatArray
 from gridedge_env.feeder.records import Load, Source
 

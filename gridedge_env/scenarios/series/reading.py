@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import re
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gridedge_env.scenarios.series.faults import Findings
+from gridedge_env.scenarios.unpacking import check_parquet, unpacked
 
 SEPARATORS = ";\t,"
 SAMPLE = 20
@@ -56,12 +55,10 @@ def read_content(path: str | Path, findings: Findings) -> bytes:
     source = Path(path)
     if not source.is_file():
         raise FileNotFoundError(f"path: no file at {source}")
-    content = source.read_bytes()
-    if content.startswith(b"\x1f\x8b"):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as damage:
-            findings.stop(f"got a damaged gzip file ({damage}), expected a whole one")
+    try:
+        content = unpacked(source.read_bytes())
+    except ValueError as damage:
+        findings.stop(str(damage))
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         findings.stop("got a spreadsheet or a zip archive, expected CSV or Parquet")
     if not content.strip(b"\r\n\t ;,\0"):
@@ -253,6 +250,7 @@ def table_of_parquet(content: bytes, findings: Findings) -> Table:
     import pyarrow.parquet
 
     try:
+        check_parquet(content)
         read = pyarrow.parquet.read_table(pa.BufferReader(content), use_threads=False)
         columns = [column.combine_chunks() for column in read.columns]
         for column in columns:
@@ -260,6 +258,8 @@ def table_of_parquet(content: bytes, findings: Findings) -> Table:
         names = [name.strip() for name in read.column_names]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as damage:
         findings.stop(f"got a damaged Parquet file ({damage}), expected a whole one")
+    except ValueError as too_large:
+        findings.stop(str(too_large))
     if read.num_rows == 0 or len(columns) < 2:
         findings.stop(
             f"got {read.num_rows} rows and {len(columns)} columns, expected timestamps and more"

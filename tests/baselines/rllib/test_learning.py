@@ -33,8 +33,9 @@ from baselines.rllib.training import Training, training
 from baselines.rllib.tune import score, search, search_space
 from gradmap_trainer.config import config_from_record, load_config
 from gradmap_trainer.policies import Policies
+from gradmap_trainer.run_folder import case_of_run
 from gridedge_env.case import CaseSettings
-from gridedge_env.evaluation import load_evaluation
+from gridedge_env.evaluation_files import load_evaluation
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator, make_simulator
 
@@ -287,9 +288,8 @@ def test_the_commands_train_evaluate_and_leave_nothing(
     assert done.returncode == 0, done.stderr
     assert not processes_of(home)
     assert not [path for path in home.rglob("*") if path.is_file()]
-    assert set(load_evaluation(run).episodes) == {
-        *(algorithm, "idle", "thermostat", "price_following")
-    }
+    evaluation = load_evaluation(run, make_simulator(case=case_of_run(run)))
+    assert set(evaluation.episodes) == {*(algorithm, "idle", "thermostat", "price_following")}
     written = (run / "evaluation.json").read_text()
     assert json.loads(written)[algorithm]["nonconverged"] == 0
 

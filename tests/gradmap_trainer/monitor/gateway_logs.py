@@ -12,6 +12,7 @@ from gradmap_trainer.policies import Policies
 from gridedge_env import Simulator
 from gridedge_env.reference import play
 from gridedge_gateway import Controller, Readings
+from gridedge_gateway.names import fit
 from gridedge_gateway.record import Log
 
 Row = dict[str, str]
@@ -26,7 +27,7 @@ def log_episodes(
         for agent, name in enumerate(simulator.fleet.names)
     ]
     tables = [
-        Log(logs / f"{name}.csv", home.controller.file)
+        Log(logs / f"{fit(name)}.csv", home.controller.file)
         for name, home in zip(simulator.fleet.names, homes, strict=True)
     ]
     for first in starts:

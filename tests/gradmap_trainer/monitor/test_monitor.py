@@ -23,7 +23,8 @@ from gradmap_trainer.monitor.logs import play
 from gradmap_trainer.run_folder import load_policies, save_learner
 from gradmap_trainer.training import open_run
 from gridedge_env import default_case, make_simulator
-from gridedge_env.evaluation import evaluate, save_evaluation
+from gridedge_env.evaluation import evaluate
+from gridedge_env.evaluation_files import save_evaluation
 from gridedge_gateway import Controller
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.record import Log

@@ -289,8 +289,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "'demand.leave_out': got 'meter 1', expected a list of meters",
     ),
     "a long name": (
-        text("agents.csv", "bob", "b" * 121),
-        "agents.csv, row 3, column 'agent': got 'bbb.*, expected up to 120 bytes",
+        text("agents.csv", "bob", "b" * 241),
+        "agents.csv, row 3, column 'agent': got 'bbb.*, expected a name of up to 240 bytes",
     ),
     "a column": (
         text("agents.csv", "meter\n", "metre\n"),

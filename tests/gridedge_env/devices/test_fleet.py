@@ -314,10 +314,10 @@ def test_a_fleet_does_not_share_the_callers_columns() -> None:
             ({"ash": 671}, {}),
             r"places\['ash'\]: got 671, expected 'bus.phase', 'bus.phase.phase', or",
         ),
-        (({7: "671.1"}, {}), "places: got 7, expected names of agents"),
+        (({7: "671.1"}, {}), "places: got 7, expected a name in one line"),
         (({" ash": "671.1"}, {}), "places: got ' ash', expected a name in one line, without sp"),
         (({"a\nsh": "671.1"}, {}), r"places: got 'a\\nsh', expected a name in one line"),
-        (({"ä" * 61: "671.1"}, {}), "places: got 'äää.*, expected up to 120 bytes of UTF-8"),
+        (({"ä" * 121: "671.1"}, {}), "places: got 'äää.*, expected a name of up to 240 bytes"),
         (
             (HOMES, {"battery": {"agent": ["ash"]}}),
             r"devices\['battery'\]: got \{.*\}, expected De",
