@@ -27,9 +27,7 @@ LEARNING_RATE, CLIP, DEVIATION = 3e-3, 0.2, 0.8
 torch.manual_seed(0)
 simulator = gridedge_env.make_simulator("ieee13", num_agents=30)
 agents, steps = simulator.num_agents, simulator.clock.steps
-kind = torch.zeros(agents, len(simulator.fleet.groups))  # a one for the kind of each home's device
-for column, group in enumerate(simulator.fleet.groups):
-    kind[group.agent, column] = 1.0
+kinds = simulator.fleet.owned.float()  # (agents, kinds): a one for what each has
 
 
 def network(inputs: int, width: int, outputs: int) -> nn.Sequential:
@@ -38,7 +36,7 @@ def network(inputs: int, width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*hidden, nn.Linear(width, outputs))
 
 
-actor = network(len(simulator.observation_fields) + kind.shape[1], 64, simulator.action_size)
+actor = network(len(simulator.observation_fields) + kinds.shape[1], 64, simulator.action_size)
 critic = network(len(state_names(simulator)), 128, agents)
 log_deviation = nn.Parameter(torch.full((simulator.action_size,), DEVIATION).log())
 nn.init.zeros_(actor[-1].weight)  # at first the middle of what is feasible, whatever is observed
@@ -48,7 +46,7 @@ optimiser = torch.optim.Adam(parameters)
 
 def policy(observation: Tensor) -> Normal:
     """Of (..., agents, fields), the distribution of actions (..., agents, action_size)."""
-    told = kind.expand(*observation.shape[:-1], -1)
+    told = kinds.expand(*observation.shape[:-1], -1)
     return Normal(actor(torch.cat((observation, told), dim=-1)), log_deviation.exp())
 
 

@@ -166,17 +166,17 @@ class KindIndicator(ObservationWrapper):
 
     def __init__(self, env: Any) -> None:
         known, space = _observed(env)
-        groups = env.simulator.fleet.groups
-        self._owned = np.zeros((len(env.possible_agents), len(groups)), np.float32)
-        for column, group in enumerate(groups):
-            self._owned[group.agent.cpu(), column] = 1.0
-        told = (
-            ObservationField(f"has_{name}", "", 0.0, 1.0, True, value=partial(_has, kind=name))
-            for name in (group.kind.name for group in groups)
-        )
-        low, high = np.zeros(len(groups), np.float32), np.ones(len(groups), np.float32)
-        ends = np.append(space.low, low), np.append(space.high, high)
-        super().__init__(env, (*known, *told), Box(*ends, dtype=np.float32))
+        fleet = env.simulator.fleet
+        self._owned = fleet.owned.to("cpu", torch.float32).numpy()
+        told = [
+            ObservationField(
+                f"has_{group.kind.name}", "", 0.0, 1.0, True, value=partial(_owned, column=column)
+            )
+            for column, group in enumerate(fleet.groups)
+        ]
+        no, yes = (np.full(len(told), value, np.float32) for value in (0.0, 1.0))
+        low, high = np.append(space.low, no), np.append(space.high, yes)
+        super().__init__(env, (*known, *told), Box(low, high, dtype=np.float32))
 
     def _rows(self, rows: Row) -> Row:
         return np.concatenate((rows, self._owned), axis=1)
@@ -284,8 +284,7 @@ def _observed(env: Any) -> tuple[tuple[ObservationField, ...], Box]:
     return fields, env.observation_space(env.possible_agents[0])
 
 
-def _has(moment: Moment, kind: str) -> Tensor:
-    """(batch, agents): 1 where an agent has a device of the kind."""
-    own = torch.zeros_like(moment.state.day.demand[:, 0])
-    own[:, moment.fleet.group(kind).agent] = 1.0
-    return own
+def _owned(moment: Moment, column: int) -> Tensor:
+    """(batch, agents): 1 where an agent has a device of that kind."""
+    demand = moment.state.day.demand
+    return moment.fleet.owned[:, column].to(demand).expand(len(demand), -1)
