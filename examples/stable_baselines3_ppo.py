@@ -44,7 +44,7 @@ model = PPO(
     "MlpPolicy",
     homes,
     n_steps=steps,  # whole days
-    batch_size=COPIES * agents * steps // 4,
+    batch_size=COPIES * agents * steps // 16,
     n_epochs=4,
     gamma=1.0,  # the books are closed at midnight
     gae_lambda=1.0,
