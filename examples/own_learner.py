@@ -37,9 +37,10 @@ def network(inputs: int, width: int, outputs: int) -> nn.Sequential:
 
 
 actor = network(len(simulator.observation_fields) + kinds.shape[1], 64, simulator.action_size)
+for weight in actor[-1].parameters():  # at first the middle of what is feasible
+    nn.init.zeros_(weight)
 critic = network(len(state_names(simulator)), 128, agents)
 log_deviation = nn.Parameter(torch.full((simulator.action_size,), DEVIATION).log())
-nn.init.zeros_(actor[-1].weight)  # at first the middle of what is feasible, whatever is observed
 parameters = [*actor.parameters(), *critic.parameters(), log_deviation]
 optimiser = torch.optim.Adam(parameters)
 

@@ -88,26 +88,27 @@ torch.manual_seed(0)
 env = TorchRLEnv(gridedge_env.make_simulator("ieee13", num_agents=30), DAYS, reward=reward)
 env.set_seed(0)
 actors = {kind: actor_of(kind) for kind in env.group_map}
-losses = nn.ModuleDict({kind: loss_of(kind, actors[kind]) for kind in env.group_map})
+losses = [loss_of(kind, actor) for kind, actor in actors.items()]
 policy = TensorDictSequential(*actors.values())
-optimiser = torch.optim.Adam(losses.parameters())
+parameters = [parameter for loss in losses for parameter in loss.parameters()]
+optimiser = torch.optim.Adam(parameters)
 steps = env.simulator.clock.steps
 
 for iteration in range(ITERATIONS):
     with torch.no_grad(), set_exploration_type(ExplorationType.RANDOM):  # not by default
         played = env.rollout(steps, policy)  # whole days: (days, steps)
-        for loss in losses.values():
+        for loss in losses:
             loss.value_estimator(played)
     for group in optimiser.param_groups:
         group["lr"] = LEARNING_RATE * (1.0 - iteration / ITERATIONS)
     memory = played.reshape(-1)
     for _ in range(EPOCHS):
         for rows in torch.randperm(DAYS * steps).chunk(MINIBATCHES):
-            found = [loss(memory[rows]) for loss in losses.values()]
-            total = sum(part["loss_objective"] + part["loss_critic"] for part in found)
+            parts = [loss(memory[rows]) for loss in losses]
+            total = sum(part["loss_objective"] + part["loss_critic"] for part in parts)
             optimiser.zero_grad()
             total.backward()
-            nn.utils.clip_grad_norm_(losses.parameters(), 0.5)
+            nn.utils.clip_grad_norm_(parameters, 0.5)
             optimiser.step()
     if (iteration + 1) % 10 == 0:
         paid = torch.cat([played["next", kind, "reward"] for kind in env.group_map], dim=2)
