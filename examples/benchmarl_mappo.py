@@ -1,7 +1,7 @@
 """BenchMARL's MAPPO: a task of one's own, on days side by side; other algorithms are a line.
 
 Run it with `python examples/benchmarl_mappo.py [iterations]` after `pip install -e '.[learners]'`;
-its 20 iterations take about a minute.
+its 40 iterations take about a minute.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.state import Result
 from gridedge_env.torchrl_env import TorchRLEnv
 
-ITERATIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+ITERATIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 40
 DAYS = 32
 SIMULATOR = gridedge_env.make_simulator("ieee13", num_agents=30)
 
