@@ -244,7 +244,7 @@ def _told(header: bytes) -> dict[str, str]:
     """What a file says of its tensors, from its first bytes."""
     parsed = _parsed(header[8:].decode())
     told = parsed.get("__metadata__") if isinstance(parsed, dict) else None
-    return told if isinstance(told, dict) else {}
+    return {name: str(text) for name, text in told.items()} if isinstance(told, dict) else {}
 
 
 def _shards(told: Mapping[str, str]) -> list[str]:

@@ -157,7 +157,7 @@ def load_learner(
     else:
         del expected["config"]["device"]
     check_matches(record, expected)
-    iteration = check_whole_number(record.get("iteration"), 0, "iteration")
+    iteration = check_whole_number(record.get("iteration", -1), 0, "iteration")
     seconds = check_not_negative(record.get("seconds"), "seconds")
     learner = make_learner(config, simulator, team)
     check_tensors(tensors, *_tensors_like(learner, iteration > 0))

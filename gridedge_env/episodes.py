@@ -208,3 +208,14 @@ def _range(sample: np.ndarray, kind: np.ndarray) -> np.ndarray:
 
 def _on(device: torch.device, rows: Sequence[int]) -> Tensor:
     return to_device(torch.tensor(rows, dtype=torch.long, device="cpu"), device)
+
+
+def episode_seed_of(seed: int | None, episode: int) -> int:
+    """The seed itself for the first episode that it begins, an independent one for each later.
+
+    Without a seed, fresh from the operating system: neither a copy nor another process shares it.
+    """
+    if seed is not None and episode == 0:
+        return seed
+    entropy = None if seed is None else [seed, episode]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])

@@ -104,7 +104,11 @@ def _check(evaluation: Evaluation, simulator: Simulator) -> None:
     """Refuse arrays of other shapes and types than the case's, and numbers that are none."""
     days, steps = len(np.atleast_1d(evaluation.dates)), simulator.clock.day.steps
     examples = (len(simulator.fleet.groups),)
-    about = {"dates": (days,), "examples": examples, "example_kinds": examples}
+    about: dict[str, tuple[int, ...]] = {
+        "dates": (days,),
+        "examples": examples,
+        "example_kinds": examples,
+    }
     for name, shape in about.items():
         _check_array(name, getattr(evaluation, name), shape, "U")
     for name in ("import_price", "outdoor_temperature"):

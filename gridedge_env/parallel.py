@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gridedge_env.animation import Window
 from gridedge_env.checks import check_whole_number
+from gridedge_env.episodes import episode_seed_of
 from gridedge_env.feeder import Feeder
 from gridedge_env.global_state import global_state, network_quantities, state_names
 from gridedge_env.observation import OBSERVATION_BOUND
@@ -165,7 +166,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         if seed is not None:
             seed = check_whole_number(seed, 0, "seed")
         first, number = (self._seed, self._episode) if seed is None else (seed, 0)
-        episode_seed = _episode_seed(first, number)
+        episode_seed = episode_seed_of(first, number)
         self.simulator_state = self.simulator.reset(
             split=self._split, seed=episode_seed, days=None if day is None else [day]
         )
@@ -387,14 +388,3 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
                 return f"actions[{agent!r}]: got {value}, expected numbers in [-1, 1]"
         unknown = sorted(map(str, set(actions) - set(self.agents)))
         return f"actions: unknown agent {unknown[0]!r}, expected only those in env.agents"
-
-
-def _episode_seed(seed: int | None, episode: int) -> int:
-    """The seed itself for the first episode that it begins, an independent one for each later.
-
-    Without a seed, fresh from the operating system: neither a copy nor another process shares it.
-    """
-    if seed is not None and episode == 0:
-        return seed
-    entropy = None if seed is None else [seed, episode]
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 from pettingzoo.utils import BaseParallelWrapper
 from torch import Tensor
 
 from gridedge_env.checks import check_known, check_number, check_whole_number
+from gridedge_env.moment import Moment
 from gridedge_env.observation import ObservationField
 from gridedge_env.parallel import GridEdgeParallelEnv
 from gridedge_env.reference.rules import Idle
@@ -82,35 +86,23 @@ class RewardFunction(EnvironmentWrapper):
         return observations, dict(zip(rewards, values, strict=True)), *rest
 
 
-class HiddenFields(EnvironmentWrapper):
-    """Observations without some of their fields.
+class ObservationWrapper(EnvironmentWrapper):
+    """A wrapper that changes what agents observe, a row of all of them at once.
 
     Args:
         env: the environment.
-        names: of the fields.
+        fields: what is observed.
+        space: of every agent's observations.
 
     Attributes:
-        observation_fields: those that are left, in order.
-
-    Raises:
-        ValueError: a name that no field has, or one name for a list of them.
+        observation_fields: the fields.
+        observation_spaces: of the agents.
     """
 
-    def __init__(self, env: Any, names: Iterable[str]) -> None:
+    def __init__(self, env: Any, fields: Iterable[ObservationField], space: Box) -> None:
         super().__init__(env)
-        known: tuple[ObservationField, ...] = getattr(
-            env, "observation_fields", env.simulator.observation_fields
-        )
-        if isinstance(names, str):
-            raise ValueError(f"names: got {names!r}, expected a list of names")
-        hidden = set(names)
-        check_known(hidden, [field.name for field in known], "names")
-        self._kept = [k for k, field in enumerate(known) if field.name not in hidden]
-        self.observation_fields = tuple(known[k] for k in self._kept)
-        self.observation_spaces = {
-            agent: _kept_space(env.observation_space(agent), self._kept)
-            for agent in self.possible_agents
-        }
+        self.observation_fields = tuple(fields)
+        self.observation_spaces = {agent: copy(space) for agent in self.possible_agents}
 
     def observation_space(self, agent: str) -> Box:
         """Space of an agent's observations, the same object at every call."""
@@ -121,16 +113,73 @@ class HiddenFields(EnvironmentWrapper):
     ) -> tuple[dict[str, Row], Infos]:
         """See `GridEdgeParallelEnv.reset`."""
         observations, infos = self.env.reset(seed, options)
-        return self._without(observations), infos
+        return self._changed(observations), infos
 
     def step(self, actions: Mapping[str, Any]) -> Step:
         """See `GridEdgeParallelEnv.step`."""
         observations, *rest = self.env.step(dict(actions))
-        return self._without(observations), *rest
+        return self._changed(observations), *rest
 
-    def _without(self, observations: Mapping[str, Row]) -> dict[str, Row]:
-        rows = np.array(list(observations.values()))[:, self._kept]
+    def _changed(self, observations: Mapping[str, Row]) -> dict[str, Row]:
+        rows = self._rows(np.array(list(observations.values())))
         return dict(zip(observations, rows, strict=True))
+
+    def _rows(self, rows: Row) -> Row:
+        """(agents, fields) from those of the environment within."""
+        raise NotImplementedError
+
+
+class HiddenFields(ObservationWrapper):
+    """Observations without some of their fields.
+
+    Args:
+        env: the environment.
+        names: of the fields.
+
+    Raises:
+        ValueError: a name that no field has, or one name for a list of them.
+    """
+
+    def __init__(self, env: Any, names: Iterable[str]) -> None:
+        known, space = _observed(env)
+        if isinstance(names, str):
+            raise ValueError(f"names: got {names!r}, expected a list of names")
+        hidden = set(names)
+        check_known(hidden, [field.name for field in known], "names")
+        self._kept = [k for k, field in enumerate(known) if field.name not in hidden]
+        low, high = space.low[self._kept], space.high[self._kept]
+        super().__init__(env, [known[k] for k in self._kept], Box(low, high, dtype=np.float32))
+
+    def _rows(self, rows: Row) -> Row:
+        return rows[:, self._kept]
+
+
+class KindIndicator(ObservationWrapper):
+    """Observations that end with what the agent has: a 1 for each kind of its devices, else 0.
+
+    For policies that several agents share. The fields are `has_battery` and the like, one for each
+    kind that there is.
+
+    Args:
+        env: the environment.
+    """
+
+    def __init__(self, env: Any) -> None:
+        known, space = _observed(env)
+        fleet = env.simulator.fleet
+        self._owned = fleet.owned.to("cpu", torch.float32).numpy()
+        told = [
+            ObservationField(
+                f"has_{group.kind.name}", "", 0.0, 1.0, True, value=partial(_owned, column=column)
+            )
+            for column, group in enumerate(fleet.groups)
+        ]
+        no, yes = (np.full(len(told), value, np.float32) for value in (0.0, 1.0))
+        low, high = np.append(space.low, no), np.append(space.high, yes)
+        super().__init__(env, (*known, *told), Box(low, high, dtype=np.float32))
+
+    def _rows(self, rows: Row) -> Row:
+        return np.concatenate((rows, self._owned), axis=1)
 
 
 class DiscreteActions(EnvironmentWrapper):
@@ -229,5 +278,13 @@ class FailingAgents(EnvironmentWrapper):
         return infos
 
 
-def _kept_space(space: Box, kept: list[int]) -> Box:
-    return Box(space.low[kept], space.high[kept], dtype=np.float32)
+def _observed(env: Any) -> tuple[tuple[ObservationField, ...], Box]:
+    """The fields that an environment shows, wrapped or not, and the space of them."""
+    fields = getattr(env, "observation_fields", env.simulator.observation_fields)
+    return fields, env.observation_space(env.possible_agents[0])
+
+
+def _owned(moment: Moment, column: int) -> Tensor:
+    """(batch, agents): 1 where an agent has a device of that kind."""
+    demand = moment.state.day.demand
+    return moment.fleet.owned[:, column].to(demand).expand(len(demand), -1)

@@ -48,7 +48,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"episodes"},
         {"simulator"},
         {"reference", "rendering", "global_state"},
-        {"evaluation", "parallel"},
+        {"evaluation", "parallel", "torchrl_env"},
         {"evaluation_files"},
         {"cli", "wrappers"},
     ],

@@ -36,7 +36,7 @@ SOURCES = ("gridedge_gateway", "gridedge_env", "gradmap_trainer", "baselines", "
 WITH_PYTHON = {
     *("README.md", "docs/baselines.md", "docs/data.md", "docs/environment.md", "docs/feeders.md"),
     *("docs/deployment.md", "docs/first_contribution.md", "docs/gradmap.md"),
-    *("docs/power_flow.md", "docs/your_case.md"),
+    *("docs/learners.md", "docs/power_flow.md", "docs/your_case.md"),
 }
 WITH_SHELL = {
     *("README.md", "CONTRIBUTING.md", "docs/baselines.md", "docs/benchmarks.md"),
@@ -47,9 +47,12 @@ WITH_SHELL = {
         "docs/first_contribution.md",
         "docs/gradmap.md",
         "docs/gradmap_findings.md",
+        "docs/learners.md",
     ),
     *("docs/results.md", "docs/scale.md", "docs/validation.md", "docs/your_case.md"),
 }
+# What code needs that not everybody has installed.
+NEEDED = {"docs/learners.md": ("stable_baselines3", "torchrl")}
 # Commands of several parts: "gridedge-case new".
 WITH_PARTS = {"gridedge-case", "gridedge-gateway"}
 
@@ -83,6 +86,8 @@ def test_documents_have_the_code_that_is_tested_here():
 def test_python_blocks_run(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
+    for library in NEEDED.get(document, ()):
+        pytest.importorskip(library, reason="the extra `learners` is not installed")
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for line, code in blocks(document, "python"):
         # Blank lines in front, so that a traceback shows the document's own line.

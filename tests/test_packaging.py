@@ -22,7 +22,7 @@ PROJECT = tomlkit.parse((ROOT / "pyproject.toml").read_text(encoding="utf-8")).u
 # What takes long to import, and what only some of the commands need.
 HEAVY = {
     *("dss", "llvmlite", "matplotlib", "numba", "onnx", "onnxruntime", "pandas", "pyarrow", "ray"),
-    *("safetensors", "supersuit", "tensorboard"),
+    *("safetensors", "supersuit", "tensorboard", "torchrl"),
 }
 # What a command line needs besides. A bare GPU machine has none of both.
 COMMAND_LINE = {"rich", "tyro"}

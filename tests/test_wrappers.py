@@ -194,12 +194,42 @@ def test_a_vector_environment_goes_on_after_midnight():
         assert observed[:, clock] == pytest.approx(np.cos(2.0 * np.pi * step / 48.0), abs=1e-6)
 
 
+# --- Stable-Baselines3 ----------------------------------------------------------------------------
+
+
+def test_stable_baselines3():
+    """SuperSuit asks Gymnasium for a method that it no longer has; given one, a seed decides all.
+
+    Once this no longer fails without it, `docs/learners.md` and its example can do without, too.
+    """
+    pytest.importorskip("stable_baselines3", reason="the extra `learners` is not installed")
+    from stable_baselines3 import PPO
+
+    def homes() -> Any:
+        vector = supersuit.pettingzoo_env_to_vec_env_v1(plain())
+        return supersuit.concat_vec_envs_v1(vector, 2, base_class="stable_baselines3")
+
+    def learned(seed: int) -> np.ndarray:
+        vector = homes()
+        days = vector.venv
+        days.seed = lambda seed: days.reset(seed=seed)
+        model = PPO("MlpPolicy", vector, n_steps=48, batch_size=288, n_epochs=1, seed=seed)
+        model.learn(2 * 48 * vector.num_envs)
+        weights = model.policy.state_dict().values()
+        return np.concatenate([weight.numpy().ravel() for weight in weights])
+
+    with pytest.raises(AttributeError, match="'ConcatVecEnv' object has no attribute 'seed'"):
+        PPO("MlpPolicy", homes(), seed=3)
+    assert np.array_equal(learned(3), learned(3))
+    assert not np.array_equal(learned(3), learned(4))
+
+
 # --- TorchRL --------------------------------------------------------------------------------------
 
 
 def test_torchrl(actions, expected):
     """One group for each kind of device, in the order of the agents; the same numbers."""
-    pytest.importorskip("torchrl", reason="TorchRL is not among the dependencies")
+    pytest.importorskip("torchrl", reason="the extra `learners` is not installed")
     import torch
     from tensordict import TensorDict
     from torchrl.envs import check_env_specs

@@ -90,6 +90,15 @@ class Fleet(Record):
         return tuple(len(group) for group in self.groups)
 
     @cached_property
+    def owned(self) -> Tensor:
+        """Whether each agent has devices of each kind that there is: (agents, kinds) bool."""
+        shape, device = (len(self.names), len(self.groups)), self.connection.device
+        owned = torch.zeros(shape, dtype=torch.bool, device=device)
+        for column, group in enumerate(self.groups):
+            owned[group.agent, column] = True
+        return owned
+
+    @cached_property
     def agent_kinds(self) -> tuple[str, ...]:
         """What each agent has: "battery", or "battery_and_heat_pump"."""
         owned: list[list[str]] = [[] for _ in self.names]

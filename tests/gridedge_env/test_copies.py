@@ -124,15 +124,26 @@ def midnights(observed: np.ndarray) -> list[tuple[float, ...]]:
     return [tuple(row) for row in shared.tolist()]
 
 
-@pytest.mark.parametrize("processes", [0, 2])
-def test_supersuits_copies(processes):
+@pytest.mark.parametrize("processes", [0, 2, COPIES])
+@pytest.mark.parametrize("base_class", ["gymnasium", "stable_baselines3"])
+def test_supersuits_copies(base_class, processes):
+    """Stable-Baselines3 resets without a seed, whatever it was given."""
+    pytest.importorskip(base_class, reason="the extra `learners` is not installed")
     vector = supersuit.pettingzoo_env_to_vec_env_v1(Env(SIMULATOR))
-    vector = supersuit.concat_vec_envs_v1(vector, COPIES, processes, base_class="gymnasium")
+    vector = supersuit.concat_vec_envs_v1(vector, COPIES, processes, base_class)
+    copies = vector if base_class == "gymnasium" else vector.venv
+
+    def begun(episodes: int) -> list[tuple[float, ...]]:
+        seen = (vector.reset() for _ in range(episodes))
+        first = (each if isinstance(each, np.ndarray) else each[0] for each in seen)
+        return [day for observed in first for day in midnights(observed)]
+
     try:
-        found = [day for _ in range(EPISODES) for day in midnights(vector.reset()[0])]
-        assert len(set(found)) >= FEWEST_DAYS
-        once, again = (midnights(vector.reset(seed=8)[0]) for _ in range(2))
+        assert len(set(begun(EPISODES))) >= FEWEST_DAYS
+        once, again = (midnights(copies.reset(seed=8)[0]) + begun(EPISODES - 1) for _ in range(2))
         assert once == again
+        # Of two processes each counts seeds from its own number: both have copies with the second.
+        assert len(set(once)) >= (FEWEST_DAYS if processes != 2 else 80)
     finally:
         vector.close()
 
@@ -153,7 +164,7 @@ def test_processes(method, copies):
 
 @pytest.mark.parametrize("method", [None, "fork"])
 def test_torchrls_copies(method):
-    pytest.importorskip("torchrl", reason="TorchRL is not among the dependencies")
+    pytest.importorskip("torchrl", reason="the extra `learners` is not installed")
     from torchrl.envs import ParallelEnv, SerialEnv
 
     vector = (

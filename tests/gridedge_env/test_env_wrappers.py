@@ -13,8 +13,15 @@ from gymnasium.spaces import Discrete, MultiDiscrete
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from gridedge_env import GridEdgeParallelEnv, make_simulator
+from gridedge_env.moment import Moment
 from gridedge_env.reference.rules import Idle
-from gridedge_env.wrappers import DiscreteActions, FailingAgents, HiddenFields, RewardFunction
+from gridedge_env.wrappers import (
+    DiscreteActions,
+    FailingAgents,
+    HiddenFields,
+    KindIndicator,
+    RewardFunction,
+)
 
 SIMULATOR = make_simulator("ieee13", num_agents=6, home_scale=5.0)
 FIELDS = [field.name for field in SIMULATOR.observation_fields]
@@ -29,10 +36,12 @@ def shared_cost(result):
 WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "reward": lambda env: RewardFunction(env, shared_cost),
     "hidden": lambda env: HiddenFields(env, ["own_voltage", "price"]),
+    "kinds": KindIndicator,
     "discrete": lambda env: DiscreteActions(env, 5),
     "failing": lambda env: FailingAgents(env, 0.5),
     "all": lambda env: RewardFunction(
-        HiddenFields(DiscreteActions(FailingAgents(env, 0.5)), ["own_voltage"]), shared_cost
+        HiddenFields(KindIndicator(DiscreteActions(FailingAgents(env, 0.5))), ["own_voltage"]),
+        shared_cost,
     ),
 }
 
@@ -118,6 +127,27 @@ def test_hidden_fields_are_not_seen(actions):
         HiddenFields(env, ["price"])
     with pytest.raises(ValueError, match="names: got 'price', expected a list of names"):
         HiddenFields(env, "price")
+
+
+def test_kinds_are_told(actions):
+    """Two of each; the fields' own functions say the same, and one can be hidden again."""
+    env = KindIndicator(plain())
+    assert [field.name for field in env.observation_fields] == [
+        *(*FIELDS, "has_battery", "has_heat_pump", "has_generator")
+    ]
+    for ours, theirs in zip(play(env, actions), play(plain(), actions), strict=True):
+        rows = np.array(list(ours[0].values()))
+        assert all(env.observation_space(agent).contains(row) for agent, row in ours[0].items())
+        assert (rows[:, :-3] == np.array(list(theirs[0].values()))).all()
+        assert (rows[:, -3:] == np.repeat(np.eye(3), 2, axis=0)).all()
+        assert ours[1:] == theirs[1:]
+    moment = Moment(SIMULATOR.fleet, SIMULATOR.wiring, env.simulator_state, STEPS)
+    told = torch.stack([field.value(moment)[0] for field in env.observation_fields[-3:]], dim=-1)
+    assert (told.numpy() == rows[:, -3:]).all()
+    without, _ = HiddenFields(env, ["has_heat_pump"]).reset()
+    assert [row[-2:].tolist() for row in without.values()] == [
+        *([[1.0, 0.0]] * 2 + [[0.0, 0.0]] * 2 + [[0.0, 1.0]] * 2)
+    ]
 
 
 def test_discrete_actions_are_levels(actions):

@@ -209,8 +209,8 @@ def test_from_a_case_to_the_pages(
     assert {path.name for path in (home / "here").iterdir()} == {"a[x]$"}
     for path in (report, monitor):
         check_page(path)
-    with (run / "bills.csv").open(encoding="utf-8", newline="") as table:
-        cells = [cell for row in csv.DictReader(table) for cell in (row["customer"], row["place"])]
+    with (run / "bills.csv").open(encoding="utf-8", newline="") as bills:
+        cells = [cell for row in csv.DictReader(bills) for cell in (row["customer"], row["place"])]
     assert not [cell for cell in cells if cell[0] in "=+-@"]
     picture, table = folder / "picture.svg", next((run / "logs").glob("*.csv"))
     file = files[agents.index(unquote(table.stem))]

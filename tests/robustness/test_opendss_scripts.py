@@ -35,12 +35,20 @@ ACTING = [
     if use is Use.REFUSED
 ]
 
+
+def place_of(kind: str, name: str) -> int:
+    """Of a property among those of its kind."""
+    place = PROPERTIES[kind].place_of(name)
+    assert place is not None
+    return place
+
+
 # One and the same property, as somebody would hide it.
 HIDDEN = {
     "abbreviated": "new generator.g bus1=b user=evil.so",
     "in capitals": "NEW GENERATOR.G BUS1=b USERMODEL=evil.so",
     "in quotes": "'new' \"generator.g\" 'UserModel' = (evil.so)",
-    "by position": f"new generator.g{' 1' * PROPERTIES['generator'].place_of('usermodel')} evil.so",
+    "by position": f"new generator.g{' 1' * place_of('generator', 'usermodel')} evil.so",
     "after its neighbour": "new generator.g D=1 evil.so",
     "in a continued line": "new generator.g bus1=b\n~ usermodel=evil.so",
     "after a comment": "new generator.g bus1=b\n! no\n/* no\n*/\nmore user=evil.so",
