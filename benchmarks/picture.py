@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from gradmap_trainer.config import TrainConfig, load_config
 from gridedge_env.evaluation import load_evaluation, summarise, worst_moment
 from gridedge_env.rendering import draw_feeder
+from gridedge_gateway import process
 
 
 def main(
@@ -47,4 +48,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    process.run(lambda: tyro.cli(main))

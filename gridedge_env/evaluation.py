@@ -31,6 +31,7 @@ from gridedge_env.reference import (
 )
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
+from gridedge_env.writing import whole_file, write_whole
 
 # A violation counts from here: ten times the rounding of single precision, a tenth of any meter's
 # error.
@@ -86,6 +87,8 @@ class Evaluation(Record):
         examples: names of the example agents.
         example_kinds: names of the kinds of their devices.
         episodes: by method.
+        iteration: of training, after which the learned policies were played.
+        weights: a digest of theirs; "" where nothing is known of them.
     """
 
     dates: np.ndarray
@@ -94,6 +97,11 @@ class Evaluation(Record):
     examples: np.ndarray
     example_kinds: np.ndarray
     episodes: Mapping[str, Episode]
+    iteration: int = 0
+    weights: str = ""
+
+
+_ABOUT = [entry.name for entry in fields(Evaluation) if entry.name != "episodes"]
 
 
 def evaluation_days(simulator: Simulator, split: str, count: int) -> list[int]:
@@ -255,18 +263,22 @@ def worst_moment(episode: Episode, kind: Limit) -> tuple[int, int]:
 
 
 def save_evaluation(evaluation: Evaluation, limits: Limits, folder: Path) -> None:
-    """Write the table as `evaluation.json` and the trajectories as `evaluation.npz`."""
+    """Write the trajectories as `evaluation.npz`, and the table of these as `evaluation.json`.
+
+    A kill at any instant leaves trajectories that are whole, and never the table of others.
+    """
     table = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
     arrays: dict[str, Any] = {
         f"{method}/{name}": values
         for method, episode in evaluation.episodes.items()
         for name, values in _arrays(episode).items()
     }
-    about = {
-        f.name: getattr(evaluation, f.name) for f in fields(Evaluation) if f.name != "episodes"
-    }
-    np.savez_compressed(folder / EPISODES_FILE, **arrays, **about)
-    (folder / SUMMARY_FILE).write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    about = {name: getattr(evaluation, name) for name in _ABOUT}
+    with whole_file(folder / EPISODES_FILE) as file:
+        np.savez_compressed(file, **arrays, **about)
+        file.flush()
+        (folder / SUMMARY_FILE).unlink(missing_ok=True)
+    write_whole(folder / SUMMARY_FILE, json.dumps(table, indent=2) + "\n")
 
 
 def load_evaluation(folder: Path) -> Evaluation:
@@ -292,12 +304,13 @@ def load_evaluation(folder: Path) -> Evaluation:
                 )
                 for method in methods
             }
-            about = {f.name: arrays[f.name] for f in fields(Evaluation) if f.name != "episodes"}
+            about = {name: arrays[name] for name in _ABOUT}
+            trained = {"iteration": int(about["iteration"]), "weights": str(about["weights"])}
     except (BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
         raise ValueError(
             f"{path}: damaged ({error}), expected what gradmap-evaluate writes"
         ) from error
-    return Evaluation(**about, episodes=episodes)
+    return Evaluation(**{**about, **trained}, episodes=episodes)
 
 
 def _arrays(episode: Episode) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """The command gridedge-gateway: replay, serve and inspect customers' files.
 
-Exit codes: 0 done, or ended by SIGTERM or Ctrl-C; 2 a mistake in what the user gave, in one line.
+Exit codes: 0 done, or `serve` ended by SIGTERM or Ctrl-C; 1 a full disk; 2 a mistake in what
+the user gave; either is said in one line; 130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from gridedge_gateway.customer import Customer, log
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.inspection import described
 from gridedge_gateway.picture import draw
+from gridedge_gateway.process import is_full, run
 from gridedge_gateway.replay import replay
 
-EXIT_MISTAKE = 2
+EXIT_FAILED, EXIT_MISTAKE = 1, 2
 # Seconds after a boundary of the clock.
 USUAL_WAIT = 5.0
 
@@ -31,7 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.run(options)
     except (ValueError, OSError, ImportError) as error:
         print(f"gridedge-gateway: error: {_in_words(error)}", file=sys.stderr)
-        sys.exit(EXIT_MISTAKE)
+        sys.exit(EXIT_FAILED if is_full(error) else EXIT_MISTAKE)
+
+
+def command() -> None:
+    """`main` in a process of its own."""
+    run(main)
 
 
 def _in_words(error: Exception) -> str:

@@ -8,12 +8,11 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from gradmap_trainer.commands.exits import EXIT_MISTAKE, RunFolder, mistakes, stoppable
+from gradmap_trainer.commands.exits import EXIT_MISTAKE, RunFolder, mistakes
 from gradmap_trainer.console import progress_line, say
 from gradmap_trainer.run_folder import load_policies
 
 
-@stoppable
 def monitor() -> None:
     """gradmap-monitor: what gateways logged, held against what a run promised."""
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from gradmap_trainer.commands.exits import RunFolder, mistakes, stoppable
+from gradmap_trainer.commands.exits import RunFolder, mistakes
 from gradmap_trainer.config import TrainConfig, load_config
 from gradmap_trainer.console import say
 from gradmap_trainer.run_folder import case_of_run
 from gridedge_env.simulator import Simulator, make_simulator
 
 
-@stoppable
 def report() -> None:
     """gradmap-report: the HTML report of a run."""
 

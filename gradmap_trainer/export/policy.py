@@ -29,6 +29,7 @@ from gridedge_env.observation import (
     planned_columns,
 )
 from gridedge_env.simulator import Simulator
+from gridedge_env.writing import whole_file
 from gridedge_gateway.packing import sealed
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def export_policies(
         paths.append(folder / policy_file(agent))
         file = io.BytesIO()
         onnx.save(model, file)
-        paths[-1].write_bytes(sealed(file.getvalue()))
+        with whole_file(paths[-1]) as written:
+            written.write(sealed(file.getvalue()))
     return paths
 
 

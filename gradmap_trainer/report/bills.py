@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gradmap_trainer.report.run import OURS, REST, EvaluatedRun
+from gridedge_env.writing import write_whole
 
 BILLS_FILE = "bills.csv"
 # Of a cent: amounts in the file are rounded to it, so that a column adds up to far below a cent.
@@ -50,7 +51,7 @@ def customer_bills(run: EvaluatedRun) -> pd.DataFrame:
 def write_bills(bills: pd.DataFrame, folder: Path) -> Path:
     """Write `bills.csv`."""
     path = folder / BILLS_FILE
-    bills.round(DECIMALS).to_csv(path, index=False, lineterminator="\n")
+    write_whole(path, bills.round(DECIMALS).to_csv(index=False, lineterminator="\n"))
     return path
 
 

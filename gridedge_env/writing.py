@@ -1,0 +1,41 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write what `path` is to hold, which takes its place at the end.
+
+    Whatever happens meanwhile, a kill or a full disk, `path` holds what it held before or all of
+    the new; it is on the disk before it has the name. Two processes may write the same at once.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.temporary")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def bring_to_disk(folder: Path) -> None:
+    """All files in a folder, which others wrote."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """A text as a whole file, in UTF-8."""
+    with whole_file(path) as file:
+        file.write(text.encode())
