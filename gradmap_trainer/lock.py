@@ -36,7 +36,9 @@ def locked(folder: Path, name: str = "run") -> Iterator[None]:
             f"{name}: {folder} is in use by another process, expected one at a time"
         ) from None
     except OSError as error:
-        raise ValueError(f"{name}: {folder} cannot be a folder: {error.strerror}") from error
+        raise ValueError(
+            f"{name}: got {folder}, expected a folder that can be written to ({error.strerror})"
+        ) from error
     try:
         yield
     except BaseException:

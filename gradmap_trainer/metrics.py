@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from gridedge_env.writing import write_whole
+from gridedge_env.writing import to_disk, write_whole
 
 METRICS_FILE = "metrics.csv"
 LONGEST_ROW = 2**14  # bytes
@@ -43,7 +43,7 @@ def seal_metrics(folder: Path, iteration: int) -> str:
     path = folder / METRICS_FILE
     if path.exists():
         with path.open("rb+") as file:
-            os.fsync(file.fileno())
+            to_disk(file)
     return _digest(_lines(path)[: _kept(iteration)])
 
 

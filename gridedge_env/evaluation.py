@@ -31,7 +31,7 @@ from gridedge_env.reference import (
 )
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
-from gridedge_env.writing import whole_file, write_whole
+from gridedge_env.writing import to_disk, whole_file, write_whole
 
 # A violation counts from here: ten times the rounding of single precision, a tenth of any meter's
 # error.
@@ -276,7 +276,7 @@ def save_evaluation(evaluation: Evaluation, limits: Limits, folder: Path) -> Non
     about = {name: getattr(evaluation, name) for name in _ABOUT}
     with whole_file(folder / EPISODES_FILE) as file:
         np.savez_compressed(file, **arrays, **about)
-        file.flush()
+        to_disk(file)
         (folder / SUMMARY_FILE).unlink(missing_ok=True)
     write_whole(folder / SUMMARY_FILE, json.dumps(table, indent=2) + "\n")
 

@@ -20,19 +20,24 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     try:
         with temporary.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            to_disk(file)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def bring_to_disk(folder: Path) -> None:
-    """All files in a folder, which others wrote."""
+def to_disk(file: IO[bytes]) -> None:
+    """Bring what was written so far there: not before that is it sure that there was room."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def folder_to_disk(folder: Path) -> None:
+    """Bring all files in a folder there, which others wrote."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb+") as file:
-                os.fsync(file.fileno())
+                to_disk(file)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -32,7 +32,7 @@ from gridedge_env.evaluation import TOLERANCE, evaluation_days
 from gridedge_env.reference import Policy, play
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import SimulatorState
-from gridedge_env.writing import bring_to_disk, write_whole
+from gridedge_env.writing import folder_to_disk, write_whole
 
 CHECKPOINTS = "checkpoint_*"
 MODULES = Path("learner_group", "learner", "rl_module")  # in RLlib's checkpoint
@@ -86,7 +86,7 @@ class FolderTraining:
             "log": seal_metrics(self._folder, training.iteration),
         }
         write_whole(unfinished / RECORD_FILE, json.dumps(record, indent=2) + "\n")
-        bring_to_disk(unfinished)
+        folder_to_disk(unfinished)
         unfinished.rename(folder)
         for older in sorted(self._folder.glob(CHECKPOINTS))[:-1]:
             shutil.rmtree(discarded, ignore_errors=True)
