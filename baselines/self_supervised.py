@@ -13,6 +13,7 @@ The folder of a run is that of `gradmap-train`; `gradmap-evaluate` and `gradmap-
 from __future__ import annotations
 
 import math
+import sys
 from typing import Annotated
 
 import numpy as np
@@ -20,7 +21,9 @@ import tyro
 from torch import Tensor
 
 from baselines.methods import Budget, Observe, learn
+from gradmap_trainer.commands.exits import failures, mistakes
 from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.console import interruptible
 from gradmap_trainer.event_log import event_log
 from gradmap_trainer.flags import TrainFlags
 from gradmap_trainer.gradmap import Differentiated, Learner, exchange_weights, samples_of
@@ -29,13 +32,14 @@ from gradmap_trainer.training import open_run, train
 from gridedge_env.case import Case
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
+from gridedge_gateway import process
 
 # Chosen on the validation year, as GradMAP's were; docs/gradmap_findings.md has the sweep. All else
 # is GradMAP's, but that trust region, minibatches and epochs count for nothing.
 DEFAULTS = TrainConfig(run="runs/self-supervised", learning_rate=2.5e-2, final_learning_rate=7.5e-3)
 
-
 FLAGS = TrainFlags.of(DEFAULTS)
+COMMAND = "python -m baselines.self_supervised"
 
 
 def self_supervised(case: Case, device: str, budget: Budget, observe: Observe) -> Policy:
@@ -77,17 +81,28 @@ def main(
     resume: bool = False,
     tensorboard: bool = False,
 ) -> None:
-    """Train a run in its folder.
+    """Train a run in its folder; exit codes as of `gradmap-train`.
 
     Args:
         resume: go on with the run in the folder.
         tensorboard: write the log for TensorBoard, too.
     """
     config = flags.config
-    simulator, write = config.make_simulator(), event_log(config.run, tensorboard)
-    learner = open_run(config, simulator, resume)
-    train(config, simulator, learner, lambda _, row: write(row), update=use_gradient_once)
+    with mistakes(COMMAND):
+        simulator, write = config.make_simulator(), event_log(config.run, tensorboard)
+        learner = open_run(config, simulator, resume)
+    with failures(COMMAND, "; go on with --resume"), interruptible() as interrupted:
+        train(
+            config,
+            simulator,
+            learner,
+            lambda _, row: write(row),
+            interrupted,
+            use_gradient_once,
+        )
+    if interrupted():
+        sys.exit(process.EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    process.run(lambda: tyro.cli(main))

@@ -24,6 +24,7 @@ from benchmarks import suite
 from gridedge_env.checks import check_writable
 from gridedge_env.memory import keep_freed_memory
 from gridedge_env.transfer import check_device
+from gridedge_gateway import process
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -111,4 +112,4 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    process.run(lambda: sys.exit(main(sys.argv[1:])))

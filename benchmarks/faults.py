@@ -29,10 +29,11 @@ import torch
 import tyro
 
 from gradmap_trainer.checkpoint import load_checkpoint
-from gradmap_trainer.run_folder import METRICS_FILE
+from gradmap_trainer.metrics import METRICS_FILE
+from gridedge_gateway import process
 
 ROOT = Path(__file__).parents[1]
-TRAIN = [sys.executable, "-c", "from gradmap_trainer.commands.train import train; train()"]
+TRAIN = [sys.executable, "-c", "from gridedge_commands import train; train()"]
 TORCHRUN = [
     *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
     *("--nproc-per-node", "2", "--max-restarts", "1", "--no-python", "--"),
@@ -200,4 +201,4 @@ def _wait(command: Command, folder: Path, chance: random.Random) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    process.run(lambda: tyro.cli(main))

@@ -18,6 +18,7 @@ from gridedge_env.evaluation import TOLERANCE
 from gridedge_env.reference import lower_bound, perfect_foresight
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
+from gridedge_gateway import process
 
 
 def main(
@@ -90,4 +91,4 @@ def _play(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    process.run(lambda: tyro.cli(main))

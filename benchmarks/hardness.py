@@ -15,6 +15,7 @@ import gridedge_env
 from gradmap_trainer import evaluate, evaluation_days, summarise
 from gridedge_env.constraints import Limits
 from gridedge_env.limit import Limit
+from gridedge_gateway import process
 
 NO_LIMITS = Limits(0.5, 1.5, 1000.0, 1000.0)
 
@@ -62,4 +63,4 @@ def _worst(kind: Limit, value: float) -> str:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    process.run(lambda: tyro.cli(main))

@@ -16,6 +16,7 @@ from gridedge_env.evaluation import summarise, worst_moment
 from gridedge_env.evaluation_files import load_evaluation
 from gridedge_env.rendering import draw_feeder
 from gridedge_env.simulator import make_simulator
+from gridedge_gateway import process
 
 
 def main(
@@ -49,4 +50,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    process.run(lambda: tyro.cli(main))

@@ -22,7 +22,7 @@ PROGRAMS = {
     "import gridedge_env": "import gridedge_env",
     HELP: (
         "import sys; sys.argv = ['gradmap-train', '--help']\n"
-        "from gradmap_trainer.commands.train import train; train()"
+        "from gridedge_commands import train; train()"
     ),
 }
 FIRST = """

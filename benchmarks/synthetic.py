@@ -15,6 +15,7 @@ import tyro
 
 from gridedge_env.feeder import Feeder
 from gridedge_env.feeder.records import Bus, Line, LineCode, Load, Source, Transformer, Winding
+from gridedge_gateway import process
 
 # Standard types of pandapower (Thurner et al., IEEE Trans. Power Systems 33, 6510-6521, 2018):
 # NA2XS2Y 1x185 RM/25 12/20 kV, NAYY 4x150 SE, and the 0.4 MVA 20/0.4 kV transformer.
@@ -123,4 +124,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    process.run(lambda: tyro.cli(main))

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.machine import commit
 from benchmarks.opendss import ComplexArray, OpenDSSModel
 from gridedge_env import Feeder, PowerFlow, load_feeder
+from gridedge_gateway import process
 
 PAGE = Path(__file__).parents[1] / "docs" / "validation.md"
 NOTES = Path(__file__).parent / "validation_notes.md"
@@ -346,4 +347,4 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    process.run(lambda: tyro.cli(main))

@@ -28,6 +28,7 @@ from gradmap_trainer.gradmap import iterate, make_learner
 from gradmap_trainer.team import share_out
 from gradmap_trainer.training import warm_up
 from gradmap_trainer.workers.member import stay_local
+from gridedge_gateway import process
 
 
 def main(
@@ -110,4 +111,4 @@ def _work(rank: int, size: int, folder: str, agents: int, days: int, iterations:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    process.run(lambda: tyro.cli(main))

@@ -203,11 +203,15 @@ def _serialise(
 
 
 def _write(path: Path, data: bytes) -> None:
-    """And bring it to the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    """And bring it to the disk; where that fails, nothing of it takes up room there."""
+    try:
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _joined(folder: Path, data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Json]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,6 +25,7 @@ from gridedge_env.checks import (
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.simulator import Simulator, make_simulator
+from gridedge_env.writing import write_whole
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -273,10 +273,3 @@ def config_from_record(record: Any, kind: type[ConfigT]) -> ConfigT:
     settings = None if case is None else settings_from_record(case)
     sizes = tuple(sizes) if isinstance(sizes, list) else sizes
     return kind(**{**record, "case": settings, "hidden_sizes": sizes})
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that a kill at any instant leaves the old one or the new one."""
-    temporary = path.with_name(f"{path.name}.temporary")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)

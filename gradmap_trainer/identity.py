@@ -127,6 +127,11 @@ def _in_words(value: Any, name: str) -> str:
     )
 
 
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """By which policies are known again, from their weights by name: SHA-256, hexadecimal."""
+    return _digest(_in_words(dict(sorted(weights.items())), "weights").encode())
+
+
 def _digest(data: bytes) -> str:
     """SHA-256, hexadecimal."""
     return hashlib.sha256(data).hexdigest()

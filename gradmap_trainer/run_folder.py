@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from gradmap_trainer.checkpoint import (
+    SHARDS,
     check_matches,
     check_tensors,
     load_checkpoint,
@@ -20,18 +19,22 @@ from gradmap_trainer.checkpoint import (
     save_shard,
     shard_names,
 )
-from gradmap_trainer.config import CONFIG_FILE, USUAL_CASE, TrainConfig, load_config, write_whole
+from gradmap_trainer.config import CONFIG_FILE, USUAL_CASE, TrainConfig, load_config
 from gradmap_trainer.gradmap import Learner, make_learner
-from gradmap_trainer.identity import identity
+from gradmap_trainer.identity import FREE_FIELDS, identity, weights_digest
+from gradmap_trainer.metrics import METRICS_FILE, check_metrics, seal_metrics
 from gradmap_trainer.team import ALONE, Team
 from gridedge_env.case import Case, CaseSettings, load_case
 from gridedge_env.checks import check_not_negative, check_whole_number
+from gridedge_env.evaluation import Evaluation
 from gridedge_env.simulator import Simulator, make_simulator
 
-METRICS_FILE = "metrics.csv"
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 CASE_FOLDER = "case"
+CHECKPOINTS = "checkpoint*"
 CHECKPOINT_FORMAT = 1
-LONGEST_ROW = 2**14  # bytes, of a log
 
 
 def case_of_run(folder: Path) -> Case:
@@ -95,7 +98,31 @@ def keep_case(case: Case, folder: Path) -> None:
 
 def holds_run(folder: Path) -> bool:
     """Whether the folder already holds a run, or what is left of one."""
-    return any((folder / name).exists() for name in (CONFIG_FILE, METRICS_FILE))
+    parts = (CONFIG_FILE, METRICS_FILE, CHECKPOINTS, SHARDS)
+    return any(path for part in parts for path in folder.glob(part))
+
+
+def check_unbegun(config: DataclassInstance, kept: DataclassInstance, folder: Path) -> None:
+    """Refuse to begin again a run that has lost its checkpoint, or with other options than it had.
+
+    A run writes its first checkpoint before its log.
+
+    Args:
+        config: to begin with.
+        kept: what the run was to begin with when it was killed.
+        folder: of the run.
+
+    Raises:
+        ValueError: there is a log, or options differ that no run can change.
+    """
+    if (folder / METRICS_FILE).exists():
+        raise ValueError(
+            f"run: {folder} has a log and no checkpoint, expected the one that it was saved with"
+        )
+    own = [entry.name for entry in fields(config) if entry.name not in FREE_FIELDS | {"case"}]
+    differ = [name for name in own if getattr(config, name) != getattr(kept, name)]
+    if differ:
+        raise ValueError(f"run: {folder} has other options, expected its own {', '.join(differ)}")
 
 
 def save_learner(learner: Learner, config: TrainConfig, simulator: Simulator, folder: Path) -> None:
@@ -116,6 +143,7 @@ def save_learner(learner: Learner, config: TrainConfig, simulator: Simulator, fo
         "torch": str(torch.__version__),
         "iteration": learner.iteration,
         "seconds": learner.seconds,
+        "log": seal_metrics(folder, learner.iteration) if team.is_first else "",
     }
     if team.size == 1:
         save_checkpoint(folder, rows | common, record)
@@ -140,14 +168,14 @@ def load_learner(
         config: of the run that is to go on.
         simulator: its case.
         folder: where the checkpoints are.
-        exact: refuse another PyTorch version or device too, whose bits may differ; for use of the
-            policies alone that does not matter.
+        exact: to go on with it: refuse another PyTorch version or device too, whose bits may
+            differ, and another log; for use of the policies alone that does not matter.
         team: who is to go on with it, whoever wrote it.
 
     Raises:
         FileNotFoundError: no checkpoint.
-        ValueError: damaged, it belongs to another configuration, feeder, fleet or version, or its
-            tensors are not such a learner's.
+        ValueError: damaged, it belongs to another configuration, feeder, fleet, version or log, or
+            its tensors are not such a learner's.
     """
     tensors, contents = load_checkpoint(folder)
     record = cast(dict[str, Any], contents)
@@ -159,9 +187,11 @@ def load_learner(
     check_matches(record, expected)
     iteration = check_whole_number(record.get("iteration", -1), 0, "iteration")
     seconds = check_not_negative(record.get("seconds"), "seconds")
+    if exact:
+        check_metrics(folder, iteration, str(record.get("log")))
     learner = make_learner(config, simulator, team)
     check_tensors(tensors, *_tensors_like(learner, iteration > 0))
-    learner.policies.load_state_dict(_below(tensors, "policies."))
+    learner.policies.load_state_dict(policies_of(tensors))
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in _below(tensors, "optimiser.").items():
         index, name = key.split(".")
@@ -187,6 +217,17 @@ def _tensors_like(learner: Learner, trained: bool) -> tuple[dict[str, torch.Tens
     return weights | moments | duals, [*squares, *duals]
 
 
+def signed(evaluation: Evaluation, learner: Learner) -> Evaluation:
+    """An evaluation of a run's policies that says which they are, as a report of it needs it."""
+    weights = weights_digest(learner.policies.state_dict())
+    return replace(evaluation, iteration=learner.iteration, weights=weights)
+
+
+def policies_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The policies' weights by name, of a checkpoint's tensors."""
+    return _below(tensors, "policies.")
+
+
 def load_policies(folder: Path, device: str = "cpu") -> tuple[TrainConfig, Simulator, Learner]:
     """A finished or interrupted run, ready to be evaluated or exported.
 
@@ -201,53 +242,6 @@ def load_policies(folder: Path, device: str = "cpu") -> tuple[TrainConfig, Simul
     config = replace(load_config(folder, TrainConfig), device=device)
     simulator = make_simulator(case=case_of_run(folder), device=device)
     return config, simulator, load_learner(config, simulator, folder, exact=False)
-
-
-def append_metrics(folder: Path, row: Mapping[str, float]) -> None:
-    """Add a row to `metrics.csv`."""
-    path = folder / METRICS_FILE
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def last_metrics(folder: Path) -> dict[str, float]:
-    """The newest whole row of a log that others may be writing; empty before there is one."""
-    try:
-        with (folder / METRICS_FILE).open("rb") as file:
-            names = file.readline().decode().strip().split(",")
-            begun = file.tell()
-            file.seek(max(begun, file.seek(0, os.SEEK_END) - LONGEST_ROW))
-            *lines, _ = file.read().decode().split("\n")
-    except FileNotFoundError:
-        return {}
-    values = lines[-1].split(",") if lines else []
-    return dict(zip(names, map(float, values), strict=True)) if values else {}
-
-
-def truncate_metrics(folder: Path, iteration: int) -> None:
-    """Drop the rows after an iteration, and a line that a kill cut short.
-
-    Raises:
-        ValueError: the log is no text, or has a row that does not begin with the number of an
-            iteration.
-    """
-    path = folder / METRICS_FILE
-    if not path.exists():
-        return
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        header, *rows = [line for line in lines if line.endswith("\n")] or [""]
-        if not header:
-            path.unlink()
-            return
-        kept = [row for row in rows if int(row.split(",")[0]) <= iteration]
-    except ValueError as error:
-        raise ValueError(f"run: {path} is not a run's log: {error}") from error
-    write_whole(path, "".join([header, *kept]))
 
 
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -8,7 +8,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, SupportsIndex
+
+# Bytes for which there must be room where something is to be written.
+LEAST_ROOM = 2**16
 
 
 def check_whole_number(value: SupportsIndex, least: int, name: str, most: int | None = None) -> int:
@@ -122,11 +126,11 @@ def check_writable(path: Path, name: str) -> None:
     """Refuse a file that cannot be written, before there is anything to write; make its folder."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = not path.exists()
-        with path.open("ab"):
-            pass
-        if new:
-            path.unlink()
+        with TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(LEAST_ROOM))
+        if path.exists():
+            with path.open("ab"):
+                pass
     except OSError as error:
         raise ValueError(
             f"{name}: got {path}, expected a file that can be written ({error.strerror})"

@@ -79,6 +79,8 @@ class Evaluation(Record):
         examples: names of the example agents.
         example_kinds: names of the kinds of their devices.
         episodes: by method.
+        iteration: of training, after which the learned policies were played.
+        weights: a digest of theirs; "" where nothing is known of them.
     """
 
     dates: np.ndarray
@@ -87,6 +89,8 @@ class Evaluation(Record):
     examples: np.ndarray
     example_kinds: np.ndarray
     episodes: Mapping[str, Episode]
+    iteration: int = 0
+    weights: str = ""
 
 
 def evaluation_days(simulator: Simulator, split: str, count: int) -> list[int]:

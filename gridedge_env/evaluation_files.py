@@ -16,6 +16,7 @@ from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Episode, Evaluation, summarise
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.simulator import Simulator
+from gridedge_env.writing import to_disk, whole_file, write_whole
 from gridedge_gateway.packing import arrays_of
 
 SUMMARY_FILE = "evaluation.json"
@@ -25,7 +26,10 @@ MOST_METHODS = 20
 
 
 def save_evaluation(evaluation: Evaluation, limits: Limits, folder: Path) -> None:
-    """Write the table as `evaluation.json` and the trajectories as `evaluation.npz`."""
+    """Write the trajectories as `evaluation.npz`, and the table of these as `evaluation.json`.
+
+    A kill at any instant leaves trajectories that are whole, and never the table of others.
+    """
     table = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
     arrays: dict[str, Any] = {
         f"{method}/{name}": values
@@ -35,8 +39,11 @@ def save_evaluation(evaluation: Evaluation, limits: Limits, folder: Path) -> Non
     about = {
         f.name: getattr(evaluation, f.name) for f in fields(Evaluation) if f.name != "episodes"
     }
-    np.savez_compressed(folder / EPISODES_FILE, **arrays, **about)
-    (folder / SUMMARY_FILE).write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    with whole_file(folder / EPISODES_FILE) as file:
+        np.savez_compressed(file, **arrays, **about)
+        to_disk(file)
+        (folder / SUMMARY_FILE).unlink(missing_ok=True)
+    write_whole(folder / SUMMARY_FILE, json.dumps(table, indent=2) + "\n")
 
 
 def load_evaluation(folder: Path, simulator: Simulator) -> Evaluation:
@@ -66,7 +73,8 @@ def load_evaluation(folder: Path, simulator: Simulator) -> Evaluation:
             )
             for method in methods
         }
-        about = {name: values for name, values in arrays.items() if "/" not in name}
+        about: dict[str, Any] = {name: values for name, values in arrays.items() if "/" not in name}
+        about |= {"iteration": int(about["iteration"]), "weights": str(about["weights"])}
         evaluation = Evaluation(**about, episodes=episodes)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(

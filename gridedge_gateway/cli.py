@@ -1,6 +1,7 @@
 """The command gridedge-gateway: replay, serve and inspect customers' files.
 
-Exit codes: 0 done, or ended by SIGTERM or Ctrl-C; 2 a mistake in what the user gave, in one line.
+Exit codes: 0 done, or `serve` ended by SIGTERM or Ctrl-C; 1 a full disk; 2 a mistake in what
+the user gave; either is said in one line; 130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from gridedge_gateway.inspection import described
 from gridedge_gateway.mistakes import in_words
 from gridedge_gateway.names import printable
 from gridedge_gateway.picture import ENDINGS, check_picture, draw
+from gridedge_gateway.process import is_full, run
 from gridedge_gateway.replay import replay
 
-EXIT_MISTAKE = 2
+EXIT_FAILED, EXIT_MISTAKE = 1, 2
 # Seconds after a boundary of the clock.
 USUAL_WAIT = 5.0
 
@@ -36,7 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, ImportError) as error:
         told = in_words(error).replace("\n", " ")
         print(printable(f"gridedge-gateway: error: {told}"), file=sys.stderr)
-        sys.exit(EXIT_MISTAKE)
+        sys.exit(EXIT_FAILED if is_full(error) else EXIT_MISTAKE)
+
+
+def command() -> None:
+    """`main` in a process of its own."""
+    run(main)
 
 
 class _Lines(logging.Formatter):

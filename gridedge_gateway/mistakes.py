@@ -13,7 +13,9 @@ OF_SYSTEM = {
 
 def in_words(error: Exception) -> str:
     """An error; one of the system's by the file that it is about, and without its number."""
-    if not isinstance(error, OSError) or error.filename is None:
+    if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
+    if error.filename is None:
+        return error.strerror
     known = (said for kind, said in OF_SYSTEM.items() if isinstance(error, kind))
     return f"{error.filename}: {next(known, error.strerror)}"

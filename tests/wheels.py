@@ -12,7 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-INSTALLED = ["gridedge_gateway", "gridedge_env", "gradmap_trainer"]
+INSTALLED = ["gridedge_gateway", "gridedge_env", "gradmap_trainer", "gridedge_commands"]
 # What Python and Numba keep of sources.
 COMPILED = {".nbc", ".nbi", ".pyc"}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -20,37 +21,38 @@ from baselines.compare import processes, results
 from baselines.compare.config import FULL, QUICK, Comparison, Job, load_comparison
 from baselines.compare.page import write_page
 from baselines.compare.tables import make_tables
+from gradmap_trainer.commands.exits import EXIT_FAILED, failures, mistakes
+from gradmap_trainer.lock import locked
 from gridedge_env.terminal import Terminal, complain
+from gridedge_gateway import process
 
 COMMAND = "python -m baselines.compare"
-EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
 
 
 def main() -> None:
     """Run what is to be compared, then write tables, figures and page."""
     console = Terminal()
-    try:
-        config, folder, case = tyro.cli(_parse, prog=COMMAND)
-        comparison = load_comparison(config, case)
-        done = results.load(folder, comparison)
-        processes.check_folder(folder)
-    except (ValueError, OSError) as error:
-        complain(COMMAND, f"error: {str(error).splitlines()[0]}")
-        sys.exit(EXIT_MISTAKE)
-    try:
-        failures = _run(console, comparison, [j for j in comparison.jobs if j not in done], folder)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    lines = processes.summary(failures, folder)
-    if found := results.load(folder, comparison):
-        tables = make_tables(comparison, found)
-        tables.save(folder)
-        command, text = shlex.join([*COMMAND.split(), *sys.argv[1:]]), config.read_text("utf-8")
-        page = write_page(folder, comparison, tables, found, lines, command, text)
-        console.print(f"Comparison: {page}", soft_wrap=True)
+    with ExitStack() as held:
+        with mistakes(COMMAND):
+            config, folder, case = tyro.cli(_parse, prog=COMMAND)
+            comparison = load_comparison(config, case)
+            held.enter_context(locked(folder, "out"))
+            done = results.load(folder, comparison)
+            processes.check_folder(folder)
+        with failures(COMMAND):
+            waiting = [job for job in comparison.jobs if job not in done]
+            failed = _run(console, comparison, waiting, folder)
+            lines = processes.summary(failed, folder)
+            if found := results.load(folder, comparison):
+                tables = make_tables(comparison, found)
+                tables.save(folder)
+                command = shlex.join([*COMMAND.split(), *sys.argv[1:]])
+                text = config.read_text("utf-8")
+                page = write_page(folder, comparison, tables, found, lines, command, text)
+                console.print(f"Comparison: {page}", soft_wrap=True)
     for line in lines:
         complain(COMMAND, f"failed: {line}")
-    if failures:
+    if failed:
         sys.exit(EXIT_FAILED)
 
 
@@ -99,4 +101,4 @@ def _run(
 
 
 if __name__ == "__main__":
-    main()
+    process.run(main)

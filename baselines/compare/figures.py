@@ -19,6 +19,7 @@ from baselines.compare.tables import Tables, as_observed
 from gradmap_trainer.report.appearance import Appearance, appearance
 from gradmap_trainer.report.figures import style
 from gradmap_trainer.report.words import step_name
+from gridedge_env.writing import whole_file
 
 BUDGETS, CURVES, TRADE_OFF = "budgets.png", "curves.png", "trade_off.png"
 
@@ -41,7 +42,8 @@ def draw(comparison: Comparison, tables: Tables, folder: Path) -> list[str]:
             figures[BUDGETS] = budgets(comparison, tables, learners)
             figures[CURVES] = curves(comparison, tables, learners)
         for name, figure in figures.items():
-            figure.savefig(folder / name, dpi=RESOLUTION)
+            with whole_file(folder / name) as file:
+                figure.savefig(file, dpi=RESOLUTION, format=Path(name).suffix[1:])
     return list(figures)
 
 

@@ -31,10 +31,10 @@ from baselines.compare.markdown import (
 from baselines.compare.results import JobResult
 from baselines.compare.statistics import CONFIDENCE
 from baselines.compare.tables import NEGATIVE_DAYS, OURS, PRICE_FACTORS, Tables, as_observed
-from gradmap_trainer.config import write_whole
 from gradmap_trainer.report.words import SPACE, money, percent, step_name
 from gridedge_env.case import CaseSettings
 from gridedge_env.currency import EURO
+from gridedge_env.writing import write_whole
 
 PAGE = "comparison.md"
 LEVEL = f"{100.0 * CONFIDENCE:g}{SPACE}%"

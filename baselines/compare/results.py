@@ -10,7 +10,7 @@ from typing import Any
 
 from baselines.compare.config import Comparison, Job
 from baselines.methods import Point
-from gradmap_trainer.config import write_whole
+from gridedge_env.writing import write_whole
 
 RESULTS = "results"
 

@@ -16,6 +16,7 @@ from baselines.compare.config import AS_OBSERVED, FORESIGHT, Comparison, Job
 from baselines.compare.results import JobResult
 from baselines.compare.statistics import Bounded, Ratio, estimate, geometric_mean, time_to_reach
 from gridedge_env.constraints import Limits
+from gridedge_env.writing import write_whole
 
 OURS = "gradmap"
 ALL_DAYS, NEGATIVE_DAYS = "all", "negative_price"
@@ -48,7 +49,7 @@ class Tables:
     def save(self, folder: Path) -> None:
         """Write each as a CSV file."""
         for name in ("days", "curves", "trainings", "summary", "equal_quality"):
-            getattr(self, name).to_csv(folder / f"{name}.csv", index=False)
+            write_whole(folder / f"{name}.csv", getattr(self, name).to_csv(index=False))
 
 
 def shares(limits: Limits) -> list[str]:

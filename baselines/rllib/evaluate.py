@@ -13,15 +13,16 @@ import tyro
 from rich.console import Console
 
 from baselines.rllib.config import RLConfig
-from baselines.rllib.run import load_policy
+from baselines.rllib.run import learned, load_policy
 from baselines.rllib.session import exit_codes
-from gridedge_env.checks import check_whole_number
+from gridedge_env.checks import check_whole_number, check_writable
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
-from gridedge_env.evaluation_files import save_evaluation
+from gridedge_env.evaluation_files import EPISODES_FILE, save_evaluation
 from gridedge_env.reference import Policy
 from gridedge_env.scenarios.observed import check_split
 from gridedge_env.simulator import Simulator
 from gridedge_env.terminal import Terminal
+from gridedge_gateway import process
 
 COMMAND = "python -m baselines.rllib.evaluate"
 
@@ -51,6 +52,8 @@ def main() -> None:
         check_split(split)
         config, simulator, policy = load_policy(run)
         days = evaluation_days(simulator, split, count)
+        if split == "test":
+            check_writable(run / EPISODES_FILE, "run")
         config = replace(config, run=str(run), foresight_iterations=foresight_iterations)
         evaluate_policy(Terminal(), config, simulator, policy, days, split)
 
@@ -63,14 +66,16 @@ def evaluate_policy(
     days: list[int],
     split: str = "test",
 ) -> None:
-    """Play the policies and the reference controllers, print the table, and save it for "test"."""
-    evaluation = evaluate(
+    """Play the run's policies and the reference controllers, save the table of "test", print it."""
+    iteration, weights = learned(Path(config.run))
+    played = evaluate(
         simulator,
         {config.algorithm: policy},
         days,
         split,
         foresight_iterations=config.foresight_iterations,
     )
+    evaluation = replace(played, iteration=iteration, weights=weights)
     limits = simulator.case.limits
     if split == "test":
         save_evaluation(evaluation, limits, Path(config.run))
@@ -84,4 +89,4 @@ def evaluate_policy(
 
 
 if __name__ == "__main__":
-    main()
+    process.run(main)

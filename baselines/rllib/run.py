@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -17,19 +18,21 @@ from baselines.rllib.config import RUN_KIND, RLConfig
 from baselines.rllib.policy import fleet_policy
 from baselines.rllib.training import Training, training
 from gradmap_trainer.checkpoint import check_matches
-from gradmap_trainer.config import load_config, save_config, write_whole
+from gradmap_trainer.config import load_config, save_config
 from gradmap_trainer.identity import identity
-from gradmap_trainer.run_folder import (
+from gradmap_trainer.lock import locked
+from gradmap_trainer.metrics import (
     append_metrics,
-    case_of_run,
-    holds_run,
-    keep_case,
+    check_metrics,
+    seal_metrics,
     truncate_metrics,
 )
+from gradmap_trainer.run_folder import case_of_run, check_unbegun, holds_run, keep_case
 from gridedge_env.evaluation import TOLERANCE, evaluation_days
 from gridedge_env.reference import Policy, play
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import SimulatorState
+from gridedge_env.writing import folder_to_disk, write_whole
 
 CHECKPOINTS = "checkpoint_*"
 MODULES = Path("learner_group", "learner", "rl_module")  # in RLlib's checkpoint
@@ -64,44 +67,63 @@ class FolderTraining:
         self.save()
 
     def save(self) -> None:
-        """Write RLlib's checkpoint; a kill at any instant leaves this one or the one before."""
+        """Write RLlib's checkpoint; a kill at any instant leaves this one or the one before.
+
+        It has its name once it is whole and on the disk, and the one before goes after that.
+        """
         training = self.training
         folder = self._folder / f"checkpoint_{training.iteration:06d}"
-        temporary = folder.with_name("unfinished")
-        shutil.rmtree(temporary, ignore_errors=True)
-        training.algorithm.save_to_path(temporary.absolute())
+        if folder.exists():  # saved after this very iteration
+            return
+        unfinished, discarded = self._folder / "unfinished", self._folder / "discarded"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        training.algorithm.save_to_path(unfinished.absolute())
         record = {
             **identity(training.config, training.simulator),
             "ray": ray.__version__,
             "iteration": training.iteration,
             "seconds": training.seconds,
             "multipliers": training.multipliers,
+            "log": seal_metrics(self._folder, training.iteration),
         }
-        write_whole(temporary / RECORD_FILE, json.dumps(record, indent=2) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+        write_whole(unfinished / RECORD_FILE, json.dumps(record, indent=2) + "\n")
+        folder_to_disk(unfinished)
+        unfinished.rename(folder)
         for older in sorted(self._folder.glob(CHECKPOINTS))[:-1]:
-            shutil.rmtree(older)
+            shutil.rmtree(discarded, ignore_errors=True)
+            shutil.rmtree(older.rename(discarded))
 
 
 def open_folder(config: RLConfig, simulator: Simulator, resume: bool = False) -> None:
     """Make the run's folder, or check that the run that is there is to be gone on with.
 
     Raises:
-        ValueError: it holds a run and `resume` is not set, or the run is another; or no training is
-            possible on the case.
+        ValueError: it holds a run and `resume` is not set, or the run is another, or without its
+            checkpoint or log; or another process trains there; or no training is possible on the
+            case.
     """
     folder = Path(config.run)
     config.training_case(simulator.case)
-    if holds_run(folder) and not resume:
-        raise ValueError(f"run: {folder} already holds a run, expected --resume or another folder")
-    expected = {**identity(config, simulator), "ray": ray.__version__}
-    checkpoint = newest_checkpoint(folder)
-    if checkpoint:
-        check_matches(_read_record(checkpoint), expected)
-    folder.mkdir(parents=True, exist_ok=True)
-    keep_case(simulator.case, folder)
-    save_config(config, folder)
+    with locked(folder):
+        if holds_run(folder):
+            if not resume:
+                raise ValueError(
+                    f"run: {folder} already holds a run, expected --resume or another folder"
+                )
+            _check_own(config, simulator)
+        keep_case(simulator.case, folder)
+        save_config(config, folder)
+
+
+def _check_own(config: RLConfig, simulator: Simulator) -> None:
+    """Refuse to go on with a run that is another than the one asked for, or not whole."""
+    folder = Path(config.run)
+    kept, checkpoint = load_config(folder, RLConfig, RUN_KIND), newest_checkpoint(folder)
+    if checkpoint is None:
+        return check_unbegun(config, kept, folder)
+    record = _read_record(checkpoint)
+    check_matches(record, {**identity(config, simulator), "ray": ray.__version__})
+    check_metrics(folder, record["iteration"], record.get("log", ""))
 
 
 @contextmanager
@@ -113,14 +135,17 @@ def running(config: RLConfig, simulator: Simulator) -> Iterator[FolderTraining]:
         simulator: its case.
     """
     folder = Path(config.run)
-    checkpoint = newest_checkpoint(folder)
-    record: dict[str, Any] = {}
-    if checkpoint:
-        record = _read_record(checkpoint)
-    done = {name: record[name] for name in ("iteration", "seconds", "multipliers") if record}
-    truncate_metrics(folder, done.get("iteration", 0))
-    with training(config, simulator, checkpoint, **done) as learner:
-        yield FolderTraining(learner)
+    with locked(folder):
+        checkpoint = newest_checkpoint(folder)
+        record: dict[str, Any] = {}
+        if checkpoint:
+            record = _read_record(checkpoint)
+        done = {name: record[name] for name in ("iteration", "seconds", "multipliers") if record}
+        truncate_metrics(folder, done.get("iteration", 0))
+        with training(config, simulator, checkpoint, **done) as learner:
+            run = FolderTraining(learner)
+            run.save()  # so that whoever finds a log finds a checkpoint
+            yield run
 
 
 def load_policy(folder: Path) -> tuple[RLConfig, Simulator, Policy]:
@@ -138,6 +163,17 @@ def load_policy(folder: Path) -> tuple[RLConfig, Simulator, Policy]:
     check_matches(_read_record(checkpoint), identity(config, simulator))
     modules = MultiRLModule.from_checkpoint((checkpoint / MODULES).absolute())
     return config, simulator, fleet_policy(config, simulator, modules.__getitem__)
+
+
+def learned(folder: Path) -> tuple[int, str]:
+    """Of a run's newest policies, the iteration and the SHA-256 of RLlib's files, hexadecimal."""
+    checkpoint = newest_checkpoint(folder)
+    assert checkpoint is not None
+    digest = hashlib.sha256()
+    for path in sorted((checkpoint / MODULES).rglob("*")):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return _read_record(checkpoint)["iteration"], digest.hexdigest()
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,9 +10,8 @@ import numpy as np
 import torch
 from ray.exceptions import RayError
 
-from gridedge_env.terminal import complain
-
-EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
+from gradmap_trainer.commands.exits import mistakes
+from gradmap_trainer.team import WorkersFailed
 
 
 @contextmanager
@@ -35,14 +33,11 @@ def caller_random_state() -> Iterator[None]:
 
 @contextmanager
 def exit_codes(command: str) -> Iterator[None]:
-    """Say what went wrong in one line, and end the process with one of this module's codes."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    except (ValueError, OSError, RayError, RuntimeError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        # A worker's error carries its whole traceback; what happened stands at its end.
-        failed = isinstance(error, RayError | RuntimeError)
-        complain(command, f"error: {lines[-1 if failed else 0]}")
-        sys.exit(EXIT_FAILED if failed else EXIT_MISTAKE)
+    """As of the commands of `gradmap_trainer`; where RLlib or a worker of it fails, 1."""
+    with mistakes(command):
+        try:
+            yield
+        except (RayError, RuntimeError) as error:
+            # A worker's error carries its whole traceback; what happened stands at its end.
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise WorkersFailed(lines[-1]) from error

@@ -1,7 +1,7 @@
 """The command that trains, validates, evaluates: python -m baselines.rllib.train.
 
-Exit codes: 0 done; 1 RLlib or one of its workers failed; 2 a mistake in what the user gave; 130
-stopped by Ctrl-C or SIGTERM (--resume goes on from the last checkpoint).
+Exit codes: 0 done; 1 RLlib or one of its workers failed, or a disk is full; 2 a mistake in what the
+user gave; 130 stopped by Ctrl-C or SIGTERM (--resume goes on from the last checkpoint).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from baselines.rllib.session import exit_codes
 from gradmap_trainer.config import load_config
 from gradmap_trainer.event_log import event_log
 from gradmap_trainer.flags import check_own_case, read_flags
+from gradmap_trainer.lock import locked
 from gradmap_trainer.run_folder import case_to_train, holds_run
 from gradmap_trainer.workers.session import ray_session
 from gridedge_env.case import CaseSettings
@@ -29,6 +30,7 @@ from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
 from gridedge_env.simulator import make_simulator
 from gridedge_env.terminal import Terminal
+from gridedge_gateway import process
 
 COMMAND = "python -m baselines.rllib.train"
 
@@ -44,14 +46,15 @@ def main() -> None:
         with renamed(days="evaluation_days"):
             count = config.evaluation_days
             days = count and evaluation_days(simulator, "test", count)
-        open_folder(config, simulator, resume)
-        with ray_session(config.env_runners), running(config, simulator) as run:
-            for row in run.rows():
-                write(row)
-                console.print(_line(row, simulator.case.limits), soft_wrap=True)
-            policy = run.training.policy
-        if days:
-            evaluate_policy(console, config, simulator, policy, days)
+        with locked(Path(config.run)):
+            open_folder(config, simulator, resume)
+            with ray_session(config.env_runners), running(config, simulator) as run:
+                for row in run.rows():
+                    write(row)
+                    console.print(_line(row, simulator.case.limits), soft_wrap=True)
+                policy = run.training.policy
+            if days:
+                evaluate_policy(console, config, simulator, policy, days)
 
 
 def _parse(arguments: list[str]) -> tuple[RLConfig, Path | None, bool, bool]:
@@ -104,4 +107,4 @@ def _line(row: dict[str, float], limits: Limits) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    process.run(main)

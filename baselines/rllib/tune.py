@@ -25,9 +25,12 @@ from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes
 from gradmap_trainer.flags import read_flags
+from gradmap_trainer.lock import locked
 from gradmap_trainer.workers.session import ray_session
 from gridedge_env.case import CaseSettings
 from gridedge_env.checks import check_whole_number
+from gridedge_env.writing import write_whole
+from gridedge_gateway import process
 
 COMMAND = "python -m baselines.rllib.tune"
 BEST_FILE, TABLE_FILE, TRIALS_FOLDER = "best.json", "tune.csv", "ray"
@@ -116,12 +119,12 @@ def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
                 verbose=0,
             ),
         ).fit()
-    results.get_dataframe().to_csv(folder / TABLE_FILE, index=False)
+    write_whole(folder / TABLE_FILE, results.get_dataframe().to_csv(index=False))
     if len(results.errors) == len(results):
         raise RuntimeError(f"all trials failed, the first with: {results.errors[0]}")
     best = results.get_best_result(filter_nan_and_inf=True)
     record = asdict(replace(config, **_settings(best.config)))
-    (folder / BEST_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / BEST_FILE, json.dumps(record, indent=2) + "\n")
     if results.errors:
         raise RuntimeError(f"{len(results.errors)} trials failed: {results.errors[0]}")
     return results
@@ -152,9 +155,10 @@ def main() -> None:
         config, trials, at_once = _parse(usual(config.policies))
         check_whole_number(trials, 1, "trials")
         check_whole_number(at_once, 1, "at_once")
-        open_folder(config, config.make_simulator())
-        print(f"Curves: tensorboard --logdir {Path(config.run) / TRIALS_FOLDER}", flush=True)
-        best = search(config, trials, at_once).get_best_result()
+        with locked(Path(config.run)):
+            open_folder(config, config.make_simulator())
+            print(f"Curves: tensorboard --logdir {Path(config.run) / TRIALS_FOLDER}", flush=True)
+            best = search(config, trials, at_once).get_best_result()
         value = best.metrics["score"]
         print(f"Best of {trials} at {value:,.0f} €/day: {_settings(best.config)}")
 
@@ -183,4 +187,4 @@ def _parse(default: RLConfig) -> tuple[RLConfig, int, int]:
 
 
 if __name__ == "__main__":
-    main()
+    process.run(main)

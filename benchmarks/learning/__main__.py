@@ -33,6 +33,7 @@ from benchmarks.page import table
 from benchmarks.records import Measurement
 from benchmarks.timing import threads
 from gridedge_env.checks import check_writable
+from gridedge_gateway import process
 
 EXPERIMENTS: dict[str, Callable[..., Measurement]] = {
     function.__name__: function
@@ -73,9 +74,9 @@ def main(arguments: Sequence[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"benchmarks.learning: error: {error}", file=sys.stderr)
         return 2
-    print("\n\n".join((found.timed, *(table(one) for one in found.tables))))
     if path is not None:
         path.write_text(_record(study, found, arguments), encoding="utf-8")
+    print("\n\n".join((found.timed, *(table(one) for one in found.tables))))
     return 0
 
 
@@ -134,4 +135,4 @@ def _line(function: Callable[..., Measurement]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    process.run(lambda: sys.exit(main(sys.argv[1:])))

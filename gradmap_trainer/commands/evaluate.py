@@ -9,19 +9,21 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from gradmap_trainer.commands.exits import RunFolder, mistakes, stoppable
+from gradmap_trainer.commands.exits import RunFolder, failures, mistakes
 from gradmap_trainer.console import progress_line
 from gradmap_trainer.gradmap import Learner
-from gradmap_trainer.run_folder import load_policies
+from gradmap_trainer.run_folder import load_policies, signed
 from gridedge_env.case import Case
-from gridedge_env.checks import check_whole_number
+from gridedge_env.checks import check_whole_number, check_writable
 from gridedge_env.evaluation import Evaluation, evaluation_days, summarise
 from gridedge_env.evaluation import evaluate as evaluate_policies
-from gridedge_env.evaluation_files import save_evaluation
+from gridedge_env.evaluation_files import EPISODES_FILE, save_evaluation
 from gridedge_env.scenarios import CustomerMeters
 from gridedge_env.scenarios.observed import ObservedDays, check_split
 from gridedge_env.simulator import Simulator
 from gridedge_env.terminal import Terminal
+
+COMMAND = "gradmap-evaluate"
 
 # What the days of each split are to the policies, after their year: of the built-in days.
 SPLITS_IN_WORDS = {
@@ -31,7 +33,6 @@ SPLITS_IN_WORDS = {
 }
 
 
-@stoppable
 def evaluate() -> None:
     """gradmap-evaluate: the out-of-sample table of a run."""
 
@@ -53,16 +54,20 @@ def evaluate() -> None:
         """
         return run, split, days, foresight_iterations, device
 
-    with mistakes("gradmap-evaluate"):
+    with mistakes(COMMAND):
         run, split, count, iterations, device = tyro.cli(parse)
         check_whole_number(iterations, 0, "foresight_iterations")
         check_split(split)
         _, simulator, learner = load_policies(run, device)
         days = evaluation_days(simulator, split, count)
+        if split == "test":
+            check_writable(run / EPISODES_FILE, "run")
     console = Terminal()
-    evaluation = evaluate_run(console, simulator, learner, days, iterations, split)
-    if split == "test":
-        save_evaluation(evaluation, simulator.case.limits, run)
+    with failures(COMMAND):
+        evaluation = evaluate_run(console, simulator, learner, days, iterations, split)
+        if split == "test":
+            save_evaluation(evaluation, simulator.case.limits, run)
+        show(console, evaluation, simulator, split)
 
 
 def evaluate_run(
@@ -73,9 +78,9 @@ def evaluate_run(
     foresight_iterations: int,
     split: str = "test",
 ) -> Evaluation:
-    """Play the days, and show the table."""
+    """Play the days, and put down which policies did."""
     with progress_line(console, "evaluating") as tell:
-        evaluation = evaluate_policies(
+        played = evaluate_policies(
             simulator,
             {"gradmap": learner.policies},
             days,
@@ -83,16 +88,18 @@ def evaluate_run(
             foresight_iterations=foresight_iterations,
             progress=lambda method, share: tell(share, method),
         )
-    limits = simulator.case.limits
+    return signed(played, learner)
+
+
+def show(console: Console, evaluation: Evaluation, simulator: Simulator, split: str) -> None:
+    """The table."""
+    limits, days = simulator.case.limits, len(evaluation.dates) // simulator.clock.days
     summary = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
     own = isinstance(simulator.case.demand, CustomerMeters)
     built_in = isinstance(simulator.case.days, ObservedDays) and not own
     words = SPLITS_IN_WORDS[split] if built_in else f"days of {split}"
     when = f"{simulator.days(split).years}, {words}"
-    console.print(
-        _table(summary, simulator.case, f"{simulator.clock.episodes(len(days))} of {when}")
-    )
-    return evaluation
+    console.print(_table(summary, simulator.case, f"{simulator.clock.episodes(days)} of {when}"))
 
 
 def _table(summary: dict[str, dict[str, float]], case: Case, when: str) -> Table:

@@ -1,44 +1,32 @@
 """How every command ends.
 
-Exit codes: 0 done; 1 exported files that do not do what the simulator does, or workers that failed;
-2 a mistake in what the user gave, said in one line; 130 stopped by Ctrl-C (or SIGTERM), after a
+Exit codes: 0 done; 1 it could not be done: a disk that is full, workers that failed, exported files
+that do not do what the simulator does; 2 a mistake in what the user gave; either is said in one
+line; 130 stopped by Ctrl-C (`gridedge_gateway.process`), and training by SIGTERM, too, after a
 checkpoint of the last iteration.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from gradmap_trainer.team import WorkersFailed
 from gridedge_env.scenarios.series import Faults
 from gridedge_env.terminal import complain
 from gridedge_gateway.mistakes import in_words
+from gridedge_gateway.process import is_full
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
 
-EXIT_PARTED = EXIT_FAILED = 1
+EXIT_FAILED = 1
 EXIT_MISTAKE = 2
-EXIT_INTERRUPTED = 130
-
-
-def stoppable(command: Callable[[], None]) -> Callable[[], None]:
-    """Let Ctrl-C end a command without a traceback where there is nothing to save."""
-
-    @functools.wraps(command)
-    def run() -> None:
-        try:
-            command()
-        except KeyboardInterrupt:
-            sys.exit(EXIT_INTERRUPTED)
-
-    return run
 
 
 @contextmanager
@@ -47,12 +35,28 @@ def mistakes(command: str) -> Iterator[None]:
 
     Warnings are said in one line, too.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), failures(command):
         warnings.showwarning = lambda message, *_, **__: complain(command, f"warning: {message}")
         try:
             yield
-        except (ValueError, OSError, ImportError) as error:
-            lines = in_words(error).splitlines()
+        except (ValueError, ImportError) as error:
+            lines = str(error).splitlines()
             told = lines if isinstance(error, Faults) else lines[:1]
             complain(command, "\n".join([f"error: {told[0]}", *told[1:]]))
             sys.exit(EXIT_MISTAKE)
+
+
+@contextmanager
+def failures(command: str, advice: str = "") -> Iterator[None]:
+    """Say in one line what the world around a command did not let it do, and exit.
+
+    Args:
+        command: its name.
+        advice: what the user can do, to be read on from what went wrong.
+    """
+    try:
+        yield
+    except (OSError, WorkersFailed) as error:
+        complain(command, f"error: {in_words(error).splitlines()[0]}{advice}")
+        failed = isinstance(error, WorkersFailed) or is_full(error)
+        sys.exit(EXIT_FAILED if failed else EXIT_MISTAKE)

@@ -8,14 +8,13 @@ from pathlib import Path
 import torch
 import tyro
 
-from gradmap_trainer.commands.exits import EXIT_PARTED, RunFolder, mistakes, stoppable
+from gradmap_trainer.commands.exits import EXIT_FAILED, RunFolder, mistakes
 from gradmap_trainer.console import say
 from gradmap_trainer.run_folder import load_policies
 from gridedge_env.simulator import make_simulator
 from gridedge_env.terminal import Terminal
 
 
-@stoppable
 def export() -> None:
     """gradmap-export: one deployable file per agent."""
 
@@ -49,6 +48,6 @@ def export() -> None:
     if apart:
         for parting in apart:
             say(console, f"{parting}, on {date}")
-        sys.exit(EXIT_PARTED)
+        sys.exit(EXIT_FAILED)
     worst = max(parting.power for parting in partings)
     say(console, f"On {date} they do as the simulator does, to {worst:.0e} of full power")

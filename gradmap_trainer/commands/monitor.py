@@ -7,13 +7,12 @@ from pathlib import Path
 
 import tyro
 
-from gradmap_trainer.commands.exits import EXIT_MISTAKE, RunFolder, mistakes, stoppable
+from gradmap_trainer.commands.exits import EXIT_MISTAKE, RunFolder, mistakes
 from gradmap_trainer.console import progress_line, say
 from gradmap_trainer.run_folder import load_policies
 from gridedge_env.terminal import Terminal, complain
 
 
-@stoppable
 def monitor() -> None:
     """gradmap-monitor: what gateways logged, held against what a run promised."""
 

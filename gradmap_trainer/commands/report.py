@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from gradmap_trainer.commands.exits import RunFolder, mistakes, stoppable
+from gradmap_trainer.commands.exits import RunFolder, mistakes
 from gradmap_trainer.config import TrainConfig, load_config
 from gradmap_trainer.console import say
 from gradmap_trainer.run_folder import case_of_run
@@ -15,7 +15,6 @@ from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.terminal import Terminal
 
 
-@stoppable
 def report() -> None:
     """gradmap-report: the HTML report of a run."""
 

@@ -3,54 +3,84 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from gradmap_trainer.commands.evaluate import evaluate_run
-from gradmap_trainer.commands.exits import EXIT_FAILED, EXIT_INTERRUPTED, mistakes, stoppable
+from gradmap_trainer.commands.evaluate import evaluate_run, show
+from gradmap_trainer.commands.exits import failures, mistakes
 from gradmap_trainer.commands.report import report_run
 from gradmap_trainer.config import USUAL_CASE, TrainConfig, load_config
 from gradmap_trainer.console import interruptible, outside_limits, progress_line, say
-from gradmap_trainer.event_log import event_log
+from gradmap_trainer.event_log import Write, event_log
 from gradmap_trainer.flags import TrainFlags, check_own_case, read_flags
 from gradmap_trainer.gradmap import Learner, progress
+from gradmap_trainer.lock import locked
 from gradmap_trainer.run_folder import case_to_train, holds_run
-from gradmap_trainer.team import WorkersFailed, share_out
+from gradmap_trainer.team import share_out
 from gradmap_trainer.training import open_run
 from gradmap_trainer.workers import torchrun
 from gradmap_trainer.workers.choice import Trainer, trainer
 from gridedge_env.checks import renamed
 from gridedge_env.evaluation import evaluation_days
 from gridedge_env.evaluation_files import save_evaluation
-from gridedge_env.simulator import make_simulator
-from gridedge_env.terminal import Terminal, complain
+from gridedge_env.simulator import Simulator, make_simulator
+from gridedge_env.terminal import Terminal
+from gridedge_gateway.process import EXIT_INTERRUPTED
+
+COMMAND = "gradmap-train"
 
 
-@stoppable
 def train() -> None:
     """gradmap-train: train, evaluate and report a run."""
-    command = "gradmap-train"
-    with mistakes(command):
-        if torchrun.is_follower():
-            return torchrun.follow()
-        asked = parse_train(sys.argv[1:])
-        config, crew = asked.config, asked.trainer
-        write = event_log(config.run, asked.tensorboard)
-        case = case_to_train(config.case, Path(config.run), asked.case, asked.resume)
-        simulator = make_simulator(case=case, device=config.device)
-        with renamed(days="evaluation_days"):
-            count = config.evaluation_days
-            days = count and evaluation_days(simulator, "test", count)
-        share_out(0, crew.workers, simulator.num_agents, config.batch_days)
-        sentences: list[str] = []
-        learner = open_run(config, simulator, asked.resume, sentences.append)
-        begun_at = learner.iteration
-    console = Terminal()
-    for sentence in sentences:
-        console.print(sentence, highlight=False)
+    with ExitStack() as held:
+        with mistakes(COMMAND):
+            if torchrun.is_follower():
+                return torchrun.follow()
+            asked = parse_train(sys.argv[1:])
+            simulator, days, write = _prepare(asked)
+            folder = Path(asked.config.run)
+            held.enter_context(locked(folder))
+            sentences: list[str] = []
+            learner = open_run(asked.config, simulator, asked.resume, sentences.append)
+        console = Terminal()
+        for sentence in sentences:
+            console.print(sentence, highlight=False)
+        with failures(COMMAND, "; go on with --resume"):
+            learner = _train(console, asked, simulator, learner, write)
+            if days:
+                effort = asked.config.foresight_iterations
+                evaluation = evaluate_run(console, simulator, learner, days, effort)
+                save_evaluation(evaluation, simulator.case.limits, folder)
+                show(console, evaluation, simulator, "test")
+                report_run(console, folder, simulator)
+
+
+def _prepare(asked: _Asked) -> tuple[Simulator, list[int], Write]:
+    """The case, the days to evaluate, and what rows of the log are handed to.
+
+    Raises:
+        ValueError: a mistake in what was asked for.
+    """
+    config = asked.config
+    write = event_log(config.run, asked.tensorboard)
+    case = case_to_train(config.case, Path(config.run), asked.case, asked.resume)
+    simulator = make_simulator(case=case, device=config.device)
+    with renamed(days="evaluation_days"):
+        count = config.evaluation_days
+        days = evaluation_days(simulator, "test", count) if count else []
+    share_out(0, asked.trainer.workers, simulator.num_agents, config.batch_days)
+    return simulator, days, write
+
+
+def _train(
+    console: Terminal, asked: _Asked, simulator: Simulator, learner: Learner, write: Write
+) -> Learner:
+    """Train an open run to its end, and tell of it; where that is interrupted, exit."""
+    config, begun_at = asked.config, learner.iteration
     kinds = ", ".join(f"{len(group)} {group.kind.plural}" for group in simulator.fleet.groups)
     if simulator.case.name:
         console.print(simulator.case.name, style="bold", highlight=False)
@@ -71,19 +101,12 @@ def train() -> None:
             )
             tell(progress(config, learner), note)
 
-        try:
-            learner = crew.train(config, simulator, learner, observe, interrupted)
-        except WorkersFailed as error:
-            complain(command, f"error: {error}; go on with --resume")
-            sys.exit(EXIT_FAILED)
+        learner = asked.trainer.train(config, simulator, learner, observe, interrupted)
     if interrupted():
         console.print(f"Stopped after iteration {learner.iteration}; go on with --resume.")
         sys.exit(EXIT_INTERRUPTED)
     console.print(_done(learner, begun_at))
-    if days:
-        evaluation = evaluate_run(console, simulator, learner, days, config.foresight_iterations)
-        save_evaluation(evaluation, simulator.case.limits, Path(config.run))
-        report_run(console, Path(config.run), simulator)
+    return learner
 
 
 @dataclass(frozen=True)
@@ -131,7 +154,7 @@ def parse_train(arguments: list[str]) -> _Asked:
             crew, again = trainer(workers, address), resume or torchrun.is_restarted()
             return _Asked(config.config, case, again, tensorboard, crew)
 
-        return read_flags(command, "gradmap-train", arguments)
+        return read_flags(command, COMMAND, arguments)
 
     asked = parse(TrainConfig())
     own_case = asked.case is not None

@@ -28,6 +28,7 @@ from gridedge_env.observation import (
     planned_columns,
 )
 from gridedge_env.simulator import Simulator
+from gridedge_env.writing import whole_file
 from gridedge_gateway.names import fit
 from gridedge_gateway.packing import sealed
 
@@ -88,7 +89,8 @@ def export_policies(
         paths.append(folder / policy_file(agent))
         file = io.BytesIO()
         onnx.save(model, file)
-        paths[-1].write_bytes(sealed(file.getvalue()))
+        with whole_file(paths[-1]) as written:
+            written.write(sealed(file.getvalue()))
     return paths
 
 

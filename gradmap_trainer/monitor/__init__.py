@@ -17,6 +17,7 @@ from gradmap_trainer.monitor.tables import FINDINGS_FILE
 from gradmap_trainer.monitor.verdict import summary
 from gradmap_trainer.report import page
 from gradmap_trainer.report.figures import style
+from gridedge_env.writing import write_whole
 from gridedge_gateway.names import cell
 
 MONITOR_FILE = "monitor.html"
@@ -44,9 +45,10 @@ def write_monitor(fleet: MonitoredFleet, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     fields = [entry.name for entry in fleet.simulator.observation_fields]
     table = pd.DataFrame([_row(one, fields) for one in fleet.findings])
-    table.round(DECIMALS).to_csv(folder / FINDINGS_FILE, index=False, lineterminator="\n")
+    rows = table.round(DECIMALS).to_csv(index=False, lineterminator="\n")
+    write_whole(folder / FINDINGS_FILE, rows)
     path = folder / MONITOR_FILE
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
     return path
 
 

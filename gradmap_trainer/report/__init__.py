@@ -22,6 +22,7 @@ from gradmap_trainer.report.sections import (
 )
 from gradmap_trainer.report.training import diagnostics, learning
 from gridedge_env.simulator import Simulator
+from gridedge_env.writing import write_whole
 
 REPORT_FILE = "report.html"
 
@@ -57,5 +58,5 @@ def write_report(folder: Path, simulator: Simulator) -> Path:
     text = page.page(f"GradMAP: {run.name}", *headline(run), page.contents(SECTIONS), *sections)
     write_bills(customer_bills(run), folder)
     path = folder / REPORT_FILE
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
     return path

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gradmap_trainer.report.run import OURS, REST, EvaluatedRun
+from gridedge_env.writing import write_whole
 from gridedge_gateway.names import cell
 
 BILLS_FILE = "bills.csv"
@@ -52,7 +53,7 @@ def write_bills(bills: pd.DataFrame, folder: Path) -> Path:
     """Write `bills.csv`."""
     path, names = folder / BILLS_FILE, ["customer", "place"]
     written = bills.round(DECIMALS).assign(**{name: bills[name].map(cell) for name in names})
-    written.to_csv(path, index=False, lineterminator="\n")
+    write_whole(path, written.to_csv(index=False, lineterminator="\n"))
     return path
 
 

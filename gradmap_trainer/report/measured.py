@@ -77,6 +77,11 @@ def how_this_was_measured(run: EvaluatedRun) -> list[str]:
                 ("Power flow", _power_flow(run)),
                 *([("Perfect foresight", _foresight(run))] if FLOOR in run.table else []),
                 (
+                    "Policies",
+                    f"those of iteration {run.evaluation.iteration:,}, whose weights have the "
+                    f"SHA-256 {run.evaluation.weights}.",
+                ),
+                (
                     "Versions",
                     f"report by GridEdge {gridedge_env.__version__}, Python "
                     f"{platform.python_version()}, PyTorch {torch.__version__}, NumPy "

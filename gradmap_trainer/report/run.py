@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
+from gradmap_trainer.checkpoint import load_checkpoint
 from gradmap_trainer.config import CONFIG_FILE
-from gradmap_trainer.run_folder import METRICS_FILE
-from gridedge_env.checks import check_number
+from gradmap_trainer.identity import weights_digest
+from gradmap_trainer.metrics import METRICS_FILE, last_metrics
+from gradmap_trainer.run_folder import policies_of
 from gridedge_env.constraints import Limits
 from gridedge_env.devices import DeviceKind
-from gridedge_env.evaluation import Evaluation
-from gridedge_env.evaluation_files import SUMMARY_FILE, load_evaluation
+from gridedge_env.evaluation import Evaluation, summarise
+from gridedge_env.evaluation_files import EPISODES_FILE, load_evaluation
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.simulator import Simulator
 
@@ -32,7 +34,7 @@ class EvaluatedRun:
     Attributes:
         name: as the user gave it.
         config: as written.
-        metrics: the log, a row per iteration.
+        metrics: the log, a row per iteration, up to that of the evaluated policies.
         table: the out-of-sample table, a row per method.
         evaluation: the trajectories behind it.
         split: whose days were evaluated.
@@ -63,14 +65,17 @@ def read_run(folder: Path, simulator: Simulator) -> EvaluatedRun:
 
     Raises:
         FileNotFoundError: it lacks its configuration, log or evaluation.
-        ValueError: one of them is damaged, or belongs to another case.
+        ValueError: one of them is damaged, or belongs to another case, or the evaluation to other
+            policies than the run's.
     """
     config = _read_object(folder / CONFIG_FILE, "the folder of a GridEdge run")
     limits = simulator.case.limits
     metrics = _read_metrics(folder / METRICS_FILE, limits)
-    table = _read_object(folder / SUMMARY_FILE, f"after gradmap-evaluate {folder}")
     evaluation = load_evaluation(folder, simulator)
-    _check_table(folder / SUMMARY_FILE, table, evaluation, limits)
+    _check_methods(folder, evaluation)
+    _check_current(folder, evaluation)
+    metrics = metrics[metrics["iteration"] <= evaluation.iteration]
+    table = {name: summarise(episode, limits) for name, episode in evaluation.episodes.items()}
     name = str(config.get("run", folder.name))
     split = _split_of(folder, evaluation, simulator)
     return EvaluatedRun(name, config, metrics, table, evaluation, split, simulator)
@@ -95,7 +100,7 @@ def _read_metrics(path: Path, limits: Limits) -> pd.DataFrame:
         metrics = pd.read_csv(path)
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}), expected CSV with a header") from error
-    needed = {"seconds", "cost", *(f"{kind.name}_steps" for kind in limits)}
+    needed = {"iteration", "seconds", "cost", *(f"{kind.name}_steps" for kind in limits)}
     if absent := sorted(needed - set(metrics)):
         raise ValueError(f"{path}: got no column {', '.join(absent)}, expected one per quantity")
     if metrics.empty:
@@ -108,25 +113,28 @@ def _read_metrics(path: Path, limits: Limits) -> pd.DataFrame:
     return metrics
 
 
-def _check_table(
-    path: Path, table: Mapping[str, Any], evaluation: Evaluation, limits: Limits
-) -> None:
-    methods, played = sorted(table), sorted(evaluation.episodes)
-    if methods != played or not {OURS, RIVAL, REST} <= set(methods):
+def _check_current(folder: Path, evaluation: Evaluation) -> None:
+    """Refuse to show policies beside the log of others: the run may have learned on since."""
+    try:
+        tensors, record = load_checkpoint(folder)
+    except FileNotFoundError:  # no policies are left that others could be held against
+        reached, known = int(last_metrics(folder)["iteration"]), evaluation.weights
+    else:
+        reached, known = int(cast(int, record["iteration"])), weights_digest(policies_of(tensors))
+    if (evaluation.iteration, evaluation.weights) != (reached, known):
         raise ValueError(
-            f"{path}: got methods {', '.join(methods)}, expected those of the trajectories "
-            f"({', '.join(played)}), among them {OURS}, {RIVAL} and {REST}"
+            f"run: {folder} was evaluated with policies of iteration {evaluation.iteration} and "
+            f"has others, of iteration {reached}, expected gradmap-evaluate {folder} first"
         )
-    columns = ["cost", "any_steps", "nonconverged"]
-    for kind in limits:
-        columns += [f"{kind.name}_steps", kind.worst_name]
-    for key, row in table.items():
-        for column in columns:
-            try:
-                check_number(row[column] if isinstance(row, dict) else None, column)
-            except (KeyError, ValueError):
-                told = f"got no number {column}, expected one"
-                raise ValueError(f"{path}, {key}: {told}") from None
+
+
+def _check_methods(folder: Path, evaluation: Evaluation) -> None:
+    played = sorted(evaluation.episodes)
+    if not {OURS, RIVAL, REST} <= set(played):
+        raise ValueError(
+            f"{folder / EPISODES_FILE}: got methods {', '.join(played)}, expected {OURS}, {RIVAL} "
+            f"and {REST} among them"
+        )
 
 
 def _split_of(folder: Path, evaluation: Evaluation, simulator: Simulator) -> str:

@@ -25,7 +25,8 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import Learner
-from gradmap_trainer.run_folder import last_metrics, load_learner
+from gradmap_trainer.metrics import last_metrics
+from gradmap_trainer.run_folder import load_learner
 from gradmap_trainer.team import WorkersFailed
 from gradmap_trainer.training import Observer
 from gradmap_trainer.workers.member import backend_of, stay_local, work

@@ -16,8 +16,16 @@ import torch
 
 @cache
 def numba_is_there() -> bool:
-    """Whether kernels can be compiled; PyTorch does their work where not."""
-    return importlib.util.find_spec("numba") is not None
+    """Whether kernels can be compiled; PyTorch does their work where not.
+
+    Nor are they where NUMBA_DISABLE_JIT has Numba compile nothing: what they are made of is no
+    Python.
+    """
+    if importlib.util.find_spec("numba") is None:
+        return False
+    from numba import config
+
+    return not config.DISABLE_JIT
 
 
 def kernel(function: Callable[..., Any]) -> Any:

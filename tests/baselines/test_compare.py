@@ -118,7 +118,9 @@ def test_another_configuration_is_refused(folder, compare, capsys):
 
 def test_a_folder_that_cannot_be_written_is_refused(compare, capsys):
     assert compare("small.toml", "--out", "mine.py") == 2
-    assert "error: out: got mine.py/logs/written, expected a file that" in capsys.readouterr().err
+    assert (
+        "error: out: got mine.py, expected a folder that can be written" in capsys.readouterr().err
+    )
 
 
 def test_two_configurations_are_refused(compare, capsys):

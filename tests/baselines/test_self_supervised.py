@@ -148,9 +148,10 @@ def test_a_run_is_resumed_bit_for_bit_and_read_like_any_other(tmp_path, simulato
             assert torch.equal(weight, whole.policies.state_dict()[name])
 
 
-def test_the_command_makes_a_run(tmp_path):
+def test_the_command_makes_a_run(tmp_path, capsys):
     flags = TrainFlags.of(replace(CONFIG, run=str(tmp_path / "run"), iterations=2))
     main(flags)
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
-    with pytest.raises(ValueError, match="already holds a run"):
+    with pytest.raises(SystemExit, match="2"):
         main(flags)
+    assert "already holds a run, expected --resume" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export import export_policies, export_run, replay
 from gradmap_trainer.gradmap import Learner, make_learner
 from gradmap_trainer.report import write_report
+from gradmap_trainer.run_folder import signed
 from gradmap_trainer.training import open_run, train
 from gridedge_env import Case, CaseSettings, Simulator, make_simulator
 from gridedge_env.evaluation import Evaluation, evaluate, evaluation_days
@@ -75,7 +76,8 @@ def whole_run(case: Case, folder: Path, /, **changes: Any) -> WholeRun:
     learner = train(config, simulator, learner, lambda learner, row: log.append(row))
     days = evaluation_days(simulator, "test", 2)
     policies = {"gradmap": learner.policies}
-    evaluation = evaluate(simulator, policies, days, foresight_iterations=3)
+    played = evaluate(simulator, policies, days, foresight_iterations=3)
+    evaluation = signed(played, learner)
     save_evaluation(evaluation, case.limits, folder)
     table = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     report = write_report(folder, simulator).read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gradmap_trainer.config import TrainConfig
-from gradmap_trainer.run_folder import METRICS_FILE
+from gradmap_trainer.metrics import METRICS_FILE
 from gradmap_trainer.training import open_run
 from gridedge_env import CaseSettings, make_simulator
 from tests.gradmap_trainer.commands.calling import assert_one_line, call

@@ -29,6 +29,7 @@ from gridedge_env.scenarios import Fixed, Flat, Tariff
 
 CONFIG = {"run": "runs/small", "num_agents": 6, "device": "cpu", "hidden_sizes": [8], "home": None}
 COLUMNS = ("voltage_steps", "loading_steps", "unbalance_steps")
+HEADER = ",".join(("iteration", "seconds", "cost", *COLUMNS))
 SVG = "data:image/svg+xml;base64,"
 
 
@@ -47,7 +48,7 @@ def finished(simulator, tmp_path_factory) -> Path:
         evaluation_days(simulator, "test", 2),
         foresight_iterations=5,
     )
-    save_evaluation(evaluation, Limits(), folder)
+    save_evaluation(replace(evaluation, iteration=12), Limits(), folder)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     write_metrics(folder, extra=True)
     return folder
@@ -72,7 +73,12 @@ def parsed(report) -> Page:
 
 def write_metrics(folder: Path, extra: bool, rows: int = 12) -> None:
     """A log; `extra` adds the columns that need not be there, one of which is never positive."""
-    metrics = {"seconds": 65.5 / rows, "cost": 100.0, **dict.fromkeys(COLUMNS, 0.001)}
+    metrics = {
+        "iteration": 1,
+        "seconds": 65.5 / rows,
+        "cost": 100.0,
+        **dict.fromkeys(COLUMNS, 0.001),
+    }
     if extra:
         metrics |= {"dual_norm": 3.0, "beyond_trust_region": 0.01, "gradient_norm": 0.0}
         metrics |= {"predicted_improvement": -1.0, "realised_improvement": 0.5}
@@ -263,7 +269,7 @@ def test_what_a_run_lacks_is_left_out(run, simulator):
     write_metrics(run, extra=False, rows=1)
     evaluation = load_evaluation(run, simulator)
     episodes = {k: v for k, v in evaluation.episodes.items() if k != "perfect_foresight"}
-    save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
+    save_evaluation(replace(evaluation, episodes=episodes, iteration=1), Limits(), run)
     page = Page.read(write_report(run, simulator))
     assert len(page.images()) == 19
     assert "The log holds no diagnostics." in page.text
@@ -315,7 +321,7 @@ def test_power_flows_without_solution_are_shown(run, simulator):
     assert "Of 480 power flows 96 did not converge" in page.text
 
 
-@pytest.mark.parametrize("name", ["config.json", "metrics.csv", "evaluation.json", EPISODES_FILE])
+@pytest.mark.parametrize("name", ["config.json", "metrics.csv", EPISODES_FILE])
 def test_missing_files_are_named(run, simulator, name):
     (run / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"{name}: not found, expected"):
@@ -328,14 +334,17 @@ def test_missing_files_are_named(run, simulator, name):
         ("config.json", "{", r"config\.json: damaged"),
         ("config.json", "[1]", r"config\.json: got a list, expected a JSON object"),
         ("metrics.csv", "", r"metrics\.csv: damaged"),
-        ("metrics.csv", "seconds,cost\n1,2\n", r"metrics\.csv: got no column loading_steps"),
-        ("metrics.csv", f"seconds,cost,{','.join(COLUMNS)}\n", r"metrics\.csv: got no rows"),
         (
             "metrics.csv",
-            f"seconds,cost,{','.join(COLUMNS)}\n1,much,0,0,0\n",
+            "seconds,cost\n1,2\n",
+            r"metrics\.csv: got no column iteration, loading_steps",
+        ),
+        ("metrics.csv", f"{HEADER}\n", r"metrics\.csv: got no rows"),
+        (
+            "metrics.csv",
+            f"{HEADER}\n1,1,much,0,0,0\n",
             r"metrics\.csv, column cost: got text, expected numbers",
         ),
-        ("evaluation.json", '{"gradmap": {}}', r"evaluation\.json: got methods gradmap, expected"),
         (EPISODES_FILE, "no archive", r"evaluation\.npz: damaged"),
     ],
 )
@@ -345,11 +354,20 @@ def test_damaged_files_are_named(run, simulator, name, content, complaint):
         write_report(run, simulator)
 
 
-def test_a_table_without_a_number_is_refused(run, simulator):
-    table = json.loads((run / "evaluation.json").read_text())
-    del table["idle"]["worst_loading"]
-    (run / "evaluation.json").write_text(json.dumps(table))
-    with pytest.raises(ValueError, match=r"evaluation\.json, idle: got no number worst_loading"):
+def test_a_table_is_not_believed(run, simulator):
+    """It is made of the trajectories again, whatever its file says."""
+    expected = write_report(run, simulator).read_text(encoding="utf-8")
+    (run / "evaluation.json").write_text('{"gradmap": {"cost": 1.0}}')
+    assert write_report(run, simulator).read_text(encoding="utf-8") == expected
+
+
+def test_trajectories_without_a_method_are_refused(run, simulator):
+    evaluation = load_evaluation(run, simulator)
+    episodes = {name: played for name, played in evaluation.episodes.items() if name != "idle"}
+    save_evaluation(replace(evaluation, episodes=episodes), Limits(), run)
+    with pytest.raises(
+        ValueError, match=r"evaluation\.npz: got methods gradmap, .* and idle among"
+    ):
         write_report(run, simulator)
 
 

@@ -49,7 +49,7 @@ def folder(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder.mkdir()
     policies = {"gradmap": PriceFollowing(simulator)}
     evaluation = evaluate(simulator, policies, DAYS, foresight_iterations=0)
-    save_evaluation(evaluation, simulator.case.limits, folder)
+    save_evaluation(replace(evaluation, iteration=12), simulator.case.limits, folder)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     write_metrics(folder, extra=False)
     write_report(folder, simulator)

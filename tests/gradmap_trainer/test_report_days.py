@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gradmap_trainer.checkpoint import load_checkpoint
 from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.identity import weights_digest
 from gradmap_trainer.report import write_report
+from gradmap_trainer.run_folder import policies_of
 from gradmap_trainer.training import open_run, train
 from gridedge_env import CaseSettings, Simulator, make_simulator
 from gridedge_env.clock import Clock
@@ -49,6 +52,9 @@ def folder(simulator: Simulator, tmp_path: Path) -> Path:
 def evaluated(folder: Path, simulator: Simulator, split: str) -> Path:
     policies = {"gradmap": Thermostat(simulator)}
     played = evaluate(simulator, policies, [40], split, foresight_iterations=0)
+    tensors, record = load_checkpoint(folder)
+    weights = weights_digest(policies_of(tensors))
+    played = replace(played, iteration=record["iteration"], weights=weights)
     save_evaluation(played, simulator.case.limits, folder)
     return folder
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.report import write_report
+from gradmap_trainer.run_folder import signed
 from gradmap_trainer.training import open_run, train
 from gridedge_env import CaseSettings, constraints
 from gridedge_env.evaluation import evaluate
@@ -119,10 +120,10 @@ def descriptions(registry: None, tmp_path_factory: pytest.TempPathFactory) -> li
     folder = tmp_path_factory.mktemp("runs") / "run"
     config = TrainConfig(run=str(folder), case=settings, iterations=1, batch_days=1, minibatches=1)
     simulator = config.make_simulator()
-    train(config, simulator, open_run(config, simulator))
+    learner = train(config, simulator, open_run(config, simulator))
     policies = {"gradmap": Thermostat(simulator)}
     evaluation = evaluate(simulator, policies, [40], foresight_iterations=0)
-    save_evaluation(evaluation, simulator.case.limits, folder)
+    save_evaluation(signed(evaluation, learner), simulator.case.limits, folder)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # such as one of a figure without room for its legend
         page = write_report(folder, simulator).read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import gridedge_env
-from gradmap_trainer.config import CONFIG_FILE, TrainConfig
+from gradmap_trainer.config import CONFIG_FILE, TrainConfig, save_config
 from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.run_folder import case_to_train, load_policies
 from gradmap_trainer.training import open_run, train
@@ -152,6 +152,10 @@ def test_runs_of_another_release_are_refused_and_told_why(
         assert_one_line(capsys.readouterr().err, told)
     assert call("gradmap-train", "--resume", "--run", config.run) == 2
     assert_one_line(capsys.readouterr().err, told)
+    with pytest.raises(ValueError, match="is by GridEdge 0.0.9, expected one by"):
+        open_run(config, config.make_simulator(), resume=True)
+    save_config(config, Path(config.run))
+    by_version(Path(config.run), "0.2.0")
     monkeypatch.setattr(gridedge_env, "__version__", "0.2.0")
     with pytest.raises(ValueError, match=r"gridedge is '0\.1' in the checkpoint, expected '0\.2'"):
         open_run(config, config.make_simulator(), resume=True)

@@ -14,7 +14,8 @@ import torch
 from gradmap_trainer.checkpoint import LATEST
 from gradmap_trainer.commands.train import parse_train
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config, save_config
-from gradmap_trainer.run_folder import METRICS_FILE, load_policies
+from gradmap_trainer.metrics import METRICS_FILE
+from gradmap_trainer.run_folder import load_policies
 from gridedge_env import CaseSettings
 from tests.case_options import CASE_OPTIONS
 from tests.gradmap_trainer.commands.calling import SMALL, assert_one_line, call

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("ray", reason="needs the rllib extra")
 
-from gradmap_trainer.run_folder import append_metrics, last_metrics
+from gradmap_trainer.metrics import append_metrics, last_metrics
 from gradmap_trainer.workers.on_ray import MOST_IN_VAIN, GivingUp
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import config
 from numba.core.caching import IndexDataCacheFile
 
 from gridedge_env.compiled import cache
@@ -69,6 +70,26 @@ def test_a_file_cut_short_is_replaced(source: Path, suffix: str, left: int) -> N
     again = in_another_process(source)
     assert again(DOUBLE) == 6.0
     assert compilations(again) == 0
+
+
+def test_damaged_code_is_not_run(source: Path) -> None:
+    """A byte of it is another one; nothing else would notice. (In an ELF file it begins there.)"""
+    in_another_process(source)(DOUBLE)
+    (damaged,) = stored(source, "nbc")
+    code = bytearray(damaged.read_bytes())
+    code[code.index(b"ELF") + 0x50 if b"ELF" in code else len(code) // 2] ^= 0xFF
+    damaged.write_bytes(code)
+    again = in_another_process(source)
+    assert again(DOUBLE) == 6.0
+    assert compilations(again) == 1
+
+
+@pytest.mark.parametrize("folder", ["/dev/null", "/proc/nowhere"])
+def test_a_folder_of_the_users_that_is_none(
+    source: Path, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", folder)
+    assert in_another_process(source)(DOUBLE) == 6.0
 
 
 def test_files_that_were_mixed_up_are_not_used(source: Path) -> None:
