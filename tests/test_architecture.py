@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: dict[str, list[set[str]]] = {
     "gridedge_gateway": [
         {"calendar", "readings", "packing", "sun", "alternating", "connection", "model"}
-        | {"mistakes", "names"},
+        | {"mistakes", "names", "process"},
         {"operators", "program"},
         {"graph"},
         {"days"},
