@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,18 +38,19 @@ def measure(settings: Settings) -> Measurement:
     steps, long, many = (60, 60, 3) if settings.quick else (STEPS, max(TOLD), FILES)
     with tempfile.TemporaryDirectory() as folder:
         plain = write_files(Variant(False, False), Path(folder) / "plain", FEW)
+        _alone(plain["battery"], 1, folder)  # compiles what is imported
         alone = {
-            "battery": _alone(plain["battery"], long),
-            ALL_FIVE: _alone(plain[ALL_FIVE], steps),
+            "battery": _alone(plain["battery"], long, folder),
+            ALL_FIVE: _alone(plain[ALL_FIVE], steps, folder),
         }
         if not settings.quick:
             planned = write_files(Variant(True, True), Path(folder) / "planned", FEW)
-            alone[f"{ALL_FIVE}, public plan"] = _alone(planned[ALL_FIVE], steps)
-        fleet = _alone(plain["battery"], 60, many)
-    parts: list[tuple[Cell, ...]] = [
-        (name, _one(_told("-c", TELL.format(imported=imported))))
-        for name, imported in PARTS.items()
-    ]
+            alone[f"{ALL_FIVE}, public plan"] = _alone(planned[ALL_FIVE], steps, folder)
+        fleet = _alone(plain["battery"], 60, folder, many)
+        parts: list[tuple[Cell, ...]] = [
+            (name, _one(_told(folder, "-c", TELL.format(imported=imported))))
+            for name, imported in PARTS.items()
+        ]
     grown = alone["battery"]["memory"]
     *_, begun, ended = [*grown.values()] * 2 if settings.quick else grown.values()
     slowest = max(Spread.of(told["others"], 1e3).median for told in alone.values())
@@ -98,21 +100,26 @@ def measure(settings: Settings) -> Measurement:
     )
 
 
-def _alone(file: Path, steps: int, files: int = 1) -> dict[str, Any]:
+def _alone(file: Path, steps: int, compiled: str, files: int = 1) -> dict[str, Any]:
     """What `benchmarks.gateway.alone` tells."""
     told: dict[str, Any] = _told(
-        "-m", "benchmarks.gateway.alone", str(file), str(steps), str(files)
+        compiled, "-m", "benchmarks.gateway.alone", str(file), str(steps), str(files)
     )
     if told["by_policy"] < steps * files:
         raise ValueError(f"{file.name}: {told['by_policy']} steps by the policy, expected all")
     return told
 
 
-def _told(*arguments: str) -> Any:
-    """What a fresh process prints as JSON."""
+def _told(compiled: str, *arguments: str) -> Any:
+    """What a fresh process prints as JSON.
+
+    Modules come compiled, from a folder, as pip installs them: to compile one takes megabytes.
+    """
+    own = {"PYTHONPYCACHEPREFIX": compiled, "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=Path(__file__).parents[2],
+        env={**os.environ, **own},
         capture_output=True,
         text=True,
         check=True,
