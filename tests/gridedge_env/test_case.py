@@ -298,7 +298,7 @@ def test_a_path_that_leads_nowhere_is_named(tmp_path: Path) -> None:
         ({"regulator_control": 0}, "regulator_control: got 0, expected True or False"),
         (
             {"public_plan": True, "limits": Limits(0.999, 1.001)},
-            r"public_plan: got limits of which 0\.0045 pu and 4% of ratings leave nothing, .* 0\.9965",
+            r"public_plan: got limits of which 0\.0045 pu and 4% of ratings leave .* to 0\.9965,",
         ),
         (
             {"tariff": Tariff(TimeOfUse(0.2, (Period(0.3, "07:30"),)))},
