@@ -40,6 +40,7 @@ from gridedge_env.devices import (
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.feeder.places import loads_beside
 from gridedge_env.feeder.records import Load
+from gridedge_env.public_plan.plan import planned_limits
 from gridedge_env.record import Record
 from gridedge_env.scenarios import (
     CustomerMeters,
@@ -141,6 +142,8 @@ class Case(Record):
         object.__setattr__(self, "penalty", float(check_not_negative(self.penalty, "penalty")))
         for name in ("reactive_power", "local_response", "regulator_control", "public_plan"):
             check_flag(getattr(self, name), name)
+        if self.public_plan:
+            planned_limits(self.limits)
         check_line(self.name, "name", "text in one line, without spaces at its ends")
         check_currency(self.currency, "currency")
         self.tariff.check_clock(self.clock)
@@ -277,7 +280,9 @@ class CaseSettings:
         self.tariff.check_clock(clock)
         if not isinstance(self.limits, dict) or any(type(name) is not str for name in self.limits):
             raise ValueError(f"limits: got {self.limits!r}, expected thresholds by name")
-        Limits(**self.limits)
+        limits = Limits(**self.limits)
+        if self.public_plan:
+            planned_limits(limits)
         if not isinstance(self.mix, dict):
             raise ValueError(f"mix: got {self.mix!r}, expected shares by kind of device")
         mixed_counts(self.mix, self.num_agents)

@@ -47,8 +47,8 @@ class VoltageBand(Limit):
     def __post_init__(self) -> None:
         if not 0.0 < self.minimum_voltage < self.maximum_voltage:
             raise ValueError(
-                f"limits: got voltages {self.minimum_voltage} to {self.maximum_voltage}, "
-                "expected 0 < minimum < maximum"
+                f"limits: got voltages {_told(self.minimum_voltage)} to "
+                f"{_told(self.maximum_voltage)}, expected 0 < minimum < maximum"
             )
 
     @property
@@ -261,7 +261,12 @@ def scaled_edges(
 
 def _check_threshold(value: float, name: str) -> None:
     if not value > 0.0:
-        raise ValueError(f"limits: got {name} {value}, expected it above 0")
+        raise ValueError(f"limits: got {name} {_told(value)}, expected it above 0")
+
+
+def _told(threshold: float) -> float:
+    """Without the rounding that taking a margin off has left."""
+    return round(threshold, 9)
 
 
 def check_limited_nodes(node_names: Sequence[str], energised: Sequence[bool]) -> None:

@@ -99,7 +99,7 @@ class PublicPlan:
             feed -= flexibility.feed.amax(dim=(1, 2)).numpy() @ drawn
             stands.append(power)
         base, draw, feed = (torch.from_numpy(way).to(like) for way in (base, draw, feed))
-        feeder = feeder_limits(power_flow, wiring, _tightened(limits), base, (draw, feed))
+        feeder = feeder_limits(power_flow, wiring, planned_limits(limits), base, (draw, feed))
         names = fleet.connection_names
         groups = groups_of(feeder, names, np.concatenate(stands), homes, MOST_GROUPS)
         at_home = AtHome.of(fleet, classes)
@@ -189,7 +189,12 @@ class PublicPlan:
         return Planned(*(values.to(self._like) for values in (*parts, net.mT / power, *rest)))
 
 
-def _tightened(limits: Limits) -> Limits:
+def planned_limits(limits: Limits) -> Limits:
+    """What the plan stays inside of.
+
+    Raises:
+        ValueError: limits so narrow that nothing is left.
+    """
     try:
         return limits.tightened(voltage=VOLTAGE_MARGIN, loading=LOADING_MARGIN)
     except ValueError as error:

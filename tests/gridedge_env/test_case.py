@@ -297,6 +297,10 @@ def test_a_path_that_leads_nowhere_is_named(tmp_path: Path) -> None:
         ({"reactive_power": 1}, "reactive_power: got 1, expected True or False"),
         ({"regulator_control": 0}, "regulator_control: got 0, expected True or False"),
         (
+            {"public_plan": True, "limits": Limits(0.999, 1.001)},
+            r"public_plan: got limits of which 0\.0045 pu and 4% of ratings leave .* to 0\.9965,",
+        ),
+        (
             {"tariff": Tariff(TimeOfUse(0.2, (Period(0.3, "07:30"),)))},
             "tariff.imports: got a price that changes at '07:30', expected times at which a step "
             "of 60 minutes begins",
@@ -308,6 +312,12 @@ def test_a_case_put_together_by_hand_is_checked(
 ) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         replace(case, **change)
+
+
+def test_settings_without_room_for_a_plan_are_refused() -> None:
+    with pytest.raises(ValueError, match="^public_plan: got limits of which"):
+        CaseSettings(public_plan=True, limits={"maximum_loading": 0.03})
+    CaseSettings(limits={"maximum_loading": 0.03})
 
 
 # Their record -------------------------------------------------------------------------------------

@@ -235,6 +235,11 @@ def test_tightened_by_kind() -> None:
         (lambda: Limits(maximum_loading=0.0), "limits: got maximum_loading 0.0, expected it above"),
         (lambda: Limits(maximum_unbalance=-0.1), "limits: got maximum_unbalance -0.1"),
         (lambda: Limits().tightened(voltage=0.05), "limits: got voltages 1.0 to 1.0"),
+        # 1.001 - 0.0045 is 0.9964999999999999.
+        (
+            lambda: Limits(0.999, 1.001).tightened(voltage=0.0045),
+            "limits: got voltages 1.0035 to 0.9965,",
+        ),
         (lambda: Limits().tightened(loading=1.5), "limits: got maximum_loading -0.5"),
         (lambda: Limits().tightened(volts=0.01), "margins: unknown 'volts', expected one of volt"),
     ],
