@@ -1,16 +1,17 @@
 """The command: python -m baselines.compare [CONFIG.toml] [--out FOLDER] [--quick].
 
-Exit codes: 0 done; 1 a job failed, and the tables are of the others; 2 a mistake in what the user
-gave; 130 stopped by Ctrl-C (the same command goes on where it was).
+Exit codes: 0 done; 1 a job failed, and the tables are of the others, or Ray did; 2 a mistake in
+what the user gave; 130 stopped by Ctrl-C (the same command goes on where it was).
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import tyro
 from rich.console import Console
@@ -20,7 +21,11 @@ from baselines.compare import processes, results
 from baselines.compare.config import FULL, QUICK, Comparison, Job, load_comparison
 from baselines.compare.page import write_page
 from baselines.compare.tables import make_tables
+from gradmap_trainer.team import WorkersFailed
 from gridedge_env.terminal import Terminal, complain
+
+# Does jobs; see `processes.run_jobs`.
+RunJobs: TypeAlias = Callable[[Comparison, Sequence[Job], Path, processes.Watch], dict[Job, str]]
 
 COMMAND = "python -m baselines.compare"
 EXIT_FAILED, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
@@ -30,17 +35,22 @@ def main() -> None:
     """Run what is to be compared, then write tables, figures and page."""
     console = Terminal()
     try:
-        config, folder, case = tyro.cli(_parse, prog=COMMAND)
+        config, folder, case, address = tyro.cli(_parse, prog=COMMAND)
         comparison = load_comparison(config, case)
         done = results.load(folder, comparison)
+        run_jobs = _runner(address)
         processes.check_folder(folder)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         complain(COMMAND, f"error: {str(error).splitlines()[0]}")
         sys.exit(EXIT_MISTAKE)
+    missing = [job for job in comparison.jobs if job not in done]
     try:
-        failures = _run(console, comparison, [j for j in comparison.jobs if j not in done], folder)
+        failures = _run(console, comparison, missing, folder, run_jobs) if missing else {}
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    except WorkersFailed as error:
+        complain(COMMAND, f"error: {str(error).splitlines()[0]}")
+        sys.exit(EXIT_FAILED)
     lines = processes.summary(failures, folder)
     if found := results.load(folder, comparison):
         tables = make_tables(comparison, found)
@@ -59,7 +69,8 @@ def _parse(
     out: Path | None = None,
     quick: bool = False,
     case: Path | None = None,
-) -> tuple[Path, Path, Path | None]:
+    address: str | None = None,
+) -> tuple[Path, Path, Path | None, str | None]:
     """Compare GradMAP with rules, learners and perfect foresight on the same days.
 
     Args:
@@ -70,15 +81,34 @@ def _parse(
         case: folder of a case of your own, in place of the configuration's `[case]`. Trials in
             other homes or at other taps are left out, for it says what these are; without a public
             plan so is the rule that follows it.
+        address: spread the jobs over the Ray cluster there, "auto" for the one of this machine.
     """
     if config and quick:
         raise ValueError(f"quick: got it and {config}, expected one of them")
     chosen = config or (QUICK if quick else FULL)
-    return chosen, out or Path("runs") / f"compare-{chosen.stem}", case
+    return chosen, out or Path("runs") / f"compare-{chosen.stem}", case, address
+
+
+def _runner(address: str | None) -> RunJobs:
+    """What runs jobs: this machine, or a cluster.
+
+    Raises:
+        ValueError: there is none at the address.
+        ImportError: Ray is not installed.
+    """
+    if address is None:
+        return processes.run_jobs
+    try:
+        from baselines.compare import cluster
+        from gradmap_trainer.workers.session import check_address
+    except ImportError as error:
+        raise ImportError(f"address: Ray is needed, of gridedge[rllib]: {error}") from error
+    check_address(address)
+    return partial(cluster.run_jobs, address)
 
 
 def _run(
-    console: Console, comparison: Comparison, jobs: Sequence[Job], folder: Path
+    console: Console, comparison: Comparison, jobs: Sequence[Job], folder: Path, run_jobs: RunJobs
 ) -> dict[Job, str]:
     """Run jobs under a progress bar; returns what went wrong, by job."""
     total = len(comparison.jobs)
@@ -95,7 +125,7 @@ def _run(
                 outcome = f"failed: {failure}" if failure else "done"
                 console.print(f"{ended.name} {outcome}", soft_wrap=True)
 
-        return processes.run_jobs(comparison, jobs, folder, watch)
+        return run_jobs(comparison, jobs, folder, watch)
 
 
 if __name__ == "__main__":

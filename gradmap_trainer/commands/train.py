@@ -61,7 +61,7 @@ def train() -> None:
     )
     currency = simulator.case.currency
     with interruptible() as interrupted, progress_line(console, "training") as tell:
-        tell(progress(config, learner), "compiling")
+        tell(progress(config, learner), crew.beginning)
 
         def observe(learner: Learner, row: dict[str, float]) -> None:
             write(row)

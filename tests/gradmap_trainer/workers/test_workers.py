@@ -6,10 +6,7 @@ import os
 import random
 import signal
 import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
-from getpass import getuser
 from pathlib import Path
 
 import pytest
@@ -20,7 +17,7 @@ from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.training import open_run, train
 from gridedge_env.simulator import Simulator
-from tests.gradmap_trainer.workers.sockets import addresses_listened_on
+from tests.traces import addresses_listened_on, written
 
 CONFIG = TrainConfig(
     case=replace(USUAL_CASE, num_agents=15),
@@ -46,18 +43,6 @@ def simulator() -> Simulator:
 def alone(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator) -> Path:
     """The folder of a run by one process."""
     return trained_alone(tmp_path_factory.mktemp("runs") / "alone", simulator)
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """Short, as Ray's sockets need it."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
-def written(home: Path) -> list[Path]:
-    """What a command with workers has there; PyTorch may keep an empty cache beside it."""
-    return [path for path in home.iterdir() if path.name != f"torchinductor_{getuser()}"]
 
 
 def trained_alone(folder: Path, simulator: Simulator, most: int = 60) -> Path:
