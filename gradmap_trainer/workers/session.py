@@ -22,12 +22,14 @@ from gradmap_trainer.workers.private_folder import private_folder
 
 LOCAL = "local"
 OBJECT_STORE_BYTES = 200 * 2**20
-# Of Ray on this machine: no telemetry; nobody watches for a cloud to take machines back; and a
-# process whose head is lost, which nothing brings back, is aborted after 20 s in the place of 60:
-# what ends in order has done so by then.
+# Of Ray on this machine, whose processes read them when they begin.
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # which looks for a cloud to take machines back
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # accelerators are hidden from nobody
+    "RAY_worker_niceness": "0",  # budgets are in seconds: give way to no other program
+    # A lost head comes back no more: after so many seconds, 60 by default, Ray aborts whoever has
+    # not ended in order by then.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
 }
 # Joins the cluster at an address, and leaves it. Where nobody answers Ray would try for minutes.

@@ -19,6 +19,7 @@ from gradmap_trainer.training import open_run, train
 from gridedge_env.simulator import Simulator
 from tests.traces import addresses_listened_on, written
 
+GCS = "gcs_server "
 CONFIG = TrainConfig(
     case=replace(USUAL_CASE, num_agents=15),
     iterations=60,
@@ -99,3 +100,33 @@ def test_ray_starts_a_killed_worker_again_and_leaves_nothing(
         assert command.is_gone()
         assert not written(home)
     assert not differences(folder, alone)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are told by /proc")
+def test_ray_is_ended_under_a_command(
+    tmp_path: Path, home: Path, alone: Path, simulator: Simulator
+) -> None:
+    """By a signal to all processes, and by the death of its head: nothing is left but the run."""
+    folder = tmp_path / "run"
+    words = [*TRAIN, "--run", str(folder), *OPTIONS, "--workers", "2"]
+    with started(words, home) as command:
+        command.wait_for(lambda: rows(folder) >= 5)
+        os.killpg(command.process.pid, signal.SIGTERM)
+        code, output, errors = command.end()
+        assert code == 130, errors
+        assert "go on with --resume" in output
+        assert command.is_gone()
+        assert not written(home)
+    with started([*words, "--resume"], home) as command:
+        begun = rows(folder)
+        command.wait_for(lambda: rows(folder) >= begun + 3)
+        (head,) = [number for number, name in command.processes().items() if GCS in name]
+        os.kill(head, signal.SIGKILL)
+        code, output, errors = command.end()
+        assert code == 1
+        assert "error: workers: Ray's own processes died; go on with --resume" in errors
+        assert command.is_gone(within=40.0)  # some look for the head for 20 s
+        assert not written(home)
+    kinds = {path.name.split("-")[0] for path in folder.iterdir()}
+    assert kinds == {"case", "config.json", "metrics.csv", "checkpoint", "shard"}
+    assert not differences(trained_alone(folder, simulator), alone)
