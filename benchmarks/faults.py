@@ -95,9 +95,9 @@ class Command:
         """Those of its processes that call themselves so, to begin with."""
         return [number for number, called in self.processes().items() if called.startswith(name)]
 
-    def is_gone(self) -> bool:
-        """Whether nothing of it runs any more; it may take moments to notice that it is over."""
-        until = time.monotonic() + 10.0
+    def is_gone(self, within: float = 10.0) -> bool:
+        """Whether nothing of it runs any more; it may take seconds to notice that it is over."""
+        until = time.monotonic() + within
         while self.processes() and time.monotonic() < until:
             time.sleep(0.1)
         return not self.processes()

@@ -144,8 +144,9 @@ FILES: dict[str, list[set[str]]] = {
         {"train"},
     ],
     "gradmap_trainer/workers": [
-        {"session", "member"},
-        {"torchrun", "on_ray"},
+        {"private_folder", "member"},
+        {"session", "torchrun"},
+        {"on_ray"},
         {"choice"},
     ],
     "gridedge_env/devices": [

@@ -1,17 +1,18 @@
 """The command: python -m baselines.compare [CONFIG.toml] [--out FOLDER] [--quick].
 
-Exit codes: 0 done; 1 a job failed, and the tables are of the others; 2 a mistake in what the user
-gave; 130 stopped by Ctrl-C (the same command goes on where it was).
+Exit codes: 0 done; 1 a job failed, and the tables are of the others, or Ray did; 2 a mistake in
+what the user gave; 130 stopped by Ctrl-C (the same command goes on where it was).
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import tyro
 from rich.console import Console
@@ -26,6 +27,9 @@ from gradmap_trainer.lock import locked
 from gridedge_env.terminal import Terminal, complain
 from gridedge_gateway import process
 
+# Does jobs; see `processes.run_jobs`.
+RunJobs: TypeAlias = Callable[[Comparison, Sequence[Job], Path, processes.Watch], dict[Job, str]]
+
 COMMAND = "python -m baselines.compare"
 
 
@@ -34,14 +38,15 @@ def main() -> None:
     console = Terminal()
     with ExitStack() as held:
         with mistakes(COMMAND):
-            config, folder, case = tyro.cli(_parse, prog=COMMAND)
+            config, folder, case, address = tyro.cli(_parse, prog=COMMAND)
             comparison = load_comparison(config, case)
             held.enter_context(locked(folder, "out"))
             done = results.load(folder, comparison)
+            run_jobs = _runner(address)
             processes.check_folder(folder)
         with failures(COMMAND):
-            waiting = [job for job in comparison.jobs if job not in done]
-            failed = _run(console, comparison, waiting, folder)
+            missing = [job for job in comparison.jobs if job not in done]
+            failed = _run(console, comparison, missing, folder, run_jobs) if missing else {}
             lines = processes.summary(failed, folder)
             if found := results.load(folder, comparison):
                 tables = make_tables(comparison, found)
@@ -61,7 +66,8 @@ def _parse(
     out: Path | None = None,
     quick: bool = False,
     case: Path | None = None,
-) -> tuple[Path, Path, Path | None]:
+    address: str | None = None,
+) -> tuple[Path, Path, Path | None, str | None]:
     """Compare GradMAP with rules, learners and perfect foresight on the same days.
 
     Args:
@@ -72,15 +78,34 @@ def _parse(
         case: folder of a case of your own, in place of the configuration's `[case]`. Trials in
             other homes or at other taps are left out, for it says what these are; without a public
             plan so is the rule that follows it.
+        address: spread the jobs over the Ray cluster there, "auto" for the one of this machine.
     """
     if config and quick:
         raise ValueError(f"quick: got it and {config}, expected one of them")
     chosen = config or (QUICK if quick else FULL)
-    return chosen, out or Path("runs") / f"compare-{chosen.stem}", case
+    return chosen, out or Path("runs") / f"compare-{chosen.stem}", case, address
+
+
+def _runner(address: str | None) -> RunJobs:
+    """What runs jobs: this machine, or a cluster.
+
+    Raises:
+        ValueError: there is none at the address.
+        ImportError: Ray is not installed.
+    """
+    if address is None:
+        return processes.run_jobs
+    try:
+        from baselines.compare import cluster
+        from gradmap_trainer.workers.session import check_address
+    except ImportError as error:
+        raise ImportError(f"address: Ray is needed, of gridedge[rllib]: {error}") from error
+    check_address(address)
+    return partial(cluster.run_jobs, address)
 
 
 def _run(
-    console: Console, comparison: Comparison, jobs: Sequence[Job], folder: Path
+    console: Console, comparison: Comparison, jobs: Sequence[Job], folder: Path, run_jobs: RunJobs
 ) -> dict[Job, str]:
     """Run jobs under a progress bar; returns what went wrong, by job."""
     total = len(comparison.jobs)
@@ -97,7 +122,7 @@ def _run(
                 outcome = f"failed: {failure}" if failure else "done"
                 console.print(f"{ended.name} {outcome}", soft_wrap=True)
 
-        return processes.run_jobs(comparison, jobs, folder, watch)
+        return run_jobs(comparison, jobs, folder, watch)
 
 
 if __name__ == "__main__":

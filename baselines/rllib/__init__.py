@@ -13,13 +13,5 @@ likewise, with one network for all homes that have the same devices (`baselines.
 
 import os
 
-# Ray reads these when it is imported, and so does every process that it starts: no telemetry, no
-# tokens, no looking for accelerators, one thread per process. None gives way to other programs: a
-# budget is seconds.
-os.environ.update(
-    RAY_USAGE_STATS_ENABLED="0",
-    RAY_AUTH_MODE="disabled",
-    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
-    RAY_worker_niceness="0",
-    OMP_NUM_THREADS="1",
-)
+# Read by whatever computes when it is imported: one thread per process, for a budget is seconds.
+os.environ["OMP_NUM_THREADS"] = "1"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import redirect_stdout
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,11 +24,13 @@ from baselines.rllib.config import RLConfig, usual
 from baselines.rllib.flags import RLFlags
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes
-from gradmap_trainer.flags import read_flags
+from gradmap_trainer.flags import check_own_case, read_flags
 from gradmap_trainer.lock import locked
-from gradmap_trainer.workers.session import ray_session
+from gradmap_trainer.run_folder import case_of_run, case_to_train
+from gradmap_trainer.workers.session import LOCAL, check_address, ray_session
 from gridedge_env.case import CaseSettings
 from gridedge_env.checks import check_whole_number
+from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.writing import write_whole
 from gridedge_gateway import process
 
@@ -37,6 +39,7 @@ BEST_FILE, TABLE_FILE, TRIALS_FOLDER = "best.json", "tune.csv", "ray"
 # Every trial gets this share of the time before it is compared; the survivors of each comparison
 # get as many times more, of which one in as many survives the next.
 FIRST_SHARE, REDUCTION = 1 / 9, 3
+SMALL = CaseSettings(num_agents=30)  # unless another case is asked for
 
 
 def search_space(policies: str) -> dict[str, Any]:
@@ -74,24 +77,27 @@ def score(row: dict[str, float], penalty: float) -> float:
     return -row["cost"] - penalty * row["violation"]
 
 
-def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
+def search(
+    config: RLConfig, simulator: Simulator, trials: int, at_once: int, address: str = LOCAL
+) -> tune.ResultGrid:
     """Try settings, and write the table of all and the best one's configuration.
 
     Args:
         config: of every trial, but for what is searched.
+        simulator: its case.
         trials: settings to try.
         at_once: trials that run side by side.
+        address: of the Ray cluster that they run on; see `ray_session`.
 
     Raises:
-        ValueError: the case is not one of settings.
+        ValueError: the folder holds a run, or no training is possible on the case.
         RuntimeError: trials failed; the others' results are written all the same.
     """
-    if config.case is None:
-        raise ValueError("case: got none, expected settings")
+    open_folder(config, simulator)
     folder = Path(config.run).absolute()
     budget = config.seconds or config.iterations
     # Tune would tell of a folder for TensorBoard that goes when Ray does.
-    with ray_session(at_once), redirect_stdout(StringIO()):
+    with ray_session(at_once, address), redirect_stdout(StringIO()):
         results = tune.Tuner(
             tune.with_resources(_trial, {"cpu": 1}),
             param_space={
@@ -110,7 +116,7 @@ def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
                     grace_period=math.ceil(FIRST_SHARE * budget),
                     reduction_factor=REDUCTION,
                 ),
-                search_alg=tune.search.BasicVariantGenerator(random_state=config.case.seed),
+                search_alg=tune.search.BasicVariantGenerator(random_state=simulator.case.seed),
             ),
             run_config=tune.RunConfig(
                 name=TRIALS_FOLDER,
@@ -131,11 +137,11 @@ def search(config: RLConfig, trials: int, at_once: int) -> tune.ResultGrid:
 
 
 def _trial(sample: dict[str, Any]) -> None:
-    """One trial, in a process that others had before."""
+    """One trial, on the case of the search, in a process that others had before."""
     name = tune.get_context().get_trial_id()
     base: RLConfig = sample["config"]
     config = replace(base, **_settings(sample), run=f"{base.run}/{name}")
-    simulator = config.make_simulator()
+    simulator = make_simulator(case=case_of_run(Path(base.run)))
     open_folder(config, simulator)
     with running(config, simulator) as run:
         for row in run.rows():
@@ -148,40 +154,69 @@ def _settings(sample: dict[str, Any]) -> dict[str, Any]:
     return {**chosen, "final_learning_rate": 0.1 * chosen["learning_rate"]}
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line says.
+
+    Attributes:
+        config: of every trial, but for what is searched.
+        case: folder of a case that was brought; None: there is none.
+        trials: settings to try.
+        at_once: trials that run side by side.
+        address: of the Ray cluster that they run on.
+    """
+
+    config: RLConfig
+    case: Path | None
+    trials: int
+    at_once: int
+    address: str
+
+
 def main() -> None:
     """Search and print the best; exit codes as of `baselines.rllib.train`."""
     with exit_codes(COMMAND):
-        config, trials, at_once = _parse(RLConfig())
-        config, trials, at_once = _parse(usual(config.policies))
+        asked = _parse(RLConfig())
+        asked = _parse(usual(asked.config.policies))
+        config, trials = asked.config, asked.trials
         check_whole_number(trials, 1, "trials")
-        check_whole_number(at_once, 1, "at_once")
+        check_whole_number(asked.at_once, 1, "at_once")
+        check_address(asked.address)
+        if asked.case is not None:
+            check_own_case(config.case, SMALL)
+            config = replace(config, case=None)
+        case = case_to_train(config.case, Path(config.run), asked.case, resume=False)
+        simulator = make_simulator(case=case)
         with locked(Path(config.run)):
-            open_folder(config, config.make_simulator())
             print(f"Curves: tensorboard --logdir {Path(config.run) / TRIALS_FOLDER}", flush=True)
-            best = search(config, trials, at_once).get_best_result()
+            found = search(config, simulator, trials, asked.at_once, asked.address)
+            best = found.get_best_result()
         value = best.metrics["score"]
-        print(f"Best of {trials} at {value:,.0f} €/day: {_settings(best.config)}")
+        print(f"Best of {trials} at {value:,.0f} {case.currency}/day: {_settings(best.config)}")
 
 
-def _parse(default: RLConfig) -> tuple[RLConfig, int, int]:
-    """The configuration of trials, how many there are, and how many run side by side."""
-    small = CaseSettings(num_agents=30)
-    flags = RLFlags.of(replace(default, run="runs/tune", case=small, seconds=90.0))
+def _parse(default: RLConfig) -> _Asked:
+    """What is asked for, where settings are those of policies of a form."""
+    flags = RLFlags.of(replace(default, run="runs/tune", case=SMALL, seconds=90.0))
 
     def command(
         config: Annotated[RLFlags, tyro.conf.arg(name="")] = flags,
+        case: Path | None = None,
         trials: int = 20,
         at_once: int = 2,
-    ) -> tuple[RLConfig, int, int]:
+        address: str = LOCAL,
+    ) -> _Asked:
         """Search for settings of IPPO or MAPPO with Ray Tune.
 
         Args:
             config: of every trial, but for what is searched. `run` is the folder of the search,
                 `seconds`, or `iterations` without them, what a trial trains that goes all the way.
+            case: folder of a case of your own, in place of the default case and its options.
             trials: settings to try.
             at_once: trials that run side by side, on one processor each.
+            address: of the Ray cluster that they run on: "auto", or "local" for this machine.
         """
-        return config.config, trials, at_once
+        return _Asked(config.config, case, trials, at_once, address)
 
     return read_flags(command, COMMAND)
 

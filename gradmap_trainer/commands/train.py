@@ -91,7 +91,7 @@ def _train(
     )
     currency = simulator.case.currency
     with interruptible() as interrupted, progress_line(console, "training") as tell:
-        tell(progress(config, learner), "compiling")
+        tell(progress(config, learner), asked.trainer.beginning)
 
         def observe(learner: Learner, row: dict[str, float]) -> None:
             write(row)

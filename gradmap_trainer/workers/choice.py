@@ -27,10 +27,12 @@ class Trainer:
     Attributes:
         workers: how many there are.
         train: has them do it.
+        beginning: what goes on before the first iteration, for whoever waits.
     """
 
     workers: int
     train: Train
+    beginning: str = "compiling"
 
 
 def trainer(workers: int | None, address: str | None) -> Trainer:
@@ -41,7 +43,7 @@ def trainer(workers: int | None, address: str | None) -> Trainer:
         address: of the cluster that has them; None: this machine.
 
     Raises:
-        ValueError: what contradicts itself.
+        ValueError: what contradicts itself, or an address where there is no cluster.
         ImportError: Ray is not installed.
     """
     if workers is None:
@@ -55,6 +57,11 @@ def trainer(workers: int | None, address: str | None) -> Trainer:
         raise ValueError(f"workers: got {workers}, expected none beside those of torchrun")
     try:
         from gradmap_trainer.workers.on_ray import train_on_ray
+        from gradmap_trainer.workers.session import LOCAL, check_address
     except ImportError as error:
         raise ImportError(f"workers: Ray is needed, of gridedge[rllib]: {error}") from error
-    return Trainer(workers, partial(train_on_ray, workers, address or "local"))
+    where = LOCAL if address is None else address
+    check_address(where)
+    reached = "starting Ray" if where == LOCAL else f"joining Ray at {where}"
+    beginning = f"{reached}, then {workers} workers, which compile"
+    return Trainer(workers, partial(train_on_ray, workers, where), beginning)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
@@ -30,11 +28,12 @@ from gradmap_trainer.run_folder import load_learner
 from gradmap_trainer.team import WorkersFailed
 from gradmap_trainer.training import Observer
 from gradmap_trainer.workers.member import backend_of, stay_local, work
-from gradmap_trainer.workers.session import LOCAL, ray_session
+from gradmap_trainer.workers.private_folder import private_folder
+from gradmap_trainer.workers.session import LOCAL, is_lost, ray_session
 from gridedge_env.simulator import Simulator
 
 POLL_SECONDS = 0.2
-# In a run's folder: where workers find it they stop after the iteration under way, and save.
+# Beside Ray Train's own files: once it is there workers finish their iteration, save, and stop.
 STOP_FILE = "stop"
 # Failures one after the other, none of them after the last one's iteration, that end a run.
 MOST_IN_VAIN = 5
@@ -62,15 +61,17 @@ def train_on_ray(
         stop: whether to end early, asked at intervals.
 
     Raises:
-        WorkersFailed: Ray could not be reached, or workers failed again and again.
+        WorkersFailed: Ray could not be reached or has died, or workers failed again and again.
     """
     folder = Path(config.run).absolute()
-    asked = folder / STOP_FILE
-    asked.unlink(missing_ok=True)
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     on_gpu = torch.device(config.device).type == "cuda"
     meeting = _Neighbours if address == LOCAL else TorchConfig
-    with ray_session(workers * threads, address), _files(folder, address) as files:
+    seen_by_all = None if address == LOCAL else folder
+    with (
+        ray_session(workers * threads, address),
+        private_folder("train", within=seen_by_all) as files,
+    ):
         trainer = TorchTrainer(
             _train,
             train_loop_config={"folder": str(folder), "device": config.device, "files": str(files)},
@@ -96,17 +97,17 @@ def train_on_ray(
         fitting = _Fitting(trainer)
         fitting.start()
         row: Mapping[str, float] = {}
-        while fitting.is_alive():
+        while fitting.is_alive() and not is_lost():
             fitting.join(POLL_SECONDS)
             if stop():
-                asked.touch()
+                (files / STOP_FILE).touch()
             before, row = row, last_metrics(folder)
             if row and row != before:
                 done = int(row["iteration"]), row["seconds"]
                 observe(replace(learner, iteration=done[0], seconds=done[1]), dict(row))
-    asked.unlink(missing_ok=True)
-    if fitting.error:
-        raise WorkersFailed(f"workers: {_told(fitting.error)}") from fitting.error
+        error = RuntimeError("Ray's own processes died") if is_lost() else fitting.error
+    if error and not stop():  # a signal to all processes ends workers, too, before they can save
+        raise WorkersFailed(f"workers: {_told(error)}") from error
     return load_learner(config, simulator, folder)
 
 
@@ -167,8 +168,8 @@ def _train(settings: dict[str, str]) -> None:
         _meet(Path(settings["files"]), settings["device"], rank, size)
     on_gpu = torch.device(settings["device"]).type == "cuda"
     device = str(get_device()) if on_gpu else settings["device"]
-    folder = Path(settings["folder"])
-    work(folder, rank, size, device, stop=(folder / STOP_FILE).exists)
+    stop = (Path(settings["files"]) / STOP_FILE).exists
+    work(Path(settings["folder"]), rank, size, device, stop=stop)
     torch.distributed.destroy_process_group()
 
 
@@ -179,11 +180,3 @@ def _meet(files: Path, device: str, rank: int, size: int) -> None:
     torch.distributed.init_process_group(
         backend_of(device), store=store, rank=rank, world_size=size
     )
-
-
-@contextmanager
-def _files(folder: Path, address: str) -> Iterator[Path]:
-    """Where Ray Train has its own: of a cluster, where all machines see them."""
-    within = None if address == LOCAL else folder
-    with tempfile.TemporaryDirectory(prefix="train", dir=within) as files:
-        yield Path(files)

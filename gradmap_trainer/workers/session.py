@@ -7,22 +7,42 @@ import logging
 import os
 import secrets
 import signal
-import tempfile
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from unittest import mock
 
 import ray
 import torch
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 
 from gradmap_trainer.team import WorkersFailed
+from gradmap_trainer.workers.private_folder import private_folder
 
 LOCAL = "local"
 OBJECT_STORE_BYTES = 200 * 2**20
-# Of Ray on this machine: no telemetry; and nobody watches for a cloud to take machines back.
-SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+# Of Ray on this machine, whose processes read them when they begin.
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # which looks for a cloud to take machines back
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # accelerators are hidden from nobody
+    "RAY_worker_niceness": "0",  # budgets are in seconds: give way to no other program
+    # A lost head comes back no more: after so many seconds, 60 by default, Ray aborts whoever has
+    # not ended in order by then.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
+}
+# Joins the cluster at an address, and leaves it. Where nobody answers Ray would try for minutes.
+JOIN = """
+import socket, sys
+import ray
+from ray._private.services import canonicalize_bootstrap_address_or_die as found_at
+
+host, port = found_at(sys.argv[1]).rsplit(":", 1)
+socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+ray.init(sys.argv[1], log_to_driver=False)
+"""
+JOIN_SECONDS = 60.0  # until whoever answers, but says nothing more, is taken for no cluster
 
 
 @contextmanager
@@ -58,11 +78,44 @@ def ray_session(processors: int = 0, address: str = LOCAL) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def check_address(address: str) -> None:
+    """Try whether there is a Ray at an address that lets us in, before anything is begun there.
+
+    In a process of its own, which can be ended, and whose many words nobody need read.
+
+    Args:
+        address: as of `ray_session`; nothing is asked of "local".
+
+    Raises:
+        ValueError: it is no address, nobody answers, or whoever does will not have us.
+    """
+    if address == LOCAL:
+        return
+    words = [sys.executable, "-c", JOIN, address]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=JOIN_SECONDS)
+        if not done.returncode:
+            return
+        told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    except subprocess.TimeoutExpired:
+        told = f"no answer in {JOIN_SECONDS:.0f} s"
+    raise ValueError(
+        f"address: got {address!r}, expected 'local', 'auto' or HOST:PORT of a Ray cluster that "
+        f"lets this process in: {told}"
+    )
+
+
+def is_lost() -> bool:
+    """Whether one of the processes has died without which the Ray started here does nothing."""
+    node = worker._global_node
+    return node is not None and any(node.dead_processes())
+
+
 @contextmanager
 def _started(processors: int) -> Iterator[None]:
     torch.set_num_threads(1)
     with (
-        _private_folder() as folder,
+        private_folder("ray") as folder,  # a short name, for paths of sockets have 107 characters
         mock.patch.dict(os.environ, RAY_AUTH_TOKEN=_token(), **SETTINGS),
         # Ray takes 127.0.0.1 for "the address that others know this machine by", and servers for it
         # would listen on every interface; unless, as by default on macOS and Windows, it is told
@@ -76,7 +129,7 @@ def _started(processors: int) -> Iterator[None]:
                 num_gpus=torch.cuda.device_count(),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=str(folder),
+                _temp_dir=str(folder / "r"),  # which Ray opens to all
                 _node_ip_address="127.0.0.1",
             )
             yield
@@ -97,17 +150,8 @@ def _reach(address: str, **settings: object) -> None:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **settings)
     except Exception as error:  # Ray's own are as plain as that
-        raise WorkersFailed(f"address: got {address!r}, where Ray is not: {error}") from error
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """Where Ray may put its files: it opens the folder to all, but not the one around it.
-
-    Short, because the paths of sockets are: at most 107 characters.
-    """
-    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as around:
-        yield Path(around) / "r"
+        told = "Ray did not start" if address == LOCAL else f"no Ray at {address}"
+        raise WorkersFailed(f"{told}: {error}") from error
 
 
 @functools.cache

@@ -40,7 +40,7 @@ def test_results_are_of_the_case_that_its_files_hold(folder: Path, tmp_path: Pat
 
 
 def test_the_command_takes_a_folder_in_place_of_settings(folder: Path) -> None:
-    config, _, case = _parse(quick=True, case=folder)
+    config, _, case, _ = _parse(quick=True, case=folder)
     comparison = load_comparison(config, case)
     assert (comparison.case, comparison.clock.steps) == (str(folder), 24)
     usual = load_comparison(QUICK)

@@ -9,8 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +28,8 @@ from baselines.rllib.run import load_policy, newest_checkpoint, open_folder, run
 from baselines.rllib.session import caller_random_state
 from baselines.rllib.train import main as train_command
 from baselines.rllib.training import Training, training
-from baselines.rllib.tune import score, search, search_space
-from gradmap_trainer.config import config_from_record, load_config
+from baselines.rllib.tune import score, search_space
+from gradmap_trainer.config import load_config
 from gradmap_trainer.policies import Policies
 from gradmap_trainer.run_folder import case_of_run
 from gridedge_env.case import CaseSettings
@@ -244,13 +242,6 @@ def test_the_search_space_fits_the_configuration():
     assert score({"cost": 3000.0, "violation": 2.0}, penalty=100.0) == -3200.0
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """Home and place for temporary files of a command; short, as Ray's sockets need it."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
 def command(module: str, *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", f"baselines.rllib.{module}", *arguments],
@@ -311,11 +302,3 @@ def test_the_commands_train_evaluate_and_leave_nothing(
     case = load_config(run, RLConfig, RUN_KIND).case
     assert case is not None
     assert case.num_agents == 6
-
-
-def test_tune_writes_the_best(ray_running, tmp_path):
-    config = RLConfig(case=CaseSettings(num_agents=3), seconds=1.0, run=str(tmp_path))
-    search(config, trials=2, at_once=2)
-    best = json.loads((tmp_path / "best.json").read_text())
-    assert config_from_record(best, RLConfig).case == config.case
-    assert len((tmp_path / "tune.csv").read_text().splitlines()) == 3

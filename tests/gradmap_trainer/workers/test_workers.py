@@ -6,10 +6,7 @@ import os
 import random
 import signal
 import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
-from getpass import getuser
 from pathlib import Path
 
 import pytest
@@ -20,8 +17,9 @@ from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.training import open_run, train
 from gridedge_env.simulator import Simulator
-from tests.gradmap_trainer.workers.sockets import addresses_listened_on
+from tests.traces import addresses_listened_on, written
 
+GCS = "gcs_server "
 CONFIG = TrainConfig(
     case=replace(USUAL_CASE, num_agents=15),
     iterations=60,
@@ -46,18 +44,6 @@ def simulator() -> Simulator:
 def alone(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator) -> Path:
     """The folder of a run by one process."""
     return trained_alone(tmp_path_factory.mktemp("runs") / "alone", simulator)
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """Short, as Ray's sockets need it."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
-def written(home: Path) -> list[Path]:
-    """What a command with workers has there; PyTorch may keep an empty cache beside it."""
-    return [path for path in home.iterdir() if path.name != f"torchinductor_{getuser()}"]
 
 
 def trained_alone(folder: Path, simulator: Simulator, most: int = 60) -> Path:
@@ -114,3 +100,33 @@ def test_ray_starts_a_killed_worker_again_and_leaves_nothing(
         assert command.is_gone()
         assert not written(home)
     assert not differences(folder, alone)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are told by /proc")
+def test_ray_is_ended_under_a_command(
+    tmp_path: Path, home: Path, alone: Path, simulator: Simulator
+) -> None:
+    """By a signal to all processes, and by the death of its head: nothing is left but the run."""
+    folder = tmp_path / "run"
+    words = [*TRAIN, "--run", str(folder), *OPTIONS, "--workers", "2"]
+    with started(words, home) as command:
+        command.wait_for(lambda: rows(folder) >= 5)
+        os.killpg(command.process.pid, signal.SIGTERM)
+        code, output, errors = command.end()
+        assert code == 130, errors
+        assert "go on with --resume" in output
+        assert command.is_gone()
+        assert not written(home)
+    with started([*words, "--resume"], home) as command:
+        begun = rows(folder)
+        command.wait_for(lambda: rows(folder) >= begun + 3)
+        (head,) = [number for number, name in command.processes().items() if GCS in name]
+        os.kill(head, signal.SIGKILL)
+        code, output, errors = command.end()
+        assert code == 1
+        assert "error: workers: Ray's own processes died; go on with --resume" in errors
+        assert command.is_gone(within=40.0)  # some look for the head for 20 s
+        assert not written(home)
+    kinds = {path.name.split("-")[0] for path in folder.iterdir()}
+    assert kinds == {"case", "config.json", "metrics.csv", "checkpoint", "shard"}
+    assert not differences(trained_alone(folder, simulator), alone)

@@ -1,4 +1,4 @@
-"""On which addresses processes listen, as Linux tells."""
+"""What commands show of themselves: on which addresses they listen, what they leave behind."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import socket
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from getpass import getuser
 from pathlib import Path
 
 LISTENING = "0A"
 
 
+def written(home: Path) -> list[Path]:
+    """What a command has in a home of its own, beside what libraries keep for the next time."""
+    kept = {".cache", ".config", f"torchinductor_{getuser()}"}
+    return [path for path in home.iterdir() if path.name not in kept]
+
+
 def addresses_listened_on(processes: Iterable[int]) -> set[str]:
-    """Of all TCP servers of some processes."""
+    """Of all TCP servers of some processes, as Linux tells."""
     sockets = set()
     for number in processes:
         with suppress(OSError):
