@@ -134,8 +134,9 @@ class TorchRLEnv(EnvBase):
     def _actions(self, groups: TensorDictBase) -> Tensor:
         """Of all agents, (days, agents, action_size)."""
         parts = [groups[group, "action"] for group in self._members]
-        order = torch.tensor([agent for own in self._members.values() for agent in own])
-        return torch.cat(parts, dim=1)[:, order.argsort().to(parts[0].device)]
+        rows = [agent for own in self._members.values() for agent in own]
+        order = torch.tensor(rows, dtype=torch.long, device=parts[0].device)
+        return torch.cat(parts, dim=1)[:, order.argsort()]
 
     def _reset(self, tensordict: TensorDictBase | None = None) -> TensorDict:
         asked = None if tensordict is None else tensordict.get("_reset", None)

@@ -49,7 +49,10 @@ def test_a_field_of_another_type(field: str, value: Any, told: str) -> None:
     ("options", "told"),
     [
         (["--run", ""], "run: got '', expected the path of a folder"),
-        (["--limits", "maximum_loading", "0.04"], "loading_margin: got 0.045, expected one that l"),
+        (
+            ["--limits", "maximum_loading", "0.04", "--no-public-plan"],
+            "loading_margin: got 0.045, exp",
+        ),
         (
             ["--limits", "minimum_voltage", "0.99", "maximum_voltage", "1.001"],
             "voltage_margin: got 0.0055, expected one that leaves something of the limits",

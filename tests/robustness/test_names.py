@@ -26,6 +26,7 @@ from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export import export_run
 from gradmap_trainer.monitor import logged_tables, read_fleet, write_monitor
 from gradmap_trainer.report import page, write_report
+from gradmap_trainer.run_folder import signed
 from gradmap_trainer.training import open_run, train
 from gridedge_env import Case, Clock, load_case, make_simulator
 from gridedge_env.devices import KINDS, Devices, make_fleet
@@ -191,7 +192,7 @@ def test_from_a_case_to_the_pages(
     )
     learner = train(config, simulator, open_run(config, simulator))
     played = evaluate(simulator, {"gradmap": learner.policies}, [0], foresight_iterations=0)
-    save_evaluation(played, case.limits, run)
+    save_evaluation(signed(played, learner), case.limits, run)
     report = write_report(run, simulator)
     exact = make_simulator(case=simulator.case, dtype=torch.float64)
     files = export_run(config, exact, learner.policies, run / "policies")

@@ -44,7 +44,9 @@ def homes_of(simulator: Simulator) -> Homes:
     kinds = dict.fromkeys(fleet.agent_kinds)
     rows = [
         torch.tensor(
-            [row for row, own in enumerate(fleet.agent_kinds) if own == kind], device="cpu"
+            [row for row, own in enumerate(fleet.agent_kinds) if own == kind],
+            dtype=torch.long,
+            device="cpu",
         )
         for kind in kinds
     ]

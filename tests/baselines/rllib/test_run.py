@@ -35,6 +35,7 @@ def training(tmp_path: Path) -> FolderTraining:
     simulator = config.make_simulator()
     open_folder(config, simulator)
     state = {"config": config, "simulator": simulator, "iteration": 0, "seconds": 0.0}
+    state["multipliers"] = {}
     return FolderTraining(SimpleNamespace(algorithm=Algorithm(), **state))
 
 

@@ -243,8 +243,6 @@ def test_a_fleet_for_which_nothing_can_be_planned(monkeypatch: pytest.MonkeyPatc
 
 def test_limits_that_its_margins_use_up_are_refused() -> None:
     """By the name of the option, whose margins are not the user's."""
-    simulator = gridedge_env.make_simulator(
-        "ieee13", 3, public_plan=True, limits=Limits(maximum_loading=0.04)
-    )
+    narrow = Limits(maximum_loading=0.04)
     with pytest.raises(ValueError, match=r"^public_plan: got limits of which 0.0045 pu and 4% of"):
-        simulator.reset(days=[0])
+        gridedge_env.make_simulator("ieee13", 3, public_plan=True, limits=narrow)
