@@ -151,7 +151,8 @@ def parse_train(arguments: list[str]) -> _Asked:
                 workers: processes to train with, on Ray; the result is the same with any number.
                 address: of the Ray cluster that has them: "auto", or "local" for this machine.
             """
-            crew, again = trainer(workers, address), resume or torchrun.is_restarted()
+            crew = trainer(workers, address, config.device)
+            again = resume or torchrun.is_restarted()
             return _Asked(config.config, case, again, tensorboard, crew)
 
         return read_flags(command, COMMAND, arguments)

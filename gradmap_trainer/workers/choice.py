@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
+import torch
+
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.training import Observer, train
@@ -35,12 +37,13 @@ class Trainer:
     beginning: str = "compiling"
 
 
-def trainer(workers: int | None, address: str | None) -> Trainer:
+def trainer(workers: int | None, address: str | None, device: str = "cpu") -> Trainer:
     """What trains a run.
 
     Args:
         workers: of Ray; None: it is left out.
         address: of the cluster that has them; None: this machine.
+        device: of the run.
 
     Raises:
         ValueError: what contradicts itself, or an address where there is no cluster.
@@ -62,6 +65,11 @@ def trainer(workers: int | None, address: str | None) -> Trainer:
         raise ImportError(f"workers: Ray is needed, of gridedge[rllib]: {error}") from error
     where = LOCAL if address is None else address
     check_address(where)
+    if where == LOCAL and 0 < torch.cuda.device_count() < workers and device.startswith("cuda"):
+        most = torch.cuda.device_count()
+        raise ValueError(
+            f"workers: got {workers} on {device!r}, expected at most {most}, as many as GPUs"
+        )
     reached = "starting Ray" if where == LOCAL else f"joining Ray at {where}"
     beginning = f"{reached}, then {workers} workers, which compile"
     return Trainer(workers, partial(train_on_ray, workers, where), beginning)

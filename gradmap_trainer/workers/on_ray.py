@@ -88,10 +88,11 @@ def train_on_ray(
                 callbacks=[GivingUp(folder)],
             ),
         )
-        if ray.cluster_resources().get("CPU", 0.0) < workers * threads:
+        needed, there = {"CPU": workers * threads, "GPU": workers * on_gpu}, ray.cluster_resources()
+        if lacking := [name for name, most in needed.items() if there.get(name, 0) < most]:
             warnings.warn(
-                f"workers: got {workers}, for which the cluster has too few processors; they begin "
-                "when it has enough",
+                f"workers: got {workers}, for which the cluster has too few {lacking[0]}s; they "
+                "begin when it has enough",
                 stacklevel=2,
             )
         fitting = _Fitting(trainer)

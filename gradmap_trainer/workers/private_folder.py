@@ -29,8 +29,15 @@ def private_folder(prefix: str, within: Path | None = None) -> Iterator[Path]:
     """
     folder = tempfile.mkdtemp(prefix=prefix, dir=within)
     words = [sys.executable, "-I", "-S", __file__, folder]
-    # In a session of its own no signal to the process group reaches it.
-    sweeper = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
+    # In a session of its own no signal to the process group reaches it, and nobody waits for it at
+    # the other end of this one's output.
+    sweeper = subprocess.Popen(
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         yield Path(folder)
     finally:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("ray", reason="needs the rllib extra")
+
 from gradmap_trainer.training import train
 from gradmap_trainer.workers import torchrun
 from gradmap_trainer.workers.choice import trainer
@@ -21,7 +23,14 @@ from tests.gradmap_trainer.commands.calling import assert_one_line, call
             ["--workers", "4", "--num-agents", "3"],
             "workers: got 4, expected at most 3, as many as agents",
         ),
+        (["--workers", "-1"], "workers: got -1, expected a whole number of at least 1"),
+        (["--workers", "1000000000"], "workers: got 1000000000, expected at most 8"),
         (["--address", "auto"], "address: got 'auto', expected --workers beside it"),
+        (["--workers", "2", "--device", "here"], "device: got 'here', expected 'cpu' or a device"),
+        (
+            ["--workers", "2", "--address", ""],
+            "address: got '', expected 'local', 'auto' or HOST:PORT of a Ray cluster",
+        ),
     ],
 )
 def test_mistakes(
@@ -51,3 +60,12 @@ def test_alone_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
         trainer(2, None)
     monkeypatch.setenv("RANK", "3")
     assert torchrun.is_follower()
+
+
+def test_workers_have_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On this machine, where there will never be more; a cluster may grow."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(ValueError, match="workers: got 3 on 'cuda', expected at most 2, as many"):
+        trainer(3, None, "cuda")
+    assert trainer(2, "local", "cuda").beginning == "starting Ray, then 2 workers, which compile"
+    assert trainer(3, None, "cpu").workers == 3

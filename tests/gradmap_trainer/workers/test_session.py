@@ -1,0 +1,75 @@
+"""An address is tried before anything is begun there; what Ray needs goes with who needs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray", reason="needs the rllib extra")
+
+from ray.util import get_node_ip_address
+
+from gradmap_trainer.workers import session
+from gradmap_trainer.workers.private_folder import private_folder
+from gradmap_trainer.workers.session import check_address
+
+# Says where its folder is, and has no time to do more.
+KILLED = """
+import os, signal
+from gradmap_trainer.workers.private_folder import private_folder
+with private_folder("mine") as folder:
+    (folder / "file").touch()
+    print(folder, flush=True)
+    os.killpg(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("address", ["nowhere", "/tmp/ray", "[::1]", "ray://127.0.0.1:10001"])
+def test_what_is_no_address(address: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"^address: got .* lets this process in: .*address format"
+    ):
+        check_address(address)
+
+
+def test_an_address_where_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is there; or somebody who says nothing, for whom Ray would wait for ever."""
+    check_address("local")
+    host = get_node_ip_address()
+    with socket.create_server((host, 0)) as silent:
+        port = silent.getsockname()[1]
+        monkeypatch.setattr(session, "JOIN_SECONDS", 8.0)
+        with pytest.raises(ValueError, match="lets this process in: no answer in 8 s$"):
+            check_address(f"{host}:{port}")
+    with pytest.raises(ValueError, match="lets this process in: ConnectionRefusedError: "):
+        check_address(f"{host}:{port}")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_private_folder_goes_however_its_process_ends(tmp_path: Path) -> None:
+    with private_folder("mine", tmp_path) as folder:
+        assert folder.parent == tmp_path
+        assert folder.stat().st_mode & 0o777 == 0o700
+        (folder / "file").touch()
+    assert not list(tmp_path.iterdir())
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert done.returncode == -signal.SIGKILL
+    folder = Path(done.stdout.strip())
+    assert folder.parent == tmp_path
+    until = time.monotonic() + 30.0
+    while folder.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not folder.exists()
