@@ -186,7 +186,7 @@ def load_learner(
         del expected["config"]["device"]
     check_matches(record, expected)
     iteration = check_whole_number(record.get("iteration", -1), 0, "iteration")
-    seconds = check_not_negative(record.get("seconds"), "seconds")
+    seconds = check_not_negative(record.get("seconds", -1), "seconds")
     if exact:
         check_metrics(folder, iteration, str(record.get("log")))
     learner = make_learner(config, simulator, team)

@@ -213,9 +213,9 @@ def test_from_a_case_to_the_pages(
     with (run / "bills.csv").open(encoding="utf-8", newline="") as bills:
         cells = [cell for row in csv.DictReader(bills) for cell in (row["customer"], row["place"])]
     assert not [cell for cell in cells if cell[0] in "=+-@"]
-    picture, table = folder / "picture.svg", next((run / "logs").glob("*.csv"))
-    file = files[agents.index(unquote(table.stem))]
-    words = ["--readings", str(table), "--out", str(folder / "out.csv"), "--picture", str(picture)]
+    picture, log = folder / "picture.svg", next((run / "logs").glob("*.csv"))
+    file = files[agents.index(unquote(log.stem))]
+    words = ["--readings", str(log), "--out", str(folder / "out.csv"), "--picture", str(picture)]
     gateway(["replay", str(file), *words])
     check_picture(picture.read_bytes())
 
