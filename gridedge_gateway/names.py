@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-# Bytes. File systems allow 255, and ".onnx" or ".csv.12" comes behind.
-LONGEST_FILE_NAME = 240
+# Bytes. File systems allow 255, and ".onnx.4194304.temporary" may come behind.
+LONGEST_FILE_NAME = 220
 # Control characters, breaks of lines, turns of the direction of writing, halves of characters.
 UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 # What has a meaning of its own in paths and topics.

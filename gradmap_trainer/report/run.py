@@ -17,6 +17,7 @@ from gradmap_trainer.config import CONFIG_FILE
 from gradmap_trainer.identity import weights_digest
 from gradmap_trainer.metrics import METRICS_FILE, last_metrics
 from gradmap_trainer.run_folder import policies_of
+from gridedge_env.checks import check_whole_number
 from gridedge_env.constraints import Limits
 from gridedge_env.devices import DeviceKind
 from gridedge_env.evaluation import Evaluation, summarise
@@ -120,7 +121,8 @@ def _check_current(folder: Path, evaluation: Evaluation) -> None:
     except FileNotFoundError:  # no policies are left that others could be held against
         reached, known = int(last_metrics(folder)["iteration"]), evaluation.weights
     else:
-        reached, known = int(cast(int, record["iteration"])), weights_digest(policies_of(tensors))
+        reached = check_whole_number(cast(int, record.get("iteration", -1)), 0, "iteration")
+        known = weights_digest(policies_of(tensors))
     if (evaluation.iteration, evaluation.weights) != (reached, known):
         raise ValueError(
             f"run: {folder} was evaluated with policies of iteration {evaluation.iteration} and "

@@ -51,7 +51,7 @@ CHANGES: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "a name that is none": (lambda case, own: own.update(name=7), "name: got 7"),
     "a name too long": (
         lambda case, own: own.update(name="/" * 100),
-        "expected a name of up to 240",
+        "expected a name of up to 220",
     ),
     "a template for a device": (
         lambda case, own: own["devices"][0].update(name="x }}{{ states.lock.door }}"),

@@ -20,12 +20,12 @@ FILES = [
     )
     for path in sorted((ROOT / package).rglob("*.py"))
 ]
-# Ways to run what was only to be read. RLlib's checkpoints are pickles, as the docs say.
+# Ways to run what was only to be read. RLlib's checkpoints are pickles, and compiled kernels, which
+# are code anyway, as the docs say.
 MODULES = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "marshal", "shelve", "yaml"}
 CALLS = {"eval", "exec", "compile", "mktemp", "popen", "extractall", "extract", "read_pickle"}
 NAMES = {"os.system", "tempfile.gettempdir"}
-# Numba keeps compiled kernels as pickles; so do we.
-KERNELS = ("gridedge_env/compiled/cache.py", "pickle")
+KERNELS = "gridedge_env/compiled/cache.py"
 PICKLES = {
     ("baselines/rllib/run.py", "from_checkpoint"),
     ("baselines/rllib/training.py", "restore_from_path"),
@@ -46,11 +46,8 @@ def findings(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names]
-            yield from (
-                f"{inside} imports {n}"
-                for n in names
-                if n.split(".")[0] in MODULES and (inside, n) != KERNELS
-            )
+            odd = [name for name in names if name.split(".")[0] in MODULES]
+            yield from (f"{inside} imports {name}" for name in odd if inside != KERNELS)
         if isinstance(node, ast.Constant) and str(node.value).startswith(("/tmp", "/var/tmp")):
             yield f"{inside}:{node.lineno} names a folder that is everybody's"
         if not isinstance(node, ast.Call):

@@ -290,7 +290,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a long name": (
         text("agents.csv", "bob", "b" * 241),
-        "agents.csv, row 3, column 'agent': got 'bbb.*, expected a name of up to 240 bytes",
+        "agents.csv, row 3, column 'agent': got 'bbb.*, expected a name of up to 220 bytes",
     ),
     "a column": (
         text("agents.csv", "meter\n", "metre\n"),

@@ -317,7 +317,7 @@ def test_a_fleet_does_not_share_the_callers_columns() -> None:
         (({7: "671.1"}, {}), "places: got 7, expected a name in one line"),
         (({" ash": "671.1"}, {}), "places: got ' ash', expected a name in one line, without sp"),
         (({"a\nsh": "671.1"}, {}), r"places: got 'a\\nsh', expected a name in one line"),
-        (({"ä" * 121: "671.1"}, {}), "places: got 'äää.*, expected a name of up to 240 bytes"),
+        (({"ä" * 121: "671.1"}, {}), "places: got 'äää.*, expected a name of up to 220 bytes"),
         (
             (HOMES, {"battery": {"agent": ["ash"]}}),
             r"devices\['battery'\]: got \{.*\}, expected De",
