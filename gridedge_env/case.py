@@ -151,7 +151,9 @@ class Case(Record):
     @property
     def title(self) -> str:
         """Its name or, without one, "1,000 agents on ieee123"."""
-        return self.name or f"{len(self.fleet.names):,} agents on {self.feeder.name}"
+        agents = len(self.fleet.names)
+        whose = f"{agents:,} agent{'' if agents == 1 else 's'} on {self.feeder.name}"
+        return self.name or whose
 
     @property
     def time_zone(self) -> str:

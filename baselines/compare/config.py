@@ -25,6 +25,7 @@ from gridedge_env.checks import (
 )
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
+from gridedge_env.currency import EURO
 from gridedge_env.evaluation import evaluation_days
 from gridedge_env.scenarios import Tariff
 from gridedge_env.simulator import make_simulator
@@ -91,7 +92,8 @@ class Quality:
     """What makes costs comparable that were bought with different violations.
 
     Attributes:
-        price: € per day that one percentage point of steps outside limits is worth.
+        price: that one percentage point of steps outside limits is worth, a day, in the
+            case's currency.
     """
 
     price: float = 13.0
@@ -198,10 +200,15 @@ class Comparison:
         return self._own.tariff if isinstance(self.case, str) else self.case.tariff
 
     @property
+    def currency(self) -> str:
+        """Of all prices and costs."""
+        return self._own.currency if isinstance(self.case, str) else EURO
+
+    @property
     def population(self) -> str:
-        """Who is there: "1,000 agents on ieee123"."""
+        """The case's name, or who is there: "1,000 agents on ieee123"."""
         if isinstance(self.case, str):
-            return f"{len(self._own.fleet.names):,} agents on {self._own.feeder.name}"
+            return self._own.title
         return f"{self.case.num_agents:,} agents on {self.case.feeder}"
 
     @property

@@ -61,7 +61,7 @@ def budgets(comparison: Comparison, tables: Tables, learners: Sequence[str]) -> 
     panels = {
         "above_foresight": "Cost above perfect foresight",
         "any_steps": f"{step_name(comparison.clock).capitalize()}s outside any limit",
-        "score_above_foresight": "Score above perfect foresight, €/day",
+        "score_above_foresight": f"Score above perfect foresight, {comparison.currency}/day",
     }
     trainings = as_observed(tables.trainings)
     figure = Figure((11.0, 3.5), layout="constrained")

@@ -42,15 +42,27 @@ class Column:
         return f"{text}{unit}".replace("-", "−")
 
 
-COST = Column("cost", "€/day")
 ABOVE_FORESIGHT = Column("above_foresight", "above perfect foresight", in_percent=True, decimals=2)
-ABOVE_FORESIGHT_EURO = Column("above_foresight_euro", "above perfect foresight, €/day")
 ANY_STEPS = Column("any_steps", "outside any limit", in_percent=True, decimals=2)
-SCORE = Column("score_above_foresight", "score above perfect foresight, €/day")
 OF_TRAINING = (
     Column("training_seconds", "seconds", of_training=True),
     Column("environment_steps", "environment steps", of_training=True),
 )
+
+
+def cost_column(currency: str) -> Column:
+    """What a day costs."""
+    return Column("cost", f"{currency}/day")
+
+
+def above_column(currency: str) -> Column:
+    """By how much more it costs than under perfect foresight."""
+    return Column("cost_above_foresight", f"above perfect foresight, {currency}/day")
+
+
+def score_column(currency: str) -> Column:
+    """The same, with a price on what is outside limits."""
+    return Column("score_above_foresight", f"score above perfect foresight, {currency}/day")
 
 
 def share_columns(limits: Limits) -> list[Column]:

@@ -16,14 +16,14 @@ from baselines.compare.config import AS_OBSERVED, FORESIGHT, Comparison, Job
 from baselines.compare.figures import look
 from baselines.compare.markdown import (
     ABOVE_FORESIGHT,
-    ABOVE_FORESIGHT_EURO,
     ANY_STEPS,
-    COST,
     OF_TRAINING,
-    SCORE,
     Column,
+    above_column,
+    cost_column,
     listed,
     markdown_table,
+    score_column,
     share_columns,
     words,
     worst_columns,
@@ -33,7 +33,6 @@ from baselines.compare.statistics import CONFIDENCE
 from baselines.compare.tables import NEGATIVE_DAYS, OURS, PRICE_FACTORS, Tables, as_observed
 from gradmap_trainer.report.words import SPACE, money, percent, step_name
 from gridedge_env.case import CaseSettings
-from gridedge_env.currency import EURO
 from gridedge_env.writing import write_whole
 
 PAGE = "comparison.md"
@@ -101,7 +100,7 @@ def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobRe
         f"{comparison.population}, on {running.device}"
         + (f", with {options}" if options else "")
         + f". Seeds {listed(comparison.seeds)}: each one {_of_a_seed(own)}.",
-        comparison.tariff.describe(),
+        comparison.tariff.describe(comparison.currency),
         f"{len(days)} test days{'' if own else ' of 2024, a year and site'} never seen in "
         f"training, {negative} of them with negative prices (some day-ahead price is below zero).",
         "Seconds are of training by the wall clock, without start, validation and test. "
@@ -159,7 +158,13 @@ def _failed(
 
 def _main(comparison: Comparison, summary: pd.DataFrame) -> str:
     limits = comparison.limits
-    columns = [COST, ABOVE_FORESIGHT, *share_columns(limits), *worst_columns(limits), *OF_TRAINING]
+    columns = [
+        cost_column(comparison.currency),
+        ABOVE_FORESIGHT,
+        *share_columns(limits),
+        *worst_columns(limits),
+        *OF_TRAINING,
+    ]
     return _by_method(comparison, summary, columns)
 
 
@@ -178,7 +183,9 @@ def _negative(comparison: Comparison, tables: Tables) -> list[str]:
     if summary.empty:
         return []
     columns = [
-        *(COST, ABOVE_FORESIGHT_EURO, ABOVE_FORESIGHT),
+        cost_column(comparison.currency),
+        above_column(comparison.currency),
+        ABOVE_FORESIGHT,
         *share_columns(limits),
         *worst_columns(limits),
     ]
@@ -200,12 +207,13 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
     means = shown.groupby(["method", "date"])[["cost", "any_steps", "lowest_price"]].mean()
     first = means.loc[learners[0]].sort_values(["any_steps", "cost"], ascending=False)
     floor = means.loc[FORESIGHT]["cost"] if FORESIGHT in means.index else None
+    currency = comparison.currency
 
     def cell(method: str, date: str) -> str:
         if (method, date) not in means.index:
             return "–"
         row = means.loc[(method, date)]
-        above = "" if floor is None else f", {money(row['cost'] - floor[date], EURO)}"
+        above = "" if floor is None else f", {money(row['cost'] - floor[date], currency)}"
         return f"{percent(row['any_steps'])}{above}"
 
     return [
@@ -214,7 +222,7 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
         f"often: {step_name(comparison.clock)}s outside any limit, and cost above perfect "
         "foresight, both as means over seeds at the largest budgets.",
         markdown_table(
-            ["day", f"lowest price, {EURO}/kWh", *(look(comparison, m).name for m in learners)],
+            ["day", f"lowest price, {currency}/kWh", *(look(comparison, m).name for m in learners)],
             (
                 [str(date), f"{row['lowest_price']:.3f}".replace("-", "−")]
                 + [cell(method, str(date)) for method in learners]
@@ -262,13 +270,14 @@ def _budgets(comparison: Comparison, tables: Tables) -> list[str]:
     summary = as_observed(tables.summary)
     learned = summary[summary["method"].isin(comparison.learners)]
     of_limits = [*share_columns(comparison.limits), ANY_STEPS]
-    columns = [*OF_TRAINING, COST, ABOVE_FORESIGHT, *of_limits, SCORE]
-    price = comparison.quality.price
+    price, currency = comparison.quality.price, comparison.currency
+    cost, score = cost_column(currency), score_column(currency)
+    columns = [*OF_TRAINING, cost, ABOVE_FORESIGHT, *of_limits, score]
     rows = learned.to_dict("records")
     return [
         "## What a budget buys",
         "Every row is of trainings of their own, each annealed to the end of its budget. The score "
-        f"is the cost plus {EURO}{SPACE}{price:g} a day for every percentage point of "
+        f"is the cost plus {currency}{SPACE}{price:g} a day for every percentage point of "
         f"{step_name(comparison.clock)}s outside any limit.",
         markdown_table(
             ["method", "budget, s", "n", *(column.heading for column in columns)],
@@ -291,7 +300,7 @@ def _budgets(comparison: Comparison, tables: Tables) -> list[str]:
 def _equal_quality(comparison: Comparison, table: pd.DataFrame) -> list[str]:
     if table.empty:
         return []
-    seeds = [f"seed_{seed}" for seed in comparison.seeds]
+    seeds, price = [f"seed_{seed}" for seed in comparison.seeds], comparison.quality.price
     ours = APPEARANCES[OURS].name
     at_price = table[table["price_factor"] == 1.0].to_dict("records")
     means = {
@@ -324,7 +333,7 @@ def _equal_quality(comparison: Comparison, table: pd.DataFrame) -> list[str]:
         "prices the means are:",
         markdown_table(
             ["rival", f"{ours}, s"]
-            + [f"{EURO}{SPACE}{f * comparison.quality.price:g} a point" for f in PRICE_FACTORS],
+            + [f"{comparison.currency}{SPACE}{f * price:g} a point" for f in PRICE_FACTORS],
             (
                 [
                     look(comparison, row["rival"]).name,

@@ -62,7 +62,7 @@ def measures(limits: Limits) -> list[str]:
     return [
         "cost",
         "above_foresight",
-        "above_foresight_euro",
+        "cost_above_foresight",
         *shares(limits),
         *(kind.worst_name for kind in limits),
         "nonconverged",
@@ -136,7 +136,7 @@ def _trainings(
     above = trainings["cost"] - trainings["floor"]
     score = penalised(trainings, comparison.quality.price)
     return trainings.assign(
-        above_foresight_euro=above,
+        cost_above_foresight=above,
         above_foresight=above / trainings["floor"].abs(),
         score=score,
         score_above_foresight=score - trainings["floor"],

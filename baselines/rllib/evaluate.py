@@ -76,14 +76,14 @@ def evaluate_policy(
         foresight_iterations=config.foresight_iterations,
     )
     evaluation = replace(played, iteration=iteration, weights=weights)
-    limits = simulator.case.limits
+    limits, cost = simulator.case.limits, f"{simulator.case.currency}/day"
     if split == "test":
         save_evaluation(evaluation, limits, Path(config.run))
     for method, episode in evaluation.episodes.items():
         row = summarise(episode, limits)
         outside = ", ".join(f"{kind.name} {row[f'{kind.name}_steps']:.2%}" for kind in limits)
         console.print(
-            f"{method:20} {row['cost']:8,.0f} €/day, steps outside limits: {outside}",
+            f"{method:20} {row['cost']:8,.0f} {cost}, steps outside limits: {outside}",
             soft_wrap=True,
         )
 

@@ -24,9 +24,8 @@ from gradmap_trainer.flags import check_own_case, read_flags
 from gradmap_trainer.lock import locked
 from gradmap_trainer.run_folder import case_to_train, holds_run
 from gradmap_trainer.workers.session import ray_session
-from gridedge_env.case import CaseSettings
+from gridedge_env.case import Case, CaseSettings
 from gridedge_env.checks import renamed
-from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import evaluation_days
 from gridedge_env.simulator import make_simulator
 from gridedge_env.terminal import Terminal
@@ -51,7 +50,7 @@ def main() -> None:
             with ray_session(config.env_runners), running(config, simulator) as run:
                 for row in run.rows():
                     write(row)
-                    console.print(_line(row, simulator.case.limits), soft_wrap=True)
+                    console.print(_line(row, simulator.case), soft_wrap=True)
                 policy = run.training.policy
             if days:
                 evaluate_policy(console, config, simulator, policy, days)
@@ -97,12 +96,12 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, Path | None, bool, bool]:
     return config, brought, resume, tensorboard
 
 
-def _line(row: dict[str, float], limits: Limits) -> str:
-    outside = ", ".join(f"{kind.name} {row[f'{kind.name}_steps']:.1%}" for kind in limits)
+def _line(row: dict[str, float], case: Case) -> str:
+    outside = ", ".join(f"{kind.name} {row[f'{kind.name}_steps']:.1%}" for kind in case.limits)
     return (
         f"iteration {row['iteration']:.0f}, {row['seconds']:.0f} s: return "
-        f"{row['fleet_return']:,.0f} €; validation {row['cost']:,.0f} €/day, steps outside limits: "
-        f"{outside}"
+        f"{row['fleet_return']:,.0f} {case.currency}; validation {row['cost']:,.0f} "
+        f"{case.currency}/day, steps outside limits: {outside}"
     )
 
 

@@ -18,6 +18,7 @@ from tests.baselines.small_comparison import compare, small_comparison
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     case = default_case("ieee13", 5, step_minutes=60, limits=Limits(0.9), home_scale=60.0)
+    case = replace(case, name="Five in Basel", currency="CHF")
     case.save(tmp_path / "case")
     return tmp_path / "case"
 
@@ -28,7 +29,8 @@ def test_results_are_of_the_case_that_its_files_hold(folder: Path, tmp_path: Pat
     assert comparison_from(comparison.record) == comparison
     assert comparison.case_of(7) == replace(comparison.case_of(0), seed=7)
     found = compare(comparison, tmp_path / "out")
-    assert "5 agents on ieee13, on cpu. Seeds 0: each one a training of the same cust" in found.page
+    assert "Five in Basel, on cpu. Seeds 0: each one a training of the same cust" in found.page
+    assert "CHF/day" in found.page and "€" not in found.page
     assert "- 2 test days never seen in training" in found.page
     assert "Share of hours outside limits anywhere: voltage, 0.9 to 1.05 pu" in found.page
     moved = replace(comparison, case=str(folder.rename(tmp_path / "moved")))

@@ -142,7 +142,7 @@ def test_trainings_are_measured_against_the_foresight_of_their_seed(tables):
     row = of.loc[("gradmap", 10.0, 0, "all")]
     assert row["cost"] == 90.0
     assert row["above_foresight"] == pytest.approx(10.0 / 80.0)
-    assert row["above_foresight_euro"] == 10.0
+    assert row["cost_above_foresight"] == 10.0
     assert row["score"] == pytest.approx(90.0 + 2.0 * 10.0)
     assert row["score_above_foresight"] == pytest.approx(30.0)
     assert (row["training_seconds"], row["environment_steps"]) == (10.0, 1000)
