@@ -41,9 +41,9 @@ def run(command: Callable[[], Any]) -> None:
         on_interrupt(interrupt)
         command()
         on_interrupt(end_at_once)
-    except BaseException:
+    except BaseException as error:
         on_interrupt(end_at_once)
-        if interrupted:
+        if interrupted or isinstance(error, KeyboardInterrupt):  # as of SIGTERM
             sys.exit(EXIT_INTERRUPTED)
         raise
 

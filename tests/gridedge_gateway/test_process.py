@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,17 @@ def interrupted():
         {then}
 
 run(interrupted)
+"""
+
+ENDED = """
+import os, signal
+from gridedge_gateway.process import run
+
+def ended():
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+run(ended)
 """
 
 
@@ -89,5 +101,19 @@ def test_ctrl_c_ends_it_whatever_becomes_of_it(then: str) -> None:
         capture_output=True,
         text=True,
         check=False,
+    )
+    assert (process.returncode, process.stderr) == (130, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGTERM is not handled there")
+def test_so_does_whoever_ends_it_where_ctrl_c_counts_for_nothing() -> None:
+    """As of a shell's background, `nohup ... &`, whose processes ignore Ctrl-C."""
+    process = subprocess.run(
+        [sys.executable, "-c", ENDED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     assert (process.returncode, process.stderr) == (130, "")
