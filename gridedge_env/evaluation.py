@@ -51,10 +51,9 @@ class Episode(Record):
         quantities: (days, steps, places) what is limited, by kind of limit: "voltage", "loading",
             ...
         converged: (days, steps) bool.
-        fleet_power: (days, steps) kW, all meters together.
-        example_power: (days, steps, examples) kW at the meter of an agent with each kind of device.
-        example_store: (days, steps, examples) the state of that device before the step, from 0 to 1
-            of its range; sun can warm rooms beyond it.
+        power: (days, steps, agents) kW at every meter.
+        store: (days, steps, devices) the state of every device before the step, from 0 to 1 of its
+            range, in the order of the fleet's groups; sun can warm rooms beyond it.
     """
 
     cost: np.ndarray = field(metadata=batch())
@@ -63,9 +62,13 @@ class Episode(Record):
     agent_moved: np.ndarray = field(metadata=batch())
     quantities: Mapping[str, np.ndarray] = field(metadata=batch())
     converged: np.ndarray = field(metadata=batch())
-    fleet_power: np.ndarray = field(metadata=batch())
-    example_power: np.ndarray = field(metadata=batch())
-    example_store: np.ndarray = field(metadata=batch())
+    power: np.ndarray = field(metadata=batch())
+    store: np.ndarray = field(metadata=batch())
+
+    @property
+    def fleet_power(self) -> np.ndarray:
+        """(days, steps) kW, all meters together."""
+        return self.power.sum(axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +79,7 @@ class Evaluation(Record):
         dates: (days,) ISO dates.
         import_price: (days, steps) €/kWh.
         outdoor_temperature: (days, steps) °C.
-        examples: names of the example agents.
-        example_kinds: names of the kinds of their devices.
+        agents: (agents,) their names.
         episodes: by method.
         iteration: of training, after which the learned policies were played.
         weights: a digest of theirs; "" where nothing is known of them.
@@ -86,8 +88,7 @@ class Evaluation(Record):
     dates: np.ndarray
     import_price: np.ndarray
     outdoor_temperature: np.ndarray
-    examples: np.ndarray
-    example_kinds: np.ndarray
+    agents: np.ndarray
     episodes: Mapping[str, Episode]
     iteration: int = 0
     weights: str = ""
@@ -164,8 +165,7 @@ def evaluate(
         np.array([dates[day].isoformat() for day in every]),
         _numpy(state.day.import_price).reshape(len(every), -1),
         _numpy(state.day.outdoor_temperature).reshape(len(every), -1),
-        np.array([simulator.fleet.names[agent] for agent in _examples(simulator)]),
-        np.array([group.kind.name for group in simulator.fleet.groups]),
+        np.array(simulator.fleet.names),
         episodes,
     )
 
@@ -181,11 +181,11 @@ def record(
         policy: of all agents.
         at_rest: (steps, episodes, agents) kW at the meters when every device does least.
     """
-    agents, days = _examples(simulator), simulator.clock.days
+    days = simulator.clock.days
     results: list[Result] = []
     stores: list[Tensor] = []
     for before, _, result in play(simulator, policy, state):
-        stores.append(_example_stores(simulator, before))
+        stores.append(_stores(simulator, before))
         results.append(result)
     power = torch.stack([r.power for r in results])
     cost = torch.stack([r.cost for r in results])
@@ -203,9 +203,8 @@ def record(
             for kind in simulator.case.limits
         },
         converged=_by_day([r.converged for r in results], days),
-        fleet_power=_by_day([r.power.sum(dim=-1) for r in results], days),
-        example_power=_by_day([r.power[:, agents] for r in results], days),
-        example_store=_by_day(stores, days),
+        power=_by_day([r.power for r in results], days),
+        store=_by_day(stores, days),
     )
 
 
@@ -251,16 +250,10 @@ def worst_moment(episode: Episode, kind: Limit) -> tuple[int, int]:
     return int(day), int(step)
 
 
-def _examples(simulator: Simulator) -> list[int]:
-    """The owner of the first device of each kind that there is."""
-    return [int(group.agent[0]) for group in simulator.fleet.groups]
-
-
-def _example_stores(simulator: Simulator, state: SimulatorState) -> Tensor:
-    """What `Episode.example_store` says of one step: (batch, examples)."""
+def _stores(simulator: Simulator, state: SimulatorState) -> Tensor:
+    """What `Episode.store` says of one step: (batch, devices)."""
     groups = zip(simulator.fleet.groups, state.devices, strict=True)
-    stores = [group.kind.stored(group.parameters, own)[:, 0] for group, own in groups]
-    return torch.stack(stores, dim=-1)
+    return torch.cat([group.kind.stored(group.parameters, own) for group, own in groups], dim=-1)
 
 
 def _sum_by_day(values: Tensor, days: int) -> Tensor:

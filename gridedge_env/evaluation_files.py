@@ -90,15 +90,17 @@ def load_evaluation(folder: Path, simulator: Simulator) -> Evaluation:
 def _shapes(simulator: Simulator, days: int) -> dict[str, tuple[int, ...]]:
     """Of an episode's arrays, by name, as `_arrays` has them."""
     steps, agents = simulator.clock.day.steps, simulator.num_agents
-    examples = len(simulator.fleet.groups)
     of_agents = dict.fromkeys(("agent_cost", "agent_electricity", "agent_moved"), (days, agents))
-    of_steps = dict.fromkeys(("converged", "fleet_power"), (days, steps))
-    of_examples = dict.fromkeys(("example_power", "example_store"), (days, steps, examples))
+    of_steps = {
+        "converged": (days, steps),
+        "power": (days, steps, agents),
+        "store": (days, steps, sum(simulator.fleet.counts)),
+    }
     limits = {
         kind.name: (days, steps, len(kind.places(simulator.power_flow)))
         for kind in simulator.case.limits
     }
-    return {"cost": (days,), **of_agents, **of_steps, **of_examples, **limits}
+    return {"cost": (days,), **of_agents, **of_steps, **limits}
 
 
 def _largest(simulator: Simulator) -> int:
@@ -111,18 +113,14 @@ def _largest(simulator: Simulator) -> int:
 def _check(evaluation: Evaluation, simulator: Simulator) -> None:
     """Refuse arrays of other shapes and types than the case's, and numbers that are none."""
     days, steps = len(np.atleast_1d(evaluation.dates)), simulator.clock.day.steps
-    examples = (len(simulator.fleet.groups),)
-    about: dict[str, tuple[int, ...]] = {
-        "dates": (days,),
-        "examples": examples,
-        "example_kinds": examples,
-    }
-    for name, shape in about.items():
-        _check_array(name, getattr(evaluation, name), shape, "U")
+    _check_array("dates", evaluation.dates, (days,), "U")
+    _check_array("agents", evaluation.agents, (simulator.num_agents,), "U")
+    names = zip(evaluation.agents.tolist(), simulator.fleet.names, strict=True)
+    for got, expected in names:
+        if got != expected:
+            raise ValueError(f"agents: got {got!r:.80}, expected {expected!r:.80}")
     for name in ("import_price", "outdoor_temperature"):
         _check_array(name, getattr(evaluation, name), (days, steps), "f")
-    if unknown := set(evaluation.examples.tolist()) - set(simulator.fleet.names):
-        raise ValueError(f"examples: got {', '.join(map(repr, unknown)):.80}, expected agents")
     for day in evaluation.dates.tolist():
         date.fromisoformat(day)
     for method, episode in evaluation.episodes.items():

@@ -89,7 +89,7 @@ pd.DataFrame(table).T[["cost", "voltage_steps", "loading_steps", "worst_loading"
 # %% [markdown]
 # ## One day of them
 #
-# What the whole fleet draws, and what a device of each kind has stored.
+# What the whole fleet draws, and what each device has stored.
 
 # %%
 learned = evaluation.episodes["gradmap"]
@@ -101,8 +101,8 @@ for method in ("gradmap", "price_following", "idle"):
     power.step(hours, evaluation.episodes[method].fleet_power[day], where="post", label=method)
 power.set(xlabel=f"hour of {evaluation.dates[day]}", ylabel="all meters, kW")
 power.legend()
-for example, name in enumerate(evaluation.examples):
-    store.plot(hours, learned.example_store[day, :, example], label=name)
+for name, stored in zip(simulator.fleet.names, learned.store[day].T, strict=True):
+    store.plot(hours, stored, label=name)
 store.set(xlabel=f"hour of {evaluation.dates[day]}", ylabel="share of the device's range")
 store.legend()
 plt.show()

@@ -241,16 +241,18 @@ def widest_price_day(evaluation: Evaluation) -> int:
 
 
 def device_day(
-    simulator: Simulator, evaluation: Evaluation, day: int, example: int, methods: list[str]
+    simulator: Simulator, evaluation: Evaluation, day: int, kind: int, methods: list[str]
 ) -> Figure:
-    """Price, power at the meter, and the device's own state of one agent on one day."""
-    group = simulator.fleet.group(str(evaluation.example_kinds[example]))
+    """Price, power at the meter, and the state of the first device of a kind on one day."""
+    fleet = simulator.fleet
+    group, device = fleet.groups[kind], sum(fleet.counts[:kind])
+    agent = int(group.agent[0])
     drawn = group.kind.store_axis(group.parameters, 0)
     price_title = f"{drawn.price_title}, {simulator.case.currency}/kWh"
     figure, (price, power, store) = panel(
         price_title, "Power at the meter, kW", drawn.title, height=4.6, width=NARROW
     )
-    figure.suptitle(str(evaluation.examples[example]), fontsize=10.0, fontweight="bold")
+    figure.suptitle(fleet.names[agent], fontsize=10.0, fontweight="bold")
     _day_line(price, evaluation.import_price[day], PRICE_COLOUR)
     if drawn.price is not None:
         price.axhline(drawn.price, color=PRICE_COLOUR, linestyle=":", linewidth=1.0)
@@ -262,8 +264,8 @@ def device_day(
         store.axhspan(*ends, color="#000000", alpha=0.06, linewidth=0)
     for key in methods:
         episode, colour = evaluation.episodes[key], appearance(key).colour
-        _day_line(power, episode.example_power[day, :, example], colour)
-        values = drawn.offset + drawn.scale * episode.example_store[day, :, example]
+        _day_line(power, episode.power[day, :, agent], colour)
+        values = drawn.offset + drawn.scale * episode.store[day, :, device]
         if drawn.ended:
             _day_line(store, values[1:], colour, len(values))
         else:

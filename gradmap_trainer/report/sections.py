@@ -246,8 +246,8 @@ def one_day(run: EvaluatedRun) -> list[str]:
     day = figures.widest_price_day(evaluation)
     prices = evaluation.import_price[day]
     fleet = run.simulator.fleet
-    homes = [str(name) for name in evaluation.examples]
-    places = [fleet.places[fleet.names.index(name)] for name in homes]
+    owners = [int(group.agent[0]) for group in fleet.groups]
+    homes, places = ([names[agent] for agent in owners] for names in (fleet.names, fleet.places))
     compared = [OURS, RIVAL]
     whole = figures.fleet_day(evaluation, _drawn(run), day, run.currency)
     low, high = (f"{price:.2f}" for price in (prices.min(), prices.max()))

@@ -193,9 +193,13 @@ def test_actions_draw_what_a_plan_says(simulator: Simulator) -> None:
 
 def test_it_trains_and_is_evaluated(run: WholeRun) -> None:
     assert_complete(run)
-    assert run.evaluation.example_kinds.tolist() == list(MIX)
+    fleet = run.simulator.fleet
+    assert [group.kind.name for group in fleet.groups] == list(MIX)
+    first = np.cumsum((0, *fleet.counts[:-1]))
     # The last is before the last step, which may store 0.6 · 0.5 · 11 · 0.94 / 40 of a battery.
-    early, late = (run.evaluation.episodes[rule].example_store for rule in ("thermostat", "idle"))
+    early, late = (
+        run.evaluation.episodes[rule].store[..., first] for rule in ("thermostat", "idle")
+    )
     for car in (early[..., 1], late[..., 1]):
         assert np.allclose(car[:, 0], 0.5)
         assert np.allclose(car[:, -1], 0.5, atol=0.08)

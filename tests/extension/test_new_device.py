@@ -223,9 +223,9 @@ def test_it_trains_and_is_evaluated(run: WholeRun) -> None:
         "price_following",
         "perfect_foresight",
     ]
-    assert run.evaluation.example_kinds.tolist() == list(COUNTS)
-    assert run.evaluation.examples[-1] == "curtailable_load_0"
-    store = run.evaluation.episodes["price_following"].example_store[..., 3]
+    assert [group.kind.name for group in run.simulator.fleet.groups] == list(COUNTS)
+    first = sum(run.simulator.fleet.counts[:-1])
+    store = run.evaluation.episodes["price_following"].store[..., first]
     assert (store[:, 0] == 1.0).all()
     assert (np.diff(store, axis=1) <= 0.0).all()
     assert store.min() < 0.5

@@ -106,11 +106,12 @@ def test_bills_are_the_meters(run: WholeRun) -> None:
     played = run.evaluation.episodes["price_following"]
     np.testing.assert_allclose(played.cost, total.numpy(), rtol=0.0, atol=1e-3)
     # The first home with a battery is the first with a heat pump: one meter, two devices.
-    assert run.evaluation.examples.tolist() == ["north", "north"]
-    assert run.evaluation.example_kinds.tolist() == ["battery", "heat_pump"]
+    fleet = simulator.fleet
+    assert [fleet.names[int(group.agent[0])] for group in fleet.groups] == ["north", "north"]
+    pump = fleet.counts[0]
     for episode in run.evaluation.episodes.values():
-        assert np.array_equal(episode.example_power[..., 0], episode.example_power[..., 1])
-        assert not np.array_equal(episode.example_store[..., 0], episode.example_store[..., 1])
+        assert episode.power.shape[2] == len(fleet.names)
+        assert not np.array_equal(episode.store[..., 0], episode.store[..., pump])
 
 
 def test_they_are_exported(run: WholeRun) -> None:

@@ -371,8 +371,8 @@ def test_trajectories_without_a_method_are_refused(run, simulator):
 
 
 def test_another_case_is_refused(run):
-    """A fleet of one home has a battery, and no heat pump or generator."""
-    with pytest.raises(ValueError, match=r"examples: got <U\d+ \(3,\), expected text \(1,\)"):
+    """A fleet of one home is not one of six."""
+    with pytest.raises(ValueError, match=r"agents: got <U\d+ \(6,\), expected text \(1,\)"):
         write_report(run, gridedge_env.make_simulator(num_agents=1))
 
 

@@ -51,7 +51,7 @@ def evaluation(simulator) -> Evaluation:
 
 
 def episode(voltage, loading, unbalance, converged, cost=(0.0,)) -> Episode:
-    """One day whose steps are given; one unrated branch besides, and no examples."""
+    """One day whose steps are given; one unrated branch besides, and nobody there."""
     steps = len(converged)
     return Episode(
         cost=np.array(cost),
@@ -64,9 +64,8 @@ def episode(voltage, loading, unbalance, converged, cost=(0.0,)) -> Episode:
             "unbalance": np.array([[[x] for x in unbalance]]),
         },
         converged=np.array([converged]),
-        fleet_power=np.zeros((1, steps)),
-        example_power=np.zeros((1, steps, 0)),
-        example_store=np.zeros((1, steps, 0)),
+        power=np.zeros((1, steps, 0)),
+        store=np.zeros((1, steps, 0)),
     )
 
 
@@ -142,12 +141,11 @@ def test_all_methods_play_the_same_days(simulator, evaluation):
     dates = simulator.days("test").dates
     assert evaluation.dates.tolist() == [dates[day].isoformat() for day in DAYS]
     assert list(evaluation.episodes) == METHODS
+    assert evaluation.agents.tolist() == list(simulator.fleet.names)
     nodes = len(simulator.power_flow.node_names)
     for played in evaluation.episodes.values():
         assert played.quantities["voltage"].shape == (2, simulator.clock.steps, nodes)
         assert played.converged.all()
-    assert evaluation.examples.tolist() == ["battery_0", "heat_pump_0", "generator_0"]
-    assert evaluation.example_kinds.tolist() == ["battery", "heat_pump", "generator"]
     # The same policy under another name has the same outcome, to the last bit.
     assert evaluation.episodes["gradmap"] == evaluation.episodes["price_following"]
     assert evaluation.episodes["gradmap"] != evaluation.episodes["idle"]
@@ -191,7 +189,6 @@ def test_trajectories_are_those_of_the_simulator(simulator, evaluation):
     def by_day(values: torch.Tensor) -> np.ndarray:
         return values.transpose(0, 1).numpy()
 
-    agents = [simulator.fleet.names.index(name) for name in evaluation.examples.tolist()]
     # Both power flows end within 1e-11 pu (the solver's tolerance) of the same fixed point.
     close: dict[str, Any] = {"rtol": 0.0, "atol": 1e-9}
     np.testing.assert_allclose(played.cost, result.cost.sum(dim=(0, 2)).numpy(), rtol=1e-12)
@@ -199,24 +196,24 @@ def test_trajectories_are_those_of_the_simulator(simulator, evaluation):
     np.testing.assert_allclose(played.quantities["voltage"], by_day(result.voltage.abs()), **close)
     np.testing.assert_allclose(played.quantities["loading"], by_day(result.loading), **close)
     np.testing.assert_allclose(played.quantities["unbalance"], by_day(result.unbalance), **close)
+    np.testing.assert_allclose(played.power, by_day(result.power), rtol=1e-12)
     np.testing.assert_allclose(played.fleet_power, by_day(result.power.sum(dim=2)), rtol=1e-12)
-    np.testing.assert_allclose(played.example_power, by_day(result.power[..., agents]), rtol=1e-12)
     np.testing.assert_array_equal(evaluation.import_price, state.day.import_price.numpy())
 
 
-def test_stores_are_those_of_the_examples(simulator, evaluation):
+def test_stores_are_those_of_the_devices(simulator, evaluation):
     """State of charge, place in the comfort band and share of full power, before each step."""
     state = simulator.reset(split="test", days=DAYS, seed=3)
     pumps = simulator.fleet.group("heat_pump").parameters
-    capacity = simulator.fleet.group("battery").parameters.capacity[0]
+    capacity = simulator.fleet.group("battery").parameters.capacity
     expected = []
     for before, _, _ in play(simulator, PriceFollowing(simulator), state):
-        charge = state_of(before, BatteryState).energy[:, 0] / capacity
-        warmth = state_of(before, HeatPumpState).temperature[:, 0] - pumps.lowest_temperature[0]
-        band = pumps.highest_temperature[0] - pumps.lowest_temperature[0]
-        loading = state_of(before, GeneratorState).loading[:, 0]
-        expected.append(torch.stack((charge, warmth / band, loading), dim=1))
-    played = evaluation.episodes["price_following"].example_store
+        charge = state_of(before, BatteryState).energy / capacity
+        warmth = state_of(before, HeatPumpState).temperature - pumps.lowest_temperature
+        band = pumps.highest_temperature - pumps.lowest_temperature
+        loading = state_of(before, GeneratorState).loading
+        expected.append(torch.cat((charge, warmth / band, loading), dim=1))
+    played = evaluation.episodes["price_following"].store
     np.testing.assert_allclose(played, torch.stack(expected, dim=1), rtol=1e-12)
 
 

@@ -215,8 +215,8 @@ ARRAYS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "idle/cost: got numbers that are none, expected finite ones",
     ),
     "another agent": (
-        lambda a: a.update(examples=np.array(["x", "y", "z"])),
-        "examples: got .*, expected agents",
+        lambda a: a.update(agents=np.array(["x", *a["agents"][1:]])),
+        "agents: got 'x', expected 'battery_0'",
     ),
     "no date": (lambda a: a.update(dates=np.array(["then"])), "Invalid isoformat"),
     "no dates": (lambda a: a.update(dates=np.array("2024-01-01")), r"dates: got <U10 \(\)"),
