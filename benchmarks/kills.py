@@ -36,7 +36,7 @@ from gradmap_trainer.commands.export import export
 from gradmap_trainer.commands.report import report
 from gradmap_trainer.commands.train import train
 from gradmap_trainer.metrics import check_metrics
-from gradmap_trainer.report import REPORT_FILE
+from gradmap_trainer.report import EXPLORER_FILE, REPORT_FILE
 from gradmap_trainer.report.bills import BILLS_FILE
 from gradmap_trainer.run_folder import case_of_run
 from gridedge_env.evaluation import Evaluation, summarise
@@ -139,7 +139,7 @@ def held(folder: Path) -> set[str]:
     if (folder / EPISODES_FILE).exists():
         _check_evaluation(folder)
         found.add(EPISODES_FILE)
-    for name, end in ((REPORT_FILE, "</html>\n"), (BILLS_FILE, "\n")):
+    for name, end in ((REPORT_FILE, "</html>\n"), (EXPLORER_FILE, "</html>\n"), (BILLS_FILE, "\n")):
         path = folder / name
         if path.exists():
             found.add(name)

@@ -19,7 +19,7 @@ def report() -> None:
     """gradmap-report: the HTML report of a run."""
 
     def parse(run: RunFolder) -> Path:
-        """Draw `report.html` from a run's log and evaluation.
+        """Draw `report.html` and `explorer.html` from a run's log and evaluation.
 
         Args:
             run: folder of the run.

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that a stranger can read, print and pass on, and the bills.
+"""The report of a run: a page that a stranger can read and print, and one that answers back.
 
 It opens with the verdict in plain words; every figure says what it shows and what to look for.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from gradmap_trainer.report import page
 from gradmap_trainer.report.bills import customer_bills, write_bills
 from gradmap_trainer.report.customers import customers
+from gradmap_trainer.report.explorer import explorer_page
 from gradmap_trainer.report.figures import style
 from gradmap_trainer.report.measured import how_this_was_measured
 from gradmap_trainer.report.run import read_run
@@ -25,6 +26,7 @@ from gridedge_env.simulator import Simulator
 from gridedge_env.writing import write_whole
 
 REPORT_FILE = "report.html"
+EXPLORER_FILE = "explorer.html"
 
 SECTIONS = {
     "Out of sample": out_of_sample,
@@ -39,14 +41,14 @@ SECTIONS = {
 
 
 def write_report(folder: Path, simulator: Simulator) -> Path:
-    """Write `report.html` and `bills.csv` into the folder of a run.
+    """Write `report.html`, `explorer.html` and `bills.csv` into the folder of a run.
 
     Args:
         folder: of a run that was trained and evaluated.
         simulator: its case: names, coordinates, limits.
 
     Returns:
-        The page written.
+        The report.
 
     Raises:
         FileNotFoundError: the run lacks its configuration, log or evaluation.
@@ -55,8 +57,11 @@ def write_report(folder: Path, simulator: Simulator) -> Path:
     run = read_run(folder, simulator)
     with style():
         sections = [page.section(title, *parts(run)) for title, parts in SECTIONS.items()]
-    text = page.page(f"GradMAP: {run.name}", *headline(run), page.contents(SECTIONS), *sections)
+    other = page.link(EXPLORER_FILE, f"{EXPLORER_FILE}: every day, every home, every bus")
+    opening = (*headline(run), other, page.contents(SECTIONS))
+    text = page.page(f"GradMAP: {run.name}", *opening, *sections)
     write_bills(customer_bills(run), folder)
+    write_whole(folder / EXPLORER_FILE, explorer_page(run))
     path = folder / REPORT_FILE
     write_whole(path, text)
     return path

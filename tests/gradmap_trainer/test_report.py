@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import gridedge_env
-from gradmap_trainer.report import SECTIONS, write_report
+from gradmap_trainer.report import EXPLORER_FILE, SECTIONS, write_report
 from gradmap_trainer.report.appearance import appearance
 from gradmap_trainer.report.bills import BILLS_FILE
 from gradmap_trainer.report.measured import how_this_was_measured
@@ -148,7 +148,8 @@ class Page(HTMLParser):
 
 def test_all_sections_are_there_and_linked(parsed):
     assert parsed.headings[1:] == list(SECTIONS)
-    links = [a["href"] for tag, a in parsed.tags if tag == "a" and a["href"] != BILLS_FILE]
+    files = {BILLS_FILE, EXPLORER_FILE}
+    links = [a["href"] for tag, a in parsed.tags if tag == "a" and a["href"] not in files]
     places = [f"#{a['id']}" for tag, a in parsed.tags if tag == "section"]
     assert links == places
     assert len(set(places)) == len(SECTIONS)
@@ -168,7 +169,8 @@ def test_nothing_is_fetched_from_elsewhere(parsed):
         assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form")
         for name, value in attributes.items():
             if name in ("src", "href", "srcset", "style", "background", "data", "poster"):
-                assert (value or "").startswith(("#", SVG, "background:#", BILLS_FILE))
+                beside = BILLS_FILE, EXPLORER_FILE
+                assert (value or "").startswith(("#", SVG, "background:#", *beside))
     assert "url(" not in parsed.style
     assert "@import" not in parsed.style
     assert "://" not in parsed.text

@@ -318,6 +318,7 @@ def test_a_case_has_tables_and_no_script(run: Path, monkeypatch: pytest.MonkeyPa
 
 LINKS = [
     ("report.html", ("gradmap-report", "{run}")),
+    ("explorer.html", ("gradmap-report", "{run}")),
     ("bills.csv", ("gradmap-report", "{run}")),
     ("evaluation.json", ("gradmap-evaluate", "{run}", "--days", 1, "--foresight-iterations", 0)),
     ("policies", ("gradmap-export", "{run}")),

@@ -9,6 +9,7 @@ def test_reporting_again(copy):
     (copy / "report.html").unlink()
     assert call("gradmap-report", copy) == 0
     assert (copy / "report.html").stat().st_size > 10_000
+    assert (copy / "explorer.html").stat().st_size > 10_000
 
 
 def test_a_run_that_was_not_evaluated_has_no_report_yet(copy, capsys):
