@@ -1,6 +1,6 @@
 """The site that `make docs` builds has every page and every public name, and its notebooks run.
 
-`make docs` itself also follows every link, and needs the `docs` extra; this does without.
+Where the `docs` extra is installed it is built, too, and every link followed.
 """
 
 from __future__ import annotations
@@ -60,6 +60,19 @@ def test_every_page_is_in_the_navigation_once():
     pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
     assert set(listed) == pages | FROM_ROOT | {f"notebooks/{name}" for name in NOTEBOOKS}
     assert len(listed) == len(set(listed))
+
+
+def test_the_site_is_built(tmp_path, monkeypatch):
+    """Strictly, as by `make docs`, but for what notebooks make, which run below."""
+    pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    monkeypatch.chdir(ROOT)
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path))
+    config.plugins["mkdocs-jupyter"].config["execute"] = False
+    build(config)
+    assert "GradMAP" in (tmp_path / "gradmap.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -26,7 +26,7 @@ from gradmap_trainer.report.words import step_name
 from gridedge_env.constraints import Limits
 from gridedge_env.evaluation import Episode, outside_any
 from gridedge_env.feeder import build_network
-from gridedge_env.feeder.places import place_at
+from gridedge_env.feeder.places import FIRST_NEUTRAL, place_at
 from gridedge_env.layout import bus_positions
 
 # Of all methods together, that one page may hold: 28 days of six methods, 1,000 agents and their
@@ -119,11 +119,12 @@ class Contents:
         buses = {bus.name: row for row, bus in enumerate(feeder.buses)}
         bus_of = {name: name.rpartition(".")[0] for name in network.node_names}
         links: dict[str, dict[str, Any]] = {}
+        element_of: dict[str, str] = {}
         for name, ends in zip(network.branch_names, network.branch_terminals, strict=True):
-            element = name.rpartition(".")[0]
-            first, last = (bus_of[network.node_names[end]] for end in ends)
             if (ends >= 0).all():
-                links.setdefault(element, {"from": buses[first], "to": buses[last]})
+                element_of[name] = element = name.rpartition(".")[0]
+                first, last = (buses[bus_of[network.node_names[end]]] for end in ends)
+                links.setdefault(element, {"from": first, "to": last})
         rows = {name: row for row, name in enumerate(links)}
         return {
             "buses": [{"name": bus, "at": positions.get(bus)} for bus in buses],
@@ -141,7 +142,7 @@ class Contents:
                     "unit": self._units[kind.name],
                     "places": list(places),
                     "bus": [buses.get(bus_of.get(name, name), -1) for name in places],
-                    "link": [rows.get(name.rpartition(".")[0], -1) for name in places],
+                    "link": [rows.get(element_of.get(name, ""), -1) for name in places],
                 }
                 for kind in simulator.case.limits
                 for places in [kind.places(simulator.power_flow)]
@@ -156,8 +157,8 @@ class Contents:
         agents = []
         for name, place in zip(fleet.names, fleet.places, strict=True):
             found = place_at(place, buses)
-            phases = sorted({phase for branch in found.branches for phase in branch if phase})
-            nodes = [f"{found.bus}.{phase}" for phase in phases]
+            phases = sorted({phase for branch in found.branches for phase in branch})
+            nodes = [f"{found.bus}.{phase}" for phase in phases if 0 < phase < FIRST_NEUTRAL]
             agents.append({"name": name, "place": place, "bus": rows[found.bus], "nodes": nodes})
         devices = []
         for group in fleet.groups:

@@ -5,7 +5,10 @@ const HIGH_COLOURS = ["#b3a5df", "#7248bd", "#2a0f57"];
 const LOADED = "#1f6fb2";
 const EMPTY_WIDTH = 1.2;
 const FULL_WIDTH = 6;
+// Of the map: pixels, and the height over the width.
 const TALLEST = 620;
+const FLATTEST = 0.25;
+const STEEPEST = 1.5;
 const MOST_NAMED = 40;
 
 // Pale well within the limits, with a step at each, as in the report.
@@ -84,10 +87,12 @@ function drawFeeder(view, choose) {
     const share = (worst(loading, loads, step, steps, onLinks[link])?.value ?? 0) / loading.bounds[1];
     return [{ x1: ends[0][0], y1: ends[0][1], x2: ends[1][0], y2: ends[1][1], share }];
   });
-  const shape = (of) => d3.max(buses, of) - d3.min(buses, of) || 1e-9;
+  const extent = (of) => d3.max(buses, of) - d3.min(buses, of);
+  const shape = extent(({ y }) => y) / extent(({ x }) => x) || 1;
+  const steepness = Math.min(Math.max(shape, FLATTEST), STEEPEST);
   const room = byId("feeder").clientWidth;
-  const width = Math.min(room, (TALLEST * shape(({ x }) => x)) / shape(({ y }) => y));
-  const height = Math.max(160, (width * shape(({ y }) => y)) / shape(({ x }) => x) + 30);
+  const width = Math.min(room, TALLEST / steepness);
+  const height = width * steepness;
   const size = Math.min(1, Math.sqrt(150 / buses.length)) * Math.min(1, 0.4 + room / 1200);
   const [shade, full] = [Plot.scale({ color: limitScale(voltage) }), Plot.scale({ color: loadingScale() })];
   const radius = ({ out }) => (out ? 7 : 4.5) * size;
