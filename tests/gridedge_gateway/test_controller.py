@@ -62,10 +62,13 @@ def test_what_comes_late_changes_nothing_but_what_is_published(controller):
 
 def test_a_clock_that_was_ahead_is_believed_after_three_steps(controller):
     play(controller, NOON + timedelta(days=365), 1)
-    answers = play(controller, NOON, 5)
+    answers = play(controller, NOON, 5, without("battery.state_of_charge"))
     assert [answer.time.year for answer in answers] == [2027, 2027, 2026, 2026, 2026]
     assert [told(answer) for answer in answers] == [
-        *(["time"], ["time"], ["time", "meter_power"], [], [])
+        ["time"],
+        ["time"],
+        ["time", "meter_power", "battery.state_of_charge"],
+        *(2 * [["battery.state_of_charge"]]),
     ]
     assert followed(answers[-1]) == "policy"
 
@@ -74,8 +77,10 @@ def test_a_jump_is_said_and_estimates_go_on(controller):
     play(controller, NOON, 1)
     (after,) = play(controller, NOON + timedelta(hours=3), 1)
     assert (told(after), followed(after)) == (["time", "meter_power"], "policy")
-    (then,) = play(controller, NOON + timedelta(hours=3, minutes=30), 1)
-    assert then.reasons == ()
+    (then,) = play(
+        controller, NOON + timedelta(hours=3, minutes=30), 1, without("battery.state_of_charge")
+    )
+    assert told(then) == ["battery.state_of_charge"]  # that is not read
 
 
 @pytest.mark.parametrize(
@@ -219,9 +224,26 @@ def test_a_frozen_sensor_is_found_out_when_the_device_moves(controller, monkeypa
     assert "battery.state_of_charge" not in told(after)
 
 
-@pytest.mark.parametrize(("obeys", "expected"), [(1.0, 0), (-1.0, 3), (2.5, 3)])
-def test_a_battery_that_does_not_obey_is_told(controller, monkeypatch, obeys, expected):
-    """It discharges by some 7 % in half an hour; or charges; or discharges by 11 % more."""
+@pytest.mark.parametrize(
+    ("action", "obeys", "connection", "expected"),
+    [
+        (-0.3, 1.0, None, 0),
+        (-0.3, -1.0, None, 3),
+        (-0.3, 2.5, None, 3),
+        (-0.8, 1.0, None, 0),
+        (-0.8, 0.4, None, 3),
+        (-0.8, 0.01, None, 3),
+        (-0.8, 1.0, 4.0, 0),
+    ],
+)
+def test_a_battery_that_does_not_obey_is_told(
+    path, monkeypatch, action, obeys, connection, expected
+):
+    """It discharges by some 7 or 20 % in half an hour; or charges, or by 11 % more or less.
+
+    One that does what is left to it by the connection obeys.
+    """
+    controller = Controller.load(path, connection)
     (capacity,) = (
         each["parameters"]["capacity"]
         for each in controller.file.customer["devices"]
@@ -229,13 +251,26 @@ def test_a_battery_that_does_not_obey_is_told(controller, monkeypatch, obeys, ex
     )
     charge, answers = 75.0, []
     for step in range(4):
-        monkeypatch.setattr(controller.file, "act", always(controller, battery=-0.3))
+        monkeypatch.setattr(controller.file, "act", always(controller, battery=action))
         values = VALUES | {"battery.state_of_charge": charge}
         answers += play(controller, NOON + step * STEP, 1, values, frozen=True)
         charge += obeys * 100.0 * 0.5 * answers[-1].power["battery"] / capacity
     odd = [any("got a change by" in why for why in answer.reasons) for answer in answers]
-    assert sum(odd) == expected
+    assert sum(odd) == expected, [answer.reasons for answer in answers]
     assert all(followed(answer) == "policy" for answer in answers)
+
+
+@pytest.mark.parametrize("charge", [20.0, 80.0])
+def test_a_battery_rests_by_its_fallback_wherever_it_stands(controller, charge):
+    """Until midnight and beyond; all of a street would else go to half full at the same time."""
+    values = VALUES | {"battery.state_of_charge": charge}
+    answers = play(controller, midnight(DAY) + 36 * STEP, 14, values, news=False)
+    assert {followed(answer) for answer in answers} == {"fallback"}
+    assert {answer.power["battery"] for answer in answers} == {0.0}
+    assert not [why for answer in answers for why in answer.reasons if why.startswith("battery")]
+    play(controller, midnight(DAY) + 50 * STEP, 1, without("battery.state_of_charge"))
+    stands = controller.expected["reading.battery.state_of_charge"].item()
+    assert stands == pytest.approx(charge, abs=0.2)  # its sensor wavers by a tenth
 
 
 def test_sensors_that_nobody_has_are_not_missed(controller):

@@ -30,7 +30,7 @@ def steps(*fallbacks: tuple[str, ...]) -> list[tuple[Readings, SetPoint]]:
 
 def words(path: Path, *fallbacks: tuple[str, ...]) -> str:
     devices = tuple(
-        Device(name, name, 0, slot, 5.0, 0.0, (CHARGE,))
+        Device(name, name, 0, slot, 5.0, 0.0, False, (CHARGE,))
         for slot, name in enumerate(("battery", "ev_charger"))
     )
     file = SimpleNamespace(devices=devices, customer={"name": "home"}, case={"currency": "€"})

@@ -12,8 +12,8 @@ from gridedge_gateway.file import Device
 from gridedge_gateway.record import Log
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
-BATTERY = Device("battery", "battery", 0, 0, 5.0, 5.0, ())
-CAR = Device("ev_charger", "ev_charger", 0, 1, 7.0, 0.0, ())
+BATTERY = Device("battery", "battery", 0, 0, 5.0, 5.0, True, ())
+CAR = Device("ev_charger", "ev_charger", 0, 1, 7.0, 0.0, False, ())
 
 
 def home(devices):
