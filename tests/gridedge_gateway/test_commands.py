@@ -206,6 +206,15 @@ def test_a_table_that_cannot_be_meant_is_refused(battery_file, tmp_path, capsys,
             b"time\n2026-01-15T12:00Z\n2026-01-15T11:30Z\n2026-01-15T11:00Z\n",
             "row 3, column 'time': got 2026-01-15T11:30:00+00:00 after 2026-01-15T12:00:00+00:00",
         ),
+        (
+            b"time\n2026-01-15T11:00Z\n2026-01-15T12:00Z\n2026-01-15T11:30Z\n2026-01-15T12:30Z\n",
+            "row 4, column 'time': got 2026-01-15T11:30:00+00:00 after 2026-01-15T12:00:00+00:00",
+        ),
+        (
+            b"time\n2026-01-15T11:00Z\n2026-01-15T12:00+01:00\n",
+            "row 3, column 'time': got 2026-01-15T11:00:00+00:00 after 2026-01-15T11:00:00+00:00, "
+            "expected rows in order of time, each time once",
+        ),
     ],
 )
 def test_a_table_that_was_spoilt_is_told_by_name_and_row(
@@ -293,9 +302,21 @@ def test_options_of_serve_that_cannot_be_meant_are_refused(
 
 
 def test_a_clock_that_was_put_back_does_not_spoil_a_log(battery_file, tmp_path):
-    table = rows(4)
-    recorded = write(tmp_path / "readings.csv", [*table, table[1]])
-    assert len(recorded_readings(Controller.load(battery_file), recorded)) == 5
+    """Nor a gateway that began again within a step. A shuffled log is none."""
+    controller = Controller.load(battery_file)
+    table = [{**row, "reasons": ""} for row in rows(40)]
+    recorded = write(tmp_path / "log.csv", [*table, table[38], *table[38:]])
+    assert len(recorded_readings(controller, recorded)) == 43
+    with pytest.raises(ValueError, match="row 22, column 'time': got .* after .*, expected rows"):
+        recorded_readings(controller, write(recorded, [*table[1::2], *table[::-2]]))
+
+
+def test_a_step_that_a_log_has_twice_counts_once(battery_file, tmp_path, capsys):
+    table = [{**row, "day_ahead_price": "", "reasons": ""} for row in rows(20)]
+    log, out = write(tmp_path / "log.csv", [*table, table[-1]]), tmp_path / "out.csv"
+    main(["replay", str(battery_file), "--readings", str(log), "--out", str(out)])
+    assert "20 steps to" in (told := capsys.readouterr().out)
+    assert "battery 20" in told
 
 
 def test_a_damaged_file_is_told_by_name_and_the_others_served(

@@ -59,6 +59,7 @@ class Line:
 
     def __init__(self, messages: Sequence[tuple[str, bytes, bool]]) -> None:
         self.messages, self.sent, self.stop = messages, [], lambda: None
+        self.pauses: list[int] = []
         self.answer = ReasonCode(PacketTypes.CONNACK)
 
     def loop_start(self) -> None:
@@ -84,6 +85,9 @@ class Line:
         self.will = topic, payload, retain
 
     def disconnect(self) -> None: ...
+
+    def reconnect_delay_set(self, least: int, most: int) -> None:
+        self.pauses.append(least)
 
     def loop_stop(self) -> None: ...
 
@@ -174,6 +178,25 @@ def test_a_broker_that_refuses_is_told_nothing(battery_file, caplog):
     assert line.sent == []
     (told,) = (said for said in caplog.messages if said.startswith("broker:"))
     assert told.endswith(": refused: Not authorized; tried again and again")
+
+
+def test_a_gateway_that_is_thrown_off_again_and_again_says_why_and_waits(battery_file, caplog):
+    """As by another one that serves the same customer: a broker lets in one by each name."""
+    line = Line([])
+    customer = Customer(Controller.load(battery_file), None)
+    gateway = Gateway([customer], SimpleNamespace(client=lambda name: line), 0.0, lambda: NOON)
+
+    def throw_off() -> None:
+        for _ in range(9):
+            line.on_disconnect(line, None, None, "Unspecified error", None)
+            line.on_connect(line, None, None, line.answer, None)
+        gateway.stop()
+
+    line.stop = throw_off
+    gateway.serve()
+    assert line.pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
+    lost = [said for said in caplog.messages if "connection lost" in said]
+    assert ["serve battery_0, too?" in said for said in lost] == 2 * [False] + 7 * [True]
 
 
 def test_each_step_is_taken_once_and_logged(battery_file, tmp_path):
