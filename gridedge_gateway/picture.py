@@ -176,7 +176,7 @@ def _told(name: str, steps: Steps) -> list[bool]:
     """Steps with a reason why something did not count."""
     return [
         any(
-            reason.startswith(f"{name}: ") and not reason.endswith(THE_SENSOR_COUNTS)
+            reason.startswith(f"{name}: ") and THE_SENSOR_COUNTS not in reason
             for reason in set_point.reasons
         )
         for _, set_point in steps

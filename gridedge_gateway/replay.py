@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
@@ -12,11 +13,14 @@ from pathlib import Path
 
 from gridedge_gateway.calendar import Calendar, Step
 from gridedge_gateway.controller import Controller, SetPoint
+from gridedge_gateway.published import PRICE, PRICE_FORECAST
 from gridedge_gateway.readings import SERIES, Readings
 from gridedge_gateway.record import decided, reading_columns, set_point_columns
 
 # What a row without a time would have: each must have its own.
 NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
+# A price per MWh that is never as far from 0 as this is likely one per kWh.
+MOST_OF_OTHER_UNIT = {PRICE: 3.0, PRICE_FORECAST: 3.0}
 # Share of a log's rows that may not be later than the one before.
 MOST_BACK = 0.1
 
@@ -46,6 +50,35 @@ def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Read
             table.writerow({**row, **decided(set_point)})
             steps.append((readings, set_point))
     return steps
+
+
+def doubts(controller: Controller, steps: Iterable[tuple[Readings, SetPoint]]) -> Iterator[str]:
+    """What never counted of what was read, and why; what may be in another unit.
+
+    Args:
+        controller: that took the steps.
+        steps: as of `replay`.
+    """
+    said: dict[str, list[float]] = defaultdict(list)
+    first: dict[str, str] = {}
+    for readings, set_point in steps:
+        for name, value in readings.values.items():
+            said[name].append(value)
+        for name, values in readings.series.items():
+            said[name] += values.values()
+        for reason in set_point.reasons:
+            name, _, why = reason.partition(": ")
+            if why.startswith("got "):
+                first.setdefault(name, why)
+    for name, quantity in {**controller.file.readable, **SERIES}.items():
+        good = [x for x in said[name] if not math.isnan(x) and not quantity.fault(x)]
+        most = max(map(abs, good), default=0.0)
+        if not good and name in first:
+            yield f"{name} never counted: {first[name]}"
+        elif name in MOST_OF_OTHER_UNIT and 0.0 < most < MOST_OF_OTHER_UNIT[name]:
+            yield f"{name}: got {most:g} at most, expected {quantity.unit}; is it per kWh?"
+        elif quantity.unit == "%" and 0.0 < most <= 1.0:
+            yield f"{name}: got {most:g} at most, expected {quantity.unit}; is it a share of 1?"
 
 
 def recorded_readings(

@@ -16,7 +16,7 @@ from gridedge_gateway.connection import within_connection
 from gridedge_gateway.controller import Controller
 from gridedge_gateway.mqtt import Gateway
 from gridedge_gateway.readings import Readings
-from gridedge_gateway.replay import recorded_readings, replay
+from gridedge_gateway.replay import replay
 
 ROOT = Path(__file__).parents[2]
 OTHERS = {
@@ -171,68 +171,6 @@ def test_a_file_says_what_is_in_it(battery_file, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"voltages": 230.0}, "got column 'voltages', expected some of time, meter_power"),
-        ({"time": "noon"}, "row 2, column 'time': got 'noon', expected a time with an offset"),
-    ],
-)
-def test_a_table_that_cannot_be_meant_is_refused(battery_file, tmp_path, capsys, change, expected):
-    recorded = write(tmp_path / "readings.csv", [{**rows(1)[0], **change}])
-    with pytest.raises(SystemExit) as stop:
-        main(["replay", str(battery_file), "--readings", str(recorded), "--out", "nowhere.csv"])
-    assert stop.value.code == 2
-    assert expected in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("table", "expected"),
-    [
-        (b"time,voltage,voltage\n", "got column 'voltage' 2 times, expected it once"),
-        (b"time,voltage\n2026-01-15T11:00Z,1\n2026-01-15T11:30Z,230,5\n", "row 3: got 3 cells"),
-        (b"time,voltage\n2026-01-15T11:00Z,\xff\n", "got no table ('utf-8' codec"),
-        (b"time,voltage\n2026-01-15T11:00Z," + 200_000 * b"1", "got no table (field larger than"),
-        (b"\x00\n", "got "),
-        (b"", "got nothing, expected a table with the time of each row"),
-        (b"time,voltage\n", "got no row of a step, expected one for each"),
-        (b"time,day_ahead_price\n2026-01-15T11:07Z,1\n", "got no row of a step, expected"),
-        (b"voltage\n230\n", "got no column 'time', expected a table with the time of each row"),
-        (
-            b"time,meter_power\n2026-01-15T11:07Z,1\n",
-            "row 2, column 'time': got '2026-01-15T11:07Z', expected the begin of a step of 30 "
-            "minutes for a reading of meter_power",
-        ),
-        (
-            b"time\n2026-01-15T12:00Z\n2026-01-15T11:30Z\n2026-01-15T11:00Z\n",
-            "row 3, column 'time': got 2026-01-15T11:30:00+00:00 after 2026-01-15T12:00:00+00:00",
-        ),
-        (
-            b"time\n2026-01-15T11:00Z\n2026-01-15T12:00Z\n2026-01-15T11:30Z\n2026-01-15T12:30Z\n",
-            "row 4, column 'time': got 2026-01-15T11:30:00+00:00 after 2026-01-15T12:00:00+00:00",
-        ),
-        (
-            b"time\n2026-01-15T11:00Z\n2026-01-15T12:00+01:00\n",
-            "row 3, column 'time': got 2026-01-15T11:00:00+00:00 after 2026-01-15T11:00:00+00:00, "
-            "expected rows in order of time, each time once",
-        ),
-    ],
-)
-def test_a_table_that_was_spoilt_is_told_by_name_and_row(
-    battery_file, tmp_path, capsys, table, expected
-):
-    """Not read half, in the wrong order, or with an error of Python's."""
-    recorded, out = tmp_path / "readings.csv", tmp_path / "out.csv"
-    recorded.write_bytes(table)
-    with pytest.raises(SystemExit) as stop:
-        main(["replay", str(battery_file), "--readings", str(recorded), "--out", str(out)])
-    assert stop.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"gridedge-gateway: error: {recorded}")
-    assert expected in told
-    assert not out.exists()
-
-
-@pytest.mark.parametrize(
     ("options", "expected"),
     [
         ("--out readings.csv", "out: got readings.csv, expected another file than readings.csv"),
@@ -299,24 +237,6 @@ def test_options_of_serve_that_cannot_be_meant_are_refused(
     assert told.startswith(f"gridedge-gateway: error: {expected}")
     assert told.count("\n") == 1
     assert not begun
-
-
-def test_a_clock_that_was_put_back_does_not_spoil_a_log(battery_file, tmp_path):
-    """Nor a gateway that began again within a step. A shuffled log is none."""
-    controller = Controller.load(battery_file)
-    table = [{**row, "reasons": ""} for row in rows(40)]
-    recorded = write(tmp_path / "log.csv", [*table, table[38], *table[38:]])
-    assert len(recorded_readings(controller, recorded)) == 43
-    with pytest.raises(ValueError, match="row 22, column 'time': got .* after .*, expected rows"):
-        recorded_readings(controller, write(recorded, [*table[1::2], *table[::-2]]))
-
-
-def test_a_step_that_a_log_has_twice_counts_once(battery_file, tmp_path, capsys):
-    table = [{**row, "day_ahead_price": "", "reasons": ""} for row in rows(20)]
-    log, out = write(tmp_path / "log.csv", [*table, table[-1]]), tmp_path / "out.csv"
-    main(["replay", str(battery_file), "--readings", str(log), "--out", str(out)])
-    assert "20 steps to" in (told := capsys.readouterr().out)
-    assert "battery 20" in told
 
 
 def test_a_damaged_file_is_told_by_name_and_the_others_served(

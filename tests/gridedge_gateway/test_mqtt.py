@@ -221,7 +221,7 @@ def test_home_assistant_finds_a_customer(battery_file):
     assert fit("..") == "%2E."  # else a folder, or hidden
     assert unquote(fit("\n+#%/é")) == "\n+#%/é"
     topic, payload = customer.discovery("gridedge/x/availability")
-    assert topic == "homeassistant/device/gridedge_Rose_2F4_20_C3_A9/config"
+    assert topic == "homeassistant/device/gridedge_Rose-2F4-20-C3-A9/config"
     said = json.loads(payload)
     assert said["state_topic"] == "gridedge/Rose%2F4 é/set_point"
     assert said["device"]["name"] == "Rose/4 é"
