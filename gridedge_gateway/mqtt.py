@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -153,8 +154,9 @@ class Gateway:
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._customers = {f"{customer.topic}/readings": customer for customer in customers}
-        if len(self._customers) < len(customers):
-            raise ValueError("files: got a customer twice, expected each once")
+        counts = Counter(customer.name for customer in customers)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise ValueError(f"files: got {twice[0]!r:.80} {counts[twice[0]]} times, expected once")
         if not 0.0 <= wait <= LONGEST_WAIT:
             raise ValueError(f"wait: got {wait} s, expected 0 to {LONGEST_WAIT:g}")
         self._availability = f"{customers[0].topic}/availability"

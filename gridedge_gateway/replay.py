@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gridedge_gateway.calendar import Calendar, Step
 from gridedge_gateway.controller import Controller, SetPoint
+from gridedge_gateway.mistakes import writing
 from gridedge_gateway.published import PRICE, PRICE_FORECAST
 from gridedge_gateway.readings import SERIES, Readings
 from gridedge_gateway.record import decided, reading_columns, set_point_columns
@@ -42,7 +43,7 @@ def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Read
     columns = [*reading_columns(controller.file), *set_point_columns(controller.file)]
     rows = recorded_readings(controller, recorded)
     steps = []
-    with out.open("w", encoding="utf-8", newline="") as file:
+    with writing(out), out.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
         table.writeheader()
         for row, readings in rows:

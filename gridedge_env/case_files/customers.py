@@ -142,9 +142,7 @@ def _read_devices(
     return Devices(owners, columns)
 
 
-def _read_connections(
-    folder: Path, places: Iterable[str]
-) -> tuple[list[str] | None, list[Fault]]:
+def _read_connections(folder: Path, places: Iterable[str]) -> tuple[list[str] | None, list[Fault]]:
     """Places in the order of the power flow, if the folder says it; others come behind."""
     path = folder / CONNECTIONS_FILE
     if not path.is_file():

@@ -184,8 +184,8 @@ def test_a_file_says_what_is_in_it(battery_file, capsys):
         ("--out out.csv --picture readings.svg", "picture: got readings.svg, expected another"),
         ("--out out.csv --picture nowhere/p.png", "picture: got nowhere/p.png, expected a file in"),
         ("--out out.csv --picture p.xyz", "picture: got p.xyz, expected a name that ends in .png"),
-        ("--out out.csv --connection-kw -3", "connection: got -3.0 kW, expected more than 0"),
-        ("--out out.csv --connection-kw inf", "connection: got inf kW, expected more than 0"),
+        ("--out out.csv --connection-kw -3", "connection_kw: got -3, expected more than 0"),
+        ("--out out.csv --connection-kw inf", "connection_kw: got inf, expected more than 0"),
     ],
 )
 def test_what_cannot_be_written_is_told_before_the_work(
@@ -213,7 +213,7 @@ def test_what_cannot_be_written_is_told_before_the_work(
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("--connection-kw -3", "connection: got -3.0 kW, expected more than 0"),
+        ("--connection-kw -3", "connection_kw: got -3, expected more than 0"),
         ("--log table.csv", "table.csv: got a file, expected a folder"),
         ("--user me --password-file .", ".: got a folder, expected a file"),
         ("--password-file table.csv", "password_file: got one without a user, expected user, too"),
@@ -320,5 +320,5 @@ def test_a_connection_is_heeded(battery_file):
     )
     assert powers[0].max() > 1.0
     assert powers[1].max() == pytest.approx(0.5, rel=1e-12)
-    with pytest.raises(ValueError, match="connection: got -1"):
+    with pytest.raises(ValueError, match="connection_kw: got -1"):
         Controller.load(battery_file, -1.0)

@@ -235,7 +235,7 @@ def test_home_assistant_finds_a_customer(battery_file):
 
 def test_a_customer_is_served_once(battery_file):
     customers = [Customer(Controller.load(battery_file), None) for _ in range(2)]
-    with pytest.raises(ValueError, match="a customer twice"):
+    with pytest.raises(ValueError, match="files: got 'battery_0' 2 times, expected once"):
         Gateway(customers, SimpleNamespace(client=lambda name: Line([])), 0.0)
 
 
