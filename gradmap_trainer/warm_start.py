@@ -75,8 +75,7 @@ def warm_learner(config: TrainConfig, simulator: Simulator, tell: Tell) -> Learn
     _check_fits(config, simulator, older, before)
     succession = _succession(before, simulator, known.policies)
     fresh = make_learner(config, simulator)
-    slots = before.fleet.slots, simulator.fleet.slots
-    tensors = _in_slots(known.policies, before.observation_fields[0], *slots)
+    tensors = _in_slots(known.policies, before, simulator)
     rows, sources = (
         torch.tensor(list(part), dtype=torch.long, device=simulator.device)
         for part in (succession.source, succession.source.values())
@@ -120,8 +119,9 @@ def _check_fits(
 
 
 def _observed(simulator: Simulator) -> tuple[ObservationField, ...]:
-    """What agents observe besides the states of their devices, which come first."""
-    return simulator.observation_fields[simulator.fleet.slots :]
+    """What agents observe, whatever the number of their devices."""
+    fields = simulator.observation_fields
+    return tuple(replace(e, name=e.of_device) for e in fields if e.slot in (None, 0))
 
 
 def _succession(before: Simulator, after: Simulator, policies: Policies) -> Succession:
@@ -162,9 +162,7 @@ def _typical(simulator: Simulator, policies: Policies) -> dict[str, int]:
     }
 
 
-def _in_slots(
-    policies: Policies, empty: ObservationField, before: int, after: int
-) -> dict[str, Tensor]:
+def _in_slots(policies: Policies, before: Simulator, after: Simulator) -> dict[str, Tensor]:
     """The networks' parameters with more or fewer entries for devices.
 
     They act as before for whom no entry is lost that it has a device for: entries that come have
@@ -172,21 +170,25 @@ def _in_slots(
 
     Args:
         policies: the networks.
-        empty: the field that tells the state of a device; of an empty slot that is 0.
-        before: entries that there are for devices.
-        after: entries that there shall be.
+        before: the simulator that they acted in.
+        after: the one that they shall act in.
     """
     tensors = dict(policies.state_dict())
-    if before == after:
-        return tensors
-    more, last = (0, after - before), len(policies.weights) - 1
-    states, others = tensors["private_weight"].tensor_split([before], dim=-1)
-    tensors["private_weight"] = torch.cat((pad(states, more), others), dim=-1)
-    gone = states[..., after:].sum(dim=-1, keepdim=True)
-    tensors["biases.0"] = tensors["biases.0"] - empty.offset / empty.scale * gone
+    theirs, ours = (
+        {(e.of_device, e.slot): e for e in simulator.observation_fields if e.private}
+        for simulator in (before, after)
+    )
+    weights = dict(zip(theirs, tensors["private_weight"].unbind(-1), strict=True))
+    none = torch.zeros_like(tensors["private_weight"][..., 0])
+    tensors["private_weight"] = torch.stack([weights.get(key, none) for key in ours], dim=-1)
+    for key in (key for key in theirs if key not in ours):  # of an empty slot the value is 0
+        always = -theirs[key].offset / theirs[key].scale
+        tensors["biases.0"] = tensors["biases.0"] + always * weights[key][..., None]
     # Outputs are one for each slot; with reactive power, as many again.
+    slots, last = before.fleet.slots, len(policies.weights) - 1
+    more = (0, 0, 0, after.fleet.slots - slots)
     for name in (f"weights.{last}", f"biases.{last + 1}"):
-        tensors[name] = pad(tensors[name].unflatten(1, (-1, before)), (0, 0, *more)).flatten(1, 2)
+        tensors[name] = pad(tensors[name].unflatten(1, (-1, slots)), more).flatten(1, 2)
     return tensors
 
 

@@ -61,6 +61,7 @@ class ObservationField:
         value: of a private field from a `Moment` to (batch, agents); of a shared one from `News` to
             (days, steps), or what broadcasts to that.
         told_under: whether agents are told it under a tariff and clock; None: under any.
+        slot: number of the agent's device that it is about; None: about none.
     """
 
     name: str
@@ -72,6 +73,12 @@ class ObservationField:
     told_under: Callable[[Tariff, Clock], bool] | None = field(
         default=None, repr=False, compare=False, kw_only=True
     )
+    slot: int | None = field(default=None, repr=False, compare=False, kw_only=True)
+
+    @property
+    def of_device(self) -> str:
+        """Its name, without the number of the device."""
+        return self.name if self.slot is None else self.name.removesuffix(f"_{self.slot + 1}")
 
 
 def _own_load(moment: Moment) -> Tensor:
@@ -152,7 +159,7 @@ def _own_state(slot: int, slots: int) -> ObservationField:
     """State of charge, room temperature within its comfort band, the loading that pays now, ..."""
     value = partial(_state_of, slot=slot)
     name = own_state_names(slots)[slot]
-    return ObservationField(name, "share of range", 0.5, 0.5, private=True, value=value)
+    return ObservationField(name, "share of range", 0.5, 0.5, private=True, value=value, slot=slot)
 
 
 def _planned_action(moment: Moment, slot: int) -> Tensor:
@@ -175,7 +182,11 @@ def _plan_fields(slots: int) -> tuple[ObservationField, ...]:
     """What the public plan says to an agent, where there is one."""
     of_devices = (
         ObservationField(
-            f"{name}{_of_slot(slot, slots)}", *scaling, True, value=partial(value, slot=slot)
+            f"{name}{_of_slot(slot, slots)}",
+            *scaling,
+            True,
+            value=partial(value, slot=slot),
+            slot=slot,
         )
         for name, scaling, value in (
             (PLANNED_ACTION, ("", 0.0, 1.0), _planned_action),

@@ -23,7 +23,7 @@ from gridedge_gateway.mistakes import in_words
 from gridedge_gateway.names import printable
 from gridedge_gateway.picture import ENDINGS, check_picture, draw
 from gridedge_gateway.process import is_full, run
-from gridedge_gateway.replay import replay
+from gridedge_gateway.replay import doubts, replay
 
 EXIT_FAILED, EXIT_MISTAKE = 1, 2
 # Seconds after a boundary of the clock.
@@ -119,9 +119,12 @@ def _replay(options: argparse.Namespace) -> None:
         _check_written("picture", options.picture, [*read, options.out])
     controller = Controller.load(options.file, options.connection_kw)
     steps = replay(controller, options.readings, options.out)
-    counts = Counter(name for _, set_point in steps for name in set_point.fallbacks)
+    once = {set_point.time: set_point for _, set_point in steps}.values()
+    counts = Counter(name for set_point in once for name in set_point.fallbacks)
     told = ", ".join(f"{device.name} {counts[device.name]}" for device in controller.file.devices)
-    print(printable(f"{len(steps)} steps to {options.out}, of them by the fallback: {told}"))
+    print(printable(f"{len(once)} steps to {options.out}, of them by the fallback: {told}"))
+    for doubt in doubts(controller, steps):
+        print(printable(doubt))
     if options.picture is not None:
         draw(controller, steps, options.picture)
         print(printable(f"Picture: {options.picture}"))

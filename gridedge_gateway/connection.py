@@ -9,7 +9,7 @@ from collections.abc import Mapping
 def check_connection(most: float | None) -> None:
     """Raises ValueError unless it is a power that a connection can carry, or nobody says, kW."""
     if most is not None and not 0.0 < most < math.inf:
-        raise ValueError(f"connection: got {most} kW, expected more than 0")
+        raise ValueError(f"connection_kw: got {most:g}, expected more than 0")
 
 
 def within_connection(power: Mapping[str, float], load: float, most: float) -> dict[str, float]:

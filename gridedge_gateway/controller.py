@@ -30,7 +30,7 @@ from gridedge_gateway.readings import (
     Quantity,
     Readings,
 )
-from gridedge_gateway.sensors import FROZEN_SHARE, Repeated, Sensors
+from gridedge_gateway.sensors import FROZEN_SHARE, THE_SENSOR_COUNTS, Repeated, Sensors
 
 # So many earlier times in a row, each later than the one before it, are no late messages: the clock
 # had been ahead.
@@ -100,6 +100,7 @@ class Controller:
         self._metered = Repeated()
         self._stands = file.begin
         self._last: tuple[Step, SetPoint] | None = None
+        self._bounded: set[str] = set()  # devices that the connection told less than was worked out
         self._late: list[datetime] = []
 
     @classmethod
@@ -191,12 +192,14 @@ class Controller:
             reasons.append(f"policy: got {type(error).__name__}: {error}; the fallback")
             policy = None
         known["action"], lost = self._safe(policy, known, step, reasons)
-        flows = self.file.run("operate", known)
+        flows = self.file.operate(known, lost)
         self._stand(flows)
         power, reactive_power, resting = self._within_ratings(flows, reasons)
         follows = {name: FALLBACK if name in lost | resting else POLICY for name in power}
+        worked_out = power
         if self._connection_power is not None:
             power = within_connection(power, load, self._connection_power)
+        self._bounded = {name for name in power if power[name] != worked_out[name]}
         return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
 
     def _load(self, follows_on: bool, readings: Readings, reasons: list[str]) -> float:
@@ -208,15 +211,16 @@ class Controller:
         drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
         meter = _read(self.file.readable[METER_POWER], readings, mean + drawn, reasons)
         self._metered.hear(meter, drawn)
-        full, load, why = sum(device.full_power for device in self.file.devices), meter - drawn, ""
+        full, got = sum(device.full_power for device in self.file.devices), f"got {meter:.4g} kW"
         if self._metered.is_frozen(FROZEN_METER_TIMES, FROZEN_SHARE * full):
-            load, why = mean, "the same again and again, whatever devices were told"
-        elif not follows_on and meter != mean + drawn:
-            why = "what devices drew in the step before is not known"
-        if why:
-            got = f"{METER_POWER}: got {meter:.4g} kW, but {why}"
-            reasons.append(f"{got}; besides them {load:.4g} kW counts")
-        return load
+            why = "the same again and again, whatever devices were told"
+            reasons.append(f"{METER_POWER}: {got}, {why}; besides them {mean:.4g} kW counts")
+            return mean
+        if not follows_on and meter != mean + drawn:
+            why = "but what devices drew in the step before is not known"
+            known = f"the policy is told the annual mean, for the connection {THE_SENSOR_COUNTS}"
+            reasons.append(f"{METER_POWER}: {got}, {why}; {known}")
+        return meter - drawn
 
     def _measured(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
         """What is expected of the weather and what meters say, or what is usual."""
@@ -248,7 +252,7 @@ class Controller:
         new_episode = self._last is None or self._last[0].episode != step.episode
         known = self._stands | {"step": np.array(step.number), "new_episode": np.array(new_episode)}
         self.expected = self.file.run("estimate", known) if self.file.reads else {}
-        believed, faults = self._sensors.believed(readings, self.expected, step)
+        believed, faults = self._sensors.believed(readings, self.expected, step, self._bounded)
         reasons += faults
         self._stand(self.file.run("sense", known | believed))
         if self.file.reads:

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import timedelta
-from urllib.parse import quote
 
 from gridedge_gateway.file import Device
 
@@ -30,7 +29,9 @@ def discovery(
         set_points: topic of the set-points.
         availability: topic of "online" and "offline".
     """
-    identity = re.sub(r"[^\w-]", "_", f"gridedge_{quote(name, safe='')}", flags=re.ASCII)
+    # Home Assistant takes letters, digits, "_" and "-"; other names have other identities.
+    plain = re.sub(rb"\W", lambda sign: b"-%02X" % ord(sign[0]), name.encode()).decode()
+    identity = f"gridedge_{plain}"
     sensor = {"platform": "sensor", "expire_after": EXPIRY * int(step.total_seconds())}
     sensors = {}
     for device in devices:
@@ -51,7 +52,7 @@ def discovery(
         "state_topic": set_points,
         "qos": 1,
         "components": {
-            key: {**sensor, **own, "unique_id": f"{identity}_{key}"} for key, own in sensors.items()
+            key: {**sensor, **own, "unique_id": f"{identity}.{key}"} for key, own in sensors.items()
         },
     }
     return f"homeassistant/device/{identity}/config", json.dumps(message, ensure_ascii=False)

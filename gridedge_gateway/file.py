@@ -14,7 +14,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from gridedge_gateway.packing import is_whole
 from gridedge_gateway.readings import METER_POWER, OUTDOOR_TEMPERATURE, SERIES, VOLTAGE, Quantity
 
 # Changes when a gateway could no longer make use of a file as it did.
-FORMAT = "2"
+FORMAT = "3"
 # Of a step.
 STEP_MINUTES = (15, 30, 60)
 # Devices are part of templates and of columns' names.
@@ -53,6 +53,7 @@ class Device:
         slot: its number in an action.
         full_power: kW.
         inverter_rating: kVA; 0: it has no say in reactive power.
+        rests: whether it draws nothing by the fallback, whatever its day asks of it.
         readings: what can be read of it, that first which says where it stands.
     """
 
@@ -62,6 +63,7 @@ class Device:
     slot: int
     full_power: float
     inverter_rating: float
+    rests: bool
     readings: tuple[Quantity, ...]
 
 
@@ -161,6 +163,21 @@ class CustomerFile:
         """What a graph makes of what is known."""
         return self._graphs[graph].run(known)
 
+    def operate(self, known: Mapping[str, NDArray[Any]], by_fallback: Collection[str]) -> Arrays:
+        """A step of all devices: their power, and where they then stand.
+
+        Args:
+            known: what the graph takes.
+            by_fallback: names of devices that follow the fallback.
+        """
+        flows = {name: values.copy() for name, values in self.run("operate", known).items()}
+        for column, device in enumerate(self.devices):
+            if device.rests and device.name in by_fallback:
+                flows["power"][0, column] = 0.0
+                for name in (name for name in self.begin if name.startswith(f"{device.kind}.")):
+                    flows[f"next.{name}"][..., device.number] = known[name][..., device.number]
+        return flows
+
     def of_days(self, news: Arrays) -> Arrays:
         """What follows from what is published of an episode's days."""
         keys = [(name, a.dtype.str, a.shape, a.tobytes()) for name, a in news.items()]
@@ -187,6 +204,7 @@ def _devices(listed: list[dict[str, Any]]) -> Iterator[Device]:
             device["slot"],
             device["full_power"],
             device["inverter_rating"],
+            device["rests"],
             tuple(Quantity(**reading) for reading in device["readings"]),
         )
         counts[kind] += 1

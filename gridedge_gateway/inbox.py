@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 from gridedge_gateway.calendar import Calendar
 from gridedge_gateway.readings import SERIES, Quantity, Readings, the_first
@@ -30,7 +29,7 @@ class Minute:
     Attributes:
         time: of the last one.
         last: it.
-        total: sum of those that are numbers.
+        total: sum of all.
         count: of them.
     """
 
@@ -43,8 +42,7 @@ class Minute:
         """One more; they come in any order."""
         if time >= self.time:
             self.time, self.last = time, value
-        if not math.isnan(value):
-            self.total, self.count = self.total + value, self.count + 1
+        self.total, self.count = self.total + value, self.count + 1
 
 
 class Inbox:
@@ -64,38 +62,67 @@ class Inbox:
         self.names = tuple(self._quantities)
         self._heard: dict[str, dict[datetime, Minute]] = defaultdict(dict)
         self._series: dict[str, dict[datetime, tuple[datetime, float]]] = defaultdict(dict)
-        self._faults: dict[str, None] = {}
+        self._faults: dict[str, tuple[str, int]] = {}
         self._again: deque[int] = deque(maxlen=MOST_AGAIN)
         self._taken: datetime | None = None
 
     def put(self, message: Readings, now: datetime) -> tuple[str, ...]:
-        """Keep a message; what of it cannot be used, and why.
+        """Keep what can be used of a message; what cannot, and why.
 
         One whose time is more than a step ahead comes from a clock that is wrong: of its values
         nothing is used, but what it publishes stays true.
         """
-        faults = message.faults
-        if message.time > now + self._step:
-            got, at = self._calendar.words(message.time), self._calendar.words(now)
-            faults += (f"time: got {got}, ahead of {at}, not used",)
-            message = Readings(now, {}, message.series, faults)
-        elif message.values and message.time <= min(now, self._taken or now - 2 * self._step):
-            faults += (self._late(message.time),)
-            message = replace(message, values={})
+        faults, values, told = list(message.faults), message.values, message.time
+        if told > now + self._step:
+            got, at = self._calendar.words(told), self._calendar.words(now)
+            faults.append(f"time: got {got}, ahead of {at}, not used")
+            values, told = {}, now
+        elif values and told <= min(now, self._taken or now - 2 * self._step):
+            faults.append(self._late(told))
+            values = {}
+        values = self._plausible_values(values, faults)
+        series = self._plausible_series(message.series, faults)
         self._note(faults)
-        for name in message.series.keys() & SERIES.keys():
-            self._learn(name, message.series[name], message.time)
-        values = {name: message.values[name] for name in self.names if name in message.values}
-        which = hash((message.time, *values.items()))
+        for name, published in series.items():
+            self._learn(name, published, told)
+        which = hash((told, *values.items()))
         if which not in self._again:
             self._again.append(which)
             for name, value in values.items():
-                self._hear(name, value, message.time)
-        return (*faults, *self._implausible(message))
+                self._hear(name, value, told)
+        return tuple(faults)
+
+    def _plausible_values(self, values: Mapping[str, float], faults: list[str]) -> dict[str, float]:
+        """Those of readings that can be; what cannot is added to the faults."""
+        found = {}
+        for name in self.names:
+            value = values.get(name, math.nan)
+            if fault := None if math.isnan(value) else self._quantities[name].fault(value):
+                faults.append(f"{fault}; left out")
+            elif not math.isnan(value):  # what could not be read has been told
+                found[name] = value
+        return found
+
+    def _plausible_series(
+        self, series: Mapping[str, Mapping[datetime, float]], faults: list[str]
+    ) -> dict[str, dict[datetime, float]]:
+        """Likewise."""
+        found = {}
+        for name in series.keys() & SERIES.keys():
+            bad = {time: SERIES[name].fault(value) for time, value in series[name].items()}
+            found[name] = {time: value for time, value in series[name].items() if not bad[time]}
+            if first := next(filter(None, bad.values()), None):
+                count = f"{len(bad) - len(found[name])} of {len(bad)} values"
+                faults.append(f"{first}; {count} left out")
+        return found
 
     def _note(self, faults: Iterable[str]) -> None:
-        room = MOST_FAULTS_KEPT - len(self._faults)
-        self._faults |= dict.fromkeys(islice(faults, room))
+        """For the next step: of what is wrong with one thing, the first, and how often more."""
+        for fault in faults:
+            about = fault.partition(":")[0]
+            if about in self._faults or len(self._faults) < MOST_FAULTS_KEPT:
+                first, count = self._faults.get(about, (fault, 0))
+                self._faults[about] = first, count + 1
 
     def _learn(self, name: str, published: Mapping[datetime, float], told: datetime) -> None:
         """The values of a series that were told last."""
@@ -115,25 +142,16 @@ class Inbox:
         if len(minutes) > MOST_MINUTES:
             del minutes[min(minutes)]
 
-    def _implausible(self, message: Readings) -> Iterator[str]:
-        """What the next step will not believe; of a series, its first such value."""
-        said: dict[str, tuple[float, ...]] = {name: (x,) for name, x in message.values.items()}
-        said |= {name: tuple(published.values()) for name, published in message.series.items()}
-        for name, values in said.items():
-            if quantity := self._quantities.get(name):
-                known = (value for value in values if not math.isnan(value))
-                yield from islice(filter(None, map(quantity.fault, known)), 1)
-
     def take(self, begin: datetime) -> Readings:
         """What is known as a step begins; nothing of it is told again.
 
         Powers are means of what came, all else is the last that came. Values from before the step
         that has just ended are late: not used, with a reason.
         """
-        values, faults, first = dict[str, float](), list(self._faults), begin - self._step
+        values, first = dict[str, float](), begin - self._step
         for name, minutes in self._heard.items():
             late = [minute.time for ended, minute in minutes.items() if ended <= first]
-            faults += [self._late(time) for time in sorted(late)]
+            self._note(map(self._late, sorted(late)))
             counting = [minutes[ended] for ended in sorted(minutes) if ended > first]
             if counting:
                 values[name] = _of_step(name, counting)
@@ -141,6 +159,13 @@ class Inbox:
             name: {time: value for time, (_, value) in known.items()}
             for name, known in self._series.items()
         }
+        strange = self._faults.keys() - {"message", "time", *self.names}
+        faults = [
+            f"{fault} (and {count - 1} more)" if count > 1 else fault
+            for about, (fault, count) in sorted(
+                self._faults.items(), key=lambda told: told[0] in strange
+            )
+        ]
         self._taken = begin
         for kept in (self._heard, self._series, self._faults):
             kept.clear()
@@ -152,7 +177,6 @@ class Inbox:
 
 def _of_step(name: str, minutes: Sequence[Minute]) -> float:
     """A reading of a step from its minutes, the latest last."""
-    count = sum(minute.count for minute in minutes)
-    if not name.endswith("power") or count == 0:
+    if not name.endswith("power"):
         return minutes[-1].last
-    return sum(minute.total for minute in minutes) / count
+    return sum(minute.total for minute in minutes) / sum(minute.count for minute in minutes)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 OF_SYSTEM = {
     FileNotFoundError: "not found",
     IsADirectoryError: "got a folder, expected a file",
@@ -9,6 +13,16 @@ OF_SYSTEM = {
     FileExistsError: "got a file, expected a folder",
     PermissionError: "not permitted",
 }
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Errors of the system name the file, which they do not once it is open."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def in_words(error: Exception) -> str:

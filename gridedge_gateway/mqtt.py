@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -37,6 +38,9 @@ FOR_ALL = "gridedge/readings"
 # Seconds: how often the clock is looked at, which may be put right at any time; until a broker
 # counts a connection as lost; the longest wait before the next try; the longest farewell.
 LOOK, KEEP_ALIVE, LONGEST_PAUSE, FAREWELL = 1.0, 30, 60, 5.0
+# A connection is short that is lost within so many seconds; so many in a row have a cause that
+# stays.
+SHORT, MOST_SHORT = 2.0 * LONGEST_PAUSE, 3
 # Seconds after a boundary that a step may be put off: what it is told should still be of use.
 LONGEST_WAIT = 600.0
 # Bytes: prices of two days in quarter-hours are 8,000.
@@ -150,15 +154,17 @@ class Gateway:
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._customers = {f"{customer.topic}/readings": customer for customer in customers}
-        if len(self._customers) < len(customers):
-            raise ValueError("files: got a customer twice, expected each once")
+        counts = Counter(customer.name for customer in customers)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise ValueError(f"files: got {twice[0]!r:.80} {counts[twice[0]]} times, expected once")
         if not 0.0 <= wait <= LONGEST_WAIT:
             raise ValueError(f"wait: got {wait} s, expected 0 to {LONGEST_WAIT:g}")
         self._availability = f"{customers[0].topic}/availability"
         self._broker, self._wait, self._clock = broker, wait, clock
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._serving, self._minute = True, datetime.min
-        self._is_connected = False
+        self._connected: float | None = None  # since when, by `time.monotonic`
+        self._short = 0  # connections in a row
         self._refusal: ReasonCode | None = None  # the last one, until it is let in
         self._client = broker.client(customers[0].topic)
         self._client.will_set(self._availability, "offline", QUALITY, retain=True)
@@ -206,9 +212,15 @@ class Gateway:
 
     def _miss(self, cause: ReasonCode) -> None:
         """Say once that a connection is lost; of one that was refused, the refusal was said."""
-        if self._is_connected:
-            log.warning("broker: %s: connection lost: %s", self._broker, cause)
-        self._is_connected = False
+        if self._connected is None:
+            return
+        self._short = self._short + 1 if time.monotonic() - self._connected < SHORT else 0
+        self._connected, likely = None, ""
+        if self._short >= MOST_SHORT:
+            whose = next(iter(self._customers.values())).name
+            likely = f", {self._short} times soon after it was made; does another gateway serve "
+            likely += f"{whose}, too? A broker lets in one"
+        log.warning("broker: %s: connection lost: %s%s", self._broker, cause, likely)
 
     def _greet(self, answer: ReasonCode) -> None:
         """Say what a broker may have forgotten, which has just answered."""
@@ -218,7 +230,10 @@ class Gateway:
             self._refusal = answer
             return
         log.info("broker: %s: connected", self._broker)
-        self._is_connected, self._refusal = True, None
+        self._connected, self._refusal = time.monotonic(), None
+        # Should it be lost, too. Two gateways by one name would throw each other off for ever.
+        pause = min(2**self._short, LONGEST_PAUSE)
+        self._client.reconnect_delay_set(pause, LONGEST_PAUSE)
         self._client.subscribe([(topic, QUALITY) for topic in (FOR_ALL, *self._customers)])
         for customer in self._customers.values():
             self._safely(customer.name, partial(self._introduce, customer))

@@ -13,6 +13,7 @@ import numpy as np
 
 from gridedge_gateway.calendar import Series
 from gridedge_gateway.controller import Controller, SetPoint
+from gridedge_gateway.mistakes import writing
 from gridedge_gateway.readings import METER_POWER, Readings
 from gridedge_gateway.sensors import POWER, THE_SENSOR_COUNTS
 
@@ -93,7 +94,8 @@ def draw(controller: Controller, steps: Steps, path: Path) -> None:
     axes[-1].xaxis.set_major_locator(locator)
     axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=calendar.zone))
     axes[-1].set_xlabel(f"local time, {calendar.zone.key}")
-    figure.savefig(path, dpi=150)
+    with writing(path):
+        figure.savefig(path, dpi=150)
 
 
 def _shade(axis: Axes, times: list[datetime], where: list[bool], colour: str, label: str) -> None:
@@ -176,7 +178,7 @@ def _told(name: str, steps: Steps) -> list[bool]:
     """Steps with a reason why something did not count."""
     return [
         any(
-            reason.startswith(f"{name}: ") and not reason.endswith(THE_SENSOR_COUNTS)
+            reason.startswith(f"{name}: ") and THE_SENSOR_COUNTS not in reason
             for reason in set_point.reasons
         )
         for _, set_point in steps

@@ -131,16 +131,18 @@ class Readings:
         values: dict[str, float] = {}
         series: dict[str, Mapping[datetime, float]] = {}
         faults: list[str] = []
-        time = came
+        time: datetime | None = came
         if "time" in said:
-            time = _time(said["time"], "time", faults) or came
+            time = _time(said["time"], "time", faults)  # its fault is the first
         for name, what in said.items():
             if name in SERIES:
-                at = what if isinstance(what, Mapping) else {time: what}
+                at = what if isinstance(what, Mapping) else {time or came: what}
                 series[name] = _series(at, name, faults)
             elif name != "time":
                 values[name] = _number(what, name, faults)
-        return cls(time, values, series, the_first(faults))
+        if time is None:  # nobody knows when they were read
+            values, faults[0] = {}, f"{faults[0]}; none of its readings counts"
+        return cls(time or came, values, series, the_first(faults))
 
 
 def _series(said: Mapping[object, object], name: str, faults: list[str]) -> dict[datetime, float]:

@@ -20,6 +20,7 @@ from typing import Any
 from gridedge_gateway.calendar import LONGEST_HELD, learnt
 from gridedge_gateway.controller import SetPoint
 from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.mistakes import in_words, writing
 from gridedge_gateway.readings import SERIES, Readings
 
 log = logging.getLogger("gridedge-gateway")
@@ -84,15 +85,18 @@ class Log:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._keep_other()
-            with self._path.open(
-                "a", encoding="utf-8", errors="backslashreplace", newline=""
-            ) as file:
+            with (
+                writing(self._path),
+                self._path.open(
+                    "a", encoding="utf-8", errors="backslashreplace", newline=""
+                ) as file,
+            ):
                 table = csv.DictWriter(file, self._columns, restval="", extrasaction="ignore")
                 if file.tell() == 0:
                     table.writeheader()
                 table.writerow(row)
         except (OSError, csv.Error) as error:
-            log.error("%s", error)
+            log.error("%s", in_words(error))
 
     def _keep_other(self) -> None:
         """Keep a table of other columns, as of devices before, under a name that is no table's."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
@@ -12,11 +13,17 @@ from pathlib import Path
 
 from gridedge_gateway.calendar import Calendar, Step
 from gridedge_gateway.controller import Controller, SetPoint
+from gridedge_gateway.mistakes import writing
+from gridedge_gateway.published import PRICE, PRICE_FORECAST
 from gridedge_gateway.readings import SERIES, Readings
 from gridedge_gateway.record import decided, reading_columns, set_point_columns
 
 # What a row without a time would have: each must have its own.
 NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
+# A price per MWh that is never as far from 0 as this is likely one per kWh.
+MOST_OF_OTHER_UNIT = {PRICE: 3.0, PRICE_FORECAST: 3.0}
+# Share of a log's rows that may not be later than the one before.
+MOST_BACK = 0.1
 
 
 def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Readings, SetPoint]]:
@@ -36,7 +43,7 @@ def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Read
     columns = [*reading_columns(controller.file), *set_point_columns(controller.file)]
     rows = recorded_readings(controller, recorded)
     steps = []
-    with out.open("w", encoding="utf-8", newline="") as file:
+    with writing(out), out.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
         table.writeheader()
         for row, readings in rows:
@@ -44,6 +51,35 @@ def replay(controller: Controller, recorded: Path, out: Path) -> list[tuple[Read
             table.writerow({**row, **decided(set_point)})
             steps.append((readings, set_point))
     return steps
+
+
+def doubts(controller: Controller, steps: Iterable[tuple[Readings, SetPoint]]) -> Iterator[str]:
+    """What never counted of what was read, and why; what may be in another unit.
+
+    Args:
+        controller: that took the steps.
+        steps: as of `replay`.
+    """
+    said: dict[str, list[float]] = defaultdict(list)
+    first: dict[str, str] = {}
+    for readings, set_point in steps:
+        for name, value in readings.values.items():
+            said[name].append(value)
+        for name, values in readings.series.items():
+            said[name] += values.values()
+        for reason in set_point.reasons:
+            name, _, why = reason.partition(": ")
+            if why.startswith("got "):
+                first.setdefault(name, why)
+    for name, quantity in {**controller.file.readable, **SERIES}.items():
+        good = [x for x in said[name] if not math.isnan(x) and not quantity.fault(x)]
+        most = max(map(abs, good), default=0.0)
+        if not good and name in first:
+            yield f"{name} never counted: {first[name]}"
+        elif name in MOST_OF_OTHER_UNIT and 0.0 < most < MOST_OF_OTHER_UNIT[name]:
+            yield f"{name}: got {most:g} at most, expected {quantity.unit}; is it per kWh?"
+        elif quantity.unit == "%" and 0.0 < most <= 1.0:
+            yield f"{name}: got {most:g} at most, expected {quantity.unit}; is it a share of 1?"
 
 
 def recorded_readings(
@@ -57,13 +93,13 @@ def recorded_readings(
     Raises:
         ValueError: no table, none with a row of a step or with a column of times, a column that
             nothing reads or that is there twice, a row with more cells than columns or without a
-            time, a row within a step that has more than series, rows that are not in order.
+            time, a row within a step that has more than series, rows that are not in order of time.
     """
     file = controller.file
     readable, written = reading_columns(file), set_point_columns(file)
     rows = _rows(recorded, readable, written)
     read = [_readings(row, readable, number, recorded) for number, row in enumerate(rows, start=2)]
-    _check_order(read, recorded)
+    _check_order(read, bool(rows) and "reasons" in rows[0], recorded)
     published = _published(read)
     today: date | None = None
     told = []
@@ -116,14 +152,19 @@ def _readings(row: dict[str, str], readable: Collection[str], number: int, path:
     return readings
 
 
-def _check_order(read: Sequence[Readings], path: Path) -> None:
-    """Where a clock was put back, some rows of a log are earlier; of no log are most."""
+def _check_order(read: Sequence[Readings], is_log: bool, path: Path) -> None:
+    """Rows are in order of time, each later; of a log most are.
+
+    A gateway that began again within a step logs that twice, and where its clock was put back, some
+    rows are earlier.
+    """
     pairs = enumerate(pairwise(readings.time for readings in read), start=3)
-    back = [(number, before, time) for number, (before, time) in pairs if time < before]
-    if 2 * len(back) >= max(len(read), 2):
+    back = [(number, before, time) for number, (before, time) in pairs if time <= before]
+    if len(back) > (max(MOST_BACK * len(read), 1) if is_log else 0):
         number, before, time = back[0]
-        got = f"got {time.isoformat()} after {before.isoformat()}, expected rows in order of time"
-        raise ValueError(f"{path}, row {number}, column 'time': {got}")
+        got = f"got {time.isoformat()} after {before.isoformat()}"
+        expected = "rows in order of time, each time once"
+        raise ValueError(f"{path}, row {number}, column 'time': {got}, expected {expected}")
 
 
 def _check_within(row: dict[str, str], number: int, path: Path, minutes: int) -> None:

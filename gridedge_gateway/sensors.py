@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,8 +19,8 @@ LONGEST_UNREAD = timedelta(hours=24)
 # A sensor is frozen that said the same so many times in a row while it should have moved, by this
 # share of its range.
 FROZEN_TIMES, FROZEN_SHARE = 3, 0.05
-# A device does something else than it was told that moved within a step against that, or further,
-# and was off by this share of its sensor's range.
+# A device does something else than it was told whose store moved within a step by other than it
+# should have, by this share of its sensor's range.
 DISOBEYED_SHARE = 0.1
 # Units of readings. Hours are those on the clock, and of a power nobody must know what it was.
 HOUR_OF_THE_DAY, POWER = "hour of the day", "kW"
@@ -80,7 +81,7 @@ class Sensors:
         self._memory: dict[str, Memory] = {}
 
     def believed(
-        self, readings: Readings, expected: Arrays, step: Step
+        self, readings: Readings, expected: Arrays, step: Step, bounded: Collection[str]
     ) -> tuple[Arrays, list[str]]:
         """What `sense` takes, and what is not believed.
 
@@ -89,6 +90,7 @@ class Sensors:
             expected: (1, devices of a kind) what the sensors would say by the gateway's own
                 estimate, by "reading.", kind and name.
             step: that begins.
+            bounded: names of devices that were told less than the estimate knows of.
 
         Returns:
             Of the same names and shapes, NaN where the estimate stands; and why it does, or which
@@ -103,7 +105,9 @@ class Sensors:
                 own = float(expected[name][place])
                 if quantity is device.readings[0]:
                     is_away = _is_away(device, readings, expected)
-                    odd = None if is_away else self._odd(device, quantity, said, own, step.time)
+                    odd = None
+                    if not is_away and device.name not in bounded:
+                        odd = self._odd(device, quantity, said, own, step.time)
                     fault = self._doubt(device, quantity, said, own, step.time, is_away)
                     if odd and not fault:
                         told.append(odd)
@@ -139,11 +143,8 @@ class Sensors:
         if memory is None or quantity.unit == POWER or time - memory.heard != self._length:
             return None
         moved, should = said - memory.said, own - memory.should
-        lies_behind = abs(moved) <= abs(should) and moved * should >= 0.0  # such as a full store
         full = quantity.highest - quantity.lowest
-        if lies_behind or not abs(moved - should) > DISOBEYED_SHARE * full:
-            return None
-        if abs(moved) < FROZEN_SHARE * full:  # it wavers where it stands
+        if moved == 0.0 or not abs(moved - should) > DISOBEYED_SHARE * full:  # it may be frozen
             return None
         name, unit = f"{device.name}.{quantity.name}", quantity.unit
         expected = f"expected one by {should:+.3g} {unit} by its set-point"

@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from gradmap_trainer.commands.exits import EXIT_MISTAKE, RunFolder, mistakes
+from gradmap_trainer.config import TrainConfig, load_config
 from gradmap_trainer.console import progress_line, say
 from gradmap_trainer.run_folder import load_policies
 from gridedge_env.terminal import Terminal, complain
@@ -39,6 +40,7 @@ def monitor() -> None:
         run, readings, files, folder, connection = tyro.cli(parse)
         from gradmap_trainer.monitor import logged_tables, read_fleet, summary, write_monitor
 
+        load_config(run, TrainConfig)  # a run that is not there is told of before what it lacks
         tables = logged_tables(readings, files, folder, connection)
         config, simulator, learner = load_policies(run)
         with progress_line(console, "playing logs") as tell:

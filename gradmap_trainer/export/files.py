@@ -163,6 +163,7 @@ def _of_customer(customer: Customer, simulator: Simulator, mean_demand: float) -
             "slot": slot,
             "full_power": float(group.kind.full_power(group.parameters)[number]),
             "inverter_rating": float(group.kind.inverter_rating(group.parameters)[number]),
+            "rests": group.kind.rests_in_doubt,
             "parameters": {
                 name: float(values[number])
                 for name, values in vars(group.parameters).items()

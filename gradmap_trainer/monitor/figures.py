@@ -14,9 +14,7 @@ PALE = "#b8c7dc"
 
 def drift_by_field(drift: Mapping[str, np.ndarray], most: float) -> Figure:
     """By field (customers,): half of them within the dark bar, all within the pale one."""
-    figure, (axes,) = panel(
-        "Drift, standard deviations from day to day", height=0.8 + 0.24 * len(drift)
-    )
+    figure, (axes,) = panel("Drift", height=1.0 + 0.24 * len(drift))
     for row, values in enumerate(list(drift.values())[::-1]):
         low, high = np.quantile(values, [0.25, 0.75])
         for left, right, colour, height in (
@@ -29,6 +27,7 @@ def drift_by_field(drift: Mapping[str, np.ndarray], most: float) -> Figure:
         axes.axvline(side, color=LIMIT_COLOUR, linestyle="--", linewidth=1.0)
     axes.set_yticks(range(len(drift)), [name.replace("_", " ") for name in list(drift)[::-1]])
     axes.grid(visible=False, axis="y")
+    axes.set_xlabel("standard deviations from day to day")
     return figure
 
 

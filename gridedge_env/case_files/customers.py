@@ -8,7 +8,7 @@ in several rows. Numbers are written so that they read back exactly.
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -108,7 +108,7 @@ def read_customers(folder: Path) -> Customers:
             for agent, row in rows.items()
             if agent not in owners
         ]
-    connections, more = _read_connections(folder, places, rows)
+    connections, more = _read_connections(folder, places.values())
     faults += more
     if faults:
         raise Faults(faults)
@@ -142,10 +142,8 @@ def _read_devices(
     return Devices(owners, columns)
 
 
-def _read_connections(
-    folder: Path, places: Mapping[str, str], rows: Mapping[str, int]
-) -> tuple[list[str] | None, list[Fault]]:
-    """Places in the order of the power flow, if the folder says it."""
+def _read_connections(folder: Path, places: Iterable[str]) -> tuple[list[str] | None, list[Fault]]:
+    """Places in the order of the power flow, if the folder says it; others come behind."""
     path = folder / CONNECTIONS_FILE
     if not path.is_file():
         return None, []
@@ -157,14 +155,7 @@ def _read_connections(
         if place in seen:
             findings.fault(f"got {place!r} as in row {seen[place]}, expected it once", row, "place")
         seen.setdefault(place, row)
-    elsewhere = [
-        Fault(
-            AGENTS_FILE, rows[agent], "place", f"got {place!r}, expected one of {CONNECTIONS_FILE}"
-        )
-        for agent, place in places.items()
-        if place not in seen
-    ]
-    return listed, [*findings.faults, *elsewhere]
+    return list(dict.fromkeys([*listed, *places])), list(findings.faults)
 
 
 def texts_of(

@@ -56,6 +56,7 @@ class Battery(DeviceKind[Batteries, BatteryState]):
     name = "battery"
     plural = "batteries"
     at_rest = "rest"
+    rests_in_doubt = True
     random_stream = 0
     parameters = Batteries
     readings = (Reading("state_of_charge", "%", 0.0, 100.0),)

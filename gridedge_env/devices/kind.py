@@ -134,6 +134,8 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
             that of another. 3 is taken, by the places of homes.
         parameters: the record of its parameters, whose fields are the columns of its table.
         feeds_at_rest: whether they feed in all that they have unless told otherwise.
+        rests_in_doubt: whether a gateway that falls back on `thermostat` has them draw nothing,
+            though their day then does not end as the simulator's must.
         reactive_share: kvar drawn per kW, apart from what an inverter is told.
         readings: what a gateway can make use of, to know where devices stand.
     """
@@ -145,6 +147,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     random_stream: ClassVar[int]
     parameters: ClassVar[type[Record]]
     feeds_at_rest: ClassVar[bool] = False
+    rests_in_doubt: ClassVar[bool] = False
     reactive_share: ClassVar[float] = 0.0
     readings: ClassVar[tuple[Reading, ...]] = ()
 

@@ -37,8 +37,6 @@ BEFORE = {
     "dan": ["heat_pump"],
     "eve": ["battery"],
 }
-# Of a slot without a device, in an observation: 0 less its offset, over its scale.
-EMPTY = -1.0
 
 
 def street(owned: Mapping[str, list[str]], feeder: str = "ieee13", **changes: object) -> Case:
@@ -78,30 +76,43 @@ def begun(
 
 
 def acts(
-    learner: Learner, simulator: Simulator, agent: str, states: list[float], rest: torch.Tensor
+    learner: Learner,
+    simulator: Simulator,
+    agent: str,
+    known: Mapping[tuple[str, int | None], float],
+    devices: int = 1,
 ) -> list[float]:
-    """What an agent does that observes these states of its slots, and the rest."""
-    slots = simulator.fleet.slots
-    full = (*states, *[EMPTY] * slots)[:slots]
-    private = torch.tensor([*full, *rest[:2].tolist()]).expand(1, simulator.num_agents, -1)
+    """What an agent does that observes these entries; of an empty slot, and all else, 0."""
+    private, shared = (
+        torch.tensor(
+            [
+                known.get((entry.of_device, entry.slot), -entry.offset / entry.scale)
+                for entry in simulator.observation_fields
+                if entry.private == of_its_own
+            ]
+        )
+        for of_its_own in (True, False)
+    )
     with torch.no_grad():
-        actions = learner.policies(private, rest[2:].expand(1, -1))
-    return actions[0, simulator.fleet.names.index(agent), : len(states)].tolist()
+        actions = learner.policies(private.expand(1, simulator.num_agents, -1), shared[None])
+    return actions[0, simulator.fleet.names.index(agent), :devices].tolist()
 
 
 def assert_same_actions(
     older: tuple[Simulator, Learner], newer: tuple[Simulator, Learner], agents: Mapping[str, int]
 ) -> None:
     """Of agents with so many devices; as sums are taken in another order, to single precision."""
-    random = torch.Generator().manual_seed(0)
-    width = len(older[0].observation_fields) - older[0].fleet.slots
+    random = np.random.default_rng(0)
     moved = 0
     for _ in range(20):
-        rest = 3.0 * torch.randn(width, generator=random)
-        states = torch.randn(2, generator=random).tolist()
         for agent, devices in agents.items():
+            known = {
+                (entry.of_device, entry.slot): float(random.normal(0.0, 3.0))
+                for entry in older[0].observation_fields
+                if entry.slot is None or entry.slot < devices
+            }
             before, after = (
-                acts(learner, simulator, agent, states[:devices], rest)
+                acts(learner, simulator, agent, known, devices)
                 for simulator, learner in (older, newer)
             )
             assert after == pytest.approx(before, abs=1e-6)
@@ -159,6 +170,23 @@ def test_a_slot_that_is_needed_no_more_is_missed_by_nobody(tmp_path: Path) -> No
     assert_same_actions((before, known), (simulator, learner), {"bob": 1, "cleo": 1})
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(["battery"], ["battery", "heat_pump"]), (["battery", "generator"], [])]
+)
+def test_customers_change_where_policies_correct_the_public_plan(
+    tmp_path: Path, before: list[str], after: list[str]
+) -> None:
+    """What the plan asks of devices has an entry for each slot, too: one gets or loses a second."""
+    owned = {"ann": ["battery"], "bob": ["heat_pump"]}
+    first, then = ({**owned, "cleo": kinds} if kinds else owned for kinds in (before, after))
+    simulator = trained(tmp_path / "older", street(first, public_plan=True))
+    known = load_policies(tmp_path / "older")[2]
+    learner, now, told = begun(tmp_path / "run", tmp_path / "older", street(then, public_plan=True))
+    assert {simulator.fleet.slots, now.fleet.slots} == {1, 2}
+    assert_same_actions((simulator, known), (now, learner), {"ann": 1, "bob": 1})
+    assert "2 customers keep theirs" in told[0]
+
+
 def test_reactive_power_stays_with_its_device(tmp_path: Path) -> None:
     """An action is two active powers, then two reactive ones, where there were one and one."""
     owned, reactive = {"ann": ["battery"], "bob": ["generator"]}, {"reactive_power": True}
@@ -183,8 +211,7 @@ def test_who_is_new_begins_as_the_typical_customer(older: Path, tmp_path: Path) 
             known.policies.biases[-1][row] = 0.3 + action  # up to 0.3 is rest
     save_learner(known, config, simulator, folder)
     learner, simulator, _ = begun(tmp_path / "run", folder, street({**BEFORE, "fay": ["battery"]}))
-    rest = torch.zeros(len(simulator.observation_fields) - 1)
-    assert acts(learner, simulator, "fay", [0.0], rest) == pytest.approx([0.6], abs=1e-6)
+    assert acts(learner, simulator, "fay", {}) == pytest.approx([0.6], abs=1e-6)
 
 
 @pytest.mark.parametrize(

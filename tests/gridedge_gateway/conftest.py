@@ -11,7 +11,9 @@ import torch
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.export import export_run
 from gridedge_env import default_case, make_simulator
+from gridedge_gateway import Controller
 from tests.gradmap_trainer.export.test_files import lively
+from tests.gridedge_gateway.house import write_house
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,13 @@ def hours_around(time: datetime, value: float) -> dict[str, float]:
         (hour + timedelta(hours=number)).isoformat(): value + number % 24
         for number in range(-26, 27)
     }
+
+
+@pytest.fixture(scope="session")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_house(tmp_path_factory.mktemp("house"))
+
+
+@pytest.fixture
+def controller(path: Path) -> Controller:
+    return Controller.load(path)

@@ -49,13 +49,13 @@ def without_plan(folder: Path) -> None:
 
 
 def customers_change(case: Path) -> None:
-    """One leaves, one with a battery comes, one gets a larger battery."""
+    """One leaves, one with a battery comes at a new place, one gets a larger battery."""
     agents = pd.read_csv(case / "agents.csv")
     batteries = pd.read_csv(case / "batteries.csv")
     leaves = pd.read_csv(case / "generators.csv")["agent"][0]
     (case / "generators.csv").unlink()
-    (case / "connections.csv").unlink(missing_ok=True)
-    comes = {"agent": "newcomer", "place": agents["place"][agents["agent"] == leaves].item()}
+    comes = {"agent": "newcomer", "place": "633.1"}
+    assert comes["place"] not in (case / "connections.csv").read_text(encoding="utf-8")
     agents = agents[agents["agent"] != leaves]
     pd.concat([agents, pd.DataFrame([comes])]).to_csv(case / "agents.csv", index=False)
     own = batteries.iloc[:1].assign(agent="newcomer")

@@ -154,5 +154,5 @@ def test_a_file_of_another_format_is_refused(battery_file, tmp_path):
         entry.value = "1" if entry.key == "format" else entry.value
     other = tmp_path / "other.onnx"
     other.write_bytes(sealed(model.SerializeToString()))
-    with pytest.raises(ValueError, match=r"other\.onnx: got the format 1, expected 2"):
+    with pytest.raises(ValueError, match=r"other\.onnx: got the format 1, expected 3"):
         Controller.load(other)

@@ -50,9 +50,49 @@ def test_nothing_is_told_twice(inbox):
     assert inbox.take(NOON + STEP).values == {}
 
 
-def test_a_power_that_nobody_knows_is_none(inbox):
-    inbox.put(message(-5, meter_power=math.nan), NOON)
-    assert math.isnan(inbox.take(NOON).values["meter_power"])
+def test_what_is_no_number_takes_the_place_of_none(inbox):
+    inbox.put(message(-5, charge=50.0), NOON)
+    inbox.put(message(-4, charge=math.nan, meter_power=math.nan), NOON)
+    assert inbox.take(NOON).values == {"charge": 50.0}
+
+
+@pytest.mark.parametrize(("name", "bad"), [("meter_power", 99_999.0), ("voltage", 23_000.0)])
+def test_what_cannot_be_enters_no_mean_and_no_last_value(inbox, name, bad):
+    """A mean with 99,999 among 179 of 5 would be 560; and the step says what it left out."""
+    for second in range(1, 181):
+        value = bad if second in (90, 180) else 150.0
+        inbox.put(message(second / 10.0 - 20.0, **{name: value}), NOON)
+    taken = inbox.take(NOON)
+    assert taken.values == {name: 150.0}
+    (fault,) = taken.faults
+    assert fault.startswith(f"{name}: got {bad:g}, expected ")
+    assert fault.endswith("; left out (and 1 more)")
+
+
+def test_a_price_that_cannot_be_takes_the_place_of_none(inbox):
+    for minutes, price in ((-3, 50.0), (-2, 1e9)):
+        told = NOON + timedelta(minutes=minutes)
+        inbox.put(Readings(told, {}, {"day_ahead_price": {NOON: price}}), NOON)
+    taken = inbox.take(NOON)
+    assert taken.series == {"day_ahead_price": {NOON: 50.0}}
+    assert [fault.partition(", expected")[0] for fault in taken.faults] == [
+        "day_ahead_price: got 1e+09"
+    ]
+
+
+def test_many_faults_of_one_thing_hide_no_other(inbox):
+    """Of a meter that sends nonsense, and of names that nobody reads."""
+    for number in range(100):
+        at = -25 + number / 10.0
+        inbox.put(message(at, meter_power=1e5 + number), NOON)
+        inbox.put(Readings(NOON, {}, {}, (f"strange_{number}: not a reading",)), NOON)
+    inbox.put(message(-1, voltage=5000.0), NOON)
+    faults = inbox.take(NOON).faults
+    assert [fault.partition(":")[0] for fault in faults[:3]] == [
+        *("meter_power", "voltage", "strange_0")
+    ]
+    assert faults[0].endswith("(and 99 more)")
+    assert len(faults) == MOST_FAULTS + 1
 
 
 def test_what_is_late_is_not_used_and_what_was_published_stays_true(inbox):
@@ -84,7 +124,7 @@ def test_what_cannot_be_is_told_at_once(inbox):
     assert [fault.partition(", expected")[0] for fault in faults] == [
         *("voltage: got 5000", "charge: got 140", "day_ahead_price: got 1e+09"),
     ]
-    assert inbox.take(NOON).faults == ()  # the step itself says it
+    assert inbox.take(NOON).faults == faults  # and so does the step
 
 
 def test_newer_prices_stand_for_older_ones(inbox):
@@ -130,7 +170,7 @@ def test_a_flood_takes_no_more_room(inbox, years):
     for flood in range(3):
         for number in range(250):
             at = NOON - timedelta(minutes=7 * number, seconds=flood, days=365 * years)
-            values = {"voltage": float(number), f"strange_{flood}_{number}": 1.0}
+            values = {"voltage": 115.0 + number % 200, f"strange_{flood}_{number}": 1.0}
             times = {at + later * STEP / 31: 1.0 for later in range(20)}
             series = {"day_ahead_price": times}
             inbox.put(Readings(at, values, series, (f"fault {flood} {number}",)), NOON)
@@ -139,7 +179,7 @@ def test_a_flood_takes_no_more_room(inbox, years):
     taken = inbox.take(NOON)
     assert MOST_TIMES / 2 <= len(taken.series["day_ahead_price"]) <= MOST_TIMES
     assert len(taken.faults) == MOST_FAULTS + 1
-    assert taken.values == ({} if years else {"voltage": 0.0})
+    assert taken.values == ({} if years else {"voltage": 115.0})
 
 
 def test_a_flood_of_times_leaves_what_was_told_last(inbox):

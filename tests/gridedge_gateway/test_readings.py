@@ -84,9 +84,20 @@ def test_a_name_twice_is_told():
 
 
 def test_what_can_be_read_is_read():
-    readings = Readings.of_json('{"voltage": "?", "time": 5, "meter_power": 1.5}', CAME)
+    readings = Readings.of_json('{"voltage": "?", "meter_power": 1.5}', CAME)
     assert readings.values["meter_power"] == 1.5
-    assert [fault.split(":")[0] for fault in readings.faults] == ["time", "voltage"]
+    assert [fault.split(":")[0] for fault in readings.faults] == ["voltage"]
+
+
+@pytest.mark.parametrize("time", [5, "noon", "1970-01-01T00:00:00Z", "2026-01-15T12:00"])
+def test_what_was_read_nobody_knows_when_does_not_count(time):
+    """From a clock that was never set, perhaps: what is published has times of its own."""
+    price = {"day_ahead_price": {CAME.isoformat(): 70.0}}
+    said = {"time": time, "meter_power": 1.5, **price}
+    readings = Readings.of_json(json.dumps(said), CAME)
+    assert readings == Readings(CAME, {}, {"day_ahead_price": {CAME: 70.0}}, readings.faults)
+    (fault,) = readings.faults
+    assert fault.endswith("from 2000 to 2100; none of its readings counts")
 
 
 @pytest.mark.parametrize("time", [datetime(2026, 1, 15), CAME.replace(year=1999)])

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from types import SimpleNamespace
+
+import pytest
 
 from gridedge_gateway import Readings, SetPoint
 from gridedge_gateway.calendar import LONGEST_HELD, MOST_KEPT
+from gridedge_gateway.cli import main
 from gridedge_gateway.file import Device
 from gridedge_gateway.record import Log
+from tests.gridedge_gateway.test_commands import rows, write
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=timezone.utc)
-BATTERY = Device("battery", "battery", 0, 0, 5.0, 5.0, ())
-CAR = Device("ev_charger", "ev_charger", 0, 1, 7.0, 0.0, ())
+BATTERY = Device("battery", "battery", 0, 0, 5.0, 5.0, True, ())
+CAR = Device("ev_charger", "ev_charger", 0, 1, 7.0, 0.0, False, ())
 
 
 def home(devices):
@@ -56,3 +61,24 @@ def test_a_row_has_the_value_that_holds_and_few_are_kept(tmp_path):
     prices = [row["day_ahead_price"] for row in read(tmp_path / "house.csv")]
     assert prices[-3:] == ["71.0", "71.0", ""]  # as long as for the controller
     assert len(log._published["day_ahead_price"]) == MOST_KEPT
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+def test_a_full_disk_is_told_by_the_file_without_a_number(
+    battery_file, tmp_path, caplog, capsys, monkeypatch
+):
+    monkeypatch.setattr(Log, "_keep_other", lambda log: None)  # what is read there never ends
+    log = Log(Path("/dev/full"), home([BATTERY]))
+    add(log, [BATTERY])
+    assert caplog.messages == ["/dev/full: No space left on device"]
+    recorded, picture = write(tmp_path / "readings.csv", rows(2)), tmp_path / "days.svg"
+    picture.symlink_to("/dev/full")
+    for full, outputs in (
+        ("/dev/full", ["--out", "/dev/full"]),
+        (picture, ["--out", tmp_path / "out.csv", "--picture", picture]),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(["replay", str(battery_file), "--readings", *map(str, (recorded, *outputs))])
+        assert stop.value.code == 1
+        expected = f"gridedge-gateway: error: {full}: No space left on device\n"
+        assert capsys.readouterr().err == expected

@@ -167,7 +167,8 @@ def test_a_file_says_all_that_its_gateway_must_know(simulator, folder):
     assert battery["readings"] == [
         {"name": "state_of_charge", "unit": "%", "lowest": 0.0, "highest": 100.0}
     ]
-    assert metadata["format"] == "2"
+    assert battery["rests"] is True
+    assert metadata["format"] == "3"
     # Half full, and mid-way in the comfort band, to 1 % of it.
     assert customer["begin"].keys() == {"battery.energy", "heat_pump.temperature"}
     assert customer["begin"]["battery.energy"] == [[pytest.approx(0.5 * told["capacity"])]]

@@ -329,7 +329,7 @@ def test_what_cannot_be_read_is_told_and_hides_nothing(run, tmp_path, capsys):
         ("--readings empty", "empty: got no tables, expected the folder of gridedge-gateway --log"),
         ("--readings logs --policies none", "none: not found, expected the folder of gradmap-exp"),
         ("--readings logs --to empty/../logs", "to: got empty/../logs, the folder of the logs"),
-        ("--readings logs --connection-kw -3", "connection: got -3.0 kW, expected more than 0"),
+        ("--readings logs --connection-kw -3", "connection_kw: got -3, expected more than 0"),
     ],
 )
 def test_what_cannot_be_is_told_before_the_run_is_loaded(
@@ -342,6 +342,9 @@ def test_what_cannot_be_is_told_before_the_run_is_loaded(
     shutil.copytree(run / "logs", tmp_path / "logs")
     assert call("gradmap-monitor", run, *options.split()) == 2
     assert capsys.readouterr().err.startswith(f"gradmap-monitor: error: {expected}")
+    assert call("gradmap-monitor", "nowhere", *options.split()) == 2
+    missing = "gradmap-monitor: error: run: nowhere/config.json not found, expected the folder of"
+    assert capsys.readouterr().err.startswith(missing)
 
 
 def test_files_of_another_run_are_refused(run, tmp_path, capsys):

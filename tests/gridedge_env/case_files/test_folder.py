@@ -57,6 +57,18 @@ def test_saved_and_loaded_is_the_same_to_the_bit(options: dict[str, Any], tmp_pa
     assert torch.equal(*rewards)
 
 
+def test_a_customer_may_move_to_a_place_where_nobody_was(tmp_path: Path) -> None:
+    """It comes behind those whose order is known."""
+    case = default_case("ieee13", num_agents=3)
+    case.save(tmp_path / "case")
+    agents = pd.read_csv(tmp_path / "case" / "agents.csv")
+    agents.loc[0, "place"] = "633.1"
+    agents.to_csv(tmp_path / "case" / "agents.csv", index=False)
+    moved = load_case(tmp_path / "case").fleet
+    assert moved.connection_names == (*case.fleet.connection_names, "633.1")
+    assert moved.places[0] == "633.1"
+
+
 def test_a_street_of_ones_own(street: Path, tmp_path: Path) -> None:
     """Names, meters, prices and tariff are the street's; what was assumed is said."""
     case = load_case(street)
