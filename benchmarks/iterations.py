@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter, process_time
@@ -73,8 +73,7 @@ def measured(size: Size, iterations: int = 4) -> Taken:
             synthetic_feeder(size.nodes).save(Path(folder) / "feeder")
         torch.multiprocessing.spawn(_work, (size, iterations, folder), size.workers)
         found = [torch.load(Path(folder) / f"{rank}.pt") for rank in range(size.workers)]
-    *most, weights = (max(values) for values in zip(*found, strict=True))
-    return Taken(*most, weights)
+    return Taken(*(max(values) for values in zip(*found, strict=True)))
 
 
 def _work(rank: int, size: Size, iterations: int, folder: str) -> None:
@@ -88,7 +87,8 @@ def _work(rank: int, size: Size, iterations: int, folder: str) -> None:
     several = size.workers > 1
     team = share_out(rank, size.workers, size.agents, size.days) if several else ALONE
     learner, taken = make_learner(config, simulator, team), []
-    with _group(rank, size.workers, folder) if several else nullcontext([]) as sent:
+    with ExitStack() as stack:
+        sent = stack.enter_context(_group(rank, size.workers, folder)) if several else []
         for _ in range(iterations):
             began = process_time(), perf_counter()
             learner, _ = iterate(config, simulator, learner)
@@ -115,11 +115,12 @@ def _group(rank: int, workers: int, folder: str) -> Iterator[list[int]]:
         return counted
 
     distributed = torch.distributed
-    counted = {
-        "all_to_all_single": counting(distributed.all_to_all_single, 1),
-        "all_reduce": counting(distributed.all_reduce, 0),
-    }
-    with mock.patch.multiple(distributed, **counted):
+    to_each = counting(distributed.all_to_all_single, 1)
+    to_all = counting(distributed.all_reduce, 0)
+    with (
+        mock.patch.object(distributed, "all_to_all_single", to_each),
+        mock.patch.object(distributed, "all_reduce", to_all),
+    ):
         yield sent
     distributed.destroy_process_group()
 
