@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     from benchmarks.page import draw_and_write, text
-    from benchmarks.records import to_json
+    from benchmarks.records import BenchmarkRun, to_json
 
     for option in ("json", "page"):
         if (file := getattr(options, option)) is not None:
@@ -59,11 +59,14 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         models=options.models,
         days=options.days,
     )
-    found = suite.run(names, settings, arguments, lambda line: print(line, file=sys.stderr))
-    if options.json is not None:
-        options.json.write_text(to_json(found), encoding="utf-8")
-    if options.page is not None:
-        draw_and_write(found, options.page)
+
+    def keep(found: BenchmarkRun) -> None:
+        if options.json is not None:
+            options.json.write_text(to_json(found), encoding="utf-8")
+        if options.page is not None:
+            draw_and_write(found, options.page)
+
+    found = suite.run(names, settings, arguments, lambda line: print(line, file=sys.stderr), keep)
     if options.json is None and options.page is None:
         print(text(found))
     return int(any(result.failed for result in found.results))

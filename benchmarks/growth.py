@@ -113,17 +113,9 @@ learner = make_learner(config, simulator)
 for _ in range(2):
     learner, _ = iterate(config, simulator, learner)
 """
-# Linux counts what the parent held, too, in what `resource` tells; not so in this file.
 TELL = """
-import pathlib
-status = pathlib.Path("/proc/self/status")
-if status.exists():
-    peak = 1024 * int(status.read_text().partition("VmHWM:")[2].split()[0])
-else:
-    import resource, sys
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(peak)
+from benchmarks.memory import most_held
+print(most_held())
 """
 
 

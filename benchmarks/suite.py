@@ -131,6 +131,7 @@ def run(
     settings: Settings,
     arguments: Sequence[str] = (),
     tell: Callable[[str], None] = lambda line: None,
+    keep: Callable[[BenchmarkRun], None] = lambda found: None,
 ) -> BenchmarkRun:
     """Run benchmarks, one after the other.
 
@@ -141,6 +142,7 @@ def run(
         settings: for all of them.
         arguments: of the command line, for the record.
         tell: called with a line before each benchmark.
+        keep: called after each with what was found so far: a run may be cut short.
 
     Raises:
         ValueError: an unknown name.
@@ -148,24 +150,26 @@ def run(
     for name in names:
         if name not in BENCHMARKS:
             raise ValueError(f"benchmark: got {name!r}, expected some of {', '.join(BENCHMARKS)}")
-    load, began = machine.load_average(), time.perf_counter()
-    moment = datetime.now(timezone.utc)
-    results = []
-    for name in names:
-        tell(f"{name}: {BENCHMARKS[name].line}")
-        results.append(run_one(name, settings))
-        tell(f"  {results[-1].seconds:.0f} s" + (", FAILED" if results[-1].failed else ""))
-    return BenchmarkRun(
+    began = time.perf_counter()
+    found = BenchmarkRun(
         machine=machine.describe(settings.device, settings.threads),
         versions=machine.versions(tuple(PEERS)),
         command=shlex.join(["python", "-m", "benchmarks", *arguments]),
-        date=moment.isoformat(timespec="minutes"),
+        date=datetime.now(timezone.utc).isoformat(timespec="minutes"),
         commit=machine.commit(),
         quick=settings.quick,
-        load=load,
-        seconds=time.perf_counter() - began,
-        results=tuple(results),
+        load=machine.load_average(),
+        seconds=0.0,
+        results=(),
     )
+    for name in names:
+        tell(f"{name}: {BENCHMARKS[name].line}")
+        result = run_one(name, settings)
+        tell(f"  {result.seconds:.0f} s" + (", FAILED" if result.failed else ""))
+        seconds = time.perf_counter() - began
+        found = replace(found, seconds=seconds, results=(*found.results, result))
+        keep(found)
+    return found
 
 
 def run_one(name: str, settings: Settings) -> Measurement:

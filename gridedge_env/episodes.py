@@ -180,7 +180,8 @@ def home_demand(case: Case, split: Split) -> HomeDemand:
     for rows in every.split(DAYS_AT_A_TIME):
         calendar = Calendar(rows, days.month[rows], days.weekend[rows])
         drawn = case.demand.draw(split.homes, calendar, generator, clock)
-        some.append(drawn[..., :: math.ceil(homes / MOST_HOMES)].cpu())
+        # Contiguous: a view would keep all that was drawn.
+        some.append(drawn[..., :: math.ceil(homes / MOST_HOMES)].contiguous().cpu())
         number = rows.cpu().numpy()
         kind = month[number], weekend[number]
         np.add.at(total, kind, drawn.mean(dim=-1).double().cpu().numpy())

@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import gridedge_gateway.cli
 import gridedge_gateway.mqtt  # noqa: F401  # what serves has it, too
 from benchmarks.gateway.readings import AMSTERDAM, STEP, STORES, VALUES, midnight, published
+from benchmarks.memory import held, most_held
 from gridedge_gateway import Controller, Readings
 
 FIRST_DAY = date(2026, 1, 15)
@@ -38,12 +38,9 @@ def main(file: str, steps: int, files: int = 1) -> None:
             spent["first" if readings.series else "others"].append(time.process_time() - began)
         by_policy += sum(not answer.fallbacks for answer in answers)
         if number in (*TOLD, steps):
-            memory[number] = resident()
-    print(
-        json.dumps(
-            {"loading": loading, **spent, "memory": memory, "by_policy": by_policy, "peak": peak()}
-        )
-    )
+            memory[number] = held() / 1e6
+    told = {**spent, "memory": memory, "by_policy": by_policy, "peak": most_held() / 1e6}
+    print(json.dumps({"loading": loading, **told}))
 
 
 def _readings(steps: int) -> Iterator[Readings]:
@@ -55,21 +52,6 @@ def _readings(steps: int) -> Iterator[Readings]:
         values = {name: value + waver * (name in STORES) for name, value in VALUES.items()}
         yield Readings(now, values, published(day) if day != today else {})
         today = day
-
-
-def resident() -> float:
-    """MB of memory that the process has now."""
-    return _status("VmRSS")
-
-
-def peak() -> float:
-    """MB that it has had at most."""
-    return _status("VmHWM")
-
-
-def _status(entry: str) -> float:
-    text = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(text.partition(f"{entry}:")[2].split()[0]) * 1024 / 1e6
 
 
 if __name__ == "__main__":

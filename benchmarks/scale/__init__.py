@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.iterations import Size, measured
 from benchmarks.records import Cell, Measurement, Spread, Table
 from benchmarks.scale.model import Model, fit, received
-from benchmarks.scale.point import Point, Size, measured
 from benchmarks.suite import Settings
 
 SIZES = (
@@ -26,16 +26,20 @@ NETWORK = 1.25e9
 
 def measure(settings: Settings) -> Measurement:
     """All points, the model that fits them, and what it says for a million agents."""
-    points = [measured(size) for size in (QUICK if settings.quick else SIZES)]
-    model = fit(points)
+    sizes = QUICK if settings.quick else SIZES
+    taken = [measured(size) for size in sizes]
+    seconds = [one.processor_seconds for one in taken]
+    mebibytes = [one.bytes_held / 2**20 for one in taken]
+    model = fit(sizes, seconds, mebibytes)
+    rows = [_row(*one, model) for one in zip(sizes, seconds, mebibytes, strict=True)]
     return Measurement(
         "scale",
         "An outer iteration with the settings of `gradmap-train`: processor time of the busiest "
-        "worker, one thread each, in its quickest iteration but the first, and the most memory "
-        "that a worker ever held, each point in fresh processes. Beside them what a model of "
+        "worker, one thread each, in its quickest of four iterations, and the most memory that a "
+        "worker ever held, each point in fresh processes. Beside them what a model of "
         "both says that was fitted to all of them (`benchmarks/scale/model.py`).",
         (
-            Table("", HEADER, tuple(_row(point, model) for point in points)),
+            Table("", HEADER, tuple(rows)),
             Table("The model's coefficients.", ("of", "per", "ns", "bytes"), _terms(model)),
             Table(
                 f"What it says for {AHEAD.agents:,} agents, {AHEAD.nodes:,} nodes and "
@@ -45,7 +49,7 @@ def measure(settings: Settings) -> Measurement:
                 (_ahead(model),),
             ),
         ),
-        notes=_farthest(points, model),
+        notes=_farthest(model, sizes, seconds, mebibytes),
     )
 
 
@@ -55,10 +59,9 @@ HEADER = (
 )
 
 
-def _row(point: Point, model: Model) -> tuple[Cell, ...]:
-    size = point.size
+def _row(size: Size, seconds: float, mebibytes: float, model: Model) -> tuple[Cell, ...]:
     cells: list[Cell] = [size.agents, size.nodes, size.days, size.workers]
-    for found, said in zip((point.seconds, point.mebibytes), model.predict(size), strict=True):
+    for found, said in zip((seconds, mebibytes), model.predict(size), strict=True):
         cells += [_one(found), _one(said), f"{said / found - 1.0:+.0%}"]
     return tuple(cells)
 
@@ -96,17 +99,15 @@ def _ahead(model: Model) -> tuple[Cell, ...]:
     )
 
 
-def _farthest(points: Sequence[Point], model: Model) -> tuple[str, ...]:
-    off = [
-        [abs(said / found - 1.0) for found, said in zip(_found(point), said_of, strict=True)]
-        for point, said_of in ((point, model.predict(point.size)) for point in points)
-    ]
-    seconds, memory = (max(column) for column in zip(*off, strict=True))
-    return (f"The model is off by {seconds:.0%} of seconds and {memory:.0%} of memory at most.",)
-
-
-def _found(point: Point) -> tuple[float, float]:
-    return point.seconds, point.mebibytes
+def _farthest(
+    model: Model, sizes: Sequence[Size], seconds: Sequence[float], mebibytes: Sequence[float]
+) -> tuple[str, ...]:
+    said = zip(*map(model.predict, sizes), strict=True)
+    time, memory = (
+        max(abs(there / here - 1.0) for here, there in zip(found, column, strict=True))
+        for found, column in zip((seconds, mebibytes), said, strict=True)
+    )
+    return (f"The model is off by {time:.0%} of seconds and {memory:.0%} of memory at most.",)
 
 
 def _one(value: float) -> Spread:

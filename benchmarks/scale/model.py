@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from benchmarks.scale.point import Point, Size
+from benchmarks.iterations import Size
 from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gradmap_trainer.gradmap import make_learner
 
@@ -47,12 +47,9 @@ class Model:
         return float(self.seconds @ of_time(size)), float(self.mebibytes @ of_memory(size))
 
 
-def fit(points: Sequence[Point]) -> Model:
-    """With the least squares of relative errors."""
-    return Model(
-        _coefficients(points, of_time, [point.seconds for point in points]),
-        _coefficients(points, of_memory, [point.mebibytes for point in points]),
-    )
+def fit(sizes: Sequence[Size], seconds: Sequence[float], mebibytes: Sequence[float]) -> Model:
+    """With the least squares of relative errors, from what was measured at these sizes."""
+    return Model(_coefficients(sizes, of_time, seconds), _coefficients(sizes, of_memory, mebibytes))
 
 
 def of_time(size: Size) -> Array:
@@ -100,9 +97,9 @@ def numbers_of_agent() -> tuple[int, int]:
 
 
 def _coefficients(
-    points: Sequence[Point], terms: Callable[[Size], Array], measured: Sequence[float]
+    sizes: Sequence[Size], terms: Callable[[Size], Array], measured: Sequence[float]
 ) -> Array:
-    relative = np.array([terms(point.size) for point in points]) / np.array(measured)[:, None]
+    relative = np.array([terms(size) for size in sizes]) / np.array(measured)[:, None]
     scale = relative.max(axis=0).clip(min=1e-300)
-    found: Array = nnls(relative / scale, np.ones(len(points)))[0] / scale
+    found: Array = nnls(relative / scale, np.ones(len(sizes)))[0] / scale
     return found

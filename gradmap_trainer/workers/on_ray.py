@@ -70,8 +70,9 @@ def train_on_ray(
     seen_by_all = None if address == LOCAL else folder
     with (
         ray_session(workers * threads, address),
-        private_folder("train", within=seen_by_all) as files,
+        private_folder("train", within=seen_by_all) as private,
     ):
+        files = private.path
         trainer = TorchTrainer(
             _train,
             train_loop_config={"folder": str(folder), "device": config.device, "files": str(files)},

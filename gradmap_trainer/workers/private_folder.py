@@ -6,21 +6,41 @@ waits for the end and sweeps: this file, as a script of Python's own library alo
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 # Others that write there may take moments to notice that it is over.
 PATIENCE_SECONDS = 20.0
 
 
+@dataclass(frozen=True)
+class PrivateFolder:
+    """A folder that nobody else can enter.
+
+    Attributes:
+        path: where it is.
+    """
+
+    path: Path
+    _sweeper: IO[str]
+
+    def is_used_by(self, group: int) -> None:
+        """Have a process group killed at the end, before the folder is removed."""
+        print(group, file=self._sweeper, flush=True)
+
+
 @contextmanager
-def private_folder(prefix: str, within: Path | None = None) -> Iterator[Path]:
+def private_folder(prefix: str, within: Path | None = None) -> Iterator[PrivateFolder]:
     """Make a folder that nobody else can enter, and have it removed at the end.
 
     Args:
@@ -36,17 +56,21 @@ def private_folder(prefix: str, within: Path | None = None) -> Iterator[Path]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        text=True,
         start_new_session=True,
     )
+    assert sweeper.stdin is not None
     try:
-        yield Path(folder)
+        yield PrivateFolder(Path(folder), sweeper.stdin)
     finally:
         sweeper.communicate()
 
 
 def sweep(folder: Path) -> None:
-    """Wait until nobody holds the other end of standard input; then remove the folder."""
-    sys.stdin.read()
+    """Wait until nobody holds the other end of standard input; kill whom it named, and remove."""
+    for group in sys.stdin.read().split():
+        with suppress(ProcessLookupError):
+            os.killpg(int(group), signal.SIGKILL)
     until = time.monotonic() + PATIENCE_SECONDS
     while folder.exists() and time.monotonic() < until:
         shutil.rmtree(folder, ignore_errors=True)

@@ -9,16 +9,17 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 import ray
 import torch
-from ray._private import ray_constants, worker
+from ray._private import ray_constants, services, worker
 
 from gradmap_trainer.team import WorkersFailed
-from gradmap_trainer.workers.private_folder import private_folder
+from gradmap_trainer.workers.private_folder import PrivateFolder, private_folder
 
 LOCAL = "local"
 OBJECT_STORE_BYTES = 200 * 2**20
@@ -28,9 +29,6 @@ SETTINGS = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # which looks for a cloud to take machines back
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # accelerators are hidden from nobody
     "RAY_worker_niceness": "0",  # budgets are in seconds: give way to no other program
-    # A lost head comes back no more: after so many seconds, 60 by default, Ray aborts whoever has
-    # not ended in order by then.
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
 }
 # Joins the cluster at an address, and leaves it. Where nobody answers Ray would try for minutes.
 JOIN = """
@@ -121,6 +119,7 @@ def _started(processors: int) -> Iterator[None]:
         # would listen on every interface; unless, as by default on macOS and Windows, it is told
         # that there will be no cluster. It has no public switch for that once it is imported.
         mock.patch.object(ray_constants, "ENABLE_RAY_CLUSTER", False),
+        mock.patch.object(services, "ConsolePopen", _apart(folder)),
     ):
         try:
             _reach(
@@ -129,12 +128,30 @@ def _started(processors: int) -> Iterator[None]:
                 num_gpus=torch.cuda.device_count(),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=str(folder / "r"),  # which Ray opens to all
+                _temp_dir=str(folder.path / "r"),  # which Ray opens to all
                 _node_ip_address="127.0.0.1",
             )
             yield
         finally:
             ray.shutdown()
+
+
+def _apart(folder: PrivateFolder) -> Callable[..., subprocess.Popen[bytes]]:
+    """How Ray begins its own processes: each in a session of its own, which ends with the folder.
+
+    So a signal to all of the command's processes is for the command to answer; else Ray would be
+    gone before its workers have saved. And none is left for the minute that it looks for a lost
+    head.
+    """
+    begin = services.ConsolePopen
+
+    def begun(*arguments: Any, **settings: Any) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] = begin(*arguments, start_new_session=True, **settings)
+        if os.name == "posix":  # on Windows Ray has them end with the command
+            folder.is_used_by(process.pid)
+        return process
+
+    return begun
 
 
 @contextmanager

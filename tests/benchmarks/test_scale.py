@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.iterations import Size
 from benchmarks.scale import SIZES, model
 from benchmarks.scale.model import Model, fit, received
-from benchmarks.scale.point import Point, Size
 
 
 def test_bytes_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +26,6 @@ def test_a_known_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         np.array([2e-2, 3e-3, 2e-5, 8e-6, 2e-6, 8e-5, 1e-9]),
         np.array([500.0, 0.02, 0.01, 5e-3, 1e-3]),
     )
-    found = fit([Point(size, *known.predict(size)) for size in SIZES])
+    found = fit(SIZES, *zip(*map(known.predict, SIZES), strict=True))
     np.testing.assert_allclose(found.seconds, known.seconds, rtol=1e-6)
     np.testing.assert_allclose(found.mebibytes, known.mebibytes, rtol=1e-6)

@@ -17,7 +17,7 @@ from benchmarks.__main__ import main
 from benchmarks.page import text
 from benchmarks.peers import POWER_FLOWS, Solver, power_flow_solvers
 from benchmarks.peers.shared_case import SharedCase, as_feeder, shared_case
-from benchmarks.records import Measurement, Spread, from_json, to_json
+from benchmarks.records import BenchmarkRun, Measurement, Spread, from_json, to_json
 from benchmarks.suite import BENCHMARKS, Settings
 from gridedge_env import PowerFlow
 
@@ -85,6 +85,16 @@ def test_a_failure_is_reported_and_the_others_go_on(monkeypatch: pytest.MonkeyPa
     assert failed.failed
     assert failed.notes == ("Failed: RuntimeError: no such luck",)
     assert not passed.failed
+
+
+def test_what_was_found_so_far_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each benchmark: the next may be cut short."""
+    kept: list[BenchmarkRun] = []
+    monkeypatch.setattr(suite, "run_one", lambda name, settings: Measurement(name, ""))
+    found = suite.run(["machine", "simulator"], TINY, keep=kept.append)
+    names = [[result.name for result in run.results] for run in kept]
+    assert names == [["machine"], ["machine", "simulator"]]
+    assert kept[-1] == found
 
 
 def test_an_unknown_benchmark() -> None:

@@ -20,13 +20,15 @@ from gradmap_trainer.workers import session
 from gradmap_trainer.workers.private_folder import private_folder
 from gradmap_trainer.workers.session import check_address
 
-# Says where its folder is, and has no time to do more.
+# Says where its folder is and who uses it, and has no time to do more.
 KILLED = """
-import os, signal
+import os, signal, subprocess
 from gradmap_trainer.workers.private_folder import private_folder
 with private_folder("mine") as folder:
-    (folder / "file").touch()
-    print(folder, flush=True)
+    (folder.path / "file").touch()
+    user = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL, start_new_session=True)
+    folder.is_used_by(user.pid)
+    print(folder.path, user.pid, flush=True)
     os.killpg(os.getpid(), signal.SIGKILL)
 """
 
@@ -54,10 +56,14 @@ def test_an_address_where_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_private_folder_goes_however_its_process_ends(tmp_path: Path) -> None:
+    """And with it who was said to use it."""
     with private_folder("mine", tmp_path) as folder:
-        assert folder.parent == tmp_path
-        assert folder.stat().st_mode & 0o777 == 0o700
-        (folder / "file").touch()
+        assert folder.path.parent == tmp_path
+        assert folder.path.stat().st_mode & 0o777 == 0o700
+        (folder.path / "file").touch()
+        user = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        folder.is_used_by(user.pid)
+    assert user.wait() == -signal.SIGKILL
     assert not list(tmp_path.iterdir())
     done = subprocess.run(
         [sys.executable, "-c", KILLED],
@@ -67,9 +73,19 @@ def test_a_private_folder_goes_however_its_process_ends(tmp_path: Path) -> None:
         start_new_session=True,
     )
     assert done.returncode == -signal.SIGKILL
-    folder = Path(done.stdout.strip())
-    assert folder.parent == tmp_path
+    path, number = done.stdout.split()
+    assert Path(path).parent == tmp_path
     until = time.monotonic() + 30.0
-    while folder.exists() and time.monotonic() < until:
+    while (Path(path).exists() or is_running(int(number))) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not folder.exists()
+    assert not Path(path).exists()
+    assert not is_running(int(number))
+
+
+def is_running(number: int) -> bool:
+    """Whether there is such a process of ours."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
