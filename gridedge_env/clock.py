@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from gridedge_env.checks import check_positive, check_whole_number
+from gridedge_env.checks import check_positive, check_whole_number, shown
 
 HOURS_PER_DAY = 24
 # Step lengths that meters, markets and the built-in data know.
@@ -55,7 +55,7 @@ class Clock:
         """
         if step_minutes not in STEP_MINUTES:
             raise ValueError(
-                f"step_minutes: got {step_minutes!r}, expected one of "
+                f"step_minutes: got {shown(step_minutes)}, expected one of "
                 f"{', '.join(map(str, STEP_MINUTES))}"
             )
         days = check_whole_number(days, 1, "days_per_episode", MOST_DAYS)
