@@ -160,9 +160,10 @@ class TrainConfig:
         if self.warm_start is not None:
             check_text(self.warm_start, "warm_start", "the folder of a run")
         for name, least in WHOLE_NUMBERS.items():
-            check_whole_number(getattr(self, name), least, name)
+            whole = check_whole_number(getattr(self, name), least, name)
+            object.__setattr__(self, name, whole)
         for name, check in NUMBERS.items():
-            check(getattr(self, name), name)
+            object.__setattr__(self, name, check(getattr(self, name), name))
         check_number(
             self.voltage_margin,
             "voltage_margin",
@@ -174,8 +175,8 @@ class TrainConfig:
         check_type(self.hidden_sizes, (tuple, list), "hidden_sizes", "units of each layer")
         if not self.hidden_sizes:
             raise ValueError("hidden_sizes: got none, expected one or more layers")
-        for units in self.hidden_sizes:
-            check_whole_number(units, 1, "hidden_sizes")
+        sizes = tuple(check_whole_number(units, 1, "hidden_sizes") for units in self.hidden_sizes)
+        object.__setattr__(self, "hidden_sizes", sizes)
         if self.case is not None:
             steps = Clock.of_minutes(self.case.step_minutes).steps
             check_minibatches(self.minibatches, self.batch_days, steps)

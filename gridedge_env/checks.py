@@ -44,13 +44,14 @@ def check_number(
     expected: str = "a finite number",
     accept: Callable[[float], bool] = lambda number: True,
 ) -> float:
-    """A number within `LARGEST_NUMBER` that is accepted; `expected` says which are."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not accept(value):
+    """A number within `LARGEST_NUMBER` that is accepted, as Python's; `expected` says which are."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and accept(value)):
         raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
     if not abs(value) <= LARGEST_NUMBER:
         within = "" if value != value else f" within ±{LARGEST_NUMBER:g}"  # NaN alone is not itself
         raise ValueError(f"{name}: got {shown(value)}, expected {expected}{within}")
-    return value
+    return value if isinstance(value, int | float) else float(value)
 
 
 def check_positive(value: Any, name: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from numbers import Real
 
 from gridedge_env.checks import check_positive, check_whole_number, shown
 
@@ -53,7 +54,7 @@ class Clock:
         Raises:
             ValueError: not 15, 30 or 60 minutes, or not 1 to 7 days.
         """
-        if step_minutes not in STEP_MINUTES:
+        if not isinstance(step_minutes, Real) or step_minutes not in STEP_MINUTES:
             raise ValueError(
                 f"step_minutes: got {shown(step_minutes)}, expected one of "
                 f"{', '.join(map(str, STEP_MINUTES))}"

@@ -196,7 +196,7 @@ class Variation:
             value = getattr(self, entry.name)
             expected = "a finite number or a real tensor (days,)"
             if not isinstance(value, Tensor):
-                check_number(value, entry.name, expected)
+                object.__setattr__(self, entry.name, check_number(value, entry.name, expected))
                 continue
             plain = value.layout == torch.strided and not value.is_meta
             if value.dim() != 1 or value.is_complex() or value.dtype == torch.bool or not plain:

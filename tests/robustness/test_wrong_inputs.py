@@ -56,6 +56,7 @@ def env(case: Case) -> GridEdgeParallelEnv:
         (lambda: Variation(temperature_shift=torch.tensor([NAN])), "temperature_shift: contains"),
         (lambda: Variation(price_factor=torch.ones(2, 2)), "price_factor: got torch.float32 of"),
         (lambda: Variation(price_factor=1e39), r"price_factor: got 1e\+39"),
+        (lambda: CaseSettings(step_minutes=torch.ones(())), "step_minutes: got tensor"),
         (lambda: CaseSettings(num_agents=10**30), "num_agents: got 1000"),
         (lambda: CaseSettings(home_scale=1e39), r"home_scale: got 1e\+39"),
         (lambda: CaseSettings(penalty=1e308), r"penalty: got 1e\+308"),
@@ -95,6 +96,13 @@ def test_a_variation_of_double_precision_leaves_a_simulator_in_single() -> None:
     simulator = make_simulator(**SMALL)
     shift = Variation(temperature_shift=torch.zeros(2, dtype=torch.float64))
     assert simulator.reset(2, variation=shift) == simulator.reset(2)
+
+
+def test_numbers_of_any_type_are_python_s(tmp_path: Path) -> None:
+    given = TrainConfig(learning_rate=np.float32(0.5), epochs=np.int64(2))  # type: ignore[arg-type]
+    save_config(given, tmp_path)
+    assert load_config(tmp_path, TrainConfig) == given == TrainConfig(learning_rate=0.5, epochs=2)
+    assert Variation(Fraction(1, 2)) == Variation(0.5)  # type: ignore[arg-type]
 
 
 def test_seeds_of_any_whole_type_are_one() -> None:
