@@ -13,6 +13,8 @@
 PYTHON ?= python3
 RUN    ?= runs/default
 ARGS   ?=
+# Of fuzzing.
+SECONDS ?= 3600
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -20,13 +22,14 @@ BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install train test pytest kernels lint format docs dist audit clean
+.PHONY: help install train test pytest kernels fuzz lint format docs dist audit clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make install   the package, in $(VENV)'
 	@echo 'make train     train, and write $(RUN)/report.html'
 	@echo 'make test      check style and types, run the tests'
+	@echo 'make fuzz      hand over what nobody would, for SECONDS=$(SECONDS)'
 	@echo 'make lint      check style and types only'
 	@echo 'make format    put the style right'
 	@echo 'make docs      the documentation as a site, in site/'
@@ -52,6 +55,10 @@ pytest: kernels
 # Kept on disk; workers that begin together would each compile all of them.
 kernels: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.compile_kernels
+
+# Other examples than the tests', and other ones each time; it ends with what they came to.
+fuzz: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.robustness.fuzz $(SECONDS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

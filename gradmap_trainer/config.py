@@ -21,6 +21,7 @@ from gridedge_env.checks import (
     check_text,
     check_type,
     check_whole_number,
+    shown,
 )
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
@@ -33,6 +34,17 @@ if TYPE_CHECKING:
 ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
 
 CONFIG_FILE = "config.json"
+
+
+def check_deviation(value: Any, name: str) -> float:
+    """Of a factor's logarithm: at 3, one in three is beyond 20, or below a twentieth."""
+    return check_number(value, name, "a number from 0 to 3", lambda number: 0.0 <= number <= 3.0)
+
+
+def check_warming(value: Any, name: str) -> float:
+    """Of a temperature's shift, K."""
+    return check_number(value, name, "0 to 100 K", lambda number: 0.0 <= number <= 100.0)
+
 
 # What a field may be; the case checks its own.
 WHOLE_NUMBERS = {
@@ -49,9 +61,9 @@ NUMBERS: dict[str, Callable[[Any, str], float]] = {
     "final_learning_rate": check_positive,
     "trust_region": check_positive,
     "final_trust_region": check_positive,
-    "price_variation": check_not_negative,
-    "temperature_variation": check_not_negative,
-    "demand_variation": check_not_negative,
+    "price_variation": check_deviation,
+    "temperature_variation": check_warming,
+    "demand_variation": check_deviation,
     "dual_initial": check_not_negative,
     "dual_step": check_not_negative,
     "dual_leak": check_share,
@@ -148,9 +160,10 @@ class TrainConfig:
         if self.warm_start is not None:
             check_text(self.warm_start, "warm_start", "the folder of a run")
         for name, least in WHOLE_NUMBERS.items():
-            check_whole_number(getattr(self, name), least, name)
+            whole = check_whole_number(getattr(self, name), least, name)
+            object.__setattr__(self, name, whole)
         for name, check in NUMBERS.items():
-            check(getattr(self, name), name)
+            object.__setattr__(self, name, check(getattr(self, name), name))
         check_number(
             self.voltage_margin,
             "voltage_margin",
@@ -162,8 +175,8 @@ class TrainConfig:
         check_type(self.hidden_sizes, (tuple, list), "hidden_sizes", "units of each layer")
         if not self.hidden_sizes:
             raise ValueError("hidden_sizes: got none, expected one or more layers")
-        for units in self.hidden_sizes:
-            check_whole_number(units, 1, "hidden_sizes")
+        sizes = tuple(check_whole_number(units, 1, "hidden_sizes") for units in self.hidden_sizes)
+        object.__setattr__(self, "hidden_sizes", sizes)
         if self.case is not None:
             steps = Clock.of_minutes(self.case.step_minutes).steps
             check_minibatches(self.minibatches, self.batch_days, steps)
@@ -264,7 +277,7 @@ def config_from_record(record: Any, kind: type[ConfigT]) -> ConfigT:
     """
     known = [field.name for field in fields(kind)]
     if not isinstance(record, dict):
-        raise ValueError(f"got {record!r:.80}, expected an object")
+        raise ValueError(f"got {shown(record)}, expected an object")
     check_known(record, known, "field")
     for name in known:
         if name not in record:

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 
 from gradmap_trainer.config import TrainConfig
+from gradmap_trainer.metrics import check_finite
 from gradmap_trainer.objective import Objective, sum_of_days
 from gradmap_trainer.policies import Policies, to_leaning_action
 from gradmap_trainer.surrogate import Samples, descend
@@ -182,6 +183,9 @@ def iterate(
 
     Returns:
         The learner after it, and its row of the log.
+
+    Raises:
+        Diverged: a number that is not finite, in the actions (on the CPU) or in the row.
     """
     began = time.perf_counter()
     done = progress(config, learner)
@@ -194,6 +198,8 @@ def iterate(
     state = draw_state(config, simulator, random, learner.team.own_days)
     rollout = roll_out(simulator, learner.policies, state, config.rollout_sweeps)
     rolled_out = time.perf_counter()
+    if simulator.device.type == "cpu":
+        check_finite({"action": rollout.actions.sum().item()}, learner.iteration)
 
     limits = config.tightened(simulator.case.limits)
     objective = Objective(limits, learner.duals, config.quadratic_penalty, config.batch_days)
@@ -203,6 +209,7 @@ def iterate(
     updated = update(config, simulator, learner, found, done, random)
     duals = ascend(config, learner, found.violations)
     measured = to_host({**outcome(found, duals, learner.team), **updated})
+    check_finite(measured, learner.iteration)
     ended = time.perf_counter()
 
     following = replace(

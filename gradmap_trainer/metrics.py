@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,24 @@ from gridedge_env.writing import to_disk, write_whole
 
 METRICS_FILE = "metrics.csv"
 LONGEST_ROW = 2**14  # bytes
+
+
+class Diverged(ArithmeticError):
+    """An iteration came to numbers that are not finite; what was learned in it is lost."""
+
+
+def check_finite(numbers: Mapping[str, float], iteration: int) -> None:
+    """Refuse what no training goes on from.
+
+    Raises:
+        Diverged: names the first number that is not finite, and the iteration.
+    """
+    for name, number in numbers.items():
+        if not math.isfinite(number):
+            raise Diverged(
+                f"{name}: got {number} in iteration {iteration + 1}, expected a finite number: a "
+                "setting of the training or a number of the case is too large to train with"
+            )
 
 
 def append_metrics(folder: Path, row: Mapping[str, float]) -> None:

@@ -20,12 +20,12 @@ from gridedge_env.checks import (
     check_flag,
     check_known,
     check_not_negative,
-    check_positive,
     check_source_voltage,
     check_text,
     check_type,
     check_whole_number,
     renamed,
+    shown,
 )
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
@@ -37,6 +37,7 @@ from gridedge_env.devices import (
     sample_fleet,
     sample_places,
 )
+from gridedge_env.devices.sampling import MOST_AGENTS, check_home_scale
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.feeder.places import loads_beside
 from gridedge_env.feeder.records import Load
@@ -190,7 +191,7 @@ def check_source(value: Any, members: Sequence[str], name: str, kind: type) -> N
     missing = [member for member in members if not hasattr(value, member)]
     if missing:
         raise ValueError(
-            f"{name}: got {value!r:.80} without {', '.join(missing)}, expected a {kind.__name__}"
+            f"{name}: got {shown(value)} without {', '.join(missing)}, expected a {kind.__name__}"
         )
 
 
@@ -262,12 +263,13 @@ class CaseSettings:
     time_zone: str = AMSTERDAM
 
     def __post_init__(self) -> None:
-        check_whole_number(self.num_agents, 1, "num_agents")
-        check_whole_number(self.seed, 0, "seed")
+        count = check_whole_number(self.num_agents, 1, "num_agents", MOST_AGENTS)
+        object.__setattr__(self, "num_agents", count)
+        object.__setattr__(self, "seed", check_whole_number(self.seed, 0, "seed"))
         clock = Clock.of_minutes(self.step_minutes)
         check_source_voltage(self.source_voltage, "source_voltage")
         if self.home_scale is not None:
-            check_positive(self.home_scale, "home_scale")
+            check_home_scale(self.home_scale, "home_scale")
         check_not_negative(self.penalty, "penalty")
         switches = "neutral_taps", "regulator_control", "keep_loads"
         for name in (*switches, "reactive_power", "local_response", "public_plan"):
@@ -281,12 +283,12 @@ class CaseSettings:
         check_type(self.tariff, Tariff, "tariff", "a Tariff")
         self.tariff.check_clock(clock)
         if not isinstance(self.limits, dict) or any(type(name) is not str for name in self.limits):
-            raise ValueError(f"limits: got {self.limits!r}, expected thresholds by name")
+            raise ValueError(f"limits: got {shown(self.limits)}, expected thresholds by name")
         limits = Limits(**self.limits)
         if self.public_plan:
             planned_limits(limits)
         if not isinstance(self.mix, dict):
-            raise ValueError(f"mix: got {self.mix!r}, expected shares by kind of device")
+            raise ValueError(f"mix: got {shown(self.mix)}, expected shares by kind of device")
         mixed_counts(self.mix, self.num_agents)
 
     def make(self) -> Case:
@@ -307,7 +309,7 @@ def settings_from_record(record: Any) -> CaseSettings:
             stands in the record, "case.seed".
     """
     if not isinstance(record, dict):
-        raise ValueError(f"case: got {record!r:.80}, expected an object")
+        raise ValueError(f"case: got {shown(record)}, expected an object")
     check_known(record, [entry.name for entry in fields(CaseSettings)], "case")
     try:
         tariff = tariff_from_record(record.get("tariff", {}))
@@ -345,6 +347,7 @@ def default_case(
                 f"options: unknown option {name!r}, expected one of "
                 f"{', '.join([*known, 'limits', 'demand'])}"
             )
+    check_type(feeder, (str, Path, Feeder), "feeder", "a name or a path")
     check_type(limits, (Limits, NoneType), "limits", "Limits")
     if not isinstance(demand, str):
         check_source(demand, DEMAND_MEMBERS, "demand", DemandSource)

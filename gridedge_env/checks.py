@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -11,8 +10,20 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, SupportsIndex
 
+# What people mean by a number. Prices, powers and weights are computed with in single precision,
+# their squares among them, which ends at 3e38.
+LARGEST_NUMBER = 1e15
 # Bytes for which there must be room where something is to be written.
 LEAST_ROOM = 2**16
+
+
+def shown(value: Any) -> str:
+    """What came, for a message: at most 80 signs, in one line."""
+    try:
+        lines = repr(value).splitlines()
+    except ValueError:  # a whole number of thousands of digits
+        lines = [f"{type(value).__name__} of too many digits"]
+    return " ".join(line.strip() for line in lines)[:80]
 
 
 def check_whole_number(value: SupportsIndex, least: int, name: str, most: int | None = None) -> int:
@@ -23,7 +34,7 @@ def check_whole_number(value: SupportsIndex, least: int, name: str, most: int | 
         whole = None
     if whole is None or whole < least or (most is not None and whole > most):
         wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name}: got {value!r}, expected a whole number {wanted}")
+        raise ValueError(f"{name}: got {shown(value)}, expected a whole number {wanted}")
     return whole
 
 
@@ -33,18 +44,14 @@ def check_number(
     expected: str = "a finite number",
     accept: Callable[[float], bool] = lambda number: True,
 ) -> float:
-    """A finite number that is accepted; `expected` says which are."""
+    """A number within `LARGEST_NUMBER` that is accepted, as Python's; `expected` says which are."""
     number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (number and _is_finite(value) and accept(value)):
-        raise ValueError(f"{name}: got {value!r:.80}, expected {expected}")
-    return value
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
-        return False
+    if not (number and accept(value)):
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+    if not abs(value) <= LARGEST_NUMBER:
+        within = "" if value != value else f" within ±{LARGEST_NUMBER:g}"  # NaN alone is not itself
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}{within}")
+    return value if isinstance(value, int | float) else float(value)
 
 
 def check_positive(value: Any, name: str) -> float:
@@ -74,21 +81,21 @@ def check_source_voltage(value: Any, name: str) -> float:
 def check_flag(value: Any, name: str) -> bool:
     """True or False, and nothing that counts as one of them."""
     if not isinstance(value, bool):
-        raise ValueError(f"{name}: got {value!r}, expected True or False")
+        raise ValueError(f"{name}: got {shown(value)}, expected True or False")
     return value
 
 
 def check_text(value: Any, name: str, expected: str) -> str:
     """Text that is not blank; `expected` says of what."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name}: got {value!r:.80}, expected {expected}")
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
     return value
 
 
 def check_type(value: Any, kind: type | tuple[type, ...], name: str, expected: str) -> None:
     """Something of a type; `expected` says it in words."""
     if not isinstance(value, kind):
-        raise ValueError(f"{name}: got {value!r:.80}, expected {expected}")
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
 
 
 def check_known(names: Collection[str], known: Collection[str], what: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from numbers import Real
 
-from gridedge_env.checks import check_positive, check_whole_number
+from gridedge_env.checks import check_positive, check_whole_number, shown
 
 HOURS_PER_DAY = 24
 # Step lengths that meters, markets and the built-in data know.
@@ -53,9 +54,9 @@ class Clock:
         Raises:
             ValueError: not 15, 30 or 60 minutes, or not 1 to 7 days.
         """
-        if step_minutes not in STEP_MINUTES:
+        if not isinstance(step_minutes, Real) or step_minutes not in STEP_MINUTES:
             raise ValueError(
-                f"step_minutes: got {step_minutes!r}, expected one of "
+                f"step_minutes: got {shown(step_minutes)}, expected one of "
                 f"{', '.join(map(str, STEP_MINUTES))}"
             )
         days = check_whole_number(days, 1, "days_per_episode", MOST_DAYS)

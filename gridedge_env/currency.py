@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gridedge_env.checks import shown
+
 EURO = "€"
 
 _AS_WRITTEN = re.compile(r"[^\s\d/]{1,8}")
@@ -17,5 +19,5 @@ def check_currency(value: Any, name: str) -> str:
         ValueError: no sign or short word.
     """
     if not isinstance(value, str) or not _AS_WRITTEN.fullmatch(value):
-        raise ValueError(f"{name}: got {value!r:.80}, expected a currency such as '€' or 'CHF'")
+        raise ValueError(f"{name}: got {shown(value)}, expected a currency such as '€' or 'CHF'")
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.case import Case
-from gridedge_env.checks import check_whole_number
+from gridedge_env.checks import check_type, check_whole_number
 from gridedge_env.day import Day
 from gridedge_env.observation import ObservationField, shared_observations
 from gridedge_env.public_plan import PublicPlan
@@ -103,6 +103,7 @@ def chosen_starts(split: Split, days: Sequence[int], length: int) -> Tensor:
         ValueError: none, or one that is not there, or at which too few consecutive days begin.
     """
     table = split.days
+    check_type(days, Iterable, "days", "rows of the table of days")
     rows = [check_whole_number(day, 0, "days") for day in days]
     if not rows or max(rows) >= len(table.dates):
         raise ValueError(f"days: got {rows}, expected rows from 0 to {len(table.dates) - 1}")

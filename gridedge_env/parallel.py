@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from types import NoneType
 from typing import Any, ClassVar
 
 import gymnasium
@@ -18,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from pettingzoo import ParallelEnv
 from torch import Tensor
 
+from gridedge_env.actions import NUMBERS, clipped, stacked
 from gridedge_env.animation import Window
-from gridedge_env.checks import check_whole_number
+from gridedge_env.checks import check_type, check_whole_number, shown
 from gridedge_env.episodes import episode_seed_of
 from gridedge_env.feeder import Feeder
 from gridedge_env.global_state import global_state, network_quantities, state_names
@@ -92,7 +94,9 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
     ) -> None:
         modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
-            raise ValueError(f"render_mode: got {render_mode!r}, expected None or one of {modes}")
+            raise ValueError(
+                f"render_mode: got {shown(render_mode)}, expected None or one of {modes}"
+            )
         self._dates = simulator.days(split).dates
         self._split = split
         self._seed: int | None = None
@@ -155,8 +159,10 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
             Observations, and infos, which are empty.
 
         Raises:
-            ValueError: a seed or a day that is out of range, or a misspelt key.
+            ValueError: a seed or a day that is out of range, a misspelt key, or options that are no
+                dictionary.
         """
+        check_type(options, (Mapping, NoneType), "options", "a dictionary or None")
         for name in options or {}:
             if name != "day" and get_close_matches(str(name).lower(), ["day"]):
                 raise ValueError(f"options: unknown {name!r}, expected 'day'")
@@ -205,7 +211,9 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
                 not finite, or of an unknown agent.
         """
         self._require_day()
-        observations, rewards, result = self._play(self._stack(actions))
+        observations, rewards, result = self._play(
+            stacked(actions, self.agents, self.simulator.action_size)
+        )
         (costs,) = result.cost.tolist()
         share = float(result.violation) / len(costs)
         info = {"cost": 0.0, "violation": share, "converged": bool(result.converged)}
@@ -231,13 +239,15 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         Raises:
             ValueError: no episode is under way, or actions of the wrong shape or not finite.
         """
-        if not isinstance(actions, np.ndarray) or actions.dtype.kind not in "fiu":
+        if not isinstance(actions, np.ndarray) or actions.dtype.kind not in NUMBERS:
             came = getattr(actions, "dtype", type(actions).__name__)
             raise ValueError(f"actions: got {came}, expected a NumPy array of numbers")
-        values = actions.astype(np.float64)
         expected = (len(self.possible_agents), self.simulator.action_size)
-        check_action(torch.from_numpy(values), expected, "actions")
-        return *self._play(values)[:2], not self.agents
+        if actions.shape != expected:
+            raise ValueError(f"actions: got shape {actions.shape}, expected {expected}")
+        if not np.isfinite(actions).all():
+            raise ValueError("actions: contains NaN or infinity, expected numbers in [-1, 1]")
+        return *self._play(actions)[:2], not self.agents
 
     def differentiable_step(self, action: Tensor) -> Result:
         """As `step`, but with a graph from the action to the result.
@@ -256,7 +266,8 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         """
         state = self._require_day()
         check_action(action, (len(self.agents), self.simulator.action_size), "action")
-        result = self._advance(state, action.to(state.device_voltage))
+        bounded = action.clamp(-1.0, 1.0)  # before a number becomes infinite in another precision
+        result = self._advance(state, bounded.to(state.device_voltage))
         self.result = result.detach()
         return result
 
@@ -316,7 +327,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
     ) -> tuple[NDArray[np.float32], NDArray[np.floating[Any]], Result]:
         """Advance under actions (agents, action_size): observations and rewards by row, and all."""
         state = self._require_day()
-        action = torch.from_numpy(values).to(state.device_voltage)
+        action = torch.from_numpy(clipped(values)).to(state.device_voltage)
         with torch.inference_mode():
             result = self._advance(state, action)
             rewards = result.reward[0].cpu().numpy()
@@ -353,38 +364,3 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
                 f"the episode of {self.simulator.clock.steps} steps is over, expected reset()"
             )
         return self._require_reset()
-
-    def _stack(self, actions: Mapping[str, ArrayLike]) -> NDArray[np.floating[Any]]:
-        """Actions of all agents, (agents, action_size)."""
-        expected = (len(self.agents), self.simulator.action_size)
-        try:
-            in_order = list(actions) == self.agents
-            values = np.array(
-                list(actions.values()) if in_order else [actions[agent] for agent in self.agents]
-            )
-            if values.dtype != np.float32:
-                values = values.astype(np.float64)
-        except (AttributeError, LookupError, TypeError, ValueError):
-            values = np.empty(0)
-        if values.shape != expected or len(actions) != expected[0] or not np.isfinite(values).all():
-            raise ValueError(self._first_fault(actions))
-        return values
-
-    def _first_fault(self, actions: Mapping[str, ArrayLike]) -> str:
-        """What is wrong with actions that do not stack."""
-        if not isinstance(actions, Mapping):
-            return f"actions: got {type(actions).__name__}, expected a dictionary by agent"
-        expected = (self.simulator.action_size,)
-        for agent in self.agents:
-            if agent not in actions:
-                return f"actions: none for {agent!r}, expected one for each of env.agents"
-            try:
-                value = np.asarray(actions[agent], dtype=np.float64)
-            except (TypeError, ValueError):
-                return f"actions[{agent!r}]: got {actions[agent]!r}, expected an array of numbers"
-            if value.shape != expected:
-                return f"actions[{agent!r}]: got shape {value.shape}, expected {expected}"
-            if not np.isfinite(value).all():
-                return f"actions[{agent!r}]: got {value}, expected numbers in [-1, 1]"
-        unknown = sorted(map(str, set(actions) - set(self.agents)))
-        return f"actions: unknown agent {unknown[0]!r}, expected only those in env.agents"

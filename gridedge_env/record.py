@@ -25,6 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gridedge_env.checks import shown
+
 Index: TypeAlias = "slice | Sequence[int] | Tensor"
 RecordT = TypeVar("RecordT", bound="Record")
 
@@ -154,7 +156,7 @@ def _placed(index: Index) -> slice | list[int] | Tensor:
     if isinstance(index, slice) or (isinstance(index, Tensor) and index.dim() == 1):
         return index
     if isinstance(index, Tensor) or not isinstance(index, Iterable):
-        raise ValueError(f"index: got {index!r:.80}, expected a slice, numbers or a row of them")
+        raise ValueError(f"index: got {shown(index)}, expected a slice, numbers or a row of them")
     return list(index)
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.case import Case, default_case
+from gridedge_env.checks import check_type, shown
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import check_limited_nodes
 from gridedge_env.day import Day, Window
@@ -44,6 +45,7 @@ from gridedge_env.observation import (
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, check_dtype, settle_taps
 from gridedge_env.public_plan import PlannedHomes, PublicPlan
 from gridedge_env.scenarios import DayTable, Variation
+from gridedge_env.scenarios.observed import check_split
 from gridedge_env.state import Result, SimulatorState, check_action
 from gridedge_env.transfer import check_device
 from gridedge_env.wiring import Wiring
@@ -87,7 +89,7 @@ def case_of(case: Case | None, feeder: str | Feeder, num_agents: int, **options:
     if case is None:
         return default_case(feeder, num_agents, **options)
     if not isinstance(case, Case):
-        raise ValueError(f"case: got {case!r:.80}, expected a Case")
+        raise ValueError(f"case: got {shown(case)}, expected a Case")
     shorthand: dict[str, Any] = {"feeder": feeder, "num_agents": num_agents}
     usual = {"feeder": "ieee123", "num_agents": 1000}
     given = {name: value for name, value in shorthand.items() if value != usual[name]} | options
@@ -187,14 +189,18 @@ class Simulator:
 
         Raises:
             ValueError: unknown split, no days, a row that is not there or not followed by as many
-                days as an episode needs, a negative seed.
+                days as an episode needs, a negative seed, a variation of another number of
+                episodes.
         """
+        check_type(variation, Variation, "variation", "a Variation")
+        check_type(kept, slice, "kept", "a slice")
         loaded = self._split(split)
         generator = generator_of(seed, split, self.device)
         if days is None:
             row = draw_starts(loaded, batch_size, generator)
         else:
             row = chosen_starts(loaded, days, self.clock.days)
+        variation.check_episodes(len(row))
         plan, fields = self.public_plan, self._shared_fields
         day = unfold(self.case, loaded, row, fields, generator, variation, plan, kept)
         return self._midnight(day, generator, len(row), kept)
@@ -386,6 +392,6 @@ class Simulator:
 
     def _split(self, split: str) -> Split:
         """Days and homes of a split, loaded on first use."""
-        if split not in self._splits:
+        if check_split(split) not in self._splits:
             self._splits[split] = load_split(self.case, self.wiring, split, self.device, self.dtype)
         return self._splits[split]

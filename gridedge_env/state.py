@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
+from gridedge_env.checks import check_type
 from gridedge_env.constraints import Limits
 from gridedge_env.day import Day
 from gridedge_env.limit import Limit
@@ -141,11 +143,15 @@ class Result:
 
 
 def check_action(action: Tensor, expected: tuple[int, ...], name: str) -> None:
-    """Refuse an action of the wrong shape, or (on the CPU) one that is not finite.
+    """Refuse what is no plain tensor of real numbers, a wrong shape, or (on the CPU) infinity.
 
     Raises:
         ValueError: names the field, what came and what was expected.
     """
+    check_type(action, Tensor, name, f"a tensor {expected}")
+    if action.is_complex() or action.is_meta or action.layout != torch.strided:
+        kind = f"{action.dtype}, {action.layout} on {action.device}"
+        raise ValueError(f"{name}: got a tensor of {kind}, expected real numbers, all of them")
     if tuple(action.shape) != expected:
         raise ValueError(f"{name}: got shape {tuple(action.shape)}, expected {expected}")
     # On a GPU the check would make the host wait; there the power flow reports not converged.

@@ -35,7 +35,16 @@ FLOORS: dict[str, list[set[str]]] = {
     "gridedge_env": [
         {"checks"},
         {
-            *("record", "clock", "currency", "transfer", "compiled", "animation", "memory"),
+            *(
+                "record",
+                "clock",
+                "currency",
+                "transfer",
+                "compiled",
+                "animation",
+                "memory",
+                "actions",
+            ),
             *("terminal", "writing"),
         },
         {"day", "feeder"},

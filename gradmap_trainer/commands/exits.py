@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
+from gradmap_trainer.metrics import Diverged
 from gradmap_trainer.team import WorkersFailed
 from gridedge_env.scenarios.series import Faults
 from gridedge_env.terminal import complain
@@ -60,3 +62,18 @@ def failures(command: str, advice: str = "") -> Iterator[None]:
         complain(command, f"error: {in_words(error).splitlines()[0]}{advice}")
         failed = isinstance(error, WorkersFailed) or is_full(error)
         sys.exit(EXIT_FAILED if failed else EXIT_MISTAKE)
+    except Diverged as error:
+        complain(command, f"error: {error}")
+        sys.exit(EXIT_FAILED)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        complain(command, "error: out of memory, expected a smaller case or batch")
+        sys.exit(EXIT_FAILED)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, NumPy, or PyTorch on whatever device could not have what it asked for."""
+    told = str(error)
+    allocator = "alloc_cpu" in told or "can't allocate memory" in told
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or allocator

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import check_text, check_type
+from gridedge_env.checks import check_text, check_type, shown
 from gridedge_env.day import Window
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
@@ -310,14 +310,16 @@ def make_fleet(
             raise ValueError(f"devices: unknown kind {name!r}, expected one of {', '.join(KINDS)}")
         check_type(table, Devices, f"devices[{name!r}]", "Devices")
         if isinstance(table.agent, str):
-            raise ValueError(f"{name}.agent: got {table.agent!r}, expected names, one per device")
+            raise ValueError(
+                f"{name}.agent: got {shown(table.agent)}, expected names, one per device"
+            )
     for name, kind in KINDS.items():
         if name not in devices or len(devices[name].agent) == 0:
             continue
         slot = []
         for agent in devices[name].agent:
             if agent not in rows:
-                raise ValueError(f"{name}.agent: got {agent!r}, expected the name of an agent")
+                raise ValueError(f"{name}.agent: got {shown(agent)}, expected the name of an agent")
             slot.append(owned[agent])
             owned[agent] += 1
         owned_by = [rows[agent] for agent in devices[name].agent]
@@ -334,12 +336,14 @@ def make_fleet(
         if count == 0:
             raise ValueError(f"agents: {agent!r} has no device, expected at least one")
     if isinstance(connections, str) or len(set(connections or ())) < len(connections or ()):
-        raise ValueError(f"connections: got {connections!r:.80}, expected places, each once")
+        raise ValueError(f"connections: got {shown(connections)}, expected places, each once")
     connections = tuple(connections or dict.fromkeys(places.values()))
     where = {name: number for number, name in enumerate(connections)}
     for agent, place in places.items():
         if place not in where:
-            raise ValueError(f"places: got {place!r} for {agent!r}, expected one of connections")
+            raise ValueError(
+                f"places: got {shown(place)} for {agent!r}, expected one of connections"
+            )
     connection = [where[place] for place in places.values()]
     return Fleet(
         tuple(places),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from gridedge_env.checks import check_known, check_not_negative
+from gridedge_env.checks import check_known, check_not_negative, check_number
 from gridedge_env.devices.fleet import Devices, Fleet, make_fleet
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.feeder import Feeder
@@ -17,6 +18,10 @@ DEFAULT_KINDS = ("battery", "heat_pump", "generator")
 SPOT_LOAD_PER_HOME = 3.49
 # A fleet smaller than the feeder's number of homes has larger sites, of up to so many homes each.
 LARGEST_HOME_SCALE = 10.0
+# No fleet has more agents: their names alone would fill a machine's memory.
+MOST_AGENTS = 10**7
+# Of one home over an ordinary one, chosen by whoever makes a fleet.
+HOME_SCALES = 1e-6, 1e6
 # The stream of random numbers that no kind of device may have.
 PLACES_STREAM = 3
 
@@ -59,6 +64,14 @@ def default_home_scale(feeder: Feeder, num_agents: int) -> float:
     """Scale that keeps the fleet in proportion to the feeder, whatever its number of agents."""
     homes = sum(_spot_loads(feeder).values()) / SPOT_LOAD_PER_HOME
     return min(homes / num_agents, LARGEST_HOME_SCALE)
+
+
+def check_home_scale(value: Any, name: str) -> float:
+    """A size of homes over ordinary ones that single precision can compute with."""
+    least, most = HOME_SCALES
+    return check_number(
+        value, name, f"a number from {least:g} to {most:g}", lambda scale: least <= scale <= most
+    )
 
 
 def sample_fleet(feeder: Feeder, counts: Mapping[str, int], seed: int, home_scale: float) -> Fleet:

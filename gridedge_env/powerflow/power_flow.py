@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gridedge_env.checks import shown
 from gridedge_env.feeder import Feeder, build_network
 from gridedge_env.feeder.places import FIRST_NEUTRAL, neutral_of
-from gridedge_env.powerflow.backend import Backend, ImplicitPowerFlow
+from gridedge_env.powerflow.backend import Backend, ImplicitPowerFlow, Solved
 from gridedge_env.powerflow.device_space import VoltageOperator
-from gridedge_env.powerflow.fixed_point import FixedPoint
+from gridedge_env.powerflow.fixed_point import DeviceVoltage, FixedPoint
 from gridedge_env.powerflow.injections import device_branches, load_branches
 from gridedge_env.powerflow.load_models import RESPONSE_LAW
 from gridedge_env.powerflow.reduction import reduce_network
@@ -30,7 +32,7 @@ class PowerFlow:
         feeder: the network; its own loads come first among the injections.
         injections: more injections, at constant power: "bus.phase" between a phase and ground,
             "bus.phase.phase" between two phases or a phase and its neutral, "bus" spread over all
-            three phases.
+            three phases. Where there are neither loads nor these, one at the source.
         responses: places, likewise, whose inverters answer the voltage on the spot by volt-watt and
             volt-var: more columns of power, whose real part is the kW that these inverters feed in
             and whose imaginary part is the kVA that their reactive power is a share of.
@@ -55,8 +57,7 @@ class PowerFlow:
         tap_position: (regulators,) positions in the feeder, where its taps are frozen.
 
     Raises:
-        ValueError: a precision or backend that there is not, a place that the feeder has not, or
-            neither loads nor injections.
+        ValueError: a precision or backend that there is not, or a place that the feeder has not.
     """
 
     def __init__(
@@ -71,16 +72,13 @@ class PowerFlow:
     ) -> None:
         check_dtype(dtype)
         extra = list(injections or ())
+        if not (feeder.loads or extra or responses):  # somewhere to look at the feeder from
+            extra = [f"{feeder.source.bus}.{feeder.source.phases[0]}"]
         network = build_network(feeder)
         branches = load_branches(feeder) + device_branches(feeder, extra, len(feeder.loads))
         extra += [f"{place} response" for place in responses]
         first = len(feeder.loads) + len(extra) - len(responses)
         branches += device_branches(feeder, responses, first, RESPONSE_LAW)
-        if not branches:
-            raise ValueError(
-                f"injections: feeder {feeder.name!r} has no load and no injection was given; "
-                "expected at least one"
-            )
         self.feeder = feeder
         self.device = torch.device(device)
         self.dtype = dtype
@@ -120,7 +118,8 @@ class PowerFlow:
             power: (batch, injections) complex kVA drawn (negative: fed in); the nominal power of
                 the feeder's loads, in a batch of one, by default. Real numbers are kW without
                 kvar.
-            start: (batch, 2 branches) `device_voltage` of a similar solution; no load by default.
+            start: (batch, 2 branches) `device_voltage` of a similar solution; no load by default,
+                and again (on the CPU) for scenarios that end nowhere from there.
             tap_position: (batch, regulators) in place of the feeder's own; need not be whole
                 numbers, and may require gradients.
 
@@ -180,11 +179,13 @@ class PowerFlow:
         """
         if self.dtype == torch.float32:
             check_matmul_precision(torch.get_float32_matmul_precision())
-        start = self.no_load(len(power)) if start is None else start
+        started, start = start is not None, self.no_load(len(power)) if start is None else start
         change = None if tap_position is None else self._tap_change(tap_position)
         backend = self._backend_at(change)
         drawn, begin = power.to(backend.dtype), start.detach().to(backend.dtype)
         solved = backend.solve(drawn.detach(), begin, self.settings)
+        if started and self.settings.check_convergence:
+            self._start_again(solved, drawn.detach(), begin, change)
         current, nodes, found = solved.current, solved.node_voltage, solved.found
         operator, shift = VoltageOperator(self.space, change), None
         if change is not None and change.requires_grad:
@@ -201,6 +202,23 @@ class PowerFlow:
             found.iterations,
             found.status,
         )
+
+    def _start_again(
+        self, solved: Solved, power: Tensor, start: Tensor, tap_change: Tensor | None
+    ) -> None:
+        """Solve without load first what a start of other voltages has led astray, in place."""
+        elsewhere = (start != self.no_load(len(start)).to(start)).any(dim=-1)
+        lost = (elsewhere & ~solved.found.converged).nonzero()[:, 0]
+        if not len(lost):
+            return
+        backend = self._backend_at(None if tap_change is None else tap_change[lost])
+        again = backend.solve(power[lost], self.no_load(len(lost)).to(power), self.settings)
+        won = again.found.converged
+        for field in fields(DeviceVoltage):
+            getattr(solved.found, field.name)[lost[won]] = getattr(again.found, field.name)[won]
+        solved.current[lost[won]] = again.current[won]
+        if solved.node_voltage is not None and again.node_voltage is not None:
+            solved.node_voltage[lost[won]] = again.node_voltage[won]
 
     def spread(self, power: Tensor) -> Tensor:
         """From injections to their phases, as `solve_branches` takes them.
@@ -310,7 +328,7 @@ def check_dtype(dtype: torch.dtype) -> torch.dtype:
         ValueError: anything else.
     """
     if dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"dtype: got {dtype!r}, expected torch.float32 or torch.float64")
+        raise ValueError(f"dtype: got {shown(dtype)}, expected torch.float32 or torch.float64")
     return dtype
 
 

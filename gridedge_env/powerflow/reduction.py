@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from gridedge_env.checks import shown
 from gridedge_env.compiled.running import numba_is_there
 from gridedge_env.feeder import Feeder, Network
 from gridedge_env.feeder.admittance import at_rest, reached
@@ -183,7 +184,7 @@ def _compiles(
         ValueError: a backend that does not exist, or cannot be had here.
     """
     if backend not in (None, *BACKENDS):
-        raise ValueError(f"backend: got {backend!r}, expected one of {', '.join(BACKENDS)}")
+        raise ValueError(f"backend: got {shown(backend)}, expected one of {', '.join(BACKENDS)}")
     if backend not in (None, "compiled"):
         if backend == "factored" and device.type != "cpu":
             raise ValueError(f"backend: 'factored' works on the CPU, got device {device}")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import check_known, check_not_negative, check_number
+from gridedge_env.checks import check_known, check_not_negative, check_number, shown
 from gridedge_env.clock import HOURS_PER_DAY, Clock, minutes_of_day
 from gridedge_env.currency import EURO
 from gridedge_env.scenarios.observed import DayTable
@@ -85,7 +85,9 @@ class Period:
         for name in ("begin", "end"):
             time = getattr(self, name)
             if not isinstance(time, str) or minutes_of_day(time) is None:
-                raise ValueError(f"{place}.{name}: got {time!r}, expected a time such as '07:00'")
+                raise ValueError(
+                    f"{place}.{name}: got {shown(time)}, expected a time such as '07:00'"
+                )
         if self.span[0] >= self.span[1]:
             raise ValueError(
                 f"{place}.end: got {self.end!r}, expected a time after the begin, {self.begin!r}; "
@@ -93,7 +95,8 @@ class Period:
             )
         if not isinstance(self.days, str) or self.days not in DAYS:
             raise ValueError(
-                f"{place}.days: got {self.days!r}, expected one of {', '.join(map(repr, DAYS))}"
+                f"{place}.days: got {shown(self.days)}, expected one of "
+                f"{', '.join(map(repr, DAYS))}"
             )
 
     @property
@@ -128,7 +131,7 @@ class Period:
         if isinstance(record, str):
             return Period.of_text(record)
         if not isinstance(record, Mapping):
-            raise ValueError(f"{place}: got {record!r:.80}, expected an object")
+            raise ValueError(f"{place}: got {shown(record)}, expected an object")
         check_known(record, [entry.name for entry in fields(Period)], place)
         if "price" not in record:
             raise ValueError(f"{place}.price: got none, expected one in every period")
@@ -172,7 +175,7 @@ class TimeOfUse(ImportPrice):
         check_not_negative(self.otherwise, f"{self.place}.otherwise")
         place, given = f"{self.place}.periods", self.periods
         if not isinstance(given, tuple) or not all(isinstance(one, Period) for one in given):
-            raise ValueError(f"{place}: got {given!r:.80}, expected a tuple of Periods")
+            raise ValueError(f"{place}: got {shown(given)}, expected a tuple of Periods")
         for one, other in combinations(given, 2):
             if one.overlaps(other):
                 raise ValueError(
@@ -186,7 +189,7 @@ class TimeOfUse(ImportPrice):
         if isinstance(given, str):
             given = [given]
         if not isinstance(given, list | tuple):
-            raise ValueError(f"{cls.place}.periods: got {given!r:.80}, expected a list")
+            raise ValueError(f"{cls.place}.periods: got {shown(given)}, expected a list")
         return cls(**{**record, "periods": tuple(map(Period.of_record, given))})
 
     def words(self) -> list[str]:

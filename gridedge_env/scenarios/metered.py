@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import torch
 from torch import Tensor
 
+from gridedge_env.checks import shown
 from gridedge_env.clock import Clock
 from gridedge_env.record import Record
 from gridedge_env.scenarios.demand import Homes, home_generator
@@ -203,7 +204,7 @@ def check_unit(unit: str) -> None:
         ValueError: neither kW nor W.
     """
     if not isinstance(unit, str) or unit not in KILOWATTS:
-        raise ValueError(f"unit: got {unit!r}, expected 'kW' or 'W'")
+        raise ValueError(f"unit: got {shown(unit)}, expected 'kW' or 'W'")
 
 
 def _error(source: Path, column: object, row: int, what: str) -> ValueError:
@@ -215,7 +216,7 @@ def _zone(timezone: str) -> ZoneInfo:
     try:
         return ZoneInfo(timezone)
     except (KeyError, ValueError) as unknown:
-        raise ValueError(f"timezone: got {timezone!r}, expected an IANA name") from unknown
+        raise ValueError(f"timezone: got {shown(timezone)}, expected an IANA name") from unknown
 
 
 def _local_stamps(source: Path, column: pd.Series, zone: ZoneInfo) -> pd.Series:

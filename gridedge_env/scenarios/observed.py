@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import check_type
+from gridedge_env.checks import LARGEST_NUMBER, check_number, check_type, shown
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.record import Record, batch
 from gridedge_env.scenarios.sun import direct_irradiance
@@ -184,7 +184,7 @@ class Variation:
         demand_factor: multiplies household demand.
 
     Raises:
-        ValueError: a number that is not finite, or a tensor of another shape.
+        ValueError: what is no finite number and no real tensor of one dimension.
     """
 
     price_factor: float | Tensor = 1.0
@@ -194,14 +194,32 @@ class Variation:
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
-            # The numbers in a tensor are not looked at: that would make the host wait for a GPU.
-            if isinstance(value, Tensor):
-                fault = "" if value.dim() == 1 else f"shape {tuple(value.shape)}"
-            else:
-                fault = "" if math.isfinite(value) else str(value)
-            if fault:
+            expected = "a finite number or a real tensor (days,)"
+            if not isinstance(value, Tensor):
+                object.__setattr__(self, entry.name, check_number(value, entry.name, expected))
+                continue
+            plain = value.layout == torch.strided and not value.is_meta
+            if value.dim() != 1 or value.is_complex() or value.dtype == torch.bool or not plain:
+                came = f"{value.dtype} of shape {tuple(value.shape)} on {value.device}"
+                raise ValueError(f"{entry.name}: got {came}, expected {expected}")
+            # Elsewhere the host would have to wait for a GPU.
+            if value.device.type == "cpu" and not bool((value.abs() <= LARGEST_NUMBER).all()):
                 raise ValueError(
-                    f"{entry.name}: got {fault}, expected a finite number or a tensor (days,)"
+                    f"{entry.name}: contains NaN, or a number beyond {LARGEST_NUMBER:g}, expected "
+                    f"{expected}"
+                )
+
+    def check_episodes(self, count: int) -> None:
+        """Refuse a tensor of other than so many episodes.
+
+        Raises:
+            ValueError: there is one; names it.
+        """
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, Tensor) and len(value) != count:
+                raise ValueError(
+                    f"{entry.name}: got one for each of {len(value)} episodes, expected {count}"
                 )
 
     def take(self, kept: slice) -> Variation:
@@ -214,7 +232,8 @@ class Variation:
 
     def of_days(self, days: DayTable) -> DayTable:
         """The varied days, their forecasts alike; demand is not part of the table."""
-        factor, shift = _column(self.price_factor), _column(self.temperature_shift)
+        dtype = days.day_ahead_price.dtype
+        factor, shift = _column(self.price_factor, dtype), _column(self.temperature_shift, dtype)
         price, temperature = days.price_forecast, days.temperature_forecast
         return replace(
             days,
@@ -226,8 +245,8 @@ class Variation:
 
     def of_demand(self, demand: Tensor) -> Tensor:
         """The varied demand, (days, steps, homes)."""
-        factor = self.demand_factor
-        return demand * (factor[:, None, None] if isinstance(factor, Tensor) else factor)
+        factor = _column(self.demand_factor, demand.dtype)
+        return demand * (factor[:, None] if isinstance(factor, Tensor) else factor)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Variation:
         """With other tensors; numbers stay."""
@@ -237,8 +256,8 @@ class Variation:
         )
 
 
-def _column(value: float | Tensor) -> float | Tensor:
-    return value[:, None] if isinstance(value, Tensor) else value
+def _column(value: float | Tensor, dtype: torch.dtype) -> float | Tensor:
+    return value[:, None].to(dtype) if isinstance(value, Tensor) else value
 
 
 def check_split(split: str) -> str:
@@ -247,8 +266,10 @@ def check_split(split: str) -> str:
     Raises:
         ValueError: it does not.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split: got {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
+    if not isinstance(split, str) or split not in SPLITS:
+        raise ValueError(
+            f"split: got {shown(split)}, expected one of {', '.join(map(repr, SPLITS))}"
+        )
     return split
 
 

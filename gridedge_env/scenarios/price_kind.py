@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import check_known
+from gridedge_env.checks import check_known, shown
 from gridedge_env.clock import Clock, minutes_of_day
 from gridedge_env.currency import EURO
 from gridedge_env.scenarios.observed import DayTable
@@ -111,7 +111,7 @@ def kind_of_record(record: Any, kinds: Mapping[str, type[KindT]], place: str) ->
         ValueError: not an object, no such kind, or a field is unknown, missing or wrong.
     """
     if not isinstance(record, Mapping):
-        raise ValueError(f"{place}: got {record!r:.80}, expected an object with a kind")
+        raise ValueError(f"{place}: got {shown(record)}, expected an object with a kind")
     name = record.get("kind")
     if not isinstance(name, str) or name not in kinds:
         given = repr(name) if "kind" in record else "none"

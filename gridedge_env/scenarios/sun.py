@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import check_number
+from gridedge_env.checks import check_number, shown
 from gridedge_env.clock import Clock
 from gridedge_gateway import sun
 
@@ -82,7 +82,7 @@ def midnights(dates: Sequence[date], time_zone: str) -> np.ndarray:
     try:
         zone: Any = ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"time_zone: got {time_zone!r}, expected an IANA name") from error
+        raise ValueError(f"time_zone: got {shown(time_zone)}, expected an IANA name") from error
     begins = [datetime(day.year, day.month, day.day, tzinfo=zone) for day in dates]
     utc = [begin.astimezone(timezone.utc).replace(tzinfo=None) for begin in begins]
     return np.array(utc, dtype="datetime64[s]")

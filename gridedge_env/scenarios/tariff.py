@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gridedge_env.checks import check_known
+from gridedge_env.checks import check_known, shown
 from gridedge_env.clock import Clock
 from gridedge_env.currency import EURO
 from gridedge_env.scenarios.export_prices import EXPORT_KINDS, ExportPrice, NetMetering
@@ -45,7 +45,7 @@ class Tariff:
         ):
             if not isinstance(price, base):
                 names = ", ".join(kind.__name__ for kind in kinds)
-                raise ValueError(f"{base.place}: got {price!r:.80}, expected one of {names}")
+                raise ValueError(f"{base.place}: got {shown(price)}, expected one of {names}")
 
     @property
     def net_metering(self) -> bool:
@@ -96,7 +96,7 @@ def tariff_from_record(record: Any) -> Tariff:
             with its name, "tariff.imports.price".
     """
     if not isinstance(record, Mapping):
-        raise ValueError(f"tariff: got {record!r:.80}, expected an object")
+        raise ValueError(f"tariff: got {shown(record)}, expected an object")
     check_known(record, ["imports", "exports"], "tariff")
     given: dict[str, Any] = {}
     if "imports" in record:

@@ -212,7 +212,7 @@ def test_what_is_no_case_is_refused(given: Any) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("num_agents", 0, "num_agents: got 0, expected a whole number of at least 1"),
+        ("num_agents", 0, "num_agents: got 0, expected a whole number from 1 to 10000000"),
         ("num_agents", 2.5, "num_agents: got 2.5"),
         ("seed", -1, "seed: got -1, expected a whole number of at least 0"),
         ("step_minutes", 20, "step_minutes: got 20, expected one of 15, 30, 60"),
@@ -222,7 +222,11 @@ def test_what_is_no_case_is_refused(given: Any) -> None:
         ("demand_unit", 1, "demand_unit: got 1"),
         ("time_zone", "Mars", "time_zone: got 'Mars', expected an IANA name"),
         ("time_zone", None, "time_zone: got None"),
-        ("home_scale", float("inf"), "home_scale: got inf, expected a positive number"),
+        (
+            "home_scale",
+            float("inf"),
+            r"home_scale: got inf, expected a number from 1e-06 to 1e\+06",
+        ),
         ("penalty", -1.0, "penalty: got -1.0, expected a number of at least 0"),
         ("neutral_taps", 1, "neutral_taps: got 1, expected True or False"),
         ("keep_loads", "some", "keep_loads: got 'some', expected True or False"),

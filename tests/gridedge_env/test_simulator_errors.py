@@ -21,7 +21,7 @@ ZERO = ((0.0, 0.0), (0.0, 0.0))
     ("arguments", "message"),
     [
         ({"colour": "red"}, "options: unknown option 'colour', expected one of seed, step_"),
-        ({"num_agents": 0}, "num_agents: got 0, expected a whole number of at least 1"),
+        ({"num_agents": 0}, "num_agents: got 0, expected a whole number from 1 to 10000000"),
         ({"num_agents": -3}, "num_agents: got -3"),
         ({"num_agents": True}, "num_agents: got True"),
         ({"num_agents": 2.5}, "num_agents: got 2.5"),

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from gridedge_env.checks import shown
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.stamps import DAY, EPOCH, Written
 
@@ -42,7 +43,7 @@ def zone_of(time_zone: str) -> ZoneInfo:
     try:
         return ZoneInfo(time_zone)
     except (KeyError, ValueError, OSError, TypeError, AttributeError) as unknown:
-        raise ValueError(f"time_zone: got {time_zone!r}, expected an IANA name") from unknown
+        raise ValueError(f"time_zone: got {shown(time_zone)}, expected an IANA name") from unknown
 
 
 def begin_of_steps(

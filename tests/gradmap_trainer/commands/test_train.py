@@ -135,7 +135,7 @@ def test_resuming_where_nothing_is_begins_a_run(tmp_path):
 
 TRAIN_MISTAKES = [
     (["--feeder", "nowhere"], "feeder: unknown 'nowhere'"),
-    (["--num-agents", "0"], "num_agents: got 0, expected a whole number of at least 1"),
+    (["--num-agents", "0"], "num_agents: got 0, expected a whole number from 1 to 10000000"),
     (["--num-agents", "-3"], "num_agents: got -3"),
     (["--seed", "-1"], "seed: got -1"),
     (["--demand", "no.csv"], "error: demand: no.csv: not found, expected a file of meter"),

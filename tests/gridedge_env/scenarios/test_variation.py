@@ -61,7 +61,11 @@ def test_demand_factors_may_differ_by_day() -> None:
 @pytest.mark.parametrize("name", ["price_factor", "temperature_shift", "demand_factor"])
 @pytest.mark.parametrize(
     ("value", "got"),
-    [(math.nan, "nan"), (math.inf, "inf"), (torch.ones(2, 1), r"shape \(2, 1\)")],
+    [
+        (math.nan, "nan"),
+        (math.inf, "inf"),
+        (torch.ones(2, 1), r"torch.float32 of shape \(2, 1\) on cpu"),
+    ],
 )
 def test_what_makes_no_sense_is_refused_by_name(name: str, value: float, got: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: got {got}, expected a finite number or"):
