@@ -34,9 +34,9 @@ class PrivateFolder:
     path: Path
     _sweeper: IO[str]
 
-    def is_used_by(self, group: int) -> None:
-        """Have a process group killed at the end, before the folder is removed."""
-        print(group, file=self._sweeper, flush=True)
+    def is_used_by(self, session: int) -> None:
+        """Have the processes of a session killed at the end, before the folder is removed."""
+        print(session, file=self._sweeper, flush=True)
 
 
 @contextmanager
@@ -68,13 +68,23 @@ def private_folder(prefix: str, within: Path | None = None) -> Iterator[PrivateF
 
 def sweep(folder: Path) -> None:
     """Wait until nobody holds the other end of standard input; kill whom it named, and remove."""
-    for group in sys.stdin.read().split():
-        with suppress(ProcessLookupError):
-            os.killpg(int(group), signal.SIGKILL)
+    for session in sys.stdin.read().split():
+        _kill(int(session))
     until = time.monotonic() + PATIENCE_SECONDS
     while folder.exists() and time.monotonic() < until:
         shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.1)
+
+
+def _kill(session: int) -> None:
+    """Its first process group; where Linux tells who else is of the session, these, too."""
+    with suppress(ProcessLookupError):
+        os.killpg(session, signal.SIGKILL)
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            told = status.read_text().rpartition(")")[2].split()  # state, parent, group, session
+            if int(told[3]) == session:
+                os.kill(int(status.parent.name), signal.SIGKILL)
 
 
 if __name__ == "__main__":

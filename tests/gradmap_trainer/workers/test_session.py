@@ -32,6 +32,14 @@ with private_folder("mine") as folder:
     os.killpg(os.getpid(), signal.SIGKILL)
 """
 
+# As Ray's workers are: of the same session, but a process group of their own.
+WITH_ANOTHER_GROUP = """
+import os, subprocess
+child = subprocess.Popen(["sleep", "600"], preexec_fn=os.setpgrp)
+print(child.pid, flush=True)
+child.wait()
+"""
+
 
 @pytest.mark.parametrize("address", ["nowhere", "/tmp/ray", "[::1]", "ray://127.0.0.1:10001"])
 def test_what_is_no_address(address: str) -> None:
@@ -61,9 +69,15 @@ def test_a_private_folder_goes_however_its_process_ends(tmp_path: Path) -> None:
         assert folder.path.parent == tmp_path
         assert folder.path.stat().st_mode & 0o777 == 0o700
         (folder.path / "file").touch()
-        user = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        words = [sys.executable, "-c", WITH_ANOTHER_GROUP]
+        user = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
         folder.is_used_by(user.pid)
+        assert user.stdout is not None
+        child = int(user.stdout.readline())
     assert user.wait() == -signal.SIGKILL
+    if sys.platform.startswith("linux"):
+        assert ended(child)
+    user.stdout.close()
     assert not list(tmp_path.iterdir())
     done = subprocess.run(
         [sys.executable, "-c", KILLED],
@@ -75,17 +89,23 @@ def test_a_private_folder_goes_however_its_process_ends(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
     path, number = done.stdout.split()
     assert Path(path).parent == tmp_path
+    assert ended(int(number))
     until = time.monotonic() + 30.0
-    while (Path(path).exists() or is_running(int(number))) and time.monotonic() < until:
+    while Path(path).exists() and time.monotonic() < until:
         time.sleep(0.05)
     assert not Path(path).exists()
-    assert not is_running(int(number))
 
 
-def is_running(number: int) -> bool:
-    """Whether there is such a process of ours."""
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def ended(number: int, within: float = 30.0) -> bool:
+    """Whether a process ends in so many seconds; one that nobody has waited for yet has, too."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            return True
+        status = Path(f"/proc/{number}/stat")
+        if status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
