@@ -95,7 +95,8 @@ def _as_float(number: Any) -> float:
     Raises:
         TypeError: it is no real number.
     """
-    if not isinstance(number, Real):
+    is_real = isinstance(number, Real)
+    if not is_real:
         raise TypeError
     try:
         return float(number)
