@@ -99,14 +99,14 @@ def test_a_variation_of_double_precision_leaves_a_simulator_in_single() -> None:
 
 
 def test_numbers_of_any_type_are_python_s(tmp_path: Path) -> None:
-    given = TrainConfig(learning_rate=np.float32(0.5), epochs=np.int64(2))  # type: ignore[arg-type]
+    given = TrainConfig(learning_rate=np.float32(0.5), epochs=np.int64(2))
     save_config(given, tmp_path)
     assert load_config(tmp_path, TrainConfig) == given == TrainConfig(learning_rate=0.5, epochs=2)
-    assert Variation(Fraction(1, 2)) == Variation(0.5)  # type: ignore[arg-type]
+    assert Variation(Fraction(1, 2)) == Variation(0.5)
 
 
 def test_seeds_of_any_whole_type_are_one() -> None:
-    assert default_case(**SMALL, seed=torch.tensor(3)) == default_case(**SMALL, seed=3)  # type: ignore[arg-type]
+    assert default_case(**SMALL, seed=torch.tensor(3)) == default_case(**SMALL, seed=3)
 
 
 @pytest.mark.parametrize(
