@@ -72,7 +72,10 @@ def measured(size: Size, iterations: int = 4) -> Taken:
         if size.nodes not in FEEDERS:
             synthetic_feeder(size.nodes).save(Path(folder) / "feeder")
         torch.multiprocessing.spawn(_work, (size, iterations, folder), size.workers)
-        found = [torch.load(Path(folder) / f"{rank}.pt") for rank in range(size.workers)]
+        found = [
+            torch.load(Path(folder) / f"{rank}.pt", weights_only=True)
+            for rank in range(size.workers)
+        ]
     return Taken(*(max(values) for values in zip(*found, strict=True)))
 
 

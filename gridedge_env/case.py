@@ -152,9 +152,8 @@ class Case(Record):
     @property
     def title(self) -> str:
         """Its name or, without one, "1,000 agents on ieee123"."""
-        agents = len(self.fleet.names)
-        whose = f"{agents:,} agent{'' if agents == 1 else 's'} on {self.feeder.name}"
-        return self.name or whose
+        count = len(self.fleet.names)
+        return self.name or f"{count:,} agent{'s' * (count != 1)} on {self.feeder.name}"
 
     @property
     def time_zone(self) -> str:

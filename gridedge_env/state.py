@@ -149,8 +149,8 @@ def check_action(action: Tensor, expected: tuple[int, ...], name: str) -> None:
         ValueError: names the field, what came and what was expected.
     """
     check_type(action, Tensor, name, f"a tensor {expected}")
-    if action.is_complex() or action.is_meta or action.layout != torch.strided:
-        kind = f"{action.dtype}, {action.layout} on {action.device}"
+    if action.is_complex() or action.layout != torch.strided:
+        kind = f"{action.dtype}, {action.layout}"
         raise ValueError(f"{name}: got a tensor of {kind}, expected real numbers, all of them")
     if tuple(action.shape) != expected:
         raise ValueError(f"{name}: got shape {tuple(action.shape)}, expected {expected}")

@@ -130,12 +130,10 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
         plural: in sentences: "batteries".
         at_rest: what they do by `idle`, after their plural: "rest".
         for_comfort: likewise by `thermostat`, where that is something else.
-        random_stream: a number that no other kind has: the sampling of one kind does not change
-            that of another. 3 is taken, by the places of homes.
+        random_stream: a number of its own, from which it is sampled; 3 is the places of homes'.
         parameters: the record of its parameters, whose fields are the columns of its table.
         feeds_at_rest: whether they feed in all that they have unless told otherwise.
-        rests_in_doubt: whether a gateway that falls back on `thermostat` has them draw nothing,
-            though their day then does not end as the simulator's must.
+        rests_in_doubt: whether a gateway in doubt has them rest, not follow `thermostat`.
         reactive_share: kvar drawn per kW, apart from what an inverter is told.
         readings: what a gateway can make use of, to know where devices stand.
     """
@@ -238,7 +236,7 @@ class DeviceKind(ABC, Generic[ParametersT, StateT]):
     def thermostat(self, parameters: ParametersT, seen: Seen) -> Tensor:
         """(batch, devices) actions that keep comfort and nothing else, whatever the prices.
 
-        A gateway falls back on it: it is told the devices' own states alone.
+        A gateway falls back on it: devices' own states are all that it is told.
         """
         return self.idle(parameters, seen)
 

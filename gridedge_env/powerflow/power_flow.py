@@ -207,8 +207,8 @@ class PowerFlow:
         self, solved: Solved, power: Tensor, start: Tensor, tap_change: Tensor | None
     ) -> None:
         """Solve without load first what a start of other voltages has led astray, in place."""
-        elsewhere = (start != self.no_load(len(start)).to(start)).any(dim=-1)
-        lost = (elsewhere & ~solved.found.converged).nonzero()[:, 0]
+        lost = (~solved.found.converged).nonzero()[:, 0]
+        lost = lost[(start[lost] != self.no_load(len(lost)).to(start)).any(dim=-1)]
         if not len(lost):
             return
         backend = self._backend_at(None if tap_change is None else tap_change[lost])

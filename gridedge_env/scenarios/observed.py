@@ -198,9 +198,9 @@ class Variation:
             if not isinstance(value, Tensor):
                 object.__setattr__(self, entry.name, check_number(value, entry.name, expected))
                 continue
-            plain = value.layout == torch.strided and not value.is_meta
-            if value.dim() != 1 or value.is_complex() or value.dtype == torch.bool or not plain:
-                came = f"{value.dtype} of shape {tuple(value.shape)} on {value.device}"
+            is_real = value.dtype != torch.bool and not value.is_complex()
+            if value.dim() != 1 or not is_real or value.layout != torch.strided:
+                came = f"{value.dtype} of shape {tuple(value.shape)}, {value.layout}"
                 raise ValueError(f"{entry.name}: got {came}, expected {expected}")
             # Elsewhere the host would have to wait for a GPU.
             if value.device.type == "cpu" and not bool((value.abs() <= LARGEST_NUMBER).all()):

@@ -36,9 +36,9 @@ def evaluation() -> Evaluation:
     ours[3], rest[3], rest[7] = 500.0, 9000.0, -700.0
     costs = {"gradmap": ours, "idle": rest, "perfect_foresight": np.zeros(10)}
     none = np.zeros((10, 0))
-    episodes = {k: Episode(c + 50.0, none, none, none, {}, *[none] * 4) for k, c in costs.items()}
+    episodes = {k: Episode(c + 50.0, none, none, none, {}, *[none] * 3) for k, c in costs.items()}
     dates = np.array([f"2024-12-{day:02d}" for day in range(9, 19)])
-    return Evaluation(dates, none, none, none, none, episodes)
+    return Evaluation(dates, none, none, none, episodes)
 
 
 def test_days_beyond_the_frame_are_named(evaluation: Evaluation) -> None:

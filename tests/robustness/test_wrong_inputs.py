@@ -276,7 +276,7 @@ def test_what_is_no_action_is_refused(
         3,
         np.zeros((3, 1)),
         torch.zeros(3, 1, dtype=torch.complex64),
-        torch.zeros(3, 1).to("meta"),
+        torch.zeros(3, 1).to_sparse(),
     ],
     ids=shown,
 )

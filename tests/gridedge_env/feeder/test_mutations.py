@@ -30,7 +30,7 @@ from tests.gridedge_env.feeder.damage import (
 
 Solve = Callable[[Feeder], str]
 
-EXAMPLES = 2000
+EXAMPLES = 1000
 
 # What must come of it ---
 

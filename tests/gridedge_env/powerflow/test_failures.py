@@ -264,11 +264,6 @@ def test_what_cannot_be_built_is_refused(
         PowerFlow(small_feeder, **arguments)
 
 
-def test_a_feeder_without_loads_needs_injections(small_feeder: Feeder) -> None:
-    with pytest.raises(ValueError, match="injections: feeder 'small' has no load"):
-        PowerFlow(small_feeder.without_loads())
-
-
 def test_what_cannot_be_solved_is_refused(small_feeder: Feeder) -> None:
     flow = PowerFlow(small_feeder)
     power = flow.nominal_power[None].repeat(2, 1)
