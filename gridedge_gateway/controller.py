@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Step
 from gridedge_gateway.connection import check_connection, within_connection
-from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.file import CustomerFile, Device
 from gridedge_gateway.graph import Arrays
 from gridedge_gateway.published import Published, as_number
 from gridedge_gateway.readings import (
@@ -40,6 +40,10 @@ TRIED = datetime(2026, 1, 1, tzinfo=timezone.utc)
 # A meter is frozen that said the same so many times in a row while set-points moved, in sum by
 # FROZEN_SHARE of full power.
 FROZEN_METER_TIMES = 6
+# A meter says no more than so many times what a connection carries: its fuse would blow.
+MOST_OF_CONNECTION = 2.0
+# Steps to find the action by which a device draws what a connection leaves it: to 1/4096.
+HALVINGS = 12
 # What a device can follow: its policy, or what is safe.
 POLICY, FALLBACK = "policy", "fallback"
 Action: TypeAlias = NDArray[np.float32]  # (1, action size)
@@ -81,6 +85,7 @@ class Controller:
         file: what it goes by.
         calendar: of its steps.
         observation: (fields,) what the policy was told last.
+        readable: what can be read, by name, and what of it is plausible at this connection.
         expected: (1, devices of a kind) what its sensors should have said in the last step by its
             own estimate, by "reading.", kind and name.
 
@@ -91,6 +96,11 @@ class Controller:
     def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:
         check_connection(connection_power)
         self.file, self._connection_power = file, connection_power
+        self.readable = dict(file.readable)
+        if connection_power is not None:
+            meter = file.readable[METER_POWER]
+            most = min(meter.highest, MOST_OF_CONNECTION * connection_power)
+            self.readable[METER_POWER] = replace(meter, lowest=-most, highest=most)
         self._mean: float = file.customer["mean_demand"]
         self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
         self.expected: Arrays = {}
@@ -100,7 +110,7 @@ class Controller:
         self._metered = Repeated()
         self._stands = file.begin
         self._last: tuple[Step, SetPoint] | None = None
-        self._bounded: set[str] = set()  # devices that the connection told less than was worked out
+        self._held = False  # whether the connection left devices less than was worked out
         self._late: list[datetime] = []
 
     @classmethod
@@ -193,14 +203,44 @@ class Controller:
             policy = None
         known["action"], lost = self._safe(policy, known, step, reasons)
         flows = self.file.operate(known, lost)
-        self._stand(flows)
         power, reactive_power, resting = self._within_ratings(flows, reasons)
         follows = {name: FALLBACK if name in lost | resting else POLICY for name in power}
-        worked_out = power
-        if self._connection_power is not None:
-            power = within_connection(power, load, self._connection_power)
-        self._bounded = {name for name in power if power[name] != worked_out[name]}
+        asked, most = power, self._connection_power
+        if most is not None:
+            power = within_connection(asked, load, most)
+        less = [device for device in self.file.devices if power[device.name] != asked[device.name]]
+        self._held = bool(less)
+        if less:
+            names = ", ".join(device.name for device in less)
+            got = f"got {sum(asked.values()):.4g} kW of devices beside {load:.4g} kW"
+            reasons.append(f"connection: {got}, expected at most {most:g} kW; less for {names}")
+            flows = self._flows_of(power, less, known, lost)
+        self._stand(flows)
         return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
+
+    def _flows_of(
+        self, power: Mapping[str, float], less: list[Device], known: Arrays, lost: set[str]
+    ) -> Arrays:
+        """`operate` under actions by which some devices draw other powers, as nearly as they can.
+
+        Their power rises or falls with their action all the way.
+        """
+        columns = [self.file.devices.index(device) for device in less]
+        entries = np.array([device.slot for device in less])
+        wanted = np.array([power[device.name] for device in less])
+
+        def flows(action: NDArray[Any]) -> Arrays:
+            return self.file.operate({**known, "action": action}, lost)
+
+        low, high = known["action"].copy(), known["action"].copy()
+        low[0, entries], high[0, entries] = -1.0, 1.0
+        falls = flows(high)["power"][0, columns] < flows(low)["power"][0, columns]
+        for _ in range(HALVINGS):
+            middle = 0.5 * (low + high)
+            less_action = (flows(middle)["power"][0, columns] > wanted) != falls
+            high[0, entries[less_action]] = middle[0, entries[less_action]]
+            low[0, entries[~less_action]] = middle[0, entries[~less_action]]
+        return flows(0.5 * (low + high))
 
     def _load(self, follows_on: bool, readings: Readings, reasons: list[str]) -> float:
         """kW that all but the devices drew in the step that has ended, or the annual mean.
@@ -209,10 +249,12 @@ class Controller:
         """
         mean = self._mean
         drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
-        meter = _read(self.file.readable[METER_POWER], readings, mean + drawn, reasons)
+        meter = _read(self.readable[METER_POWER], readings, mean + drawn, reasons)
         self._metered.hear(meter, drawn)
         full, got = sum(device.full_power for device in self.file.devices), f"got {meter:.4g} kW"
-        if self._metered.is_frozen(FROZEN_METER_TIMES, FROZEN_SHARE * full):
+        # Devices that the connection holds back do not move, and the meter has no need to.
+        least = -1.0 if self._held else FROZEN_SHARE * full
+        if self._metered.is_frozen(FROZEN_METER_TIMES, least):
             why = "the same again and again, whatever devices were told"
             reasons.append(f"{METER_POWER}: {got}, {why}; besides them {mean:.4g} kW counts")
             return mean
@@ -252,7 +294,7 @@ class Controller:
         new_episode = self._last is None or self._last[0].episode != step.episode
         known = self._stands | {"step": np.array(step.number), "new_episode": np.array(new_episode)}
         self.expected = self.file.run("estimate", known) if self.file.reads else {}
-        believed, faults = self._sensors.believed(readings, self.expected, step, self._bounded)
+        believed, faults = self._sensors.believed(readings, self.expected, step)
         reasons += faults
         self._stand(self.file.run("sense", known | believed))
         if self.file.reads:

@@ -35,7 +35,7 @@ class Customer:
         self.topic = f"gridedge/{fit(self.name)}"
         self.set_point: str | None = None
         self._controller = controller
-        self.inbox = Inbox(controller.calendar, controller.file.readable)
+        self.inbox = Inbox(controller.calendar, controller.readable)
         self._log = None if logs is None else Log(logs / f"{fit(self.name)}.csv", controller.file)
         self._begun: datetime | None = None
 

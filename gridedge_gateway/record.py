@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
@@ -84,6 +85,7 @@ class Log:
         row = {"time": time.isoformat(), **known, **holds, **decided(set_point)}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._end_with_a_row()
             self._keep_other()
             with (
                 writing(self._path),
@@ -97,6 +99,18 @@ class Log:
                 table.writerow(row)
         except (OSError, csv.Error) as error:
             log.error("%s", in_words(error))
+
+    def _end_with_a_row(self) -> None:
+        """Take away the part of one that a full disk or a power cut has left."""
+        if not self._path.is_file():
+            return
+        with self._path.open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            if file.read(1) in (b"", b"\n"):
+                return
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
     def _keep_other(self) -> None:
         """Keep a table of other columns, as of devices before, under a name that is no table's."""

@@ -71,7 +71,7 @@ def doubts(controller: Controller, steps: Iterable[tuple[Readings, SetPoint]]) -
             name, _, why = reason.partition(": ")
             if why.startswith("got "):
                 first.setdefault(name, why)
-    for name, quantity in {**controller.file.readable, **SERIES}.items():
+    for name, quantity in {**controller.readable, **SERIES}.items():
         good = [x for x in said[name] if not math.isnan(x) and not quantity.fault(x)]
         most = max(map(abs, good), default=0.0)
         if not good and name in first:

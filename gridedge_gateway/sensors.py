@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,6 +18,8 @@ LONGEST_UNREAD = timedelta(hours=24)
 # A sensor is frozen that said the same so many times in a row while it should have moved, by this
 # share of its range.
 FROZEN_TIMES, FROZEN_SHARE = 3, 0.05
+# A sensor need not move where it should by less than this, in its own unit.
+STILL = 0.01
 # A device does something else than it was told whose store moved within a step by other than it
 # should have, by this share of its sensor's range.
 DISOBEYED_SHARE = 0.1
@@ -63,9 +64,21 @@ class Memory(Repeated):
 
     Attributes:
         heard: when it last said what could be believed, or when the gateway began.
+        still: how many steps in a row it should have stood still.
     """
 
     heard: datetime = field(kw_only=True)
+    still: int = 0
+
+    def hear(self, said: float, should: float) -> None:
+        """Likewise; where it need not have moved for so long, what it says is believed anew.
+
+        A device that was off for a while would else be taken for full, and told nothing more.
+        """
+        self.still = self.still + 1 if abs(should - self.should) <= STILL else 0
+        super().hear(said, should)
+        if self.still >= FROZEN_TIMES:
+            self.times, self.moved = 1, 0.0
 
 
 class Sensors:
@@ -81,7 +94,7 @@ class Sensors:
         self._memory: dict[str, Memory] = {}
 
     def believed(
-        self, readings: Readings, expected: Arrays, step: Step, bounded: Collection[str]
+        self, readings: Readings, expected: Arrays, step: Step
     ) -> tuple[Arrays, list[str]]:
         """What `sense` takes, and what is not believed.
 
@@ -90,7 +103,6 @@ class Sensors:
             expected: (1, devices of a kind) what the sensors would say by the gateway's own
                 estimate, by "reading.", kind and name.
             step: that begins.
-            bounded: names of devices that were told less than the estimate knows of.
 
         Returns:
             Of the same names and shapes, NaN where the estimate stands; and why it does, or which
@@ -105,9 +117,7 @@ class Sensors:
                 own = float(expected[name][place])
                 if quantity is device.readings[0]:
                     is_away = _is_away(device, readings, expected)
-                    odd = None
-                    if not is_away and device.name not in bounded:
-                        odd = self._odd(device, quantity, said, own, step.time)
+                    odd = None if is_away else self._odd(device, quantity, said, own, step.time)
                     fault = self._doubt(device, quantity, said, own, step.time, is_away)
                     if odd and not fault:
                         told.append(odd)

@@ -82,3 +82,17 @@ def test_a_full_disk_is_told_by_the_file_without_a_number(
         assert stop.value.code == 1
         expected = f"gridedge-gateway: error: {full}: No space left on device\n"
         assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("part", ["2026-01-15T12:00:00+00:00,0.5", "x" * 3])
+def test_half_a_row_is_taken_away_before_the_next(tmp_path, part):
+    """As a full disk or a power cut leaves one."""
+    path = tmp_path / "house.csv"
+    add(Log(path, home([BATTERY])), [BATTERY])
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole + part, encoding="utf-8")
+    add(Log(path, home([BATTERY])), [BATTERY])
+    assert path.read_text(encoding="utf-8") == whole + whole.splitlines(keepends=True)[1]
+    path.write_text(whole[:7], encoding="utf-8")  # of the header
+    add(Log(path, home([BATTERY])), [BATTERY])
+    assert path.read_text(encoding="utf-8") == whole
