@@ -20,6 +20,7 @@ from gridedge_env.checks import (
     check_flag,
     check_known,
     check_not_negative,
+    check_seed,
     check_source_voltage,
     check_text,
     check_type,
@@ -139,7 +140,7 @@ class Case(Record):
             listed = ", ".join(sorted(zones))
             raise ValueError(f"time_zone: got {listed}, expected the same of all series")
         # Numbers of NumPy are as good, but a case is to equal the one read from its folder.
-        object.__setattr__(self, "seed", int(check_whole_number(self.seed, 0, "seed")))
+        object.__setattr__(self, "seed", check_seed(self.seed))
         object.__setattr__(self, "penalty", float(check_not_negative(self.penalty, "penalty")))
         for name in ("reactive_power", "local_response", "regulator_control", "public_plan"):
             check_flag(getattr(self, name), name)
@@ -182,11 +183,7 @@ class Case(Record):
 
 
 def check_source(value: Any, members: Sequence[str], name: str, kind: type) -> None:
-    """Refuse what lacks a member of a kind of source.
-
-    Raises:
-        ValueError: one is missing.
-    """
+    """Raises ValueError where a kind of source has members that a value lacks."""
     missing = [member for member in members if not hasattr(value, member)]
     if missing:
         raise ValueError(
@@ -264,7 +261,7 @@ class CaseSettings:
     def __post_init__(self) -> None:
         count = check_whole_number(self.num_agents, 1, "num_agents", MOST_AGENTS)
         object.__setattr__(self, "num_agents", count)
-        object.__setattr__(self, "seed", check_whole_number(self.seed, 0, "seed"))
+        object.__setattr__(self, "seed", check_seed(self.seed))
         clock = Clock.of_minutes(self.step_minutes)
         check_source_voltage(self.source_voltage, "source_voltage")
         if self.home_scale is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any, SupportsIndex
 # What people mean by a number. Prices, powers and weights are computed with in single precision,
 # their squares among them, which ends at 3e38.
 LARGEST_NUMBER = 1e15
+LARGEST_SEED = 2**63 - 1
 # Bytes for which there must be room where something is to be written.
 LEAST_ROOM = 2**16
 
@@ -38,6 +40,11 @@ def check_whole_number(value: SupportsIndex, least: int, name: str, most: int | 
     return whole
 
 
+def check_seed(value: SupportsIndex, name: str = "seed") -> int:
+    """A seed, as an int; PyTorch's and NumPy's have 63 bits in common."""
+    return check_whole_number(value, 0, name, LARGEST_SEED)
+
+
 def check_number(
     value: Any,
     name: str,
@@ -45,13 +52,19 @@ def check_number(
     accept: Callable[[float], bool] = lambda number: True,
 ) -> float:
     """A number within `LARGEST_NUMBER` that is accepted, as Python's; `expected` says which are."""
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (number and accept(value)):
+    if not isinstance(value, Real) or isinstance(value, bool):
         raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
-    if not abs(value) <= LARGEST_NUMBER:
-        within = "" if value != value else f" within ±{LARGEST_NUMBER:g}"  # NaN alone is not itself
+    try:  # as Python's first: a float16 has no 1e15 to be compared with
+        number = value if isinstance(value, int | float) else float(value)
+    except OverflowError:
+        number = math.inf
+    if not accept(number):
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+    if not abs(number) <= LARGEST_NUMBER:
+        is_none = number != number  # NaN alone is not itself
+        within = "" if is_none else f" within ±{LARGEST_NUMBER:g}"
         raise ValueError(f"{name}: got {shown(value)}, expected {expected}{within}")
-    return value if isinstance(value, int | float) else float(value)
+    return number
 
 
 def check_positive(value: Any, name: str) -> float:
@@ -124,8 +137,12 @@ def renamed(**names: str) -> Iterator[None]:
 def check_links(folder: Path, name: str) -> None:
     """Refuse a folder with links that lead out of it: what is written there would be elsewhere."""
     home = folder.resolve()
-    for path in folder.rglob("*"):
-        if path.is_symlink() and home not in path.resolve().parents:
+    for path in filter(Path.is_symlink, folder.rglob("*")):
+        try:
+            is_within = home in path.resolve().parents
+        except (OSError, RuntimeError):  # it leads to itself
+            is_within = False
+        if not is_within or not path.exists():
             raise ValueError(f"{name}: {path} is a link out of the folder, expected a file of it")
 
 

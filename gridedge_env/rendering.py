@@ -219,7 +219,8 @@ def _draw_lines(
         colours, widths, styles = zip(
             *[_line_style(fullest[ends], scale) for ends in order], strict=True
         )
-        drawn.set(colors=colours, linewidths=widths, linestyles=styles, capstyle="round")
+        # A list: of two styles Matplotlib takes a tuple for an offset and dashes.
+        drawn.set(colors=colours, linewidths=widths, linestyles=list(styles), capstyle="round")
     axes.add_collection(drawn)
     if given is None or not order:
         return

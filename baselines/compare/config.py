@@ -279,7 +279,7 @@ def load_comparison(path: Path, case: Path | None = None) -> Comparison:
         if case is not None:
             comparison = _on_case(comparison, case)
         _check_against_the_world(comparison)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
     return comparison
 

@@ -135,7 +135,7 @@ class PowerFlow:
         """
         if power is None:
             power = self.nominal_power[None]
-        _check_tensor(power, "power", "a tensor of complex kVA")
+        self._check_tensor(power, "power", "a tensor of complex kVA")
         expected = len(self.injection_names)
         if power.dim() != 2 or power.shape[-1] != expected:
             raise ValueError(
@@ -150,14 +150,14 @@ class PowerFlow:
             raise ValueError("power: contains NaN or infinity, expected finite kVA")
         branches = self._to_branches(power)
         if start is not None:
-            _check_tensor(start, "start", "a real tensor", real=True)
+            self._check_tensor(start, "start", "a real tensor", real=True)
             if start.shape != branches.shape:
                 raise ValueError(
                     f"start: got shape {tuple(start.shape)}, expected {tuple(branches.shape)}: the "
                     "device_voltage of a solution of the same batch"
                 )
         if tap_position is not None:
-            _check_tensor(tap_position, "tap_position", "a real tensor", real=True)
+            self._check_tensor(tap_position, "tap_position", "a real tensor", real=True)
             self._check_tap_position(tap_position, len(power))
         return self.solve_branches(branches, start, tap_position)
 
@@ -175,10 +175,14 @@ class PowerFlow:
             tap_position: as in `solve`.
 
         Raises:
-            ValueError: torch is set to do products in single precision by less (TF32).
+            ValueError: torch is set to do products in single precision by less (TF32), or a tensor
+                is complex, or of another device.
         """
         if self.dtype == torch.float32:
             check_matmul_precision(torch.get_float32_matmul_precision())
+        self._check_tensor(power, "power", "a real tensor", real=True)
+        if start is not None:
+            self._check_tensor(start, "start", "a real tensor", real=True)
         started, start = start is not None, self.no_load(len(power)) if start is None else start
         change = None if tap_position is None else self._tap_change(tap_position)
         backend = self._backend_at(change)
@@ -243,6 +247,8 @@ class PowerFlow:
         Returns:
             (batch, 2 branches) device voltages, pu; differentiable.
         """
+        for name, given in (("power", power), ("start", start)):
+            self._check_tensor(given, name, "a real tensor", real=True)
         precision = self.backend.dtype
         if self.space.load_model.ever_responds:
             sweeps *= RESPONDING_SWEEPS
@@ -305,6 +311,16 @@ class PowerFlow:
                 f"±{limits.tolist()}"
             )
 
+    def _check_tensor(self, value: Tensor, name: str, expected: str, real: bool = False) -> None:
+        """Compiled kernels are given addresses: of another device's memory they would be wrong."""
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{name}: got {type(value).__name__}, expected {expected}")
+        if real and value.is_complex():
+            raise ValueError(f"{name}: got {value.dtype}, expected {expected}")
+        if value.device.type != self.device.type or value.layout != torch.strided:
+            came = f"{value.layout} on {value.device}"
+            raise ValueError(f"{name}: got {came}, expected {expected} on {self.device}")
+
     def _to_branches(self, power: Tensor) -> Tensor:
         power = power.to(self.dtype.to_complex())
         if len(power):
@@ -312,13 +328,6 @@ class PowerFlow:
         else:  # whose gradient PyTorch lays out otherwise than `view_as_real` can take it
             parts = torch.stack((power.real, power.imag), dim=1)
         return self.spread(parts.flatten(1))
-
-
-def _check_tensor(value: Tensor, name: str, expected: str, real: bool = False) -> None:
-    if not isinstance(value, Tensor):
-        raise ValueError(f"{name}: got {type(value).__name__}, expected {expected}")
-    if real and value.is_complex():
-        raise ValueError(f"{name}: got {value.dtype}, expected {expected}")
 
 
 def check_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -305,6 +305,31 @@ def test_a_day_and_a_step_are_chosen_among_all(page: Any, evaluation: Evaluation
     )
 
 
+def test_what_is_chosen_faster_than_days_are_unpacked_counts(
+    page: Any, evaluation: Evaluation
+) -> None:
+    """A day and, before it is shown, a step, a method, and the day after."""
+    choose(page, evaluation, "GradMAP", 1, 40, "battery_1")
+    page.evaluate(
+        """() => {
+        const changed = (id, value, heard) => {
+            const control = document.getElementById(id);
+            control.value = value;
+            control.dispatchEvent(new Event(heard));
+        };
+        changed("day", 0, "change");
+        changed("step", 3, "input");
+        document.querySelectorAll("input[name=method]")[1].click();
+        document.getElementById("later").click();
+    }"""
+    )
+    name = page.inner_text("#methods label:nth-child(2)").strip()
+    page.wait_for_function(
+        "words => document.getElementById('now').innerText.includes(words)",
+        arg=f"{evaluation.dates[1]} at 01:30, {name}",
+    )
+
+
 def test_a_power_flow_without_solution_is_told(page: Any, evaluation: Evaluation) -> None:
     choose(page, evaluation, "Thermostat", 1, 7, "battery_0")
     assert "The power flow has no solution." in page.inner_text("#now")

@@ -251,3 +251,13 @@ def test_odd_feeders_are_drawn_without_a_word(odd):
 def test_a_limit_that_is_infinite_is_never_near(kind, places):
     image = to_rgb(draw_limit(SMALL, kind, places, np.full(len(places), 1.0)))
     assert not has_colour(image, OVERLOAD_COLOUR)
+
+
+@pytest.mark.parametrize("links", [0, 1, 2, 3])
+def test_feeders_of_any_size_are_drawn(feeder, links):
+    """Of two line styles Matplotlib takes a tuple for something else."""
+    names = {bus.name for bus in feeder.buses[: links + 1]}
+    buses = tuple(
+        bus if bus.name in names else replace(bus, x=None, y=None) for bus in feeder.buses
+    )
+    draw_feeder(replace(feeder, buses=buses), axes=Figure().subplots())

@@ -348,6 +348,12 @@ def test_nothing_is_written_through_a_link(
     assert load_config(run, TrainConfig).iterations == 1
 
 
+def test_a_link_in_a_circle_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "around").symlink_to("around")
+    assert call("gradmap-report", run) == 2
+    assert_one_line(capsys.readouterr().err, "around is a link out of the folder")
+
+
 def test_a_case_that_is_tried_is_not_drawn_through_a_link(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,9 @@ def env(case: Case) -> GridEdgeParallelEnv:
         (lambda: Variation(price_factor=1e39), r"price_factor: got 1e\+39"),
         (lambda: CaseSettings(step_minutes=torch.ones(())), "step_minutes: got tensor"),
         (lambda: CaseSettings(num_agents=10**30), "num_agents: got 1000"),
+        (lambda: CaseSettings(seed=2**64), "seed: got 18446744073709551616"),
+        (lambda: CaseSettings(penalty=np.float16("inf")), "penalty: got .*inf"),
+        (lambda: CaseSettings(penalty=Fraction(10**400)), "penalty: got Fraction"),
         (lambda: CaseSettings(home_scale=1e39), r"home_scale: got 1e\+39"),
         (lambda: CaseSettings(penalty=1e308), r"penalty: got 1e\+308"),
         (
@@ -327,6 +330,26 @@ def test_a_start_from_anywhere_loses_no_solution(backend: str, moved: bool) -> N
     torch.testing.assert_close(
         found.branch_current_magnitude, alone.branch_current_magnitude, rtol=1e-7, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("wrong", ["meta", "sparse"])
+def test_compiled_kernels_get_no_other_memory(wrong: str) -> None:
+    """Of another device, or laid out otherwise: its address would end the process."""
+    flow = PowerFlow(load_feeder("ieee13"))
+    start = flow.no_load(1)
+    other = start.to("meta") if wrong == "meta" else start.to_sparse()
+    power = flow.nominal_power[None]
+    for solve in (
+        lambda: flow.solve(power, other),
+        lambda: flow.solve_branches(other),
+        lambda: flow.solve_branches(start, other),
+        lambda: flow.sweep_branches(other, start, 1),
+        lambda: flow.sweep_branches(start, other, 1),
+    ):
+        with pytest.raises(
+            ValueError, match=r"^(power|start): got torch\..* expected a real tensor"
+        ):
+            solve()
 
 
 @pytest.mark.parametrize("backend", ["dense", "factored", "compiled"])

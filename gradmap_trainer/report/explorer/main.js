@@ -16,16 +16,20 @@ async function begin() {
     ...worstMoment(about.methods[1].nearest),
   };
   let turn = 0;
+  let unpacked = -1;
 
-  // Each choice shows all anew; of choices that come faster than days are unpacked the last one counts.
+  // Each choice counts at once, and shows all anew; of days that are chosen faster than they are unpacked the last one is shown.
   async function choose(changed) {
     turn += 1;
     const own = turn;
-    const day = changed.day ?? view.day;
-    const numbers = day === view.day && view.numbers ? view.numbers : await readDay(about, day);
+    if (changed.agent !== undefined) changed.bus = about.agents[changed.agent].bus;
+    Object.assign(view, changed);
+    tellDay(view);
+    const { day } = view;
+    const numbers = day === unpacked ? view.numbers : await readDay(about, day);
     if (own !== turn) return;
-    Object.assign(view, changed, { numbers });
-    if (changed.agent !== undefined) view.bus = about.agents[view.agent].bus;
+    unpacked = day;
+    view.numbers = numbers;
     show(view, choose);
   }
 
@@ -86,20 +90,24 @@ function precision(about) {
   const limits = about.limits.map((limit) => `${limit.name} to ${limit.percent ? percent(limit.unit, 2) : limit.unit}`);
   const share = percent(about.store.unit, 0);
   return (
-    `Numbers are rounded: power to ${about.power.unit} kW, ${limits.join(", ")}, states of devices to ${share} of ` +
+    `Numbers are rounded: power to ${Number(about.power.unit.toPrecision(2))} kW, ${limits.join(", ")}, states of devices to ${share} of ` +
     "their range. What is outside a limit in the evaluation is outside here."
   );
 }
 
+// Which day is chosen, and where the buttons beside it lead.
+function tellDay({ about, day }) {
+  byId("day").value = day;
+  byId("earlier").disabled = day === 0;
+  byId("later").disabled = day === about.dates.length - 1;
+}
+
 function show(view, choose) {
-  const { about, agent, day, method, step } = view;
+  const { about, agent, method, step } = view;
   view.played = view.numbers[method];
   view.devices = [...about.devices.keys()].filter((row) => about.devices[row].agent === agent);
   view.nodes = about.agents[agent].nodes.map((node) => view.voltage.places.indexOf(node)).filter((place) => place >= 0);
   document.querySelectorAll("input[name=method]").forEach((radio) => (radio.checked = Number(radio.value) === method));
-  byId("day").value = day;
-  byId("earlier").disabled = day === 0;
-  byId("later").disabled = day === about.dates.length - 1;
   byId("bus-choice").value = view.bus;
   byId("step").value = step;
   byId("step").setAttribute("aria-valuetext", about.times[step]);
@@ -135,4 +143,6 @@ function tellNow(view) {
   byId("now").replaceChildren(...told);
 }
 
-begin();
+begin().catch((error) => {
+  byId("now").textContent = `This browser cannot show the page (${error.message}); those of 2023 and later can.`;
+});

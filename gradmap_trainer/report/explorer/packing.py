@@ -24,7 +24,7 @@ POWER, STORE = 0.05, 0.01
 # Of what is limited, in units of its kind's `scale`.
 LIMITED = 1 / 250
 # Largest multiple, so that the difference of two has 16 bits.
-MOST = 16_000
+MOST = 8_000
 
 
 def block(numbers: bytes) -> str:
@@ -35,7 +35,9 @@ def block(numbers: bytes) -> str:
 def day_block(arrays: Iterable[Whole]) -> str:
     """Arrays one after the other: the lower bytes of all numbers, then the upper ones."""
     flat = np.concatenate([array.ravel() for array in arrays])
-    folded = np.where(flat < 0, -2 * flat - 1, 2 * flat).astype("<u2")  # small ones stay small
+    folded = np.where(flat < 0, -2 * flat - 1, 2 * flat)  # small ones stay small
+    assert folded.max(initial=0) < 2**16, "a difference needs more than 16 bits"
+    folded = folded.astype("<u2")
     return block(folded.view(np.uint8).reshape(-1, 2).T.tobytes())
 
 
