@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
@@ -11,6 +12,9 @@ Positions: TypeAlias = dict[str, tuple[float, float]]
 
 # Width of a tree over its height.
 TREE_SHAPE = 1.6
+# Share of a map to a bus of which nothing but a neighbour's place is known, and the turn from one
+# such direction to the next.
+BESIDE, GOLDEN_ANGLE = 0.02, math.pi * (3.0 - math.sqrt(5.0))
 
 
 def has_coordinates(feeder: Feeder) -> bool:
@@ -21,12 +25,41 @@ def has_coordinates(feeder: Feeder) -> bool:
 def bus_positions(feeder: Feeder) -> Positions:
     """Where each bus is drawn.
 
-    Where some have coordinates, those that have none are left out; where none has, or a single one,
-    all that lead to the source stand as `tree_positions` has them.
+    Where some have coordinates, those that have none stand beside what they are linked to; where
+    none has, or a single one, all that lead to the source stand as `tree_positions` has them.
     """
     if has_coordinates(feeder):
-        return {b.name: (b.x, b.y) for b in feeder.buses if b.x is not None and b.y is not None}
+        known = {b.name: (b.x, b.y) for b in feeder.buses if b.x is not None and b.y is not None}
+        return beside(known, _links(feeder))
     return tree_positions(feeder.source.bus, _links(feeder))
+
+
+def beside(known: Positions, links: Iterable[tuple[str, str]]) -> Positions:
+    """Positions also of buses that are linked to some: amidst those, or a short way from the one.
+
+    Args:
+        known: of two or more buses.
+        links: pairs of buses.
+    """
+    neighbours: dict[str, list[str]] = {bus: [] for bus in known}
+    for one, other in links:
+        neighbours.setdefault(one, []).append(other)
+        neighbours.setdefault(other, []).append(one)
+    columns = list(zip(*known.values(), strict=True))
+    away = BESIDE * max(max(column) - min(column) for column in columns)
+    found, waiting = dict(known), list(known)
+    for bus in waiting:  # which grows meanwhile
+        for other in neighbours[bus]:
+            if other in found:
+                continue
+            placed = [found[near] for near in neighbours[other] if near in found]
+            x, y = (sum(column) / len(placed) for column in zip(*placed, strict=True))
+            if len(placed) == 1:
+                angle = GOLDEN_ANGLE * len(waiting)
+                x, y = x + away * math.cos(angle), y + away * math.sin(angle)
+            found[other] = x, y
+            waiting.append(other)
+    return found
 
 
 def tree_positions(root: str, links: Iterable[tuple[str, str]]) -> Positions:

@@ -32,7 +32,7 @@ _STYLE = """
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; color: var(--ink); background: #fff; font: 16px/1.55 system-ui, -apple-system,
   "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 28px 20px 64px; overflow-wrap: anywhere; }
+main { max-width: 1180px; margin: 0 auto; padding: 28px 20px 64px; overflow-wrap: anywhere; }
 h1 { font-size: clamp(1.4rem, 3.6vw, 1.95rem); line-height: 1.25; margin: 4px 0 14px;
   max-width: 31em; }
 h2 { font-size: 1.35rem; margin: 52px 0 8px; padding-top: 14px; border-top: 2px solid var(--ink); }

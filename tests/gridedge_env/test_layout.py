@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import combinations
 
 import pytest
 
 from gridedge_env.feeder import Feeder, load_feeder
-from gridedge_env.layout import TREE_SHAPE, bus_positions, has_coordinates, tree_positions
+from gridedge_env.layout import TREE_SHAPE, beside, bus_positions, has_coordinates, tree_positions
 
 
 def without_coordinates(feeder: Feeder) -> Feeder:
@@ -52,6 +53,19 @@ def test_coordinates_are_kept() -> None:
     assert bus_positions(feeder)["13"] == next(
         (bus.x, bus.y) for bus in feeder.buses if bus.name == "13"
     )
+
+
+def test_who_has_no_coordinates_stands_beside_who_has() -> None:
+    """Half-way between two neighbours, a fiftieth of the map from a single one, none on another."""
+    known = {"a": (0.0, 0.0), "b": (100.0, 0.0), "c": (100.0, 50.0)}
+    links = [("a", "m"), ("m", "b"), ("c", "e"), ("c", "f"), ("f", "g"), ("alone", "apart")]
+    found = beside(known, links)
+    assert found.keys() == {*known, "m", "e", "f", "g"}
+    assert {bus: found[bus] for bus in known} == known
+    assert found["m"] == (50.0, 0.0)
+    for one, other in links[2:5]:
+        assert math.dist(found[one], found[other]) == pytest.approx(2.0)
+    assert min(math.dist(*pair) for pair in combinations(found.values(), 2)) > 0.5
 
 
 @pytest.mark.parametrize("name", ["ieee123", "european_lv"])
