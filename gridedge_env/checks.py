@@ -41,8 +41,12 @@ def check_whole_number(value: SupportsIndex, least: int, name: str, most: int | 
 
 
 def check_seed(value: SupportsIndex, name: str = "seed") -> int:
-    """A seed, as an int; PyTorch's and NumPy's have 63 bits in common."""
-    return check_whole_number(value, 0, name, LARGEST_SEED)
+    """A case's seed, as an int; others are drawn from it, by PyTorch, too, whose have 64 bits."""
+    seed = check_whole_number(value, 0, name)
+    if seed > LARGEST_SEED:
+        expected = f"a whole number of at most {LARGEST_SEED}"
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+    return seed
 
 
 def check_number(

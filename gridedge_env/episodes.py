@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.case import Case
-from gridedge_env.checks import check_seed, check_type, check_whole_number
+from gridedge_env.checks import check_type, check_whole_number
 from gridedge_env.day import Day
 from gridedge_env.observation import ObservationField, shared_observations
 from gridedge_env.public_plan import PublicPlan
@@ -73,7 +73,7 @@ def generator_of(seed: int, split: str, device: torch.device) -> torch.Generator
     Raises:
         ValueError: a negative seed.
     """
-    entropy = [check_seed(seed), SPLITS.index(split)]
+    entropy = [check_whole_number(seed, 0, "seed"), SPLITS.index(split)]
     mixed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
     return torch.Generator(device).manual_seed(int(mixed[0] >> 1))
 

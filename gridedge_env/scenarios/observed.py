@@ -200,7 +200,7 @@ class Variation:
                 continue
             is_real = value.dtype != torch.bool and not value.is_complex()
             if value.dim() != 1 or not is_real or value.layout != torch.strided:
-                came = f"{value.dtype} of shape {tuple(value.shape)}, {value.layout}"
+                came = f"{value.dtype} of shape {tuple(value.shape)} on {value.device}"
                 raise ValueError(f"{entry.name}: got {came}, expected {expected}")
             # Elsewhere the host would have to wait for a GPU.
             if value.device.type == "cpu" and not bool((value.abs() <= LARGEST_NUMBER).all()):
