@@ -40,12 +40,12 @@ def check_whole_number(value: SupportsIndex, least: int, name: str, most: int | 
     return whole
 
 
-def check_seed(value: SupportsIndex, name: str = "seed") -> int:
+def check_seed(value: SupportsIndex) -> int:
     """A case's seed, as an int; others are drawn from it, by PyTorch, too, whose have 64 bits."""
-    seed = check_whole_number(value, 0, name)
+    seed = check_whole_number(value, 0, "seed")
     if seed > LARGEST_SEED:
         expected = f"a whole number of at most {LARGEST_SEED}"
-        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+        raise ValueError(f"seed: got {shown(value)}, expected {expected}")
     return seed
 
 
@@ -139,7 +139,7 @@ def renamed(**names: str) -> Iterator[None]:
 
 
 def check_links(folder: Path, name: str) -> None:
-    """Refuse a folder with links that lead out of it: what is written there would be elsewhere."""
+    """Refuse a folder with links that lead out of it, or nowhere: what is written goes there."""
     home = folder.resolve()
     for path in filter(Path.is_symlink, folder.rglob("*")):
         try:
@@ -147,7 +147,7 @@ def check_links(folder: Path, name: str) -> None:
         except (OSError, RuntimeError):  # it leads to itself
             is_within = False
         if not is_within or not path.exists():
-            raise ValueError(f"{name}: {path} is a link out of the folder, expected a file of it")
+            raise ValueError(f"{name}: {path} is a link out of the folder or to nothing")
 
 
 def check_writable(path: Path, name: str) -> None:

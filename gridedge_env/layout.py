@@ -38,13 +38,13 @@ def beside(known: Positions, links: Iterable[tuple[str, str]]) -> Positions:
     """Positions also of buses that are linked to some: amidst those, or a short way from the one.
 
     Args:
-        known: of two or more buses.
+        known: of two or more buses, x and y.
         links: pairs of buses.
+
+    Returns:
+        Those, and of every bus that links lead to from them.
     """
-    neighbours: dict[str, list[str]] = {bus: [] for bus in known}
-    for one, other in links:
-        neighbours.setdefault(one, []).append(other)
-        neighbours.setdefault(other, []).append(one)
+    neighbours = _neighbours(known, links)
     columns = list(zip(*known.values(), strict=True))
     away = BESIDE * max(max(column) - min(column) for column in columns)
     found, waiting = dict(known), list(known)
@@ -74,10 +74,7 @@ def tree_positions(root: str, links: Iterable[tuple[str, str]]) -> Positions:
         `TREE_SHAPE`; as y, from 0 to 1, the ends of branches one above the other, and every other
         bus half-way between its outermost branches.
     """
-    neighbours: dict[str, list[str]] = {root: []}
-    for one, other in links:
-        neighbours.setdefault(one, []).append(other)
-        neighbours.setdefault(other, []).append(one)
+    neighbours = _neighbours([root], links)
     depth, branches, found = {root: 0}, {root: list[str]()}, [root]
     for bus in found:  # which grows meanwhile
         for other in neighbours[bus]:
@@ -114,3 +111,12 @@ def _links(feeder: Feeder) -> Iterator[tuple[str, str]]:
         first, *others = transformer.windings
         for winding in others:
             yield first.bus, winding.bus
+
+
+def _neighbours(buses: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Of these buses, and of all that are linked."""
+    found: dict[str, list[str]] = {bus: [] for bus in buses}
+    for one, other in links:
+        found.setdefault(one, []).append(other)
+        found.setdefault(other, []).append(one)
+    return found
