@@ -109,7 +109,7 @@ def test_a_signal_to_all_processes_ends_the_command_in_order(tmp_path: Path, hom
     with started([*TRAIN, "--run", str(folder), *OPTIONS, "--workers", "2"], home) as command:
         command.wait_for(lambda: rows(folder) >= 5)
         os.killpg(command.process.pid, signal.SIGTERM)
-        code, _, errors = command.end()
+        code, output, errors = command.end()
         assert code == 130, errors
         saved = load_checkpoint(folder)[1]["iteration"]
         assert f"Stopped after iteration {saved}; go on with --resume." in output
@@ -132,7 +132,7 @@ def test_ray_is_ended_under_a_command(
         command.wait_for(lambda: rows(folder) >= 5)
         (head,) = [number for number, name in command.processes().items() if GCS in name]
         os.kill(head, signal.SIGKILL)
-        code, output, errors = command.end()
+        code, _, errors = command.end()
         assert code == 1
         assert "error: workers: Ray's own processes died; go on with --resume" in errors
         assert command.is_gone()
