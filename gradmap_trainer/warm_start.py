@@ -42,9 +42,9 @@ class Succession:
 
     Attributes:
         kept: who keeps its own.
-        new: who was not there before.
-        changed: who has other kinds of devices than before.
-        strange: of the last two, those whose kinds nobody had: they begin at random weights.
+        new: who was not there before, and has the same kinds of devices as somebody who was.
+        changed: who has other kinds of devices than before, likewise.
+        strange: who has kinds of devices, new or changed, that nobody had: they begin untrained.
         removed: who is there no more.
         source: of each other customer's row, the row of the older fleet that it begins with.
     """
@@ -138,8 +138,8 @@ def _succession(before: Simulator, after: Simulator, policies: Policies) -> Succ
     }
     return Succession(
         tuple(kept),
-        tuple(new),
-        tuple(changed),
+        tuple(n for n in new if kinds[n] in typical),
+        tuple(n for n in changed if kinds[n] in typical),
         tuple(n for n in (*new, *changed) if kinds[n] not in typical),
         tuple(n for n in old.names if n not in kinds),
         source,
@@ -200,11 +200,12 @@ def _told(
         f"Begun with the policies of {run}, trained for {iterations} iterations: "
         f"{len(succession.kept)} customers keep theirs."
     ]
-    for names, what in (
-        (succession.new, "New, and beginning as the typical customer with the same devices"),
-        (succession.changed, "With other devices than before, and beginning likewise"),
-        (succession.strange, "Of these, with devices as nobody had, and beginning at random"),
-        (succession.removed, "There no more"),
+    typical = f"each begins with the policy of a typical customer of {run} with the same devices"
+    for what, names in (
+        (f"New customers, {typical}", succession.new),
+        (f"Customers whose devices are others now, {typical}", succession.changed),
+        (f"Customers with devices as none of {run} had, each begins untrained", succession.strange),
+        (f"Customers of {run} who are not in this case", succession.removed),
     ):
         if names:
             told.append(f"{what}: {_listed(names)}.")

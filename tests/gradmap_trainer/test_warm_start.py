@@ -140,10 +140,10 @@ def test_known_customers_act_as_before_and_others_are_told_of(older: Path, tmp_p
     assert_same_actions((before, known), (simulator, learner), kept)
     assert told == [
         f"Begun with the policies of {older}, trained for 2 iterations: 3 customers keep theirs.",
-        "New, and beginning as the typical customer with the same devices: fay, gus.",
-        "With other devices than before, and beginning likewise: dan.",
-        "Of these, with devices as nobody had, and beginning at random: gus, dan.",
-        "There no more: bob.",
+        f"New customers, each begins with the policy of a typical customer of {older} "
+        "with the same devices: fay.",
+        f"Customers with devices as none of {older} had, each begins untrained: gus, dan.",
+        f"Customers of {older} who are not in this case: bob.",
         "The feeder is the same; multipliers carry over.",
     ]
     config = replace(CONFIG, run=str(tmp_path))
@@ -280,7 +280,7 @@ def test_the_command_says_who_keeps_what(
     assert call("gradmap-train", *options, "--warm-start", older) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "1 customers keep theirs" in told
-    assert "There no more: bob, cleo, dan, eve" in told
+    assert "who are not in this case: bob, cleo, dan, eve" in told
     assert call("gradmap-train", "--run", run, "--resume", "--warm-start", tmp_path / "no") == 2
     assert_one_line(capsys.readouterr().err, f"config.warm_start is '{older}' in the checkpoint")
     other = ("--run", tmp_path / "other", "--case", tmp_path / "case")
