@@ -15,6 +15,7 @@ PALE = "#b8c7dc"
 def drift_by_field(drift: Mapping[str, np.ndarray], most: float) -> Figure:
     """By field (customers,): half of them within the dark bar, all within the pale one."""
     figure, (axes,) = panel("Drift", height=1.0 + 0.24 * len(drift))
+    axes.use_sticky_edges = False  # else the frame goes through where the farthest bar begins
     for row, values in enumerate(list(drift.values())[::-1]):
         low, high = np.quantile(values, [0.25, 0.75])
         for left, right, colour, height in (

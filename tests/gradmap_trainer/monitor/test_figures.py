@@ -16,6 +16,14 @@ def of_drift() -> Figure:
     return drift_by_field({name: np.array([-2.0, 1.0, 9.0]) for name in names}, 3.0)
 
 
+def test_no_row_of_the_drift_stands_on_the_frame():
+    """The farthest is the one that its readers look for."""
+    (axes,) = drift_by_field({"one": np.array([-9.0, -8.0]), "two": np.array([5.0])}, 3.0).axes
+    left, right = axes.get_xlim()
+    assert left < -9.0
+    assert right > 5.0
+
+
 @pytest.mark.parametrize(
     "draw",
     [
