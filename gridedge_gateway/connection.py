@@ -12,19 +12,21 @@ def check_connection(most: float | None) -> None:
         raise ValueError(f"connection_kw: got {most:g}, expected more than 0")
 
 
-def within_connection(power: Mapping[str, float], load: float, most: float) -> dict[str, float]:
+def within_connection(
+    power: Mapping[str, float], loads: tuple[float, float], most: float
+) -> dict[str, float]:
     """Powers that a connection carries, on their own and, as far as they can, beside all else.
 
-    Their sum is within it whatever the load is said to be. What goes too far one way is less by
+    Their sum is within it whatever the loads are said to be. What goes too far one way is less by
     the same share; what goes the other way stays.
 
     Args:
         power: kW drawn by each device.
-        load: kW drawn by all else, as it was read.
+        loads: kW that all else draws at least and at most, as it was read.
         most: kW.
     """
     found = dict(power)
-    for way in (1.0, -1.0):
+    for way, load in ((1.0, loads[1]), (-1.0, loads[0])):
         there = sum(max(way * kw, 0.0) for kw in found.values())
         back = sum(max(-way * kw, 0.0) for kw in found.values())
         highest = max(min(most - way * load, most), -most)  # that the sum may be

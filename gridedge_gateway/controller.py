@@ -30,7 +30,7 @@ from gridedge_gateway.readings import (
     Quantity,
     Readings,
 )
-from gridedge_gateway.sensors import FROZEN_SHARE, THE_SENSOR_COUNTS, Repeated, Sensors
+from gridedge_gateway.sensors import FROZEN_SHARE, Repeated, Sensors
 
 # So many earlier times in a row, each later than the one before it, are no late messages: the clock
 # had been ahead.
@@ -174,7 +174,7 @@ class Controller:
             if self._is_late(step, before):
                 got, stand = map(self.calendar.words, (step.time, before.time))
                 why = f"time: got {got}, before {stand}, whose set-points stand"
-                return replace(stands, reasons=(*reasons, why))
+                return replace(stands, reasons=(*stands.reasons, *reasons, why))
         set_point = self._next(step, readings, reasons)
         self._last, self._late = (step, set_point), []
         return set_point
@@ -191,9 +191,9 @@ class Controller:
         """Of a step that has not been asked for; what is wrong is added to the reasons."""
         known: Arrays = {"step": np.array(step.number)}
         follows_on = self._follows_on(step, reasons)
-        load = self._load(follows_on, readings, reasons)
+        loads = self._loads(follows_on, readings, reasons)
         # As an episode begins, policies were trained to know no more than the mean.
-        known["load"] = np.array([[load if follows_on and step.number > 0 else self._mean]])
+        known["load"] = np.array([[loads[0] if follows_on and step.number > 0 else self._mean]])
         known |= self._measured(step, readings, reasons)
         known |= self._sense(step, readings, reasons)
         try:
@@ -207,12 +207,13 @@ class Controller:
         follows = {name: FALLBACK if name in lost | resting else POLICY for name in power}
         asked, most = power, self._connection_power
         if most is not None:
-            power = within_connection(asked, load, most)
+            power = within_connection(asked, loads, most)
         less = [device for device in self.file.devices if power[device.name] != asked[device.name]]
         self._held = bool(less)
         if less:
             names = ", ".join(device.name for device in less)
-            got = f"got {sum(asked.values()):.4g} kW of devices beside {load:.4g} kW"
+            beside = " to ".join(dict.fromkeys(f"{load:.4g}" for load in loads))
+            got = f"got {sum(asked.values()):.4g} kW of devices beside {beside} kW"
             reasons.append(f"connection: {got}, expected at most {most:g} kW; less for {names}")
             flows = self._flows_of(power, less, known, lost)
         self._stand(flows)
@@ -242,10 +243,14 @@ class Controller:
             low[0, entries[~less_action]] = middle[0, entries[~less_action]]
         return flows(0.5 * (low + high))
 
-    def _load(self, follows_on: bool, readings: Readings, reasons: list[str]) -> float:
-        """kW that all but the devices drew in the step that has ended, or the annual mean.
+    def _loads(
+        self, follows_on: bool, readings: Readings, reasons: list[str]
+    ) -> tuple[float, float]:
+        """kW that all but the devices drew at least and at most in the step that has ended.
 
-        Devices are believed to have done what they were told last.
+        Where the meter is not read, the annual mean. Devices are believed to have done what they
+        were told for that step; told longer ago, they may rest meanwhile, and what they were told
+        before the gateway began, nobody knows.
         """
         mean = self._mean
         drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
@@ -257,12 +262,18 @@ class Controller:
         if self._metered.is_frozen(FROZEN_METER_TIMES, least):
             why = "the same again and again, whatever devices were told"
             reasons.append(f"{METER_POWER}: {got}, {why}; besides them {mean:.4g} kW counts")
-            return mean
-        if not follows_on and meter != mean + drawn:
-            why = "but what devices drew in the step before is not known"
-            known = f"the policy is told the annual mean, for the connection {THE_SENSOR_COUNTS}"
-            reasons.append(f"{METER_POWER}: {got}, {why}; {known}")
-        return meter - drawn
+            return mean, mean
+        if follows_on or meter == mean + drawn:
+            return meter - drawn, meter - drawn
+        most = math.inf if self._connection_power is None else self._connection_power
+        could = (-min(full, most), min(full, most)) if self._last is None else (0.0, drawn)
+        low, high = max(meter - max(could), -most), min(meter - min(could), most)
+        why = "but what devices drew in the step before is not known"
+        known = "the policy is told the annual mean of all else"
+        if self._connection_power is not None:
+            known += f", the connection is to carry any of {low:.4g} to {high:.4g} kW"
+        reasons.append(f"{METER_POWER}: {got}, {why}; {known}")
+        return low, high
 
     def _measured(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
         """What is expected of the weather and what meters say, or what is usual."""

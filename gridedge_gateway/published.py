@@ -80,6 +80,8 @@ class Published:
             found[name] = filled
         incomplete = False
         for name in self._file.series:
+            if doubt := SERIES[name].doubt(found[name][today]):
+                told.append(doubt)
             missing = np.isnan(found[name][today])
             if name != PRICE_FORECAST and missing.any():
                 told.append(f"{name}: got {_part(missing)}, expected all: the fallback until then")

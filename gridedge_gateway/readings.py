@@ -15,10 +15,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
-# Years that a clock can show.
+# Years that a clock can show, and what a time looks like.
 FIRST_YEAR, LAST_YEAR = 2000, 2100
+A_TIME = "a time with its offset from UTC, like 2026-01-15T12:00:00+01:00"
 # The unit of what is so or not, and how the names of such readings end: JSON has true and false.
 YES_OR_NO, OF_YES_OR_NO = "0 or 1", ".plugged"
+# Units that others are taken for: values that are all so near to 0 are likely of the other one.
+OTHER_UNITS = {"per MWh": (3.0, "per kWh"), "%": (1.0, "a share of 1")}
 # Of what is wrong so many are told, and so many signs of a value or a name.
 MOST_FAULTS, MOST_SIGNS = 20, 60
 
@@ -47,6 +50,14 @@ class Quantity:
             return None
         expected = f"expected {self.lowest:g} to {self.highest:g} {self.unit}"
         return f"{self.name}: got {value:g}, {expected}"
+
+    def doubt(self, values: Iterable[float]) -> str | None:
+        """In which other unit values may be, which are plausible; None: there is no doubt."""
+        near, other = OTHER_UNITS.get(self.unit, (0.0, ""))
+        most = max((abs(value) for value in values if not math.isnan(value)), default=0.0)
+        if not 0.0 < most <= near:
+            return None
+        return f"{self.name}: got {most:g} at most, expected {self.unit}; is it {other}?"
 
 
 # Names of what is read of a home, beside its devices.
@@ -164,7 +175,7 @@ def _time(said: object, name: str, faults: list[str]) -> datetime | None:
             return time.astimezone(timezone.utc)
     except ValueError:
         pass
-    expected = f"a time like 2026-01-15T12:00:00+01:00, from {FIRST_YEAR} to {LAST_YEAR}"
+    expected = f"{A_TIME}, from {FIRST_YEAR} to {LAST_YEAR}"
     faults.append(f"{legible(name)}: got {_shown(said)}, expected {expected}")
     return None
 

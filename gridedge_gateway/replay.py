@@ -14,14 +14,11 @@ from pathlib import Path
 from gridedge_gateway.calendar import Calendar, Step
 from gridedge_gateway.controller import Controller, SetPoint
 from gridedge_gateway.mistakes import writing
-from gridedge_gateway.published import PRICE, PRICE_FORECAST
-from gridedge_gateway.readings import SERIES, Readings
+from gridedge_gateway.readings import A_TIME, SERIES, Readings
 from gridedge_gateway.record import decided, reading_columns, set_point_columns
 
 # What a row without a time would have: each must have its own.
 NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
-# A price per MWh that is never as far from 0 as this is likely one per kWh.
-MOST_OF_OTHER_UNIT = {PRICE: 3.0, PRICE_FORECAST: 3.0}
 # Share of a log's rows that may not be later than the one before.
 MOST_BACK = 0.1
 
@@ -73,13 +70,10 @@ def doubts(controller: Controller, steps: Iterable[tuple[Readings, SetPoint]]) -
                 first.setdefault(name, why)
     for name, quantity in {**controller.readable, **SERIES}.items():
         good = [x for x in said[name] if not math.isnan(x) and not quantity.fault(x)]
-        most = max(map(abs, good), default=0.0)
         if not good and name in first:
             yield f"{name} never counted: {first[name]}"
-        elif name in MOST_OF_OTHER_UNIT and 0.0 < most < MOST_OF_OTHER_UNIT[name]:
-            yield f"{name}: got {most:g} at most, expected {quantity.unit}; is it per kWh?"
-        elif quantity.unit == "%" and 0.0 < most <= 1.0:
-            yield f"{name}: got {most:g} at most, expected {quantity.unit}; is it a share of 1?"
+        elif doubt := quantity.doubt(good):
+            yield doubt
 
 
 def recorded_readings(
@@ -99,7 +93,7 @@ def recorded_readings(
     readable, written = reading_columns(file), set_point_columns(file)
     rows = _rows(recorded, readable, written)
     read = [_readings(row, readable, number, recorded) for number, row in enumerate(rows, start=2)]
-    _check_order(read, bool(rows) and "reasons" in rows[0], recorded)
+    _check_order(read, rows, recorded)
     published = _published(read)
     today: date | None = None
     told = []
@@ -146,25 +140,24 @@ def _readings(row: dict[str, str], readable: Collection[str], number: int, path:
     read = {name: text for name, text in row.items() if name in readable and text}
     readings = Readings.of(read, NO_TIME)
     if readings.time == NO_TIME:
-        expected = "a time with an offset, as 2026-01-15T12:00:00+01:00"
-        got = f"got {row['time']!r}, expected {expected}"
+        got = f"got {row['time']!r}, expected {A_TIME}"
         raise ValueError(f"{path}, row {number}, column 'time': {got}")
     return readings
 
 
-def _check_order(read: Sequence[Readings], is_log: bool, path: Path) -> None:
+def _check_order(read: Sequence[Readings], rows: Sequence[dict[str, str]], path: Path) -> None:
     """Rows are in order of time, each later; of a log most are.
 
     A gateway that began again within a step logs that twice, and where its clock was put back, some
     rows are earlier.
     """
-    pairs = enumerate(pairwise(readings.time for readings in read), start=3)
-    back = [(number, before, time) for number, (before, time) in pairs if time <= before]
+    pairs = enumerate(pairwise(readings.time for readings in read), start=1)
+    back = [row for row, (before, time) in pairs if time <= before]
+    is_log = bool(rows) and "reasons" in rows[0]
     if len(back) > (max(MOST_BACK * len(read), 1) if is_log else 0):
-        number, before, time = back[0]
-        got = f"got {time.isoformat()} after {before.isoformat()}"
-        expected = "rows in order of time, each time once"
-        raise ValueError(f"{path}, row {number}, column 'time': {got}, expected {expected}")
+        before, time = (rows[row]["time"] for row in (back[0] - 1, back[0]))
+        got, expected = f"got {time!r} after {before!r}", "rows in order of time, each time once"
+        raise ValueError(f"{path}, row {back[0] + 2}, column 'time': {got}, expected {expected}")
 
 
 def _check_within(row: dict[str, str], number: int, path: Path, minutes: int) -> None:

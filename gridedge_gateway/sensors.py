@@ -105,8 +105,8 @@ class Sensors:
             step: that begins.
 
         Returns:
-            Of the same names and shapes, NaN where the estimate stands; and why it does, or which
-            device does something else than it was told.
+            Of the same names and shapes, NaN where the estimate stands; and why it does, which
+            device does something else than it was told, or what may be in another unit.
         """
         found = {name: np.full_like(values, np.nan) for name, values in expected.items()}
         told: list[str] = []
@@ -128,6 +128,8 @@ class Sensors:
                     estimate = f"estimate of {shown:.4g} {quantity.unit} counts"
                     told.append(f"{device.name}.{fault}; the {estimate}")
                 else:
+                    if doubt := quantity.doubt([said]):
+                        told.append(f"{device.name}.{doubt} Meanwhile {THE_SENSOR_COUNTS}")
                     is_hour = quantity.unit == HOUR_OF_THE_DAY and not math.isnan(said)
                     found[name][place] = step.hour(said) if is_hour else said
         return found, told

@@ -282,12 +282,12 @@ main(["inspect", {str(battery_file)!r}])
 def test_a_connection_bounds_what_a_home_draws_and_feeds_in():
     """Beside a load of 3 kW, 11 kW leave 8 and what flows back: 6 and 4 become 8/10 of that."""
     asked = {"heat_pump": 6.0, "ev_charger": 4.0}
-    assert within_connection(asked, 3.0, 20.0) == asked
-    assert within_connection(asked, 3.0, 11.0) == {"heat_pump": 4.8, "ev_charger": 3.2}
+    assert within_connection(asked, (3.0, 3.0), 20.0) == asked
+    assert within_connection(asked, (3.0, 3.0), 11.0) == {"heat_pump": 4.8, "ev_charger": 3.2}
     roof = {**asked, "pv_inverter": -2.0}
-    assert within_connection(roof, 3.0, 11.0) == roof
-    assert within_connection(asked, 12.0, 11.0) == {"heat_pump": 0.0, "ev_charger": 0.0}
-    assert within_connection({"pv_inverter": -3.5}, -1.0, 4.0) == {"pv_inverter": -3.0}
+    assert within_connection(roof, (3.0, 3.0), 11.0) == roof
+    assert within_connection(asked, (12.0, 12.0), 11.0) == {"heat_pump": 0.0, "ev_charger": 0.0}
+    assert within_connection({"pv_inverter": -3.5}, (-1.0, -1.0), 4.0) == {"pv_inverter": -3.0}
 
 
 @pytest.mark.parametrize("load", [-1e4, -120.0, -11.5, 0.0, 3.0, 11.0, 120.0, 1e4])
@@ -295,7 +295,7 @@ def test_a_connection_bounds_what_a_home_draws_and_feeds_in():
 def test_a_connection_holds_whatever_the_meter_says(load, way):
     """Of the devices alone; with the load as far as what goes the right way reaches."""
     asked = {"battery": way * 166.0, "ev_charger": 6.0, "pv_inverter": -7.0}
-    told = within_connection(asked, load, 11.0)
+    told = within_connection(asked, (load, load), 11.0)
     total = sum(told.values())
     assert abs(total) <= 11.0 + 1e-9
     assert abs(load + total) <= 11.0 + 1e-9 or abs(load + total) <= abs(load) + 1e-9

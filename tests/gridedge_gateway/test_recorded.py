@@ -43,7 +43,8 @@ def test_what_never_counted_is_told(battery_file, tmp_path, capsys, change, told
     ("change", "expected"),
     [
         ({"voltages": 230.0}, "got column 'voltages', expected some of time, meter_power"),
-        ({"time": "noon"}, "row 2, column 'time': got 'noon', expected a time with an offset"),
+        ({"time": "noon"}, "row 2, column 'time': got 'noon', expected a time with its offset"),
+        ({"time": "2026-01-15T12:00:00"}, "got '2026-01-15T12:00:00', expected a time with its"),
     ],
 )
 def test_a_table_that_cannot_be_meant_is_refused(battery_file, tmp_path, capsys, change, expected):
@@ -73,15 +74,15 @@ def test_a_table_that_cannot_be_meant_is_refused(battery_file, tmp_path, capsys,
         ),
         (
             b"time\n2026-01-15T12:00Z\n2026-01-15T11:30Z\n2026-01-15T11:00Z\n",
-            "row 3, column 'time': got 2026-01-15T11:30:00+00:00 after 2026-01-15T12:00:00+00:00",
+            "row 3, column 'time': got '2026-01-15T11:30Z' after '2026-01-15T12:00Z'",
         ),
         (
             b"time\n2026-01-15T11:00Z\n2026-01-15T12:00Z\n2026-01-15T11:30Z\n2026-01-15T12:30Z\n",
-            "row 4, column 'time': got 2026-01-15T11:30:00+00:00 after 2026-01-15T12:00:00+00:00",
+            "row 4, column 'time': got '2026-01-15T11:30Z' after '2026-01-15T12:00Z'",
         ),
         (
             b"time\n2026-01-15T11:00Z\n2026-01-15T12:00+01:00\n",
-            "row 3, column 'time': got 2026-01-15T11:00:00+00:00 after 2026-01-15T11:00:00+00:00, "
+            "row 3, column 'time': got '2026-01-15T12:00+01:00' after '2026-01-15T11:00Z', "
             "expected rows in order of time, each time once",
         ),
     ],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import date, timedelta
 
 import pytest
 
-from benchmarks.gateway.readings import STEP, VALUES, midnight
+from benchmarks.gateway.readings import STEP, VALUES, midnight, published
 from gridedge_gateway import Controller, Readings
 from tests.gridedge_gateway.house import always, followed, play, told, without
 
@@ -141,6 +142,29 @@ def test_the_connection_counts_what_the_meter_says_in_all_steps(path, gap):
         assert ("meter_power" in told(answer)) == blind
 
 
+@pytest.mark.parametrize("began_again", [True, False])
+@pytest.mark.parametrize("before", [-8.0, 8.0])
+def test_the_connection_carries_what_devices_may_have_done_meanwhile(
+    path, monkeypatch, before, began_again
+):
+    """Nobody knows what they were told before a start; told 8 kW a day ago, they may rest."""
+    drawn = before if began_again else 0.0
+    for rest in (8.5, -8.5):
+        bound = Controller.load(path, 9.0)
+        if not began_again:
+            at_full = dict.fromkeys(("battery", "ev_charger"), before / 8.0)
+            monkeypatch.setattr(bound.file, "act", always(bound, **at_full))
+            (told_before,) = play(bound, NOON - timedelta(days=1), 1, without("meter_power"))
+            assert abs(sum(told_before.power.values())) > 4.0
+        for action in (-1.0, 1.0):
+            again = copy.deepcopy(bound)
+            devices = {device.name: action for device in again.file.devices}
+            monkeypatch.setattr(again.file, "act", always(again, **devices))
+            (answer,) = play(again, NOON, 1, VALUES | {"meter_power": rest + drawn})
+            assert abs(rest + sum(answer.power.values())) <= 9.0 + 1e-9, answer
+            assert told(answer)[-1] in ("meter_power", "connection")
+
+
 def test_a_charger_that_repeats_its_word_of_a_car_that_has_left_is_not_frozen(controller):
     """Nor as the car comes back with as much; by the estimate, it drives meanwhile."""
     away = VALUES | {"ev_charger.plugged": 0.0, "ev_charger.state_of_charge": 20.0}
@@ -160,6 +184,24 @@ def test_an_estimate_is_shown_within_its_range(controller):
     said = [reason for answer in answers for reason in answer.reasons]
     assert any("ev_charger.state_of_charge: not read; the estimate of" in reason for reason in said)
     assert not any("estimate of -" in reason for reason in said)
+
+
+def test_what_may_be_in_another_unit_counts_and_is_told(controller):
+    """As of a recorded table: shares of 1 for %, currency/kWh for /MWh of all the day."""
+    news, values = published(DAY), VALUES | {"battery.state_of_charge": 0.5}
+    news["day_ahead_price"] = {
+        time: price / 1000.0 for time, price in news["day_ahead_price"].items()
+    }
+    answer = controller.step(Readings(NOON, values, news))
+    assert followed(answer) == "policy"
+    for reason in (
+        "day_ahead_price: got 0.3 at most, expected per MWh; is it per kWh?",
+        "battery.state_of_charge: got 0.5 at most, expected %; is it a share of 1? Meanwhile the "
+        "sensor counts",
+    ):
+        assert reason in answer.reasons
+    answer = controller.step(Readings(NOON + STEP, VALUES, published(DAY)))
+    assert not [reason for reason in answer.reasons if "is it" in reason]
 
 
 @pytest.mark.parametrize("value", [None, "high", 10**400, [1.0], 1j])
