@@ -25,7 +25,9 @@ def export() -> None:
             run: folder of the run.
             to: where to write; by default the folder `policies` of the run.
             check: play a day of the test year through the files, too, and compare them with the
-                simulator; exit code 1 if they do anything else.
+                simulator; exit code 1 if they do anything else. What could be read at each customer
+                that day goes into a table, as `gridedge-gateway replay` takes it: into the folder
+                `readings` beside the files.
         """
         return run, to or run / "policies", check
 
@@ -42,7 +44,8 @@ def export() -> None:
             return
         starts = gateway_starts(simulator)
         day = starts[len(starts) // 2]
-        partings = replay(simulator, learner.policies, folder, day)
+        tables = folder / "readings"
+        partings = replay(simulator, learner.policies, folder, day, tables=tables)
     date = simulator.days("test").dates[day]
     apart = [parting for parting in partings if not parting.is_small]
     if apart:
@@ -51,3 +54,4 @@ def export() -> None:
         sys.exit(EXIT_FAILED)
     worst = max(parting.power for parting in partings)
     say(console, f"On {date} they do as the simulator does, to {worst:.0e} of full power")
+    say(console, f"What could be read that day: {tables}")

@@ -1,12 +1,14 @@
 """Whether exported files do what the simulator does: a day of the test year, played through both.
 
 A file is played as at a customer's, by `gridedge_gateway.Controller`, with readings in a gateway's
-units.
+units. They can be kept, as tables that `gridedge-gateway replay` takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -27,9 +29,11 @@ from gridedge_env.devices import Fleet
 from gridedge_env.reference import play
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import SimulatorState
+from gridedge_env.writing import write_whole
 from gridedge_gateway import Controller, Readings, SetPoint
 from gridedge_gateway.calendar import day_of_episode
 from gridedge_gateway.published import MEGAWATT_HOUR
+from gridedge_gateway.record import DECIMALS, reading_columns
 
 Series: TypeAlias = Mapping[str, Mapping[datetime, float]]
 
@@ -83,6 +87,7 @@ def replay(
     folder: Path,
     day: int,
     sensors: bool = False,
+    tables: Path | None = None,
 ) -> list[Parting]:
     """Play an episode of the test year, and compare what each customer's file makes of it.
 
@@ -93,6 +98,7 @@ def replay(
         day: one of `gateway_starts`, at which it begins.
         sensors: whether files are told in every step where the simulator's devices stand; else at
             midnight, and they go their own way until the next.
+        tables: folder for all that can be read at each customer's, `<customer>.csv`; or None.
 
     Raises:
         ImportError: the `export` extra is not installed.
@@ -118,15 +124,33 @@ def replay(
     for agent, name in enumerate(simulator.fleet.names):
         home = Home.of(simulator, agent, Controller.load(folder / policy_file(name)))
         power: Mapping[str, float] = {}
-        worst = np.zeros(2)
+        worst, read = np.zeros(2), []
         for then, time in zip(steps, times, strict=True):
             first = then is steps[0]
             midnight = then.state.step % simulator.clock.day.steps == 0
             values = home.readings(then, power, sensors or midnight)
+            if tables is not None:
+                read.append(Readings(time, home.readings(then, power, sensors=True), series))
             set_point = home.controller.step(Readings(time, values, series if first else {}))
             worst, power = np.maximum(worst, home.apart(then, set_point)), set_point.power
         partings.append(Parting(name, *map(float, worst)))
+        if tables is not None:
+            tables.mkdir(parents=True, exist_ok=True)
+            path = tables / Path(policy_file(name)).with_suffix(".csv")
+            write_whole(path, _table(home.controller, read))
     return partings
+
+
+def _table(controller: Controller, read: Iterable[Readings]) -> str:
+    """Readings in CSV, a row for each step, with what of the series begins to hold then."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, reading_columns(controller.file), lineterminator="\n")
+    table.writeheader()
+    for readings in read:
+        holds = {name: values[readings.time] for name, values in readings.series.items()}
+        values = {name: round(x, DECIMALS) for name, x in {**readings.values, **holds}.items()}
+        table.writerow({"time": controller.calendar.words(readings.time), **values})
+    return text.getvalue()
 
 
 def as_known(simulator: Simulator, begin: SimulatorState) -> SimulatorState:

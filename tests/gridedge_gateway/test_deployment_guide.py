@@ -13,7 +13,7 @@ import pytest
 from gridedge_env.cli import case as case_command
 from gridedge_gateway.cli import main as gateway_command
 from tests.gradmap_trainer.test_own_case import SMALL, call
-from tests.gridedge_gateway.test_commands import not_served, rows, write
+from tests.gridedge_gateway.test_commands import not_served
 
 ROOT = Path(__file__).parents[2]
 # The guide trains for minutes.
@@ -68,7 +68,6 @@ def test_every_step_of_the_walk_works(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     served = not_served(monkeypatch)  # the broker of the guide is nobody's
-    write(tmp_path / "readings.csv", rows(48))
     (tmp_path / "password.txt").write_text("secret\n")
     (new, *first), monitor, second, _ = walks()  # and how to measure
     walk([new])

@@ -25,7 +25,9 @@ from gridedge_env.day import Window
 from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_env.reference import Thermostat, play
 from gridedge_env.scenarios import DayAheadFeedIn, DayTable, ObservedDays, Tariff
+from gridedge_gateway import Controller
 from gridedge_gateway.file import CustomerFile
+from gridedge_gateway.replay import replay as replay_table
 from tests.gridedge_env.devices.sensors import sensors_of
 
 CONFIG = TrainConfig(case=None)
@@ -126,6 +128,18 @@ def test_so_do_those_that_correct_a_plan_in_days_of_two_with_reactive_power(tmp_
         assert parting.is_small, str(parting)
     with pytest.raises(ValueError, match=rf"day: got {first + 1}, expected one on which gateways"):
         replay(simulator, policies, tmp_path, first + 1)
+
+
+def test_a_table_of_the_day_can_be_replayed(simulator, policies, folder, tmp_path):
+    """Devices do in it what a gateway tells them: it has nothing to complain of but the begin."""
+    replay(simulator, policies, folder, SPRING, tables=tmp_path)
+    for name in simulator.fleet.names:
+        table, out = tmp_path / f"{name}.csv", tmp_path / "set_points.csv"
+        steps = replay_table(Controller.load(folder / policy_file(name)), table, out)
+        assert len(steps) == simulator.clock.steps
+        first, *others = (set_point for _, set_point in steps)
+        assert [reason.split(":")[0] for reason in first.reasons] == ["meter_power"]
+        assert not [set_point for set_point in others if set_point.reasons or set_point.fallbacks]
 
 
 def test_a_file_of_another_customer_parts(simulator, policies, folder, tmp_path):
@@ -243,7 +257,7 @@ def test_the_command_says_which_files_do_something_else(simulator, policies, mon
     partings = [Parting(name, *by) for name, by in zip(names, apart, strict=True)]
     monkeypatch.setattr(command, "load_policies", lambda run: (CONFIG, simulator, learner))
     monkeypatch.setattr("gradmap_trainer.export.export_run", lambda *_: [])
-    monkeypatch.setattr("gradmap_trainer.export.replay", lambda *_: partings)
+    monkeypatch.setattr("gradmap_trainer.export.replay", lambda *_, **__: partings)
     monkeypatch.setattr(sys, "argv", ["gradmap-export", "run", "--check"])
     with pytest.raises(SystemExit) as stop:
         command.export()
