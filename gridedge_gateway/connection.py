@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+# A meter says no more than so many times what a connection carries: its fuse would blow.
+MOST_OF_CONNECTION = 2.0
+
 
 def check_connection(most: float | None) -> None:
     """Raises ValueError unless it is a power that a connection can carry, or nobody says, kW."""

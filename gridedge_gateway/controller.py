@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Step
-from gridedge_gateway.connection import check_connection, within_connection
+from gridedge_gateway.connection import MOST_OF_CONNECTION, check_connection, within_connection
 from gridedge_gateway.file import CustomerFile, Device
 from gridedge_gateway.graph import Arrays
 from gridedge_gateway.published import Published, as_number
@@ -40,8 +40,6 @@ TRIED = datetime(2026, 1, 1, tzinfo=timezone.utc)
 # A meter is frozen that said the same so many times in a row while set-points moved, in sum by
 # FROZEN_SHARE of full power.
 FROZEN_METER_TIMES = 6
-# A meter says no more than so many times what a connection carries: its fuse would blow.
-MOST_OF_CONNECTION = 2.0
 # Steps to find the action by which a device draws what a connection leaves it: to 1/4096.
 HALVINGS = 12
 # What a device can follow: its policy, or what is safe.
@@ -95,7 +93,7 @@ class Controller:
 
     def __init__(self, file: CustomerFile, connection_power: float | None = None) -> None:
         check_connection(connection_power)
-        self.file, self._connection_power = file, connection_power
+        self.file, self._most = file, math.inf if connection_power is None else connection_power
         self.readable = dict(file.readable)
         if connection_power is not None:
             meter = file.readable[METER_POWER]
@@ -110,6 +108,7 @@ class Controller:
         self._metered = Repeated()
         self._stands = file.begin
         self._last: tuple[Step, SetPoint] | None = None
+        self._told: float | None = None  # kW, what devices were to draw last, as far as they know
         self._held = False  # whether the connection left devices less than was worked out
         self._late: list[datetime] = []
 
@@ -176,8 +175,12 @@ class Controller:
                 why = f"time: got {got}, before {stand}, whose set-points stand"
                 return replace(stands, reasons=(*stands.reasons, *reasons, why))
         set_point = self._next(step, readings, reasons)
-        self._last, self._late = (step, set_point), []
+        self._last, self._late, self._told = (step, set_point), [], sum(set_point.power.values())
         return set_point
+
+    def forget(self) -> None:
+        """The last set-points may not have come to devices: what these draw, nobody knows."""
+        self._told = None
 
     def _is_late(self, step: Step, before: Step) -> bool:
         """Whether a time is an earlier one, unless some in a row were: the clock had been ahead."""
@@ -190,7 +193,7 @@ class Controller:
     def _next(self, step: Step, readings: Readings, reasons: list[str]) -> SetPoint:
         """Of a step that has not been asked for; what is wrong is added to the reasons."""
         known: Arrays = {"step": np.array(step.number)}
-        follows_on = self._follows_on(step, reasons)
+        follows_on = self._follows_on(step, reasons) and self._told is not None
         loads = self._loads(follows_on, readings, reasons)
         # As an episode begins, policies were trained to know no more than the mean.
         known["load"] = np.array([[loads[0] if follows_on and step.number > 0 else self._mean]])
@@ -205,16 +208,16 @@ class Controller:
         flows = self.file.operate(known, lost)
         power, reactive_power, resting = self._within_ratings(flows, reasons)
         follows = {name: FALLBACK if name in lost | resting else POLICY for name in power}
-        asked, most = power, self._connection_power
-        if most is not None:
-            power = within_connection(asked, loads, most)
+        asked, power = power, within_connection(power, loads, self._most)
         less = [device for device in self.file.devices if power[device.name] != asked[device.name]]
         self._held = bool(less)
         if less:
             names = ", ".join(device.name for device in less)
             beside = " to ".join(dict.fromkeys(f"{load:.4g}" for load in loads))
             got = f"got {sum(asked.values()):.4g} kW of devices beside {beside} kW"
-            reasons.append(f"connection: {got}, expected at most {most:g} kW; less for {names}")
+            reasons.append(
+                f"connection: {got}, expected at most {self._most:g} kW; less for {names}"
+            )
             flows = self._flows_of(power, less, known, lost)
         self._stand(flows)
         return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
@@ -248,12 +251,10 @@ class Controller:
     ) -> tuple[float, float]:
         """kW that all but the devices drew at least and at most in the step that has ended.
 
-        Where the meter is not read, the annual mean. Devices are believed to have done what they
-        were told for that step; told longer ago, they may rest meanwhile, and what they were told
-        before the gateway began, nobody knows.
+        Or the annual mean. Devices are believed to have done what they were told for that step;
+        told longer ago, they may rest meanwhile; told nothing that came, they may do anything.
         """
-        mean = self._mean
-        drawn = 0.0 if self._last is None else sum(self._last[1].power.values())
+        mean, drawn = self._mean, self._told or 0.0
         meter = _read(self.readable[METER_POWER], readings, mean + drawn, reasons)
         self._metered.hear(meter, drawn)
         full, got = sum(device.full_power for device in self.file.devices), f"got {meter:.4g} kW"
@@ -265,12 +266,12 @@ class Controller:
             return mean, mean
         if follows_on or meter == mean + drawn:
             return meter - drawn, meter - drawn
-        most = math.inf if self._connection_power is None else self._connection_power
-        could = (-min(full, most), min(full, most)) if self._last is None else (0.0, drawn)
-        low, high = max(meter - max(could), -most), min(meter - min(could), most)
+        full = min(full, self._most)
+        could = (-full, full) if self._told is None else (0.0, drawn)
+        low, high = max(meter - max(could), -self._most), min(meter - min(could), self._most)
         why = "but what devices drew in the step before is not known"
         known = "the policy is told the annual mean of all else"
-        if self._connection_power is not None:
+        if self._most < math.inf:
             known += f", the connection is to carry any of {low:.4g} to {high:.4g} kW"
         reasons.append(f"{METER_POWER}: {got}, {why}; {known}")
         return low, high

@@ -39,6 +39,10 @@ class Customer:
         self._log = None if logs is None else Log(logs / f"{fit(self.name)}.csv", controller.file)
         self._begun: datetime | None = None
 
+    def forget(self) -> None:
+        """See `Controller.forget`."""
+        self._controller.forget()
+
     def step(self, now: datetime) -> str | None:
         """Take a step if another than the last one is under way: its set-point, as JSON."""
         step = self._controller.calendar.step(now)

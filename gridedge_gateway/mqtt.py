@@ -166,6 +166,7 @@ class Gateway:
         self._connected: float | None = None  # since when, by `time.monotonic`
         self._short = 0  # connections in a row
         self._refusal: ReasonCode | None = None  # the last one, until it is let in
+        self._sent: dict[str, MQTTMessageInfo | None] = {}  # set-points as they were made, by topic
         self._client = broker.client(customers[0].topic)
         self._client.will_set(self._availability, "offline", QUALITY, retain=True)
         # The client has a thread of its own, which only hands over what happens.
@@ -292,9 +293,13 @@ class Gateway:
             self._safely(customer.name, partial(self._step_of, customer, now))
 
     def _step_of(self, customer: Customer, now: datetime) -> None:
+        topic = f"{customer.topic}/set_point"
+        sent = self._sent.get(topic)
+        if sent is None or sent.rc or not sent.is_published():  # the broker has not taken it
+            customer.forget()
         set_point = customer.step(now)
         if set_point is not None:
-            self._publish(f"{customer.topic}/set_point", set_point)
+            self._sent[topic] = self._publish(topic, set_point)
 
     def _now(self) -> datetime:
         return max(self._clock(), FIRST_DAY)

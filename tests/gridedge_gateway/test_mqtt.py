@@ -22,6 +22,7 @@ from gridedge_gateway.customer import Customer
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.mqtt import Gateway
 from gridedge_gateway.names import fit
+from gridedge_gateway.readings import Readings
 from tests.gridedge_gateway.conftest import hours_around
 
 NOON = datetime(2026, 1, 15, 11, tzinfo=timezone.utc)  # in Amsterdam
@@ -45,6 +46,7 @@ class Line:
         self.messages, self.sent, self.stop = messages, [], lambda: None
         self.pauses: list[int] = []
         self.answer = ReasonCode(PacketTypes.CONNACK)
+        self.is_taken: Callable[[str], bool] = lambda topic: True
 
     def loop_start(self) -> None:
         self.on_connect(self, None, None, self.answer, None)
@@ -57,7 +59,10 @@ class Line:
     def publish(self, topic: str, payload: str, qos: int, retain: bool) -> Any:
         assert qos == 1
         self.sent.append((topic, payload, retain))
-        return SimpleNamespace(wait_for_publish=lambda timeout: None)
+        taken = self.is_taken(topic)
+        return SimpleNamespace(
+            wait_for_publish=lambda timeout: None, rc=0, is_published=lambda: taken
+        )
 
     def subscribe(self, topics: list[tuple[str, int]]) -> None:
         self.topics = [topic for topic, _ in topics]
@@ -181,6 +186,23 @@ def test_a_gateway_that_is_thrown_off_again_and_again_says_why_and_waits(battery
     assert line.pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
     lost = [said for said in caplog.messages if "connection lost" in said]
     assert ["serve battery_0, too?" in said for said in lost] == 2 * [False] + 7 * [True]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_set_point_that_the_broker_has_not_taken_may_not_have_come(battery_file, taken):
+    """As of a connection that was lost: what the battery did meanwhile, nobody knows."""
+    line, times = Line([]), iter(NOON + timedelta(minutes=30 * step) for step in range(3))
+    line.is_taken = lambda topic: taken
+    customer = Customer(Controller.load(battery_file), None)
+    gateway = Gateway([customer], SimpleNamespace(client=lambda name: line), 0.0, lambda: now)
+    for now in times:  # that the gateway's clock shows
+        customer.inbox.put(Readings(now, READ), now)
+        gateway._step()
+    unknown = [
+        any("is not known" in reason for reason in answer["reasons"])
+        for answer in sent(line, "set_point")
+    ]
+    assert unknown == [True, not taken, not taken]
 
 
 def test_each_step_is_taken_once_and_logged(battery_file, tmp_path):
