@@ -39,16 +39,19 @@ class Customer:
         self._log = None if logs is None else Log(logs / f"{fit(self.name)}.csv", controller.file)
         self._begun: datetime | None = None
 
-    def forget(self) -> None:
-        """See `Controller.forget`."""
-        self._controller.forget()
+    def step(self, now: datetime, taken: bool = True) -> str | None:
+        """Take a step if another than the last one is under way: its set-point, as JSON.
 
-    def step(self, now: datetime) -> str | None:
-        """Take a step if another than the last one is under way: its set-point, as JSON."""
+        Args:
+            now: aware.
+            taken: whether the broker has taken the last set-point.
+        """
         step = self._controller.calendar.step(now)
         if step.time == self._begun:
             return None
         self._begun = step.time
+        if not taken:
+            self._controller.forget()
         readings = replace(self.inbox.take(step.time), time=step.begin)
         set_point = self._controller.step(readings)
         for reason in set_point.reasons:

@@ -295,9 +295,8 @@ class Gateway:
     def _step_of(self, customer: Customer, now: datetime) -> None:
         topic = f"{customer.topic}/set_point"
         sent = self._sent.get(topic)
-        if sent is None or sent.rc or not sent.is_published():  # the broker has not taken it
-            customer.forget()
-        set_point = customer.step(now)
+        taken = sent is not None and not sent.rc and sent.is_published()
+        set_point = customer.step(now, taken)
         if set_point is not None:
             self._sent[topic] = self._publish(topic, set_point)
 
