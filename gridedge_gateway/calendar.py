@@ -150,16 +150,20 @@ class Series:
         times = sorted(seconds)
         return cls(np.array(times), np.array([seconds[time] for time in times]))
 
-    def means(self, begins: Array, minutes: int) -> Array:
-        """Over steps, seconds since 1970 at which they begin; NaN where something is not known."""
+    def at(self, moments: Array) -> Array:
+        """What holds at moments, seconds since 1970; NaN where that is not known."""
         if not len(self.times):
-            return np.full(begins.shape, np.nan)
+            return np.full(moments.shape, np.nan)
         last = np.diff(self.times[-2:]) if len(self.times) > 1 else [USUALLY_HELD]
         held = np.minimum(np.concatenate((np.diff(self.times), last)), LONGEST_HELD)
+        place = np.searchsorted(self.times, moments, side="right") - 1
+        holds = (place >= 0) & (moments < (self.times + held)[place])
+        return np.where(holds, self.values[place], np.nan)
+
+    def means(self, begins: Array, minutes: int) -> Array:
+        """Over steps, seconds since 1970 at which they begin; NaN where something is not known."""
         moments = begins[..., None] + np.arange(SAMPLED / 2, 60.0 * minutes, SAMPLED)
-        at = np.searchsorted(self.times, moments, side="right") - 1
-        holds = (at >= 0) & (moments < (self.times + held)[at])
-        means: Array = np.where(holds, self.values[at], np.nan).mean(axis=-1)
+        means: Array = self.at(moments).mean(axis=-1)
         return means
 
 

@@ -82,6 +82,7 @@ class Controller:
     Attributes:
         file: what it goes by.
         calendar: of its steps.
+        published: what is known of prices and weather.
         observation: (fields,) what the policy was told last.
         readable: what can be read, by name, and what of it is plausible at this connection.
         expected: (1, devices of a kind) what its sensors should have said in the last step by its
@@ -103,7 +104,7 @@ class Controller:
         self.observation: Observation = np.full(file.observation_size, np.nan, np.float32)
         self.expected: Arrays = {}
         self.calendar = file.calendar
-        self._published = Published(file, self.calendar)
+        self.published = Published(file, self.calendar)
         self._sensors = Sensors(file.devices, self.calendar.length)
         self._metered = Repeated()
         self._stands = file.begin
@@ -164,7 +165,7 @@ class Controller:
 
     def _answer(self, readings: Readings) -> SetPoint:
         step = self.calendar.step(readings.time)
-        reasons = [*readings.faults, *self._published.learn(readings, step)]
+        reasons = [*readings.faults, *self.published.learn(readings, step)]
         readings = replace(readings, values=_numbers(readings.values, reasons))
         if self._last is not None:
             before, stands = self._last
@@ -214,10 +215,8 @@ class Controller:
         if less:
             names = ", ".join(device.name for device in less)
             beside = " to ".join(dict.fromkeys(f"{load:.4g}" for load in loads))
-            got = f"got {sum(asked.values()):.4g} kW of devices beside {beside} kW"
-            reasons.append(
-                f"connection: {got}, expected at most {self._most:g} kW; less for {names}"
-            )
+            got = f"connection: got {sum(asked.values()):.4g} kW of devices beside {beside} kW"
+            reasons.append(f"{got}, expected at most {self._most:g} kW; less for {names}")
             flows = self._flows_of(power, less, known, lost)
         self._stand(flows)
         return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
@@ -279,7 +278,7 @@ class Controller:
     def _measured(self, step: Step, readings: Readings, reasons: list[str]) -> Arrays:
         """What is expected of the weather and what meters say, or what is usual."""
         nominal = self.file.customer["nominal_voltage"]
-        weather = self._published.weather(step)
+        weather = self.published.weather(step)
         voltage = _read(self.file.readable[VOLTAGE], readings, nominal, reasons)
         if self.file.heats:
             forecast = weather["outdoor_temperature"].item()
@@ -322,7 +321,7 @@ class Controller:
 
     def _policy(self, known: Arrays, step: Step, reasons: list[str]) -> Action | None:
         """What it makes of what is known; None if that is too little."""
-        news, faults = self._published.of_episode(step)
+        news, faults = self.published.of_episode(step)
         reasons += faults
         if news is None:
             return None

@@ -57,7 +57,7 @@ class Customer:
         for reason in set_point.reasons:
             log.warning("%s: %s", self.name, reason)
         if self._log is not None:
-            self._log.add(readings, set_point)
+            self._log.add(readings, self._controller.published.at(step.time), set_point)
         self.set_point = set_point.as_json()
         return self.set_point
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import date, datetime
 
@@ -101,6 +102,12 @@ class Published:
             "month": np.array([day.month - 1 for day in dates]),
             "weekend": np.array([day.weekday() >= 5 for day in dates]),
         }, told
+
+    def at(self, time: datetime) -> dict[str, float]:
+        """What holds at a time, as far as it is known."""
+        now = np.array(time.timestamp())
+        holds = {name: float(series.at(now)) for name, series in self._series.items()}
+        return {name: value for name, value in holds.items() if not math.isnan(value)}
 
     def weather(self, step: Step) -> Arrays:
         """What is expected of a step, as `operate` takes it; where nobody says, the usual."""

@@ -11,14 +11,11 @@ import csv
 import logging
 import math
 import os
-from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from gridedge_gateway.calendar import LONGEST_HELD, learnt
 from gridedge_gateway.controller import SetPoint
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.mistakes import in_words, writing
@@ -52,13 +49,6 @@ def decided(set_point: SetPoint) -> dict[str, Any]:
     }
 
 
-def holding(published: Mapping[datetime, float], time: datetime) -> float | None:
-    """The value of a series that holds at a time; None: there is none."""
-    earliest = time.astimezone(timezone.utc) - timedelta(seconds=LONGEST_HELD)
-    begun = [begin for begin in published if earliest < begin <= time]
-    return published[max(begun)] if begun else None
-
-
 class Log:
     """The table of a customer, to which each step adds a row.
 
@@ -73,16 +63,11 @@ class Log:
     def __init__(self, path: Path, file: CustomerFile) -> None:
         self._path = path
         self._columns = [*reading_columns(file), *set_point_columns(file)]
-        self._published: dict[str, dict[datetime, float]] = defaultdict(dict)
 
-    def add(self, readings: Readings, set_point: SetPoint) -> None:
-        """A step."""
-        time = readings.time
-        for name, values in readings.series.items():
-            self._published[name] = learnt(self._published[name], values, time)
-        holds = {name: holding(known, time) for name, known in self._published.items()}
+    def add(self, readings: Readings, holds: Mapping[str, float], set_point: SetPoint) -> None:
+        """A step, as which begins a value of each series holds."""
         known = {name: read for name, read in readings.values.items() if not math.isnan(read)}
-        row = {"time": time.isoformat(), **known, **holds, **decided(set_point)}
+        row = {"time": readings.time.isoformat(), **known, **holds, **decided(set_point)}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._end_with_a_row()

@@ -1,4 +1,4 @@
-"""Logs: rows stand under their own columns, and what is kept of series is bounded."""
+"""Logs: rows stand under their own columns, with what held as the step began."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from gridedge_gateway import Readings, SetPoint
-from gridedge_gateway.calendar import LONGEST_HELD, MOST_KEPT
+from gridedge_gateway import Controller, Readings, SetPoint
 from gridedge_gateway.cli import main
+from gridedge_gateway.customer import Customer
 from gridedge_gateway.file import Device
 from gridedge_gateway.record import Log
 from tests.gridedge_gateway.test_commands import rows, write
@@ -30,10 +30,10 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def add(log, devices, time=NOON, series=None):
+def add(log, devices):
     powers = {device.name: 1.0 for device in devices}
     follows = dict.fromkeys(powers, "policy")
-    log.add(Readings(time, {}, series or {}), SetPoint(time, powers, {}, follows, ()))
+    log.add(Readings(NOON), {}, SetPoint(NOON, powers, {}, follows, ()))
 
 
 def test_a_table_of_other_devices_is_kept_and_a_new_one_begun(tmp_path):
@@ -49,18 +49,15 @@ def test_a_table_of_other_devices_is_kept_and_a_new_one_begun(tmp_path):
     assert read(kept[1])[0]["ev_charger.set_point"] == "1.0"
 
 
-def test_a_row_has_the_value_that_holds_and_few_are_kept(tmp_path):
-    log = Log(tmp_path / "house.csv", home([BATTERY]))
-    for year in range(2026, 2046):
-        ahead = NOON.replace(year=year)
-        junk = {ahead + timedelta(hours=number): 9.0 for number in range(1000)}
-        add(log, [BATTERY], series={"day_ahead_price": junk})
-    add(log, [BATTERY], NOON, {"day_ahead_price": {NOON - timedelta(hours=1): 71.0}})
-    add(log, [BATTERY], NOON + timedelta(hours=4.5))
-    add(log, [BATTERY], NOON + timedelta(seconds=LONGEST_HELD))
-    prices = [row["day_ahead_price"] for row in read(tmp_path / "house.csv")]
-    assert prices[-3:] == ["71.0", "71.0", ""]  # as long as for the controller
-    assert len(log._published["day_ahead_price"]) == MOST_KEPT
+def test_a_row_has_the_value_that_holds_for_the_controller(battery_file, tmp_path):
+    """And is empty where that knows none."""
+    customer = Customer(Controller.load(battery_file), tmp_path)
+    hours = {NOON + timedelta(hours=number): 71.0 + number for number in range(3)}
+    customer.inbox.put(Readings(NOON, series={"day_ahead_price": hours}), NOON)
+    for step in range(-1, 8):
+        customer.step(NOON + timedelta(minutes=30 * step))
+    prices = [row["day_ahead_price"] for row in read(tmp_path / "battery_0.csv")]
+    assert prices == ["", *(2 * ["71.0"]), *(2 * ["72.0"]), *(2 * ["73.0"]), "", ""]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")

@@ -41,7 +41,7 @@ def log_episodes(
                 values = home.readings(then, powers[agent], sensors=True)
                 readings = Readings(time, values, series if time == times[0] else {})
                 set_point = home.controller.step(readings)
-                table.add(readings, set_point)
+                table.add(readings, home.controller.published.at(time), set_point)
                 powers[agent] = dict(set_point.power)
 
 

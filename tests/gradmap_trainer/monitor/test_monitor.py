@@ -271,7 +271,7 @@ def test_a_battery_that_holds_less_than_its_parameters_say_is_found(run, undistu
         values = {**readings.values, "battery.state_of_charge": stands}
         told = replace(readings, values=values)
         set_point = controller.step(told)
-        log.add(told, set_point)
+        log.add(told, controller.published.at(told.time), set_point)
         power = set_point.power["battery"]
         efficiencies = own["charge_efficiency"], 1.0 / own["discharge_efficiency"]
         stored = power * efficiencies[0 if power > 0.0 else 1]
