@@ -130,18 +130,20 @@ def test_known_customers_act_as_before_and_others_are_told_of(older: Path, tmp_p
         "eve": ["battery"],
         "dan": ["battery", "heat_pump"],
         "ann": ["battery"],
-        "cleo": ["heat_pump"],
+        "cleo": ["battery"],
         "gus": ["generator"],
     }
     learner, simulator, told = begun(tmp_path / "run", older, street(owned))
     _, before, known = load_policies(older)
     assert (before.fleet.slots, simulator.fleet.slots) == (1, 2)
-    kept = {"ann": 1, "eve": 1, "cleo": 1}
+    kept = {"ann": 1, "eve": 1}
     assert_same_actions((before, known), (simulator, learner), kept)
     assert told == [
-        f"Begun with the policies of {older}, trained for 2 iterations: 3 customers keep theirs.",
+        f"Begun with the policies of {older}, trained for 2 iterations: 2 customers keep theirs.",
         f"New customers, each begins with the policy of a typical customer of {older} "
         "with the same devices: fay.",
+        "Customers whose devices are others now, each begins with the policy of a typical customer "
+        f"of {older} with the same devices: cleo.",
         f"Customers with devices as none of {older} had, each begins untrained: gus, dan.",
         f"Customers of {older} who are not in this case: bob.",
         "The feeder is the same; multipliers carry over.",
