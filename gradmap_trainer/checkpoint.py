@@ -22,6 +22,8 @@ from typing import TypeAlias
 
 import torch
 
+from gridedge_gateway.mistakes import regular_file
+
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 LATEST = "checkpoint-latest.safetensors"
@@ -90,7 +92,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Js
     unusable: dict[str, str] = {}
     for name in (LATEST, PREVIOUS):
         try:
-            contents = _joined(folder, (folder / name).read_bytes())
+            contents = _joined(folder, regular_file(folder / name).read_bytes())
         except FileNotFoundError:
             unusable[name] = "not found"
         except MemoryError:
@@ -222,7 +224,7 @@ def _joined(folder: Path, data: bytes) -> tuple[dict[str, torch.Tensor], dict[st
         raise ValueError("no GridEdge checkpoint (it carries no record)")
     for name in _shards(told):
         try:
-            parts.append(_deserialise((folder / name).read_bytes())[0])
+            parts.append(_deserialise(regular_file(folder / name).read_bytes())[0])
         except (FileNotFoundError, ValueError) as error:
             raise ValueError(f"without a part: {name} is lost or damaged") from error
     try:
@@ -269,7 +271,7 @@ def _parsed(text: str) -> Json:
 def _shards_of(path: Path) -> list[str]:
     """What a checkpoint names, if there is one."""
     try:
-        with path.open("rb") as file:
+        with regular_file(path).open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             file.seek(0)
             return _shards(_told(file.read(8 + min(length, path.stat().st_size))))
@@ -279,7 +281,7 @@ def _shards_of(path: Path) -> list[str]:
 
 def _is_sound(path: Path) -> bool:
     try:
-        _check_digest(path.read_bytes())
+        _check_digest(regular_file(path).read_bytes())
     except (FileNotFoundError, ValueError):
         return False
     return True

@@ -27,6 +27,7 @@ from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.writing import write_whole
+from gridedge_gateway.mistakes import regular_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -254,11 +255,11 @@ def load_config(folder: Path, kind: type[ConfigT], run_kind: str = "a GridEdge r
         ValueError: the file is not the configuration of such a run, or another release's.
     """
     path = folder / CONFIG_FILE
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"run: {path} not found, expected the folder of {run_kind}")
     check_links(folder, "run")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(regular_file(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"run: {path} is not the configuration of {run_kind}: {error}") from error
     if isinstance(record, dict) and VERSION_FIELD in record:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from gridedge_gateway.mistakes import regular_file
+
 LOCK_FILE = "lock"
 
 
@@ -29,7 +31,7 @@ def locked(folder: Path, name: str = "run") -> Iterator[None]:
     new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.resolve() / LOCK_FILE, is_singleton=True)
+        lock = FileLock(regular_file(folder.resolve() / LOCK_FILE), is_singleton=True)
         lock.acquire(blocking=False)
     except Timeout:
         raise ValueError(

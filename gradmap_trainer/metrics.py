@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gridedge_env.writing import to_disk, write_whole
+from gridedge_gateway.mistakes import regular_file
 
 METRICS_FILE = "metrics.csv"
 LONGEST_ROW = 2**14  # bytes
@@ -43,7 +44,7 @@ def append_metrics(folder: Path, row: Mapping[str, float]) -> None:
     Raises:
         ValueError: the log has other columns.
     """
-    path = folder / METRICS_FILE
+    path = _path(folder)
     with path.open("a+", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(row), lineterminator="\n")
         if not file.tell():
@@ -59,7 +60,7 @@ def append_metrics(folder: Path, row: Mapping[str, float]) -> None:
 
 def seal_metrics(folder: Path, iteration: int) -> str:
     """Bring the log to the disk: a digest of its rows up to an iteration, for the checkpoint."""
-    path = folder / METRICS_FILE
+    path = _path(folder)
     if path.exists():
         with path.open("rb+") as file:
             to_disk(file)
@@ -72,7 +73,7 @@ def check_metrics(folder: Path, iteration: int, digest: str) -> None:
     Raises:
         ValueError: it is not: cut, mended, or another run's.
     """
-    path = folder / METRICS_FILE
+    path = _path(folder)
     lines = _lines(path)
     if _digest(lines[: _kept(iteration)]) != digest:
         raise ValueError(
@@ -97,7 +98,7 @@ def check_reached(folder: Path, iteration: int) -> None:
 
 def truncate_metrics(folder: Path, iteration: int) -> None:
     """Drop the rows after an iteration, and a line that a kill cut short."""
-    path = folder / METRICS_FILE
+    path = _path(folder)
     lines = _lines(path)[: _kept(iteration)]
     if lines:
         write_whole(path, "".join(lines))
@@ -108,7 +109,7 @@ def truncate_metrics(folder: Path, iteration: int) -> None:
 def last_metrics(folder: Path) -> dict[str, float]:
     """The newest whole row of a log that others may be writing; empty before there is one."""
     try:
-        with (folder / METRICS_FILE).open("rb") as file:
+        with _path(folder).open("rb") as file:
             names = file.readline().decode().strip().split(",")
             begun = file.tell()
             file.seek(max(begun, file.seek(0, os.SEEK_END) - LONGEST_ROW))
@@ -117,6 +118,10 @@ def last_metrics(folder: Path) -> dict[str, float]:
         return {}
     values = lines[-1].split(",") if lines else []
     return dict(zip(names, map(float, values), strict=True)) if values else {}
+
+
+def _path(folder: Path) -> Path:
+    return regular_file(folder / METRICS_FILE)
 
 
 def _kept(iteration: int) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, SupportsIndex
 
+from gridedge_gateway.mistakes import regular_file
+
 # What people mean by a number. Prices, powers and weights are computed with in single precision,
 # their squares among them, which ends at 3e38.
 LARGEST_NUMBER = 1e15
@@ -157,7 +159,7 @@ def check_writable(path: Path, name: str) -> None:
         with TemporaryFile(dir=path.parent) as file:
             file.write(bytes(LEAST_ROOM))
         if path.exists():
-            with path.open("ab"):
+            with regular_file(path).open("ab"):
                 pass
     except OSError as error:
         raise ValueError(

@@ -27,9 +27,10 @@ from gridedge_env.layout import bus_positions
 from gridedge_env.rendering import draw_feeder
 from gridedge_env.scenarios import SPLITS, CustomerMeters
 from gridedge_env.scenarios.demand import HOURS_PER_YEAR
+from gridedge_env.scenarios.series.faults import in_lines
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.terminal import Terminal, complain
-from gridedge_gateway.mistakes import in_words
+from gridedge_gateway.mistakes import regular_file
 from gridedge_gateway.names import printable
 
 EXIT_MISTAKE = 2
@@ -49,7 +50,7 @@ def case(arguments: Sequence[str] | None = None) -> None:
             {"new": new, "check": check}, prog="gridedge-case", args=arguments
         )
     except (ValueError, OSError, ImportError) as error:
-        complain("gridedge-case", f"error: {in_words(error)}")
+        complain("gridedge-case", f"error: {in_lines(error)}")
         sys.exit(EXIT_MISTAKE)
 
 
@@ -101,7 +102,7 @@ def check(folder: Folder) -> None:
     for note in notes:
         console.print(f"- {note}", highlight=False)
     console.print(_tried(simulator))
-    _draw(case).savefig(folder / PICTURE)
+    _draw(case).savefig(regular_file(folder / PICTURE))
     console.print(f"Picture: {folder / PICTURE}")
     run = f"runs/{folder.resolve().name}"
     console.print(f"Nothing is wrong. Train: gradmap-train --case {folder} --run {run}")

@@ -36,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.run(options)
     except (ValueError, OSError, ImportError) as error:
-        told = in_words(error).replace("\n", " ")
-        print(printable(f"gridedge-gateway: error: {told}"), file=sys.stderr)
+        print(printable(f"gridedge-gateway: error: {in_words(error)}"), file=sys.stderr)
         sys.exit(EXIT_FAILED if is_full(error) else EXIT_MISTAKE)
 
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from gridedge_gateway.calendar import Calendar
 from gridedge_gateway.days import OF_DAYS, graph_of, inputs_of, worked_out_last
 from gridedge_gateway.graph import Arrays, Graph
+from gridedge_gateway.mistakes import regular_file
 from gridedge_gateway.model import Model
 from gridedge_gateway.names import check_line, check_name
 from gridedge_gateway.packing import is_whole
@@ -96,7 +97,7 @@ class CustomerFile:
     def __init__(
         self, path: str | Path, worked_out: Callable[..., Arrays] = worked_out_last
     ) -> None:
-        data, self._worked_out = Path(path).read_bytes(), worked_out
+        data, self._worked_out = regular_file(Path(path)).read_bytes(), worked_out
         try:
             self._load(data)
         except ValueError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,25 @@ OF_SYSTEM = {
     FileExistsError: "got a file, expected a folder",
     PermissionError: "not permitted",
 }
+
+OTHER_THAN_FILES = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+
+def regular_file(path: Path) -> Path:
+    """The path of a regular file, or of nothing: what has no end is not begun to be read.
+
+    Raises:
+        OSError: a folder, a pipe, a device or a socket is there.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return path
+    if not stat.S_ISREG(mode):
+        got = OTHER_THAN_FILES.get(stat.S_IFMT(mode), "a device")
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(code, f"got {got}, expected a file", str(path))
+    return path
 
 
 @contextmanager
@@ -26,10 +47,15 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def in_words(error: Exception) -> str:
-    """An error; one of the system's by the file that it is about, and without its number."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return str(error)
-    if error.filename is None:
-        return error.strerror
-    known = (said for kind, said in OF_SYSTEM.items() if isinstance(error, kind))
-    return f"{error.filename}: {next(known, error.strerror)}"
+    """An error in a line; one of the system's by the file that it is about, without its number."""
+    told = str(error)
+    if isinstance(error, OSError) and error.strerror is not None:
+        known = (said for kind, said in OF_SYSTEM.items() if isinstance(error, kind))
+        of_file = f"{error.filename}: {next(known, error.strerror)}"
+        told = error.strerror if error.filename is None else of_file
+    return one_line(told)
+
+
+def one_line(text: str) -> str:
+    """Text of any lines, as what others' programs say of a mistake, in one."""
+    return " ".join(filter(None, map(str.strip, text.splitlines())))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gridedge_gateway.calendar import Calendar, Step
 from gridedge_gateway.controller import Controller, SetPoint
-from gridedge_gateway.mistakes import writing
+from gridedge_gateway.mistakes import regular_file, writing
 from gridedge_gateway.readings import A_TIME, SERIES, Readings
 from gridedge_gateway.record import decided, reading_columns, set_point_columns
 
@@ -114,7 +114,7 @@ def recorded_readings(
 def _rows(path: Path, readable: Collection[str], written: Collection[str]) -> list[dict[str, str]]:
     """Of a table, which may have the set-points of an earlier replay, or of a log."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with regular_file(path).open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
             columns, rows = table.fieldnames or [], list(table)
     except (UnicodeDecodeError, csv.Error) as error:

@@ -29,6 +29,7 @@ from gridedge_env.currency import EURO
 from gridedge_env.evaluation import evaluation_days
 from gridedge_env.scenarios import Tariff
 from gridedge_env.simulator import make_simulator
+from gridedge_gateway.mistakes import regular_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -271,10 +272,10 @@ def load_comparison(path: Path, case: Path | None = None) -> Comparison:
         FileNotFoundError: there is no such file.
         ValueError: names the field, what came and what was expected.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"config: {path} not found, expected a TOML file")
     try:
-        record = tomllib.loads(path.read_text(encoding="utf-8"))
+        record = tomllib.loads(regular_file(path).read_text(encoding="utf-8"))
         comparison = comparison_from(record)
         if case is not None:
             comparison = _on_case(comparison, case)

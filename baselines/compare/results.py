@@ -11,6 +11,7 @@ from typing import Any
 from baselines.compare.config import Comparison, Job
 from baselines.methods import Point
 from gridedge_env.writing import write_whole
+from gridedge_gateway.mistakes import regular_file
 
 RESULTS = "results"
 
@@ -62,7 +63,7 @@ def load(folder: Path, comparison: Comparison) -> dict[Job, JobResult]:
 
 def _read(path: Path) -> JobResult:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(regular_file(path).read_text(encoding="utf-8"))
         return JobResult(
             **{
                 **record,

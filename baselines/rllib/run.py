@@ -33,6 +33,7 @@ from gridedge_env.reference import Policy, play
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import SimulatorState
 from gridedge_env.writing import folder_to_disk, write_whole
+from gridedge_gateway.mistakes import regular_file
 
 CHECKPOINTS = "checkpoint_*"
 MODULES = Path("learner_group", "learner", "rl_module")  # in RLlib's checkpoint
@@ -199,6 +200,6 @@ def validate(simulator: Simulator, policy: Policy, state: SimulatorState) -> dic
 def _read_record(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint / RECORD_FILE
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(regular_file(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"run: {path} is damaged: {error}") from error

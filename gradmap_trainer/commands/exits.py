@@ -20,9 +20,9 @@ import tyro
 
 from gradmap_trainer.metrics import Diverged
 from gradmap_trainer.team import WorkersFailed
-from gridedge_env.scenarios.series import Faults
+from gridedge_env.scenarios.series.faults import in_lines
 from gridedge_env.terminal import complain
-from gridedge_gateway.mistakes import in_words
+from gridedge_gateway.mistakes import in_words, one_line
 from gridedge_gateway.process import is_full
 
 RunFolder = Annotated[Path, tyro.conf.Positional]
@@ -38,13 +38,13 @@ def mistakes(command: str) -> Iterator[None]:
     Warnings are said in one line, too.
     """
     with warnings.catch_warnings(), failures(command):
-        warnings.showwarning = lambda message, *_, **__: complain(command, f"warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: complain(
+            command, f"warning: {one_line(str(message))}"
+        )
         try:
             yield
         except (ValueError, ImportError) as error:
-            lines = str(error).splitlines()
-            told = lines if isinstance(error, Faults) else lines[:1]
-            complain(command, "\n".join([f"error: {told[0]}", *told[1:]]))
+            complain(command, f"error: {in_lines(error)}")
             sys.exit(EXIT_MISTAKE)
 
 
@@ -59,7 +59,7 @@ def failures(command: str, advice: str = "") -> Iterator[None]:
     try:
         yield
     except (OSError, WorkersFailed) as error:
-        complain(command, f"error: {in_words(error).splitlines()[0]}{advice}")
+        complain(command, f"error: {in_words(error)}{advice}")
         failed = isinstance(error, WorkersFailed) or is_full(error)
         sys.exit(EXIT_FAILED if failed else EXIT_MISTAKE)
     except Diverged as error:

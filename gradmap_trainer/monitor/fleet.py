@@ -22,6 +22,7 @@ from gridedge_gateway.connection import check_connection
 from gridedge_gateway.days import work_out
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.graph import Arrays
+from gridedge_gateway.mistakes import in_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +134,7 @@ def read_fleet(
             file = _file(files / policy_file(customer), fingerprint, run, worked_out)
             played[names.index(customer)] = play(table, file, connection_power)
         except (ValueError, OSError) as error:
-            faults.append(" ".join(str(error).splitlines()))
+            faults.append(in_words(error))
     if not played:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise ValueError(f"{faults[0]}{more}")
@@ -161,7 +162,7 @@ def _file(
     path: Path, fingerprint: str, run: Path, worked_out: Callable[..., Arrays]
 ) -> CustomerFile:
     """A customer's, of this run."""
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: not found, expected after gradmap-export {run}")
     file = CustomerFile(path, worked_out)
     if file.case["run"] != fingerprint:
@@ -171,7 +172,7 @@ def _file(
 
 def _promise(run: Path, simulator: Simulator, logs: Mapping[int, Log]) -> Promise | None:
     """Of the same customers on the test days."""
-    if not (run / EPISODES_FILE).is_file():
+    if not (run / EPISODES_FILE).exists():
         return None
     evaluation, agents = load_evaluation(run, simulator), list(logs)
     before, after = (

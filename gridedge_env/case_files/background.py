@@ -66,11 +66,11 @@ def read_background(
     Raises:
         Faults: what is wrong in the tables, all of it.
     """
-    if not (folder / BACKGROUND_FILE).is_file():
+    if not (folder / BACKGROUND_FILE).exists():
         kept = loads_beside(feeder, places)
         notes = _notes(feeder, kept, "as no customer replaces them", places)
         path = find_series(folder, PROFILES, Findings(BACKGROUND_FILE))
-        if path.is_file():
+        if path.exists():
             notes += (f"{path.name} is not read: there is no {BACKGROUND_FILE}.",)
         return feeder.with_loads(kept), None, notes
     findings = Findings(BACKGROUND_FILE)
@@ -158,7 +158,7 @@ def _profiles(
     if not any(names):
         return None
     path = find_series(folder, PROFILES, findings)
-    if not path.is_file():
+    if not path.exists():
         findings.stop(f"got profiles and no {path.name}, expected one beside it", None, "profile")
     series = read_series(read_profiles, path, findings, time_zone)
     if series is None:

@@ -76,7 +76,7 @@ def read_customers(folder: Path) -> Customers:
         Faults: what is wrong in them, all of it.
     """
     findings = Findings(AGENTS_FILE)
-    if not (folder / AGENTS_FILE).is_file():
+    if not (folder / AGENTS_FILE).exists():
         findings.stop("got no such file, expected the customers")
     table = read_table(folder / AGENTS_FILE, findings)
     columns = texts_of(table, findings, ["agent", "place"], ["meter"])
@@ -92,7 +92,7 @@ def read_customers(folder: Path) -> Customers:
     places = dict(zip(columns["agent"], columns["place"], strict=True))
     faults, notes, devices = list(findings.faults), list(findings.notes), dict[str, Devices]()
     for kind in KINDS.values():
-        if (folder / table_of(kind)).is_file():
+        if (folder / table_of(kind)).exists():
             found = Findings(table_of(kind))
             with suppress(Faults):  # they are among those found
                 devices[kind.name] = _read_devices(folder / found.file, kind, rows, found)
@@ -145,7 +145,7 @@ def _read_devices(
 def _read_connections(folder: Path, places: Iterable[str]) -> tuple[list[str] | None, list[Fault]]:
     """Places in the order of the power flow, if the folder says it; others come behind."""
     path = folder / CONNECTIONS_FILE
-    if not path.is_file():
+    if not path.exists():
         return None, []
     findings = Findings(CONNECTIONS_FILE)
     table = read_table(path, findings)

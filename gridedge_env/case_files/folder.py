@@ -61,6 +61,7 @@ from gridedge_env.scenarios import (
 from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.tariff import tariff_from_record
+from gridedge_gateway.mistakes import in_words
 
 # Mean prices per kWh for which constants in euros are made.
 USUAL_PRICE = (0.03, 1.0)
@@ -220,7 +221,7 @@ def _feeder(
             feeder = feeder.without_loads()
         return feeder if source_voltage is None else feeder.with_source_voltage(source_voltage)
     except (ValueError, OSError) as error:
-        faults.append(Fault(FEEDER_FOLDER, None, None, str(error)))
+        faults.append(Fault(FEEDER_FOLDER, None, None, in_words(error)))
         return None
 
 

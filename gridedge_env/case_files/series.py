@@ -57,7 +57,7 @@ _POOL_KEYS = {**_METER_KEYS, "time_zone": "time_zone"}
 def find_series(folder: Path, name: str, findings: Findings) -> Path:
     """The file of a series, whatever its format; the usual one where there is none."""
     paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
-    found = [path for path in paths if path.is_file()]
+    found = [path for path in paths if path.exists()]
     if len(found) > 1:
         listed = " and ".join(path.name for path in found)
         findings.fault(f"got {listed} beside it, expected one of them", None, name)
@@ -80,16 +80,16 @@ def read_days(
     """
     findings = Findings(CASE_FILE)
     prices, weather = (find_series(folder, name, findings) for name in (PRICES, WEATHER))
-    alone = not (prices.is_file() or weather.is_file())
+    alone = not (prices.exists() or weather.exists())
     if section.get("source", OBSERVED if alone else "") == OBSERVED:
         check_keys(section, ["source"], findings, "days.")
         findings.check()
-        left = (f"{path.name} is not read." for path in (prices, weather) if path.is_file())
+        left = (f"{path.name} is not read." for path in (prices, weather) if path.exists())
         return ObservedDays(), ("Prices and weather are the built-in ones.", *left)
     known = [*_PRICE_KEYS.values(), *_WEATHER_KEYS.values(), "site", *SPLITS]
     check_keys(section, known, findings, "days.")
     for path in (prices, weather):
-        if not path.is_file():
+        if not path.exists():
             findings.fault(f"got no {path.name}, expected one beside it", None, "days")
     site = section.get("site")
     if site is not None:
@@ -99,7 +99,7 @@ def read_days(
     series = [
         read_series(reader, path, findings, time_zone, "days", section, keys)
         for reader, path, keys in readers
-        if path.is_file()
+        if path.exists()
     ]
     findings.check()
     price, seen = filter(None, series)
@@ -138,14 +138,14 @@ def read_demand(
     """
     findings = Findings(CASE_FILE)
     path = find_series(folder, METERS, findings)
-    metered = path.is_file() or any(customers.meters if customers else ())
+    metered = path.exists() or any(customers.meters if customers else ())
     if section.get("source", "" if metered else GENERATED) == GENERATED:
         scale = section.get("scale", 1.0)
         check_keys(section, ["source", "scale"], findings, "demand.")
         with collected(findings):
             check_positive(scale, "demand.scale")
         findings.check()
-        left = (f"{path.name} is not read.",) if path.is_file() else ()
+        left = (f"{path.name} is not read.",) if path.exists() else ()
         return GeneratedDemand(scale), ("Demand is generated.", *left)
     if section.get("source", POOL) != POOL:
         what = f"got {section['source']!r:.80}, expected {GENERATED} or {POOL}"
@@ -153,7 +153,7 @@ def read_demand(
     if section.get("source") == POOL:
         return _read_pool(path, section, time_zone, customers.meters if customers else ())
     check_keys(section, ["source", *_METER_KEYS], findings, "demand.")
-    if not path.is_file():
+    if not path.exists():
         findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
     series = read_series(read_meters, path, findings, time_zone, "demand", section, _METER_KEYS)
     if series is None or customers is None:
@@ -194,7 +194,7 @@ def _read_pool(
     check_keys(section, ["source", *_POOL_KEYS], findings, "demand.")
     if any(meters):
         findings.fault("got a pool, and meters of agents, expected one of them", None, "demand")
-    if not path.is_file():
+    if not path.exists():
         findings.stop(f"got no {path.name}, expected one beside it", None, "demand")
     series = read_series(read_meters, path, findings, time_zone, "demand", section, _POOL_KEYS)
     if series is None or findings.faults:

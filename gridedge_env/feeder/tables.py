@@ -33,6 +33,7 @@ from gridedge_env.feeder.records import (
     Transformer,
     Winding,
 )
+from gridedge_gateway.mistakes import regular_file
 
 TABLES: dict[str, type] = {
     "buses": Bus,
@@ -188,7 +189,7 @@ def _read_table(path: Path, table: str) -> list[dict[str, Any]]:
 
 
 def _read_text(path: Path) -> str:
-    data = path.read_bytes()
+    data = regular_file(path).read_bytes()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

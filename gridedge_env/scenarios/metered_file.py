@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridedge_env.scenarios.unpacking import check_parquet, unpacked
+from gridedge_gateway.mistakes import regular_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,12 +22,12 @@ def read_homes(source: Path) -> pd.DataFrame:
         FileNotFoundError: no such file.
         ValueError: it is damaged, or no table of homes.
     """
-    if not source.is_file():
+    if not source.exists():
         raise FileNotFoundError(f"{source}: not found, expected a file of metered demand")
     if not source.name.endswith((".csv", ".csv.gz", ".parquet")):
         raise ValueError(f"{source}: expected a .csv, .csv.gz or .parquet file")
     try:
-        table = _table(source.read_bytes(), source.suffix == ".parquet")
+        table = _table(regular_file(source).read_bytes(), source.suffix == ".parquet")
     except ValueError as damage:
         raise ValueError(f"{source}: {damage}") from damage
     if table.shape[0] == 0 or table.shape[1] < 2:

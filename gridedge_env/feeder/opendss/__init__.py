@@ -43,14 +43,14 @@ def load_opendss(path: str | Path) -> Feeder:
     and are left out, and so are disabled elements, and reports that the script asks for.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        OSError: when there is no such file, or what is there is none.
         ImportError: when dss_python is not installed.
         ValueError: when the script does more than describe a network, when OpenDSS finds an error
             or no solution, crashes or takes too long, or when an element cannot be represented;
             names the file, and the line, the element or what OpenDSS said.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such OpenDSS model")
     try:
         return _feeder(solved_circuit(path), path)

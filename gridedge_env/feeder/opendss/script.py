@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from gridedge_env.feeder.opendss.parsing import Word, quoted, words_of
 from gridedge_env.feeder.opendss.vocabulary import COMMANDS, OPTIONS, PROPERTIES, Use, Words
+from gridedge_gateway.mistakes import regular_file
 
 # Of scripts within scripts; and of all that is read, which counts as often as it is named.
 DEEPEST, MOST_BYTES = 50, 2**28
@@ -101,7 +102,7 @@ class _Reader:
 
     def _lines(self, path: Path) -> Iterator[str]:
         """Those of block comments are empty."""
-        data = path.read_bytes()
+        data = regular_file(path).read_bytes()
         self._bytes += len(data)
         if self._bytes > MOST_BYTES:
             raise ValueError(f"got more than {MOST_BYTES:,} bytes of scripts, expected less")

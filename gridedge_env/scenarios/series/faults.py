@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from gridedge_gateway.mistakes import in_words, one_line
+
 LISTED = 20
 """Faults that a message lists, and faulty cells of one column that are reported one by one."""
 
@@ -30,7 +32,7 @@ class Fault:
     def __str__(self) -> str:
         row = "" if self.row is None else f", row {self.row}"
         column = "" if self.column is None else f", column {self.column!r}"
-        return f"{self.file}{row}{column}: {self.what}"
+        return one_line(f"{self.file}{row}{column}: {self.what}")
 
 
 class Faults(ValueError):
@@ -51,6 +53,11 @@ class Faults(ValueError):
 
     def __reduce__(self) -> tuple[type[Faults], tuple[tuple[Fault, ...]]]:
         return Faults, (self.faults,)
+
+
+def in_lines(error: Exception) -> str:
+    """What a command says of an error: one line; of faults, one each."""
+    return str(error) if isinstance(error, Faults) else in_words(error)
 
 
 class Findings:

@@ -14,6 +14,7 @@ import numpy as np
 
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.unpacking import check_parquet, unpacked
+from gridedge_gateway.mistakes import regular_file
 
 SEPARATORS = ";\t,"
 SAMPLE = 20
@@ -53,10 +54,10 @@ def read_content(path: str | Path, findings: Findings) -> bytes:
         Faults: an empty or damaged file, or a spreadsheet.
     """
     source = Path(path)
-    if not source.is_file():
+    if not source.exists():
         raise FileNotFoundError(f"path: no file at {source}")
     try:
-        content = unpacked(source.read_bytes())
+        content = unpacked(regular_file(source).read_bytes())
     except ValueError as damage:
         findings.stop(str(damage))
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
