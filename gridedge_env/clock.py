@@ -10,6 +10,9 @@ from numbers import Real
 from gridedge_env.checks import check_positive, check_whole_number, shown
 
 HOURS_PER_DAY = 24
+# Of tables. Reanalysed weather begins in 1940; 1899, 1900 and 9999 are what spreadsheets and
+# databases write for no date.
+FIRST_YEAR, LAST_YEAR = 1940, 2100
 # Step lengths that meters, markets and the built-in data know.
 STEP_MINUTES = (15, 30, 60)
 MOST_DAYS = 7

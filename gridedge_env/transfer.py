@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.checks import check_type
+from gridedge_gateway.mistakes import one_line
 
 
 def check_device(device: str | torch.device) -> torch.device:
@@ -20,9 +21,10 @@ def check_device(device: str | torch.device) -> torch.device:
     try:
         checked = torch.device(device)
         torch.ones(1, device=checked, dtype=torch.float32).tolist()  # "meta" has no numbers
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
+        why = f"{one_line(str(error)):.80}"
         raise ValueError(
-            f"device: got {str(device)!r}, expected 'cpu' or a device of this machine ({error})"
+            f"device: got {str(device)!r:.80}, expected 'cpu' or a device of this machine ({why})"
         ) from error
     return checked
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gridedge_env.checks import shown
-from gridedge_env.clock import Clock
+from gridedge_env.clock import FIRST_YEAR, LAST_YEAR, Clock
 from gridedge_env.record import Record
 from gridedge_env.scenarios.demand import Homes, home_generator
 from gridedge_env.scenarios.metered_file import is_long, read_homes
@@ -231,12 +231,13 @@ def _local_stamps(source: Path, column: pd.Series, zone: ZoneInfo) -> pd.Series:
             raise _error(source, column.name, odd, "some timestamps have an offset, others none")
         utc = bool(has_offset.iloc[0])
         column = pd.to_datetime(text, format="ISO8601", utc=utc, errors="coerce")
-        bad = column.isna()
     else:
-        text, bad = column, column.isna()
+        text = column
+    bad = ~column.dt.year.between(FIRST_YEAR, LAST_YEAR)  # nor has what is no timestamp a year
     if bad.any():
         row = int(bad.to_numpy().argmax())
-        what = f"got {str(text.iloc[row])!r}, expected an ISO 8601 timestamp"
+        expected = f"an ISO 8601 timestamp, of {FIRST_YEAR} to {LAST_YEAR}"
+        what = f"got {str(text.iloc[row])!r}, expected {expected}"
         raise _error(source, column.name, row, what)
     return column if column.dt.tz is None else column.dt.tz_convert(zone).dt.tz_localize(None)
 

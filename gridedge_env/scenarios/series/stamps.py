@@ -10,12 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from gridedge_env.clock import FIRST_YEAR, LAST_YEAR
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.reading import Table
-
-FIRST_YEAR, LAST_YEAR = 1940, 2100
-"""Reanalysed weather begins in 1940; 1899, 1900 and 9999 are what spreadsheets and databases write
-for no date."""
 
 DAY = 86_400
 EPOCH = date(1970, 1, 1).toordinal()

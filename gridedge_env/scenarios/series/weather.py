@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gridedge_env.checks import check_whole_number
+from gridedge_env.clock import FIRST_YEAR, LAST_YEAR
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.local_time import begin_of_steps, zone_of
 from gridedge_env.scenarios.series.meters import is_at_end
@@ -26,8 +27,6 @@ from gridedge_env.scenarios.series.reading import (
 from gridedge_env.scenarios.series.stamps import (
     DAY,
     EPOCH,
-    FIRST_YEAR,
-    LAST_YEAR,
     MOST_OFFSET,
     Written,
     find_stamps,
