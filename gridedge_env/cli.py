@@ -1,6 +1,7 @@
 """The command gridedge-case: write the folder of a case, or check one.
 
-Exit codes: 0 done; 2 what the user gave is wrong, with file, row and column.
+Exit codes: 0 done; 1 there is no memory for it; 2 what the user gave is wrong, with file, row and
+column.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from gridedge_env.terminal import Terminal, complain
 from gridedge_gateway.mistakes import regular_file
 from gridedge_gateway.names import printable
 
-EXIT_MISTAKE = 2
+EXIT_FAILED, EXIT_MISTAKE = 1, 2
 PICTURE = "case.svg"
 # Days on which homes are tried that do least, and that follow the price.
 DAYS_TRIED = 10
@@ -52,6 +53,9 @@ def case(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, ImportError) as error:
         complain("gridedge-case", f"error: {in_lines(error)}")
         sys.exit(EXIT_MISTAKE)
+    except MemoryError:
+        complain("gridedge-case", "error: out of memory, expected a smaller case")
+        sys.exit(EXIT_FAILED)
 
 
 def new(folder: Folder, feeder: str = "ieee123", num_agents: int = 1000, seed: int = 0) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 from gradmap_trainer.checkpoint import load_checkpoint
 from gradmap_trainer.config import CONFIG_FILE
 from gradmap_trainer.identity import weights_digest
-from gradmap_trainer.metrics import METRICS_FILE, last_metrics
+from gradmap_trainer.metrics import METRICS_FILE, check_metrics, last_metrics
 from gradmap_trainer.run_folder import policies_of
 from gridedge_env.checks import check_whole_number
 from gridedge_env.constraints import Limits
@@ -124,6 +124,7 @@ def _check_current(folder: Path, evaluation: Evaluation) -> None:
     else:
         reached = check_whole_number(cast(int, record.get("iteration", -1)), 0, "iteration")
         known = weights_digest(policies_of(tensors))
+        check_metrics(folder, reached, str(record.get("log")))
     if (evaluation.iteration, evaluation.weights) != (reached, known):
         raise ValueError(
             f"run: {folder} was evaluated with policies of iteration {evaluation.iteration} and "

@@ -26,10 +26,13 @@ from gridedge_env.feeder.opendss.script import read_script
 from tests.gridedge_env.case_files import test_mutations as cases
 from tests.gridedge_env.feeder.opendss import test_script as scripts
 from tests.gridedge_env.scenarios.series import test_mutations as series
+from tests.robustness import damaged_runs as runs
 from tests.robustness.hostile import TARGETS, outcome
 from tests.robustness.test_hostile import QUICK
 
 EXAMPLES = 20  # a turn
+# Of those that draw, trace or play whole days.
+SLOW = dict.fromkeys(runs.READ, 2)
 PATIENCE = 120  # seconds for a turn
 
 
@@ -69,11 +72,13 @@ def main(seconds: float) -> int:
     """Take turns until the time is up; the number of faults."""
     folder = Path(mkdtemp())
     cases.write_hamlet(folder / "hamlet")
+    runs.write_run(folder / "whole")
     targets = {
         **TARGETS,
         "cases": partial(of_cases, folder / "hamlet"),
         "series": partial(of_series, folder),
         "scripts": partial(of_scripts, folder),
+        **{command: partial(runs.of_runs, folder / "whole", command) for command in runs.READ},
     }
     counts, faults, end = Counter[tuple[str, str]](), 0, time.monotonic() + seconds
     while time.monotonic() < end:
@@ -95,7 +100,7 @@ def main(seconds: float) -> int:
 def _turn(
     target: Callable[[Callable[[Any], Any]], str], name: str, counts: Counter[tuple[str, str]]
 ) -> None:
-    @settings(QUICK, max_examples=EXAMPLES, derandomize=False)
+    @settings(QUICK, max_examples=SLOW.get(name, EXAMPLES), derandomize=False)
     @given(data=st.data())
     def some(data: Any) -> None:
         counts[name, target(data.draw)] += 1

@@ -25,6 +25,7 @@ from gradmap_trainer.checkpoint import (
     save_checkpoint,
 )
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, load_config
+from gradmap_trainer.metrics import METRICS_FILE
 from gradmap_trainer.run_folder import case_of_run, load_learner
 from gridedge_env import load_feeder, make_simulator
 from gridedge_env.cli import case as case_command
@@ -266,6 +267,16 @@ def test_other_files_are_refused(
     (run / name).write_text(content)
     assert call("gradmap-report", run) == 2
     assert_one_line(capsys.readouterr().err, told)
+
+
+def test_a_report_is_of_the_log_that_the_checkpoint_was_saved_with(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other numbers, or a zero byte in one, before which alone it would have been read."""
+    log = (run / METRICS_FILE).read_text()
+    (run / METRICS_FILE).write_text(log[:-3] + ("1" if log[-3] == "2" else "2") + log[-2:])
+    assert call("gradmap-report", run) == 2
+    assert_one_line(capsys.readouterr().err, "is not the log that its checkpoint was saved with")
 
 
 # ------------------------------------------------------------------------------------------ scripts

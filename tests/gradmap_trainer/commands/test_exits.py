@@ -37,6 +37,10 @@ def test_an_unknown_flag_is_named(capsys, command, arguments):
     assert "Traceback" not in errors
 
 
+def fail(error: Exception) -> None:
+    raise error
+
+
 @pytest.mark.parametrize(
     ("act", "expected"),
     [
@@ -44,6 +48,8 @@ def test_an_unknown_flag_is_named(capsys, command, arguments):
         (lambda place: place.read_bytes(), ": got a folder, expected a file"),
         (lambda place: (place / "file").mkdir(), "file: got a file, expected a folder"),
         (lambda place: (place / "file/in").read_bytes(), "in: not found, as what should be a"),
+        (lambda place: fail(ValueError("a:\r\n  got \x1b[2J\u2028")), "a: got \\x1b[2J\n"),
+        (lambda place: fail(OSError(22, "of a disk\nin two lines")), "of a disk in two lines\n"),
         (lambda place: int("x\ny"), "invalid literal for int() with base 10: 'x\\ny'"),
     ],
 )

@@ -138,6 +138,15 @@ def spoil_stamp(table: pd.DataFrame) -> pd.DataFrame:
     return table.set_axis(["1/13/2018", *table.index[1:].astype(str)]).rename_axis("timestamp")
 
 
+def in_year(year: str):
+    def spoil(table: pd.DataFrame) -> pd.DataFrame:
+        stamps = table.index.astype(str).to_list()
+        stamps[8] = f"{year}{stamps[8][4:]}"
+        return table.set_axis(stamps).rename_axis("timestamp")
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -149,6 +158,8 @@ def spoil_stamp(table: pd.DataFrame) -> pd.DataFrame:
         (lambda table: table.drop(table.index[960:984]), r"row 961: got 2018-02-11 00:00:00"),
         (repeat_row, r"row 51: 2018-01-03 01:00:00 does not come after"),
         (spoil_stamp, r"column 'timestamp', row 1: got '1/13/2018', expected an ISO 8601"),
+        (in_year("0000"), r"row 9: got '0000-\S+ 08:00:00', expected .* of 1940 to 2100"),
+        (in_year("9999"), r"row 9: got '9999-\S+ 08:00:00', expected .* of 1940 to 2100"),
         (lambda table: table.iloc[::2], r"steps of 0 days 02:00:00, expected 15, 30 or 60 minutes"),
         (lambda table: table * 1000, r"column '\w+', largest at .* is the unit W\?"),
         (lambda table: table / 1000, r"column '\w+', largest at .* is the unit kW\?"),
