@@ -18,7 +18,7 @@ from typing import Any
 
 from gridedge_gateway.controller import SetPoint
 from gridedge_gateway.file import CustomerFile
-from gridedge_gateway.mistakes import in_words, regular_file, writing
+from gridedge_gateway.mistakes import in_words, writing
 from gridedge_gateway.readings import SERIES, Readings
 
 log = logging.getLogger("gridedge-gateway")
@@ -70,7 +70,6 @@ class Log:
         row = {"time": readings.time.isoformat(), **known, **holds, **decided(set_point)}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            regular_file(self._path)
             self._end_with_a_row()
             self._keep_other()
             with (

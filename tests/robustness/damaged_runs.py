@@ -59,8 +59,8 @@ def of_runs(pristine: Path, command: str, draw: Draw) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(pristine, folder)
     run, errors = folder / RUN, StringIO()
-    read = [path for part in (*READ[command], "case/**/*") for path in run.glob(part)]
-    files = sorted(path for path in read if path.is_file())
+    parts = draw(st.sampled_from([READ[command], READ[command], ("case/**/*",)]))
+    files = sorted(path for part in parts for path in run.glob(part) if path.is_file())
     for path in draw(st.lists(st.sampled_from(files), min_size=1, max_size=2, unique=True)):
         _damage(path, draw)
     words = ["--readings", folder / LOGS] if command == "gradmap-monitor" else []

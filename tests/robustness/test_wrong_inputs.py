@@ -333,7 +333,7 @@ def test_a_start_from_anywhere_loses_no_solution(backend: str, moved: bool) -> N
 
 
 def test_after_a_step_without_a_solution_the_next_one_is_found() -> None:
-    """From where the iteration was left, six of these are not, of homes that feed in 5.4 MW each."""
+    """From where the iteration was left, six of them are not: homes that feed in 5.4 MW each."""
     homes = ["671.1", "645.2", "675.3"]
     power_flow = PowerFlow(load_feeder("ieee13"), homes, dtype=torch.float32)
     power = power_flow.nominal_power.repeat(61, 1)
