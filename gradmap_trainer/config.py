@@ -21,6 +21,7 @@ from gridedge_env.checks import (
     check_text,
     check_type,
     check_whole_number,
+    settle,
     shown,
 )
 from gridedge_env.clock import Clock
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
 
 CONFIG_FILE = "config.json"
+LARGEST_VOLTAGE_MARGIN = 0.05
+# Of a layer: a thousand homes with two such layers would fill any machine's memory.
+MOST_UNITS = 10**4
 
 
 def check_deviation(value: Any, name: str) -> float:
@@ -45,6 +49,12 @@ def check_deviation(value: Any, name: str) -> float:
 def check_warming(value: Any, name: str) -> float:
     """Of a temperature's shift, K."""
     return check_number(value, name, "0 to 100 K", lambda number: 0.0 <= number <= 100.0)
+
+
+def check_voltage_margin(value: Any, name: str) -> float:
+    """Within half of the usual voltage band, pu: beyond it no operating point would be left."""
+    expected = f"0 to below {LARGEST_VOLTAGE_MARGIN} pu"
+    return check_number(value, name, expected, lambda pu: 0.0 <= pu < LARGEST_VOLTAGE_MARGIN)
 
 
 # What a field may be; the case checks its own.
@@ -69,12 +79,10 @@ NUMBERS: dict[str, Callable[[Any, str], float]] = {
     "dual_step": check_not_negative,
     "dual_leak": check_share,
     "quadratic_penalty": check_not_negative,
+    "voltage_margin": check_voltage_margin,
     "loading_margin": check_share,
     "checkpoint_seconds": check_not_negative,
 }
-# Half of the usual voltage band: beyond it no operating point would be left.
-LARGEST_VOLTAGE_MARGIN = 0.05
-
 # Policies correct the public plan, unless they are asked not to.
 USUAL_CASE = CaseSettings(public_plan=True)
 
@@ -163,21 +171,14 @@ class TrainConfig:
         for name, least in WHOLE_NUMBERS.items():
             whole = check_whole_number(getattr(self, name), least, name)
             object.__setattr__(self, name, whole)
-        for name, check in NUMBERS.items():
-            object.__setattr__(self, name, check(getattr(self, name), name))
-        check_number(
-            self.voltage_margin,
-            "voltage_margin",
-            f"0 to below {LARGEST_VOLTAGE_MARGIN} pu",
-            lambda margin: 0.0 <= margin < LARGEST_VOLTAGE_MARGIN,
-        )
+        settle(self, **NUMBERS)
         if self.seconds is not None:
-            check_positive(self.seconds, "seconds")
+            settle(self, seconds=check_positive)
         check_type(self.hidden_sizes, (tuple, list), "hidden_sizes", "units of each layer")
         if not self.hidden_sizes:
             raise ValueError("hidden_sizes: got none, expected one or more layers")
-        sizes = tuple(check_whole_number(units, 1, "hidden_sizes") for units in self.hidden_sizes)
-        object.__setattr__(self, "hidden_sizes", sizes)
+        sizes = (check_whole_number(n, 1, "hidden_sizes", MOST_UNITS) for n in self.hidden_sizes)
+        object.__setattr__(self, "hidden_sizes", tuple(sizes))
         if self.case is not None:
             steps = Clock.of_minutes(self.case.step_minutes).steps
             check_minibatches(self.minibatches, self.batch_days, steps)

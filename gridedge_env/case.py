@@ -26,9 +26,10 @@ from gridedge_env.checks import (
     check_type,
     check_whole_number,
     renamed,
+    settle,
     shown,
 )
-from gridedge_env.clock import Clock
+from gridedge_env.clock import Clock, check_step_minutes
 from gridedge_env.constraints import Limits
 from gridedge_env.currency import EURO, check_currency
 from gridedge_env.devices import (
@@ -38,7 +39,7 @@ from gridedge_env.devices import (
     sample_fleet,
     sample_places,
 )
-from gridedge_env.devices.sampling import MOST_AGENTS, check_home_scale
+from gridedge_env.devices.sampling import MOST_AGENTS, check_home_scale, check_mix
 from gridedge_env.feeder import Feeder, load_feeder
 from gridedge_env.feeder.places import loads_beside
 from gridedge_env.feeder.records import Load
@@ -140,8 +141,7 @@ class Case(Record):
             listed = ", ".join(sorted(zones))
             raise ValueError(f"time_zone: got {listed}, expected the same of all series")
         # Numbers of NumPy are as good, but a case is to equal the one read from its folder.
-        object.__setattr__(self, "seed", check_seed(self.seed))
-        object.__setattr__(self, "penalty", float(check_not_negative(self.penalty, "penalty")))
+        settle(self, seed=check_seed, penalty=check_not_negative)
         for name in ("reactive_power", "local_response", "regulator_control", "public_plan"):
             check_flag(getattr(self, name), name)
         if self.public_plan:
@@ -149,6 +149,7 @@ class Case(Record):
         check_line(self.name, "name", "text in one line, without spaces at its ends")
         check_currency(self.currency, "currency")
         self.tariff.check_clock(self.clock)
+        self.fleet.check_clock(self.clock)
 
     @property
     def title(self) -> str:
@@ -259,14 +260,16 @@ class CaseSettings:
     time_zone: str = AMSTERDAM
 
     def __post_init__(self) -> None:
-        count = check_whole_number(self.num_agents, 1, "num_agents", MOST_AGENTS)
-        object.__setattr__(self, "num_agents", count)
-        object.__setattr__(self, "seed", check_seed(self.seed))
-        clock = Clock.of_minutes(self.step_minutes)
-        check_source_voltage(self.source_voltage, "source_voltage")
+        settle(
+            self,
+            num_agents=lambda value, name: check_whole_number(value, 1, name, MOST_AGENTS),
+            seed=check_seed,
+            step_minutes=check_step_minutes,
+            source_voltage=check_source_voltage,
+            penalty=check_not_negative,
+        )
         if self.home_scale is not None:
-            check_home_scale(self.home_scale, "home_scale")
-        check_not_negative(self.penalty, "penalty")
+            settle(self, home_scale=check_home_scale)
         switches = "neutral_taps", "regulator_control", "keep_loads"
         for name in (*switches, "reactive_power", "local_response", "public_plan"):
             check_flag(getattr(self, name), name)
@@ -277,15 +280,14 @@ class CaseSettings:
         if self.time_zone != AMSTERDAM:  # which needs no table of zones while nothing is metered
             zone_of(self.time_zone)
         check_type(self.tariff, Tariff, "tariff", "a Tariff")
-        self.tariff.check_clock(clock)
+        self.tariff.check_clock(Clock.of_minutes(self.step_minutes))
         if not isinstance(self.limits, dict) or any(type(name) is not str for name in self.limits):
             raise ValueError(f"limits: got {shown(self.limits)}, expected thresholds by name")
         limits = Limits(**self.limits)
+        settle(self, limits=lambda given, _: {name: getattr(limits, name) for name in given})
         if self.public_plan:
             planned_limits(limits)
-        if not isinstance(self.mix, dict):
-            raise ValueError(f"mix: got {shown(self.mix)}, expected shares by kind of device")
-        mixed_counts(self.mix, self.num_agents)
+        settle(self, mix=check_mix)
 
     def make(self) -> Case:
         """The case.

@@ -16,6 +16,10 @@ from gridedge_gateway.mistakes import regular_file
 # What people mean by a number. Prices, powers and weights are computed with in single precision,
 # their squares among them, which ends at 3e38.
 LARGEST_NUMBER = 1e15
+# Of what is positive, and so may be divided by.
+SMALLEST_POSITIVE = 1e-15
+# What is counted: more would fill a machine's memory, or take longer than anybody waits.
+LARGEST_COUNT = 10**9
 LARGEST_SEED = 2**63 - 1
 # Bytes for which there must be room where something is to be written.
 LEAST_ROOM = 2**16
@@ -30,25 +34,29 @@ def shown(value: Any) -> str:
     return " ".join(line.strip() for line in lines)[:80]
 
 
-def check_whole_number(value: SupportsIndex, least: int, name: str, most: int | None = None) -> int:
+def check_whole_number(
+    value: SupportsIndex, least: int, name: str, most: float = LARGEST_COUNT
+) -> int:
     """A whole number from `least` to `most`, as an int."""
     try:
         whole = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         whole = None
-    if whole is None or whole < least or (most is not None and whole > most):
-        wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+    if whole is None or not least <= whole <= most:
+        has_end = most < LARGEST_COUNT or (whole is not None and whole > most)
+        wanted = f"from {least} to {most}" if has_end else f"of at least {least}"
         raise ValueError(f"{name}: got {shown(value)}, expected a whole number {wanted}")
     return whole
 
 
-def check_seed(value: SupportsIndex) -> int:
+def check_seed(value: SupportsIndex, name: str = "seed") -> int:
     """A case's seed, as an int; others are drawn from it, by PyTorch, too, whose have 64 bits."""
-    seed = check_whole_number(value, 0, "seed")
-    if seed > LARGEST_SEED:
-        expected = f"a whole number of at most {LARGEST_SEED}"
-        raise ValueError(f"seed: got {shown(value)}, expected {expected}")
-    return seed
+    return check_whole_number(value, 0, name, LARGEST_SEED)
+
+
+def check_entropy(value: SupportsIndex, name: str = "seed") -> int:
+    """A seed that is mixed before use, and may have as many bits as it likes, as an int."""
+    return check_whole_number(value, 0, name, math.inf)
 
 
 def check_number(
@@ -58,10 +66,11 @@ def check_number(
     accept: Callable[[float], bool] = lambda number: True,
 ) -> float:
     """A number within `LARGEST_NUMBER` that is accepted, as Python's; `expected` says which are."""
-    if not isinstance(value, Real) or isinstance(value, bool):
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number:
         raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
-    try:  # as Python's first: a float16 has no 1e15 to be compared with
-        number = value if isinstance(value, int | float) else float(value)
+    try:  # as Python's first: files hold no others, and a float16 has no 1e15 to be compared with
+        number = value if type(value) in (int, float) else float(value)
     except OverflowError:
         number = math.inf
     if not accept(number):
@@ -74,8 +83,9 @@ def check_number(
 
 
 def check_positive(value: Any, name: str) -> float:
-    """A positive number."""
-    return check_number(value, name, "a positive number", lambda number: number > 0.0)
+    """A positive number that single precision can divide by."""
+    expected = f"a positive number of at least {SMALLEST_POSITIVE:g}"
+    return check_number(value, name, expected, lambda number: number >= SMALLEST_POSITIVE)
 
 
 def check_not_negative(value: Any, name: str) -> float:
@@ -115,6 +125,24 @@ def check_type(value: Any, kind: type | tuple[type, ...], name: str, expected: s
     """Something of a type; `expected` says it in words."""
     if not isinstance(value, kind):
         raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+
+
+def check_callable(value: Any, name: str, expected: str) -> None:
+    """Something that can be called; `expected` says it in words."""
+    if not callable(value):
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+
+
+def settle(record: Any, place: str = "", /, **checks: Callable[[Any, str], Any]) -> None:
+    """Keep in a frozen record what checks make of its fields, as it begins.
+
+    Args:
+        record: what is being made.
+        place: before the names of its fields, "tariff.".
+        **checks: by the name of a field, from what came and what to call it to what is kept.
+    """
+    for name, check in checks.items():
+        object.__setattr__(record, name, check(getattr(record, name), f"{place}{name}"))
 
 
 def check_known(names: Collection[str], known: Collection[str], what: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
-from gridedge_env.checks import check_positive, check_whole_number, shown
+from gridedge_env.checks import check_positive, check_whole_number, settle, shown
 
 HOURS_PER_DAY = 24
 # Of tables. Reanalysed weather begins in 1940; 1899, 1900 and 9999 are what spreadsheets and
@@ -25,29 +25,44 @@ def minutes_of_day(time: str) -> int | None:
     return minutes if 0 <= minutes <= 60 * HOURS_PER_DAY else None
 
 
+def check_step_minutes(value: Any, name: str) -> int:
+    """The length of a step that meters know, as an int."""
+    is_known = isinstance(value, Real) and value in STEP_MINUTES
+    if not is_known:
+        expected = f"one of {', '.join(map(str, STEP_MINUTES))}"
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+    return int(value)
+
+
 @dataclass(frozen=True)
 class Clock:
     """The steps of an episode: one day from midnight to midnight, or up to 7 consecutive ones.
 
     Attributes:
         steps: how many.
-        hours: how long each is.
+        hours: how long each is: 0.25, 0.5 or 1.
 
     Raises:
-        ValueError: no whole number of steps, or steps that make up no whole days, or more than 7.
+        ValueError: no whole number of steps, steps that make up no whole days, or more than 7, or
+            that are of another length.
     """
 
     steps: int = 48
     hours: float = 0.5
 
     def __post_init__(self) -> None:
-        check_whole_number(self.steps, 1, "clock.steps")
-        check_positive(self.hours, "clock.hours")
-        whole = math.isclose(self.steps * self.hours, HOURS_PER_DAY * self.days)
-        if not whole or not 1 <= self.days <= MOST_DAYS or self.steps % self.days:
+        settle(
+            self,
+            "clock.",
+            steps=lambda value, name: check_whole_number(value, 1, name),
+            hours=check_positive,
+        )
+        whole = self.steps * self.hours == HOURS_PER_DAY * self.days
+        if not whole or not 1 <= self.days <= MOST_DAYS or 60 * self.hours not in STEP_MINUTES:
             raise ValueError(
                 f"clock: got {self.steps} steps of {self.hours} hours, expected steps that make up "
-                f"days of {HOURS_PER_DAY} hours, from 1 to {MOST_DAYS}"
+                f"days of {HOURS_PER_DAY} hours, from 1 to {MOST_DAYS}, of "
+                f"{', '.join(map(str, STEP_MINUTES))} minutes each"
             )
 
     @staticmethod
@@ -57,13 +72,9 @@ class Clock:
         Raises:
             ValueError: not 15, 30 or 60 minutes, or not 1 to 7 days.
         """
-        if not isinstance(step_minutes, Real) or step_minutes not in STEP_MINUTES:
-            raise ValueError(
-                f"step_minutes: got {shown(step_minutes)}, expected one of "
-                f"{', '.join(map(str, STEP_MINUTES))}"
-            )
+        step_minutes = check_step_minutes(step_minutes, "step_minutes")
         days = check_whole_number(days, 1, "days_per_episode", MOST_DAYS)
-        return Clock(days * 60 * HOURS_PER_DAY // int(step_minutes), step_minutes / 60)
+        return Clock(days * 60 * HOURS_PER_DAY // step_minutes, step_minutes / 60)
 
     @property
     def days(self) -> int:

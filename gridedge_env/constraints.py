@@ -204,13 +204,13 @@ class Limits:
         first = dict(zip(known, in_order, strict=False))
         for name in first.keys() & thresholds.keys():
             raise ValueError(f"limits.{name}: got it twice, in order and by name")
-        thresholds = {**first, **thresholds}
-        for name, value in thresholds.items():
+        given = {**first, **thresholds}
+        for name in given:
             if name not in known:
                 raise ValueError(
                     f"limits: unknown threshold {name!r}, expected one of {', '.join(known)}"
                 )
-            check_number(value, f"limits.{name}")
+        thresholds = {name: check_number(value, f"limits.{name}") for name, value in given.items()}
         kinds = tuple(
             kind(**{e.name: thresholds[e.name] for e in fields(kind) if e.name in thresholds})
             for kind in LIMIT_KINDS

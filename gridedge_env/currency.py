@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from gridedge_env.checks import shown
+from gridedge_gateway.names import check_line
 
 EURO = "€"
 
@@ -18,6 +19,7 @@ def check_currency(value: Any, name: str) -> str:
     Raises:
         ValueError: no sign or short word.
     """
-    if not isinstance(value, str) or not _AS_WRITTEN.fullmatch(value):
-        raise ValueError(f"{name}: got {shown(value)}, expected a currency such as '€' or 'CHF'")
+    expected = "a currency such as '€' or 'CHF'"
+    if not _AS_WRITTEN.fullmatch(check_line(value, name, expected)):
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
     return value

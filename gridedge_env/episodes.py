@@ -11,18 +11,23 @@ import torch
 from torch import Tensor
 
 from gridedge_env.case import Case
-from gridedge_env.checks import check_type, check_whole_number
+from gridedge_env.checks import check_entropy, check_type, check_whole_number
 from gridedge_env.day import Day
+from gridedge_env.devices import Fleet
 from gridedge_env.observation import ObservationField, shared_observations
+from gridedge_env.powerflow import PowerFlow
 from gridedge_env.public_plan import PublicPlan
 from gridedge_env.scenarios import SPLITS, Calendar, DayTable, Homes, Variation
 from gridedge_env.scenarios.observed import check_table
+from gridedge_env.state import SimulatorState
 from gridedge_env.transfer import to_device
 from gridedge_env.wiring import Wiring
 from gridedge_gateway.program import HomeDemand
 
 # Of which expected demand is worked out, so as to need little memory.
 DAYS_AT_A_TIME = 32
+# Of all homes and steps of a batch: more would fill any machine's memory.
+MOST_DEMANDS = 2**36
 # Of whose demand quartiles are taken, at most.
 MOST_HOMES = 100
 
@@ -73,7 +78,7 @@ def generator_of(seed: int, split: str, device: torch.device) -> torch.Generator
     Raises:
         ValueError: a negative seed.
     """
-    entropy = [check_whole_number(seed, 0, "seed"), SPLITS.index(split)]
+    entropy = [check_entropy(seed), SPLITS.index(split)]
     mixed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
     return torch.Generator(device).manual_seed(int(mixed[0] >> 1))
 
@@ -82,11 +87,15 @@ def draw_starts(split: Split, count: int, generator: torch.Generator) -> Tensor:
     """(count,) rows at which episodes begin, at random.
 
     Raises:
-        ValueError: a count below one.
+        ValueError: a count below one, or one for which no machine has memory.
     """
-    size, device = (check_whole_number(count, 1, "batch_size"),), split.starts.device
+    each = len(split.homes.mean_power) * split.days.day_ahead_price.shape[1]
+    size, device = (
+        check_whole_number(count, 1, "batch_size", MOST_DEMANDS // each),
+        split.starts.device,
+    )
     place = torch.randint(
-        len(split.starts), size, generator=generator, dtype=torch.long, device=device
+        len(split.starts), (size,), generator=generator, dtype=torch.long, device=device
     )
     return split.starts[place]
 
@@ -167,6 +176,40 @@ def unfold(
         joined(chosen.direct_irradiance),
         joined(None if others is None else others[every]),
         None if plan is None else plan.of_episodes(chosen.as_forecast, case.tariff),
+    )
+
+
+def midnight(
+    case: Case,
+    fleet: Fleet,
+    power_flow: PowerFlow,
+    day: Day,
+    generator: torch.Generator,
+    drawn: int,
+    kept: slice,
+) -> SimulatorState:
+    """Where episodes begin.
+
+    Args:
+        case: whose clock and controls count.
+        fleet: of the case, in the simulator's precision, on its device.
+        power_flow: likewise.
+        day: the episodes that are kept.
+        generator: of that device, for what is random in the devices.
+        drawn: how many episodes there are in all.
+        kept: which of them are.
+    """
+    batch, taps = len(day.table_row), power_flow.tap_position
+    return SimulatorState(
+        day=day,
+        step=0,
+        devices=tuple(
+            group.kind.begin(group.parameters, drawn, generator, case.clock).take(kept)
+            for group in fleet.groups
+        ),
+        device_voltage=power_flow.no_load(batch),
+        tap_position=taps.expand(batch, -1) if case.regulator_control else None,
+        fleet=fleet.fingerprint,
     )
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gridedge_env.actions import NUMBERS, clipped, stacked
 from gridedge_env.animation import Window
-from gridedge_env.checks import check_type, check_whole_number, shown
+from gridedge_env.checks import check_entropy, check_type, check_whole_number, shown
 from gridedge_env.episodes import episode_seed_of
 from gridedge_env.feeder import Feeder
 from gridedge_env.global_state import global_state, network_quantities, state_names
@@ -92,6 +92,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
     def __init__(
         self, simulator: Simulator, split: str = "train", render_mode: str | None = None
     ) -> None:
+        check_type(simulator, Simulator, "simulator", "a Simulator")
         modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
             raise ValueError(
@@ -170,7 +171,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         if day is not None:
             day = check_whole_number(day, 0, 'options["day"]', len(self._dates) - 1)
         if seed is not None:
-            seed = check_whole_number(seed, 0, "seed")
+            seed = check_entropy(seed)
         first, number = (self._seed, self._episode) if seed is None else (seed, 0)
         episode_seed = episode_seed_of(first, number)
         self.simulator_state = self.simulator.reset(

@@ -20,6 +20,7 @@ from gridedge_env.checks import (
     check_known,
     check_not_negative,
     check_positive,
+    check_seed,
     check_whole_number,
     renamed,
 )
@@ -151,7 +152,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         for seed in self.seeds:
-            check_whole_number(seed, 0, "seeds")
+            check_seed(seed, "seeds")
         _check_list(self.seeds, "seeds")
         for method in self.rules:
             if not isinstance(method, str):

@@ -14,6 +14,7 @@ from gridedge_env.checks import (
     check_positive,
     check_share,
     check_whole_number,
+    settle,
 )
 from gridedge_env.clock import Clock
 from gridedge_env.simulator import Simulator, make_simulator
@@ -109,13 +110,11 @@ class RLConfig:
 
     def __post_init__(self) -> None:
         for name, least in _WHOLE_NUMBERS.items():
-            check_whole_number(getattr(self, name), least, name)
-        for name, check in _NUMBERS.items():
-            check(getattr(self, name), name)
-        for name in ("discount", "trace"):
-            check_number(getattr(self, name), name, "0 to 1", lambda share: 0.0 <= share <= 1.0)
+            whole = check_whole_number(getattr(self, name), least, name)
+            object.__setattr__(self, name, whole)
+        settle(self, **_NUMBERS)
         if self.seconds is not None:
-            check_positive(self.seconds, "seconds")
+            settle(self, seconds=check_positive)
         if self.policies in ("by-kind", "separate") and self.algorithm != "ippo":
             raise ValueError(
                 f"algorithm: got {self.algorithm!r} with policies {self.policies!r}, "
@@ -156,6 +155,11 @@ class RLConfig:
         return replace(case, penalty=penalty, limits=limits)
 
 
+def check_whole_share(value: Any, name: str) -> float:
+    """A share that may be the whole."""
+    return check_number(value, name, "0 to 1", lambda share: 0.0 <= share <= 1.0)
+
+
 # What a field may be; the case checks its own.
 _WHOLE_NUMBERS = {
     "iterations": 1,
@@ -169,6 +173,8 @@ _WHOLE_NUMBERS = {
 }
 _NUMBERS: dict[str, Callable[[Any, str], float]] = {
     "price_variation": check_not_negative,
+    "discount": check_whole_share,
+    "trace": check_whole_share,
     "learning_rate": check_positive,
     "final_learning_rate": check_positive,
     "clip": check_positive,

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from gridedge_env.clock import Clock
 from gridedge_env.devices import KINDS, Devices, Fleet, make_fleet
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.ranges import out_of_range
@@ -69,8 +70,8 @@ def write_customers(fleet: Fleet, meters: Sequence[str], folder: Path) -> None:
         write_table(folder / table_of(group.kind), {"agent": owners, **columns})
 
 
-def read_customers(folder: Path) -> Customers:
-    """Read the tables.
+def read_customers(folder: Path, clock: Clock) -> Customers:
+    """Read the tables of devices that go by a clock.
 
     Raises:
         Faults: what is wrong in them, all of it.
@@ -95,7 +96,8 @@ def read_customers(folder: Path) -> Customers:
         if (folder / table_of(kind)).exists():
             found = Findings(table_of(kind))
             with suppress(Faults):  # they are among those found
-                devices[kind.name] = _read_devices(folder / found.file, kind, rows, found)
+                path = folder / found.file
+                devices[kind.name] = _read_devices(path, kind, rows, clock, found)
             faults += found.faults
             notes += found.notes
     owners = {agent for table in devices.values() for agent in table.agent}
@@ -118,7 +120,11 @@ def read_customers(folder: Path) -> Customers:
 
 
 def _read_devices(
-    path: Path, kind: DeviceKind[Any, Any], agents: Collection[str], findings: Findings
+    path: Path,
+    kind: DeviceKind[Any, Any],
+    agents: Collection[str],
+    clock: Clock,
+    findings: Findings,
 ) -> Devices:
     names = [entry.name for entry in fields(kind.parameters)]
     table = read_table(path, findings)
@@ -134,7 +140,8 @@ def _read_devices(
         findings.cells(lacking, name, ["got nothing, expected a number"] * len(lacking))
     findings.check()
     columns = {name: numbers[:, column] for column, name in enumerate(names)}
-    for name, (outside, expected) in out_of_range(kind.parameters, columns).items():
+    found = out_of_range(kind.parameters, columns, clock.hours)
+    for name, (outside, expected) in found.items():
         odd = columns[name][outside]
         whats = [f"got {value:g}, expected {expected}" for value in odd]
         findings.cells(table.rows[outside].tolist(), name, whats)

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gridedge_env.checks import check_flag, check_not_negative, check_whole_number
-from gridedge_env.clock import MOST_DAYS, Clock
+from gridedge_env.checks import check_flag, check_not_negative, check_seed, check_whole_number
+from gridedge_env.clock import MOST_DAYS, check_step_minutes
 from gridedge_env.currency import EURO, check_currency
 from gridedge_env.scenarios.series import Fault
 from gridedge_env.scenarios.series.faults import Findings, collected
@@ -40,7 +40,7 @@ _PLAIN: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
     "name": (lambda value, name: check_line(value, name, "text in one line"), ""),
     "currency": (check_currency, EURO),
     "time_zone": (lambda value, name: zone_of(value), "Europe/Amsterdam"),
-    "step_minutes": (lambda value, name: Clock.of_minutes(value), 30),
+    "step_minutes": (check_step_minutes, 30),
     "days_per_episode": (
         lambda value, name: check_whole_number(value, 1, name, MOST_DAYS),
         1,
@@ -49,7 +49,7 @@ _PLAIN: dict[str, tuple[Callable[[Any, str], Any], Any]] = {
     "reactive_power": (check_flag, False),
     "local_response": (check_flag, False),
     "public_plan": (check_flag, False),
-    "seed": (lambda value, name: check_whole_number(value, 0, name), 0),
+    "seed": (check_seed, 0),
 }
 
 

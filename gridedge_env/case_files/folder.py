@@ -118,7 +118,7 @@ def read_case(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     clock = Clock.of_minutes(description["step_minutes"], description["days_per_episode"])
     faults = list(_unread(folder))
     feeder = _feeder(folder, description["feeder"], findings, faults)
-    customers = _customers(folder, faults)
+    customers = _customers(folder, clock, faults)
     limits = _limits(description["limits"], findings)
     tariff = _tariff(description["tariff"], clock, findings)
     zone, notes = description["time_zone"], list[str]()
@@ -225,10 +225,10 @@ def _feeder(
         return None
 
 
-def _customers(folder: Path, faults: list[Fault]) -> Customers | None:
+def _customers(folder: Path, clock: Clock, faults: list[Fault]) -> Customers | None:
     """The customers, if their tables are right."""
     with listed(faults):
-        return read_customers(folder)
+        return read_customers(folder, clock)
     return None
 
 

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from gridedge_env.checks import check_text, check_type, shown
+from gridedge_env.clock import Clock
 from gridedge_env.day import Window
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.kinds import KINDS
-from gridedge_env.devices.ranges import out_of_range
+from gridedge_env.devices.ranges import check_ranges
 from gridedge_env.feeder.places import PLACE_FORMS
 from gridedge_env.record import Record
 from gridedge_gateway.names import check_name
@@ -107,7 +108,7 @@ class Fleet(Record):
                 owned[agent].append(group.kind.name)
         return tuple("_and_".join(kinds) for kinds in owned)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of who is there, what they own and where they live, hexadecimal.
 
@@ -115,6 +116,17 @@ class Fleet(Record):
         """
         told = self.names, self.agent_kinds, self.connection_names, self.connection.tolist()
         return hashlib.sha256(repr(told).encode()).hexdigest()
+
+    def check_clock(self, clock: Clock) -> None:
+        """Refuse devices that are none, or for which a step is too long.
+
+        Raises:
+            ValueError: names the parameter, what came and what was expected.
+        """
+        for group in self.groups:
+            kind, own = group.kind, group.parameters
+            columns = {f.name: getattr(own, f.name).detach().cpu().numpy() for f in fields(own)}
+            check_ranges(kind.name, kind.parameters, columns, clock.hours)
 
     def home(self, agent: int) -> Fleet:
         """The fleet of one agent, whose actions and observations are as in this one."""
@@ -376,7 +388,5 @@ def _parameters(
                 f"{kind.name}.{name}: got {given!s:.80}, expected {count} finite numbers"
             )
         found[name] = values
-    for name, (outside, expected) in out_of_range(kind.parameters, found).items():
-        odd = found[name][outside][0]
-        raise ValueError(f"{kind.name}.{name}: got {odd:g}, expected {expected}")
+    check_ranges(kind.name, kind.parameters, found)
     return kind.parameters(**{name: torch.from_numpy(values) for name, values in found.items()})

@@ -34,7 +34,8 @@ class HeatPumps(Record):
         performance: this unit's COP over the fleet's fit.
         resistance: K per kW of heat from the room to outdoors.
         capacity: kWh per K of the building.
-        lowest_temperature: °C, lower edge of the comfort band.
+        lowest_temperature: °C, lower edge of the comfort band, which has some width: where rooms
+            stand is told as a share of it.
         highest_temperature: °C, upper edge.
         internal_gain: kW of heat from people and appliances.
         solar_aperture: m², heat gained per irradiance.
@@ -44,9 +45,9 @@ class HeatPumps(Record):
     supply_temperature: Tensor = field(metadata=within(20.0, 80.0))
     performance: Tensor = field(metadata=positive(3.0))
     resistance: Tensor = field(metadata=positive())
-    capacity: Tensor = field(metadata=positive())
-    lowest_temperature: Tensor = field(metadata=within(0.0, 1.0, of="highest_temperature"))
-    highest_temperature: Tensor = field(metadata=within(0.0, 40.0))
+    capacity: Tensor = field(metadata=positive(lasting="resistance"))
+    lowest_temperature: Tensor = field(metadata=within(0.0, 0.999, of="highest_temperature"))
+    highest_temperature: Tensor = field(metadata=positive(40.0))
     internal_gain: Tensor = field(metadata=within())
     solar_aperture: Tensor = field(metadata=within())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gridedge_env.checks import check_known, check_not_negative, check_number
+from gridedge_env.checks import check_known, check_not_negative, check_number, shown
 from gridedge_env.devices.fleet import Devices, Fleet, make_fleet
 from gridedge_env.devices.kinds import KINDS
 from gridedge_env.feeder import Feeder
@@ -34,23 +34,31 @@ def default_counts(num_agents: int) -> dict[str, int]:
     }
 
 
+def check_mix(value: Any, name: str) -> dict[str, float]:
+    """Shares of agents by kind of device, 1 in all, or none."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{name}: got {shown(value)}, expected shares by kind of device")
+    check_known(value, KINDS, name)
+    mix = {kind: check_not_negative(share, f"{name}.{kind}") for kind, share in value.items()}
+    total = sum(mix.values())
+    if mix and abs(total - 1.0) > 1e-6:
+        raise ValueError(f"{name}: got shares that add up to {total:g}, expected 1")
+    return mix
+
+
 def mixed_counts(mix: Mapping[str, float], num_agents: int) -> dict[str, int]:
     """Agents with each kind of device where each kind has a share of them; without any, by default.
 
     Shares that are no whole number of agents are rounded down, and the agents that are left go to
     those that lost most: of equals, to the first of the registry.
 
-    Raises:
-        ValueError: a kind that is not known, a share below 0, or shares that are not 1 in all.
+    Args:
+        mix: as `check_mix` leaves it.
+        num_agents: all of them.
     """
-    check_known(mix, KINDS, "mix")
-    for kind, share in mix.items():
-        check_not_negative(share, f"mix.{kind}")
     if not mix:
         return default_counts(num_agents)
     total = sum(mix.values())
-    if abs(total - 1.0) > 1e-6:
-        raise ValueError(f"mix: got shares that add up to {total:g}, expected 1")
     wanted = {kind: mix[kind] / total * num_agents for kind in KINDS if kind in mix}
     # A share such as 0.3 is not exact: what is a whole number but for rounding is one.
     counts = {kind: int(count + 1e-6) for kind, count in wanted.items()}

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import check_positive
+from gridedge_env.checks import check_positive, settle
 from gridedge_env.clock import HOURS_PER_DAY, Clock
 from gridedge_env.record import Record
 from gridedge_env.scenarios.observed import Calendar, check_split
@@ -138,7 +138,7 @@ class GeneratedDemand:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        check_positive(self.scale, "scale")
+        settle(self, scale=check_positive)
 
     def assign_homes(
         self, split: str, count: int, seed: int, device: torch.device | str

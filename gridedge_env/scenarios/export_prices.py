@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import check_not_negative, check_number
+from gridedge_env.checks import check_not_negative, check_number, settle
 from gridedge_env.clock import Clock
 from gridedge_env.currency import EURO
 from gridedge_env.scenarios.observed import DayTable
@@ -44,7 +44,7 @@ class Fixed(ExportPrice):
     price: float
 
     def __post_init__(self) -> None:
-        check_number(self.price, f"{self.place}.price")
+        settle(self, f"{self.place}.", price=check_number)
 
     def of_days(self, days: DayTable, clock: Clock, imported: Tensor) -> Tensor:
         """See `ExportPrice`."""
@@ -75,10 +75,8 @@ class DayAheadFeedIn(ExportPrice):
     follows_market = True
 
     def __post_init__(self) -> None:
-        check_not_negative(self.factor, f"{self.place}.factor")
-        for entry in fields(self):
-            if entry.init:
-                check_number(getattr(self, entry.name), f"{self.place}.{entry.name}")
+        place = f"{self.place}."
+        settle(self, place, factor=check_not_negative, fee=check_number, floor=check_number)
 
     def of_days(self, days: DayTable, clock: Clock, imported: Tensor) -> Tensor:
         """See `ExportPrice`."""

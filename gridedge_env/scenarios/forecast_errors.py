@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import check_not_negative, check_positive, check_whole_number
+from gridedge_env.checks import check_entropy, check_not_negative, check_positive, settle
 from gridedge_env.clock import Clock
 from gridedge_env.scenarios.observed import SPLITS, DaySource, DayTable
 
@@ -45,10 +45,13 @@ class ForecastErrors:
     )
 
     def __post_init__(self) -> None:
-        check_not_negative(self.temperature_deviation, "temperature_deviation")
-        check_not_negative(self.price_deviation, "price_deviation")
-        check_positive(self.correlation_hours, "correlation_hours")
-        check_whole_number(self.seed, 0, "seed")
+        settle(
+            self,
+            temperature_deviation=check_not_negative,
+            price_deviation=check_not_negative,
+            correlation_hours=check_positive,
+            seed=check_entropy,
+        )
 
     def __getattr__(self, name: str) -> Any:
         """What else a source says of its days: their time zone, where they were observed."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import check_known, check_not_negative, check_number, shown
+from gridedge_env.checks import check_known, check_not_negative, check_number, settle, shown
 from gridedge_env.clock import HOURS_PER_DAY, Clock, minutes_of_day
 from gridedge_env.currency import EURO
 from gridedge_env.scenarios.observed import DayTable
@@ -46,8 +46,7 @@ class DayAhead(ImportPrice):
     follows_market = True
 
     def __post_init__(self) -> None:
-        check_not_negative(self.factor, f"{self.place}.factor")
-        check_number(self.adder, f"{self.place}.adder")
+        settle(self, f"{self.place}.", factor=check_not_negative, adder=check_number)
 
     def of_days(self, days: DayTable, clock: Clock) -> Tensor:
         """See `ImportPrice`."""
@@ -81,7 +80,7 @@ class Period:
 
     def __post_init__(self) -> None:
         place = f"{ImportPrice.place}.periods"
-        check_not_negative(self.price, f"{place}.price")
+        settle(self, f"{place}.", price=check_not_negative)
         for name in ("begin", "end"):
             time = getattr(self, name)
             if not isinstance(time, str) or minutes_of_day(time) is None:
@@ -172,7 +171,7 @@ class TimeOfUse(ImportPrice):
     periods: tuple[Period, ...] = ()
 
     def __post_init__(self) -> None:
-        check_not_negative(self.otherwise, f"{self.place}.otherwise")
+        settle(self, f"{self.place}.", otherwise=check_not_negative)
         place, given = f"{self.place}.periods", self.periods
         if not isinstance(given, tuple) or not all(isinstance(one, Period) for one in given):
             raise ValueError(f"{place}: got {shown(given)}, expected a tuple of Periods")
@@ -245,7 +244,7 @@ class Flat(ImportPrice):
     price: float
 
     def __post_init__(self) -> None:
-        check_not_negative(self.price, f"{self.place}.price")
+        settle(self, f"{self.place}.", price=check_not_negative)
 
     def of_days(self, days: DayTable, clock: Clock) -> Tensor:
         """See `ImportPrice`."""

@@ -35,6 +35,14 @@ def test_steps_that_make_no_day_are_refused(steps: int, hours: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("steps", "hours"), [(1, 24.0), (12, 2.0), (1440, 1 / 60), (72, 1 / 3), (48, 0.5 + 1e-12)]
+)
+def test_steps_that_no_folder_of_a_case_can_name_are_refused(steps: int, hours: float) -> None:
+    with pytest.raises(ValueError, match=f"clock: got {steps} steps of .*of 15, 30, 60 minutes"):
+        Clock(steps, hours)
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [
         *(("steps", steps) for steps in (24.5, 48.0, True, "48", None, 0, -48)),

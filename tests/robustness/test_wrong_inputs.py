@@ -24,8 +24,8 @@ from gridedge_env.checks import shown
 from gridedge_env.feeder import load_feeder
 from gridedge_env.parallel import GridEdgeParallelEnv
 from gridedge_env.powerflow import PowerFlow
-from gridedge_env.scenarios import Variation
-from gridedge_env.scenarios.import_prices import DayAhead
+from gridedge_env.scenarios import GeneratedDemand, Variation
+from gridedge_env.scenarios.import_prices import DayAhead, Flat
 from tests.gradmap_trainer.commands.calling import assert_one_line, call
 
 NAN, INF = math.nan, math.inf
@@ -67,6 +67,14 @@ def env(case: Case) -> GridEdgeParallelEnv:
             lambda: CaseSettings(mix=torch.ones(2, 2)),
             r"mix: got tensor\(\[\[1., 1.\], \[1., 1.\]\]",
         ),
+        (lambda: CaseSettings(home_scale=1e-300), "home_scale: got 1e-300"),
+        (lambda: GeneratedDemand(1e-300), "scale: got 1e-300"),
+        (lambda: TrainConfig(learning_rate=1e-46), "learning_rate: got 1e-46"),
+        (lambda: TrainConfig(iterations=10**12), "iterations: got 1000000000000"),
+        (lambda: TrainConfig(batch_days=2**70), "batch_days: got 1180591620717411303424"),
+        (lambda: TrainConfig(hidden_sizes=(10**8,)), "hidden_sizes: got 100000000"),
+        (lambda: TrainConfig(hidden_sizes=(16, 2**63)), "hidden_sizes: got 9223372036854775808"),
+        (lambda: Flat(Decimal("0.3")), "tariff.imports.price: got Decimal"),
         (lambda: default_case(**SMALL, limits=(0.9, 1.1)), "limits: got .0.9, 1.1."),
         (lambda: default_case(**SMALL, tariff={}), "tariff: got {}"),
         (lambda: make_simulator(**SMALL, dtype="float64"), "dtype: got 'float64'"),
@@ -88,7 +96,12 @@ def test_a_record_names_what_is_wrong_with_it(make: Callable[[], Any], told: str
 
 @pytest.mark.parametrize(
     ("field", "wrong"),
-    [("tariff", {}), ("limits", (0.9, 1.1)), ("demand", "x.csv"), ("penalty", NAN), ("seed", True)],
+    [
+        *(("tariff", {}), ("limits", (0.9, 1.1)), ("demand", "x.csv"), ("penalty", NAN)),
+        *(("seed", True), ("seed", 2**63)),
+        # What would act on a terminal, or could not be written.
+        *(("currency", f"a{sign}b") for sign in "\u202e\u2067\x1b\x85\ufeff\ud800"),
+    ],
 )
 def test_a_case_names_what_is_wrong_with_it(case: Case, field: str, wrong: Any) -> None:
     with pytest.raises(ValueError, match=f"^{field}: got"):
@@ -99,17 +112,6 @@ def test_a_variation_of_double_precision_leaves_a_simulator_in_single() -> None:
     simulator = make_simulator(**SMALL)
     shift = Variation(temperature_shift=torch.zeros(2, dtype=torch.float64))
     assert simulator.reset(2, variation=shift) == simulator.reset(2)
-
-
-def test_numbers_of_any_type_are_python_s(tmp_path: Path) -> None:
-    given = TrainConfig(learning_rate=np.float32(0.5), epochs=np.int64(2))
-    save_config(given, tmp_path)
-    assert load_config(tmp_path, TrainConfig) == given == TrainConfig(learning_rate=0.5, epochs=2)
-    assert Variation(Fraction(1, 2)) == Variation(0.5)
-
-
-def test_seeds_of_any_whole_type_are_one() -> None:
-    assert default_case(**SMALL, seed=torch.tensor(3)) == default_case(**SMALL, seed=3)
 
 
 @pytest.mark.parametrize(

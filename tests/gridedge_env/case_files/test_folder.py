@@ -228,6 +228,17 @@ def gone(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
 
+def heat_pump(**parameters: float) -> Callable[[Path], None]:
+    """An edit: other parameters of the first heat pump."""
+
+    def edit(folder: Path) -> None:
+        table = pd.read_csv(folder / "heat_pumps.csv")
+        table.loc[0, list(parameters)] = list(parameters.values())
+        table.to_csv(folder / "heat_pumps.csv", index=False)
+
+    return edit
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a key": (text("case.toml", "seed", "sede"), "case.toml, row 3, column 'sede': got this key,"),
     "a step": (text("case.toml", "= 15", "= 20"), "'step_minutes': got 20, expected one of 15, 30"),
@@ -315,6 +326,22 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a cell": (
         text("generators.csv", "\neve,", "\neve,x"),
         "generators.csv, row 2, column 'maximum",
+    ),
+    "a building that keeps no heat": (
+        heat_pump(capacity=0.01, resistance=10.0),
+        "heat_pumps.csv, row 2, column 'capacity': got 0.01, .*at least the 0.25 h of a step",
+    ),
+    "a number too small": (
+        tail('[demand]\nsource = "generated"\nscale = 1e-300\n'),
+        "row 27, column 'demand.scale': got 1e-300, expected a positive number of at least 1e-15",
+    ),
+    "a currency that turns": (
+        text("case.toml", '"CHF"', '"C\u202eF"'),
+        "'currency': got 'C.u202eF', expected a currency",
+    ),
+    "a seed": (
+        text("case.toml", "seed = 4", f"seed = {2**63}"),
+        "row 3, column 'seed': got 9223372036854775808, expected a whole number from 0 to",
     ),
     "no table": (gone("heat_pumps.csv"), "'cleo' with no device, expected one in batteries.csv"),
     "a unit": (

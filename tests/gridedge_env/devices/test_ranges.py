@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import torch
 
+from gridedge_env import Case, Clock, default_case, make_simulator
+from gridedge_env.checks import LARGEST_NUMBER
 from gridedge_env.devices import KINDS, Devices, make_fleet
 from gridedge_env.devices.ranges import out_of_range
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return default_case("ieee13", 3, public_plan=True)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -29,16 +37,23 @@ def test_every_parameter_has_a_range(kind):
 @pytest.mark.parametrize(
     ("kind", "changes", "message"),
     [
-        ("battery", {"capacity": -40.0}, "capacity: got -40, expected a number above 0"),
+        ("battery", {"capacity": -40.0}, "capacity: got -40, expected a positive number"),
         (
             "battery",
             {"charge_efficiency": 0.0},
-            "charge_efficiency: got 0, expected a numb",
+            "charge_efficiency: got 0, expected a positive number of at least 1e-15, at most 1",
         ),
+        ("battery", {"maximum_power": 1e-46}, "maximum_power: got 1e-46, .*of at least 1e-15"),
+        ("generator", {"linear_cost": 1e300}, r"got 1e\+300, expected at least 0, at most 1e\+15"),
         ("battery", {"charge_efficiency": 1.5}, "charge_efficiency: got 1.5, .* at most 1"),
         ("battery", {"capacity": 10.0, "minimum_energy": 6.0}, "got 6, .*at most 0.5 × capacity"),
-        ("generator", {"quadratic_cost": 0.0}, "quadratic_cost: got 0, expected a number above 0"),
-        ("heat_pump", {"lowest_temperature": 25.0}, "got 25, .*at most highest_temperature"),
+        ("generator", {"quadratic_cost": 0.0}, "quadratic_cost: got 0, expected a positive numb"),
+        (
+            "heat_pump",
+            {"lowest_temperature": 25.0},
+            "got 25, .*at most 0.999 × highest_temperature",
+        ),
+        ("heat_pump", {"lowest_temperature": 20.0, "highest_temperature": 20.0}, "got 20, .*0.999"),
         ("ev_charger", {"departure": 20.0, "arrival": 8.0}, "got 20, .*at most arrival"),
         ("pv_inverter", {"tilt": 100.0}, "tilt: got 100, expected at least 0, at most 90"),
     ],
@@ -48,3 +63,47 @@ def test_what_cannot_be_is_refused(kind, changes, message):
     columns |= {name: np.array([value]) for name, value in changes.items()}
     with pytest.raises(ValueError, match=f"^{kind}.*{message}"):
         make_fleet({"a": "671.1"}, {kind: Devices(["a"], columns)})
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("most", [False, True])
+def test_days_of_devices_at_the_ends_of_their_ranges_are_finite(kind, most, case):
+    """In single precision: a device for each parameter that is as small, or large, as may be."""
+    ranges = {entry.name: entry.metadata["range"] for entry in fields(kind.parameters)}
+    columns = kind.sample(len(ranges), 1.0, np.random.default_rng(0))
+    for row, (name, its) in enumerate(ranges.items()):
+        share = columns[its.of][row] if its.of else 1.0
+        columns[name][row] = its.most * share if most else its.least
+        for other, limits in ranges.items():  # what is to be less, or to last as long
+            if limits.of == name:
+                columns[other][row] = limits.least
+            if not most and {name, other} == {"capacity", "resistance"}:
+                columns[other][row] = LARGEST_NUMBER
+    names = list(ranges)
+    fleet = make_fleet(dict.fromkeys(names, "671.1"), {kind.name: Devices(names, columns)})
+    clock = Clock.of_minutes(60)
+    simulator = make_simulator(case=replace(case, fleet=fleet, clock=clock))
+    state = begin = simulator.reset(1, seed=0)
+    random = torch.Generator().manual_seed(0)
+    actions = 2.0 * torch.rand(clock.steps, 1, len(names), 1, generator=random) - 1.0
+    for action in actions:
+        assert simulator.observe(state).isfinite().all()
+        state = simulator.glance(state, action)
+    result = simulator.simulate(begin, actions)
+    assert result.cost.isfinite().all()
+    assert result.power.isfinite().all()
+
+
+@pytest.mark.parametrize("changes", [{"capacity": 0.1}, {"resistance": 0.06}])
+def test_a_building_that_keeps_heat_for_less_than_a_step_is_refused(changes, case):
+    """Temperatures would swing from step to step, ever further."""
+    columns = KINDS["heat_pump"].sample(1, 1.0, np.random.default_rng(0))
+    columns |= {"capacity": np.array([8.0]), "resistance": np.array([4.0])}
+    columns |= {name: np.array([value]) for name, value in changes.items()}
+    fleet = make_fleet({"a": "671.1"}, {"heat_pump": Devices(["a"], columns)})
+    told = rf"heat_pump.capacity: got {columns['capacity'][0]:g}, .* times resistance at least the "
+    with pytest.raises(ValueError, match=f"^{told}0.5 h of a step"):
+        replace(case, fleet=fleet)
+    quarters = replace(case, fleet=fleet, clock=Clock.of_minutes(15))
+    with pytest.raises(ValueError, match=f"^{told}1 h of a step"):
+        replace(quarters, clock=Clock.of_minutes(60))
