@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass, replace
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from functools import cache, cached_property
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
@@ -118,6 +119,21 @@ class Record:
 
         return self._each(detached, lambda record: record.detach())
 
+    @cached_property
+    def batches(self) -> set[int]:
+        """How many items its tensors have, also those of records in it: one number in a batch."""
+        found, kind = set[int](), cast("Any", type(self))
+        for name, axis in _axes(kind):
+            value = getattr(self, name)
+            if isinstance(value, Tensor):
+                if axis is not None:
+                    found.add(value.shape[axis])
+                continue
+            for record in value if isinstance(value, tuple) else (value,):
+                if isinstance(record, Record):
+                    found |= record.batches
+        return found
+
     def __eq__(self, other: object) -> bool:
         """Whether all fields are equal: tensors in shape, type, place and every number."""
         if type(self) is not type(other):
@@ -149,6 +165,12 @@ class Record:
             if entry.name not in but
         }
         return replace(self, **named)
+
+
+@cache
+def _axes(kind: Any) -> tuple[tuple[str, int | None], ...]:
+    """Of a type of record: fields by name, and where their batch is."""
+    return tuple((entry.name, entry.metadata.get(_AXIS)) for entry in fields(kind))
 
 
 def _placed(index: Index) -> slice | list[int] | Tensor:

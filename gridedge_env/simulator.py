@@ -24,7 +24,7 @@ from gridedge_env.case import Case, default_case
 from gridedge_env.checks import check_type, shown
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import check_limited_nodes
-from gridedge_env.day import Day, Window
+from gridedge_env.day import Window
 from gridedge_env.devices.kind import REACTIVE_SHARE
 from gridedge_env.episodes import (
     Split,
@@ -33,6 +33,7 @@ from gridedge_env.episodes import (
     generator_of,
     home_demand,
     load_split,
+    midnight,
     unfold,
 )
 from gridedge_env.feeder import Feeder
@@ -46,7 +47,7 @@ from gridedge_env.powerflow import PowerFlow, PowerFlowSolution, check_dtype, se
 from gridedge_env.public_plan import PlannedHomes, PublicPlan
 from gridedge_env.scenarios import DayTable, Variation
 from gridedge_env.scenarios.observed import check_split
-from gridedge_env.state import Result, SimulatorState, check_action
+from gridedge_env.state import Result, SimulatorState, check_action, check_state
 from gridedge_env.transfer import check_device
 from gridedge_env.wiring import Wiring
 
@@ -203,7 +204,8 @@ class Simulator:
         variation.check_episodes(len(row))
         plan, fields = self.public_plan, self._shared_fields
         day = unfold(self.case, loaded, row, fields, generator, variation, plan, kept)
-        return self._midnight(day, generator, len(row), kept)
+        where = self.fleet, self.power_flow
+        return midnight(self.case, *where, day, generator, len(row), kept)
 
     def observe(self, state: SimulatorState) -> Tensor:
         """Local observations: (batch, agents, observation fields), each within ±10 of its scale."""
@@ -215,6 +217,7 @@ class Simulator:
 
         All agents read the same prices and weather; a learner need not store them a thousand times.
         """
+        self._episodes(state)
         step = min(state.step, self.clock.steps - 1)
         moment = Moment(self.fleet, self.wiring, state, step, self.planned_homes)
         private = private_observations(self._private_fields, moment)
@@ -231,9 +234,10 @@ class Simulator:
             The next state, and what the step cost and did to the network.
 
         Raises:
-            ValueError: a wrong shape, a number that is not finite, or a day that is over.
+            ValueError: a state of another simulator, a wrong shape, a number that is not finite, or
+                a day that is over.
         """
-        batch = state.day.demand.shape[0]
+        batch = self._episodes(state)
         check_action(action, (batch, self.num_agents, self.action_size), "action")
         following, output, cost = self._operate(state, action[None])
         power, branches = self._meter(state, output, action[None])
@@ -254,6 +258,7 @@ class Simulator:
         For rollouts whose actions are then simulated exactly. No certificate and no result. Under
         regulator control it is a whole step: taps must move as they will.
         """
+        self._episodes(state)
         if state.tap_position is not None:
             return self.step(state, action)[0]
         following, output, _ = self._operate(state, action[None])
@@ -279,7 +284,7 @@ class Simulator:
         Raises:
             ValueError: as in `step`.
         """
-        steps, batch = max((1, *actions.shape[:1])), state.day.demand.shape[0]
+        batch, steps = self._episodes(state), max((1, *getattr(actions, "shape", ())[:1]))
         check_action(actions, (steps, batch, self.num_agents, self.action_size), "actions")
         if state.tap_position is not None:
             return self._simulate_in_turn(state, actions)
@@ -373,22 +378,10 @@ class Simulator:
         case = self.case
         return Result(cost, power, solution, self.power_flow, case.limits, case.penalty)
 
-    def _midnight(
-        self, day: Day, generator: torch.Generator, drawn: int, kept: slice
-    ) -> SimulatorState:
-        batch, flow = len(day.table_row), self.power_flow
-        return SimulatorState(
-            day=day,
-            step=0,
-            devices=tuple(
-                group.kind.begin(group.parameters, drawn, generator, self.clock).take(kept)
-                for group in self.fleet.groups
-            ),
-            device_voltage=flow.no_load(batch),
-            tap_position=(
-                flow.tap_position.expand(batch, -1) if self.case.regulator_control else None
-            ),
-        )
+    def _episodes(self, state: SimulatorState) -> int:
+        """How many a state has, which is one of this simulator's."""
+        controlled = self.case.regulator_control
+        return check_state(state, self.clock, self.fleet, self.power_flow, controlled)
 
     def _split(self, split: str) -> Split:
         """Days and homes of a split, loaded on first use."""

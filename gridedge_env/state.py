@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from gridedge_env.checks import check_type
+from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.day import Day
+from gridedge_env.devices import Fleet
 from gridedge_env.limit import Limit
 from gridedge_env.powerflow import PowerFlow, PowerFlowSolution
 from gridedge_env.record import Record, batch
@@ -29,6 +31,7 @@ class SimulatorState(Record):
         device_voltage: (batch, 2 branches) voltage across the phases of loads and homes in the
             previous step, pu, real parts first.
         tap_position: (batch, regulators) under regulator control; None: frozen.
+        fleet: the `Fleet.fingerprint` of whose devices they are.
     """
 
     day: Day
@@ -36,6 +39,7 @@ class SimulatorState(Record):
     devices: tuple[Record, ...]
     device_voltage: Tensor = field(metadata=batch())
     tap_position: Tensor | None = field(default=None, metadata=batch())
+    fleet: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,44 @@ class Result:
         """(..., agents) minus own cost, minus an equal share of the penalty on the violation."""
         share = self.penalty / self.cost.shape[-1]
         return -self.cost.add(self.violation.unsqueeze(-1), alpha=share)
+
+
+def check_state(
+    state: SimulatorState, clock: Clock, fleet: Fleet, power_flow: PowerFlow, controlled: bool
+) -> int:
+    """Refuse what is no state, that of another simulator, or one with parts of another batch.
+
+    Args:
+        state: what came.
+        clock: the simulator's.
+        fleet: likewise, in its precision, on its device.
+        power_flow: likewise.
+        controlled: whether taps follow their controls.
+
+    Returns:
+        How many episodes it has.
+
+    Raises:
+        ValueError: names the field, what came and what was expected.
+    """
+    check_type(state, SimulatorState, "state", "a SimulatorState of this simulator")
+    if state.fleet != fleet.fingerprint:
+        raise ValueError("state: got one of other customers or devices, expected this simulator's")
+    batches, voltage = state.batches, state.device_voltage
+    if len(batches) > 1:
+        counts = " and ".join(map(str, sorted(batches)))
+        raise ValueError(f"state: got parts of {counts} episodes, expected as many in all")
+    compared: tuple[tuple[str, object, object], ...] = (
+        ("clock", state.day.clock, clock),
+        ("device", voltage.device, fleet.connection.device),
+        ("dtype", voltage.dtype, power_flow.dtype),
+        ("device_voltage", voltage.shape[-1], 2 * len(power_flow.branch_injection)),
+        ("tap_position", state.tap_position is not None, controlled),
+    )
+    for name, came, expected in compared:
+        if came != expected:
+            raise ValueError(f"state.{name}: got {came}, expected this simulator's, {expected}")
+    return len(voltage)
 
 
 def check_action(action: Tensor, expected: tuple[int, ...], name: str) -> None:

@@ -70,8 +70,10 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "batch_size: got 0, expected a whole number of at least 1"),
+        ({"batch_size": 0}, "batch_size: got 0, expected a whole number from 1 to"),
         ({"batch_size": 1.5}, "batch_size: got 1.5"),
+        ({"batch_size": 10**12}, "batch_size: got 1000000000000, expected a whole number from 1"),
+        ({"batch_size": 2**70}, "batch_size: got 1180591620717411303424, expected a whole number"),
         ({"split": "holdout"}, "split: got 'holdout', expected one of 'train', 'validation', 'te"),
         ({"seed": -1}, "seed: got -1"),
         ({"days": []}, r"days: got \[\], expected rows from 0 to 361"),
@@ -85,6 +87,71 @@ def test_what_cannot_be_reset_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         simulator.reset(**arguments)
+
+
+OTHERS: dict[str, tuple[Callable[[Simulator], Any], str]] = {
+    "nothing": (lambda own: None, "state: got None, expected a SimulatorState"),
+    "another fleet's": (
+        lambda own: make_simulator(case=default_case("ieee13", 3, seed=1)).reset(2),
+        "state: got one of other customers or devices",
+    ),
+    "another clock's": (
+        lambda own: make_simulator(case=replace(own.case, clock=Clock(24, 1.0))).reset(2),
+        r"state.clock: got Clock\(steps=24, .* expected this simulator's, Clock\(steps=48",
+    ),
+    "of another precision": (
+        lambda own: own.reset(2).to(dtype=torch.float64),
+        "state.dtype: got torch.float64, expected this simulator's, torch.float32",
+    ),
+    "of another device": (
+        lambda own: own.reset(2).to("meta"),
+        "state.device: got meta, expected this simulator's, cpu",
+    ),
+    "of another feeder": (
+        lambda own: make_simulator(
+            case=replace(own.case, feeder=load_feeder("ieee13").without_loads())
+        ).reset(2),
+        "state.device_voltage: got 34, expected this simulator's, ",
+    ),
+    "with taps": (
+        lambda own: make_simulator(case=replace(own.case, regulator_control=True)).reset(2),
+        "state.tap_position: got True, expected this simulator's, False",
+    ),
+    "of two batches": (
+        lambda own: replace(own.reset(2), devices=own.reset(4).devices),
+        "state: got parts of 2 and 4 episodes",
+    ),
+    "of two batches' days": (
+        lambda own: replace(own.reset(2), day=own.reset(1).day),
+        "state: got parts of 1 and 2 episodes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_state_of_another_simulator_is_refused(name: str) -> None:
+    """It would be computed with, as far as shapes go together, and be wrong."""
+    own = make_simulator(case=default_case("ieee13", 3, keep_loads=True))
+    make, message = OTHERS[name]
+    state, actions = make(own), torch.zeros(1, 2, 3, 1)
+    for use in (
+        own.observe,
+        own.observe_parts,
+        lambda state: own.step(state, actions[0]),
+        lambda state: own.glance(state, actions[0]),
+        lambda state: own.simulate(state, actions),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            use(state)
+
+
+def test_a_state_of_a_simulator_that_is_alike_is_taken() -> None:
+    case = default_case("ieee13", 3)
+    one, other = make_simulator(case=case), make_simulator(case=replace(case, penalty=3.0))
+    double = make_simulator(case=case, dtype=torch.float64)
+    action = torch.zeros(2, 3, 1)
+    assert other.step(one.reset(2), action)[0] == one.step(one.reset(2), action)[0]
+    assert double.step(one.reset(2).to(dtype=torch.float64), action)[1].converged.all()
 
 
 @dataclass(frozen=True)
