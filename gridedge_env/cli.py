@@ -20,7 +20,7 @@ from rich.table import Table
 from gridedge_env.case import Case, default_case
 from gridedge_env.case_files import leave_loads_to_customers, read_case
 from gridedge_env.checks import check_links
-from gridedge_env.evaluation import evaluate, evaluation_days, summarise
+from gridedge_env.evaluation import Evaluation, evaluate, evaluation_days, summarise
 from gridedge_env.feeder import load_feeder
 from gridedge_env.feeder.loading import built_in_feeders
 from gridedge_env.feeder.places import place_at
@@ -206,15 +206,42 @@ def _tried(simulator: Simulator) -> Table:
     count = min(DAYS_TRIED, len(simulator.starts("train")))
     days = evaluation_days(simulator, "train", count)
     limits = simulator.case.limits
-    played = evaluate(simulator, {}, days, "train", foresight_iterations=0).episodes
+    played = evaluate(simulator, {}, days, "train", foresight_iterations=0)
+    _check_finite(simulator, played)
     table = Table(title=f"{simulator.clock.episodes(count)} of training, steps outside limits")
     table.add_column("all homes")
     cost = f"{simulator.case.currency}/day"
     for column in (cost, *(kind.name for kind in limits), "not converged"):
         table.add_column(column, justify="right")
-    for name, episode in played.items():
+    for name, episode in played.episodes.items():
         row = summarise(episode, limits)
         shares = (f"{row[f'{kind.name}_steps']:.1%}" for kind in limits)
         words = name.replace("_", " ")
         table.add_row(words, f"{row['cost']:,.0f}", *shares, f"{row['nonconverged']}")
     return table
+
+
+def _check_finite(simulator: Simulator, played: Evaluation) -> None:
+    """Refuse a case of which days cannot be told in numbers.
+
+    Raises:
+        ValueError: names what is no finite number, whose, when and by which rule.
+    """
+    fleet, clock = simulator.fleet, simulator.clock.day
+    owners = [fleet.names[agent] for group in fleet.groups for agent in group.agent.tolist()]
+    for method, episode in played.episodes.items():
+        told: list[tuple[str, np.ndarray, Sequence[str]]] = [
+            ("state of a device", episode.store, owners),
+            ("kW at the meter", episode.power, fleet.names),
+            ("cost of the day", episode.agent_cost[:, None], fleet.names),
+        ]
+        for kind in simulator.case.limits:  # what was not solved is counted, and not to be believed
+            solved = np.where(episode.converged[..., None], episode.quantities[kind.name], 0.0)
+            told.append((kind.name, solved, kind.places(simulator.power_flow)))
+        for what, values, names in told:
+            for day, step, place in np.argwhere(~np.isfinite(values)):
+                when = f"on {played.dates[day]} from {clock.time(step)}"
+                raise ValueError(
+                    f"case: got {values[day, step, place]} as {what} of {names[place]!r} {when} "
+                    f"under {method}, expected finite numbers"
+                )
