@@ -5,13 +5,14 @@ The test days come from a year and a site, and their demand from homes, that no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gridedge_env.checks import check_callable, check_type, check_whole_number
 from gridedge_env.constraints import Limits
 from gridedge_env.day import Window
 from gridedge_env.limit import Limit
@@ -100,10 +101,10 @@ def evaluation_days(simulator: Simulator, split: str, count: int) -> list[int]:
     Raises:
         ValueError: more than the split has, or none.
     """
+    check_type(simulator, Simulator, "simulator", "a Simulator")
     starts = simulator.starts(split)
     available = len(starts)
-    if not 1 <= count <= available:
-        raise ValueError(f"days: got {count}, expected 1 to {available}")
+    count = check_whole_number(count, 1, "days", available)
     return [starts[int((k + 0.5) * available / count)] for k in range(count)]
 
 
@@ -128,8 +129,17 @@ def evaluate(
         progress: called with the method at work and the share of it that is done.
 
     Raises:
-        ValueError: a policy has the name of a reference controller; or as of `simulator.reset`.
+        ValueError: an argument of another type, a policy with the name of a reference controller;
+            or as of `simulator.reset`.
     """
+    check_type(simulator, Simulator, "simulator", "a Simulator")
+    check_type(policies, Mapping, "policies", "policies by the names of their methods")
+    for name, policy in policies.items():
+        check_callable(policy, f"policies[{name!r}]", "a Policy")
+    check_callable(progress, "progress", "a function of a method and a share")
+    check_type(days, Iterable, "days", "rows of the table of days")
+    days = list(days)
+    check_whole_number(foresight_iterations, 0, "foresight_iterations")
     state = simulator.reset(split=split, days=days, seed=seed)
     rules: dict[str, Policy] = {
         "idle": Idle(simulator),

@@ -11,15 +11,29 @@ from gridedge_env.checks import check_type
 from gridedge_gateway.mistakes import one_line
 
 
+def named_device(device: str | torch.device) -> torch.device:
+    """A device that PyTorch knows, whether or not this machine has it.
+
+    Raises:
+        ValueError: anything else; names what came.
+    """
+    check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device: got {str(device)!r}, expected 'cpu' or a device of this machine ({error})"
+        ) from error
+
+
 def check_device(device: str | torch.device) -> torch.device:
     """A device that this machine has.
 
     Raises:
         ValueError: it has no such device; names what came.
     """
-    check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
+    checked = named_device(device)
     try:
-        checked = torch.device(device)
         torch.ones(1, device=checked, dtype=torch.float32).tolist()  # "meta" has no numbers
     except (RuntimeError, AssertionError, ImportError) as error:
         why = f"{one_line(str(error)):.80}"
@@ -27,6 +41,14 @@ def check_device(device: str | torch.device) -> torch.device:
             f"device: got {str(device)!r:.80}, expected 'cpu' or a device of this machine ({why})"
         ) from error
     return checked
+
+
+def in_memory(values: Tensor) -> Tensor:
+    """Numbers in memory one after the other as they are, for who reads what is at an address.
+
+    PyTorch's views may be of every second number, or negative in name only.
+    """
+    return values.contiguous().resolve_neg()
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:

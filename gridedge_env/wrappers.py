@@ -21,12 +21,15 @@ from numpy.typing import NDArray
 from pettingzoo.utils import BaseParallelWrapper
 from torch import Tensor
 
-from gridedge_env.checks import check_known, check_number, check_whole_number
+from gridedge_env.checks import check_callable, check_known, check_number, check_whole_number, shown
 from gridedge_env.moment import Moment
 from gridedge_env.observation import ObservationField
 from gridedge_env.parallel import GridEdgeParallelEnv
 from gridedge_env.reference.rules import Idle
 from gridedge_env.state import Result
+
+# Of an entry of an action: single precision tells no more apart.
+MOST_LEVELS = 2**24
 
 Row = NDArray[np.float32]
 Infos = dict[str, dict[str, Any]]
@@ -34,7 +37,18 @@ Step = tuple[dict[str, Row], dict[str, float], dict[str, bool], dict[str, bool],
 
 
 class EnvironmentWrapper(BaseParallelWrapper[str, Row, Any]):
-    """A wrapper of the environment, or of another one around it."""
+    """A wrapper of the environment, or of another one around it.
+
+    Args:
+        env: one of them.
+
+    Raises:
+        ValueError: something else.
+    """
+
+    def __init__(self, env: Any) -> None:
+        _check_environment(env)
+        super().__init__(env)
 
     @property
     def inner(self) -> GridEdgeParallelEnv:
@@ -62,6 +76,7 @@ class RewardFunction(EnvironmentWrapper):
 
     def __init__(self, env: Any, function: Callable[[Result], Tensor]) -> None:
         super().__init__(env)
+        check_callable(function, "function", "a function of a Result")
         self._function = function
 
     def step(self, actions: Mapping[str, Any]) -> Step:
@@ -142,8 +157,8 @@ class HiddenFields(ObservationWrapper):
 
     def __init__(self, env: Any, names: Iterable[str]) -> None:
         known, space = _observed(env)
-        if isinstance(names, str):
-            raise ValueError(f"names: got {names!r}, expected a list of names")
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise ValueError(f"names: got {shown(names)}, expected a list of names")
         hidden = set(names)
         check_known(hidden, [field.name for field in known], "names")
         self._kept = [k for k, field in enumerate(known) if field.name not in hidden]
@@ -195,7 +210,7 @@ class DiscreteActions(EnvironmentWrapper):
 
     def __init__(self, env: Any, levels: int = 11) -> None:
         super().__init__(env)
-        check_whole_number(levels, 2, "levels")
+        levels = check_whole_number(levels, 2, "levels", MOST_LEVELS)
         self._check_continuous()
         self._level = dict(enumerate(np.linspace(-1.0, 1.0, levels).tolist()))
         size = self.inner.simulator.action_size
@@ -278,8 +293,16 @@ class FailingAgents(EnvironmentWrapper):
         return infos
 
 
+def _check_environment(env: Any) -> None:
+    expected = "a GridEdgeParallelEnv or a wrapper of one"
+    within = getattr(env, "unwrapped", None)
+    if not isinstance(within, GridEdgeParallelEnv):
+        raise ValueError(f"env: got {shown(env)}, expected {expected}")
+
+
 def _observed(env: Any) -> tuple[tuple[ObservationField, ...], Box]:
     """The fields that an environment shows, wrapped or not, and the space of them."""
+    _check_environment(env)
     fields = getattr(env, "observation_fields", env.simulator.observation_fields)
     return fields, env.observation_space(env.possible_agents[0])
 

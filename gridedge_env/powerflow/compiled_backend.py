@@ -23,6 +23,7 @@ from gridedge_env.powerflow.iteration import FIRST_LOOK
 from gridedge_env.powerflow.kernels.layout import UNSETTLED
 from gridedge_env.powerflow.packed_network import PackedNetwork
 from gridedge_env.powerflow.torch_backend import TorchBackend
+from gridedge_env.transfer import in_memory
 
 # Most sweeps in a kernel, where they cost little: enough for a contraction of 0.6 in double
 # precision. A scenario that shows no such contraction at the first look is left to PyTorch.
@@ -169,7 +170,7 @@ class CompiledBackend:
         few = sweeps.NARROW // network.number.itemsize
         lanes = few if batch <= few else sweeps.WIDE // network.number.itemsize
         width = "narrow" if batch <= few else "wide"
-        alive = [None if x is None else x.contiguous() for x in (power, *tensors)]
+        alive = [None if x is None else in_memory(x) for x in (power, *tensors)]
         run_blocks(
             getattr(sweeps, f"{name}_{width}"),
             -(-batch // lanes),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gridedge_env.compiled.running import run_blocks
 from gridedge_env.powerflow.packed_network import PackedNetwork
+from gridedge_env.transfer import in_memory
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class CompiledNodes:
     def _run(self, kernel: Callable[..., Any], given: Tensor, columns: int) -> Tensor:
         from gridedge_env.powerflow.kernels.nodes import WIDTH
 
-        network, given = self.network, given.contiguous()
+        network, given = self.network, in_memory(given)
         found = torch.empty(len(given), columns, dtype=torch.float64, device="cpu")
         run_blocks(
             kernel,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from types import NoneType
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gridedge_env.checks import shown
+from gridedge_env.checks import check_type, shown
 from gridedge_env.feeder import Feeder, build_network
 from gridedge_env.feeder.places import FIRST_NEUTRAL, neutral_of
 from gridedge_env.powerflow.backend import Backend, ImplicitPowerFlow, Solved
@@ -20,6 +21,7 @@ from gridedge_env.powerflow.load_models import RESPONSE_LAW
 from gridedge_env.powerflow.reduction import reduce_network
 from gridedge_env.powerflow.solution import PowerFlowSolution
 from gridedge_env.powerflow.torch_backend import TorchBackend
+from gridedge_env.transfer import named_device
 
 # Sweeps that add about a digit where inverters respond and each goes half the way.
 RESPONDING_SWEEPS = 3
@@ -57,7 +59,8 @@ class PowerFlow:
         tap_position: (regulators,) positions in the feeder, where its taps are frozen.
 
     Raises:
-        ValueError: a precision or backend that there is not, or a place that the feeder has not.
+        ValueError: a precision, device or backend that there is not, a place that the feeder has
+            not, or an argument of another type.
     """
 
     def __init__(
@@ -70,8 +73,11 @@ class PowerFlow:
         backend: str | None = None,
         responses: Sequence[str] = (),
     ) -> None:
+        check_type(feeder, Feeder, "feeder", "a Feeder, as of load_feeder")
         check_dtype(dtype)
-        extra = list(injections or ())
+        check_type(settings, (FixedPoint, NoneType), "settings", "a FixedPoint or None")
+        extra = list(_places(injections or (), "injections"))
+        responses = _places(responses, "responses")
         if not (feeder.loads or extra or responses):  # somewhere to look at the feeder from
             extra = [f"{feeder.source.bus}.{feeder.source.phases[0]}"]
         network = build_network(feeder)
@@ -80,7 +86,7 @@ class PowerFlow:
         first = len(feeder.loads) + len(extra) - len(responses)
         branches += device_branches(feeder, responses, first, RESPONSE_LAW)
         self.feeder = feeder
-        self.device = torch.device(device)
+        self.device = named_device(device)
         self.dtype = dtype
         self.settings = settings or FixedPoint.default(dtype, self.device, bool(responses))
         self.injection_names = [load.name for load in feeder.loads] + extra
@@ -144,6 +150,7 @@ class PowerFlow:
             )
         if not power.is_complex():
             power = power.to(self.dtype).to(self.dtype.to_complex())
+        power = power.resolve_conj()  # what is conjugated in name only has other numbers in memory
         # Reading a flag back would make the host wait for a GPU: there `converged` tells.
         # A sum is finite if all its terms are, and takes a tenth of the time to look at.
         if self.device.type == "cpu" and not bool(torch.view_as_real(power).sum().isfinite()):
@@ -328,6 +335,18 @@ class PowerFlow:
         else:  # whose gradient PyTorch lays out otherwise than `view_as_real` can take it
             parts = torch.stack((power.real, power.imag), dim=1)
         return self.spread(parts.flatten(1))
+
+
+def _places(given: Sequence[str], name: str) -> Sequence[str]:
+    """Several places by name, and not the letters of one.
+
+    Raises:
+        ValueError: anything else.
+    """
+    are_names = isinstance(given, Sequence) and not isinstance(given, str)
+    if not are_names or not all(isinstance(place, str) for place in given):
+        raise ValueError(f"{name}: got {shown(given)}, expected names of places")
+    return given
 
 
 def check_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gridedge_env.checks import check_whole_number
 from gridedge_env.reference.policies import play
 from gridedge_env.reference.rules import Idle
 from gridedge_env.simulator import Simulator
@@ -57,8 +58,7 @@ def perfect_foresight(
     Raises:
         ValueError: fewer than one iteration.
     """
-    if iterations < 1:
-        raise ValueError(f"iterations: got {iterations}, expected at least 1")
+    check_whole_number(iterations, 1, "iterations")
     limits = simulator.case.limits.tightened(voltage=VOLTAGE_MARGIN, loading=LOADING_MARGIN)
     start, stride = _lone_plans(simulator, state)
     reach = stride

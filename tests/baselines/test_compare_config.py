@@ -178,7 +178,10 @@ def test_mistakes_are_named(change, complaint):
             "rules: got 'gradmap', expected it among the learners",
         ),
         ("seeds = [0]\nlearners.idle = [2.0]", "learners: got 'idle', expected it among the rules"),
-        ("seeds = [0]\nrules = ['idle']\ndays.test = 400", "days.test: got 400, expected 1 to 363"),
+        (
+            "seeds = [0]\nrules = ['idle']\ndays.test = 400",
+            "days.test: got 400, expected a whole number from 1 to 363",
+        ),
         ("seeds = [0]\nrules = ['idle']\ncase.num_agents = 0", "case.num_agents: got 0, expected"),
         ("seeds = [0]\nrules = ['idle']\ncase.feeder = 'x'", "config.toml: case.feeder: unknown"),
         ("seeds = [0]\nrules = ['idle']\ncase.x = 1", "case: unknown 'x', expected"),

@@ -137,7 +137,7 @@ def test_experiments(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["plan", *TINY, "--days", "400"], "days: got 400, expected 1 to 362"),
+        (["plan", *TINY, "--days", "400"], "days: got 400, expected a whole number from 1 to 362"),
         (["sweep", *TINY, "--seconds", "0"], "seconds: got 0.0, expected a positive number"),
         (["frontier", *TINY, "--seconds", "nan"], "seconds: got nan, expected a positive number"),
         (["ratio", *TINY, "--seeds", "0"], "seeds: got 0, expected a whole number of at least 1"),

@@ -133,7 +133,9 @@ def test_days_are_spread_evenly(simulator):
 
 @pytest.mark.parametrize("count", [0, -1, 364])
 def test_impossible_numbers_of_days_are_refused(simulator, count):
-    with pytest.raises(ValueError, match=f"days: got {count}, expected 1 to 363"):
+    with pytest.raises(
+        ValueError, match=f"days: got {count}, expected a whole number from 1 to 363"
+    ):
         evaluation_days(simulator, "test", count)
 
 

@@ -31,8 +31,8 @@ def test_the_validation_year_is_shown_and_not_saved(copy, capsys):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--days", 0), "days: got 0, expected 1 to "),
-        (("--days", 367), "days: got 367, expected 1 to "),
+        (("--days", 0), "days: got 0, expected a whole number from 1 to "),
+        (("--days", 367), "days: got 367, expected a whole number from 1 to "),
         (("--foresight-iterations", -1), "foresight_iterations: got -1"),
         (("--split", "holdout"), "split: got 'holdout', expected one of 'train'"),
         (("--device", "nonsense"), "device: got 'nonsense'"),

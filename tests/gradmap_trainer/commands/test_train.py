@@ -144,7 +144,10 @@ TRAIN_MISTAKES = [
     (["--iterations", "0"], "iterations: got 0"),
     (["--learning-rate", "nan"], "learning_rate: got nan"),
     (["--home-scale", "-1"], "home_scale: got -1.0"),
-    (["--evaluation-days", "5000"], "error: evaluation_days: got 5000, expected 1 to "),
+    (
+        ["--evaluation-days", "5000"],
+        "error: evaluation_days: got 5000, expected a whole number from 1 to ",
+    ),
     (["--evaluation-days", "-1"], "evaluation_days: got -1"),
     (["--device", "nonsense"], "device: got 'nonsense'"),
     (["--device", "mps:7"], "device: got 'mps:7'"),

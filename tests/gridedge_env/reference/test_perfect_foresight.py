@@ -101,5 +101,7 @@ def test_days_are_planned_apart() -> None:
 
 
 def test_no_iterations_are_refused(case: tuple[Simulator, SimulatorState]) -> None:
-    with pytest.raises(ValueError, match="iterations: got 0, expected at least 1"):
+    with pytest.raises(
+        ValueError, match="iterations: got 0, expected a whole number of at least 1"
+    ):
         perfect_foresight(*case, iterations=0)
