@@ -209,7 +209,7 @@ def midnight(
         ),
         device_voltage=power_flow.no_load(batch),
         tap_position=taps.expand(batch, -1) if case.regulator_control else None,
-        fleet=fleet.fingerprint,
+        fleet=case.fleet.fingerprint,  # on the CPU: no device is waited for
     )
 
 

@@ -381,7 +381,7 @@ class Simulator:
     def _episodes(self, state: SimulatorState) -> int:
         """How many a state has, which is one of this simulator's."""
         controlled = self.case.regulator_control
-        return check_state(state, self.clock, self.fleet, self.power_flow, controlled)
+        return check_state(state, self.clock, self.case.fleet, self.power_flow, controlled)
 
     def _split(self, split: str) -> Split:
         """Days and homes of a split, loaded on first use."""

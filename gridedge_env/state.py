@@ -154,7 +154,7 @@ def check_state(
     Args:
         state: what came.
         clock: the simulator's.
-        fleet: likewise, in its precision, on its device.
+        fleet: of its case.
         power_flow: likewise.
         controlled: whether taps follow their controls.
 
@@ -173,7 +173,7 @@ def check_state(
         raise ValueError(f"state: got parts of {counts} episodes, expected as many in all")
     compared: tuple[tuple[str, object, object], ...] = (
         ("clock", state.day.clock, clock),
-        ("device", voltage.device, fleet.connection.device),
+        ("device", voltage.device, power_flow.tap_position.device),
         ("dtype", voltage.dtype, power_flow.dtype),
         ("device_voltage", voltage.shape[-1], 2 * len(power_flow.branch_injection)),
         ("tap_position", state.tap_position is not None, controlled),
