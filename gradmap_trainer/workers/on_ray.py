@@ -9,17 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
-from threading import Thread
 from typing import Any
 
 import ray
 import ray.train
 import torch
 import torch.distributed
+from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.backend import Backend
 from ray.train.collective import broadcast_from_rank_zero
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gradmap_trainer.config import TrainConfig
 from gradmap_trainer.gradmap import Learner
@@ -96,36 +97,51 @@ def train_on_ray(
                 "begin when it has enough",
                 stacklevel=2,
             )
-        fitting = _Fitting(trainer)
-        fitting.start()
+        fitting = _fit(trainer)
+        done: list[ray.ObjectRef] = []
         row: Mapping[str, float] = {}
-        while fitting.is_alive() and not is_lost():
-            fitting.join(POLL_SECONDS)
+        while not done and not is_lost():
+            done, _ = ray.wait([fitting], timeout=POLL_SECONDS)
             if stop():
                 (files / STOP_FILE).touch()
             before, row = row, last_metrics(folder)
             if row and row != before:
-                done = int(row["iteration"]), row["seconds"]
-                observe(replace(learner, iteration=done[0], seconds=done[1]), dict(row))
-        error = RuntimeError("Ray's own processes died") if is_lost() else fitting.error
-    if error and not stop():  # a signal to all processes ends workers, too, before they can save
-        raise WorkersFailed(f"workers: {_told(error)}") from error
+                reached = replace(learner, iteration=int(row["iteration"]), seconds=row["seconds"])
+                observe(reached, dict(row))
+        failure = "Ray's own processes died" if is_lost() else _failure(fitting)
+    if failure and not stop():  # a signal to all processes ends workers, too, before they can save
+        raise WorkersFailed(f"workers: {failure}")
     return load_learner(config, simulator, folder)
 
 
-class _Fitting(Thread):
-    """`fit` beside the main thread, which goes on being told of signals."""
+def _fit(trainer: TorchTrainer) -> ray.ObjectRef:
+    """Have it done by a process beside this one.
 
-    def __init__(self, trainer: TorchTrainer) -> None:
-        super().__init__(daemon=True)
-        self._trainer = trainer
-        self.error: Exception | None = None
+    A thread would do, were it not that Ray ends a process without a word whose thread asks it for
+    something while it is shut down.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    settings = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": here}
+    fitting: ray.ObjectRef = ray.remote(**settings)(_outcome).remote(trainer)
+    return fitting
 
-    def run(self) -> None:
-        try:
-            self._trainer.fit()
-        except Exception as error:
-            self.error = error
+
+def _failure(fitting: ray.ObjectRef) -> str:
+    """What went wrong, "" if nothing did."""
+    try:
+        told: str = ray.get(fitting)
+    except RayError as error:  # the process that did it has died
+        return _told(error)
+    return told
+
+
+def _outcome(trainer: TorchTrainer) -> str:
+    """What went wrong, "" if nothing did."""
+    try:
+        trainer.fit()
+    except Exception as error:
+        return _told(error)
+    return ""
 
 
 class GivingUp(UserCallback):

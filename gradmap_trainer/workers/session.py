@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import os
@@ -133,7 +134,7 @@ def _started(processors: int) -> Iterator[None]:
             )
             yield
         finally:
-            ray.shutdown()
+            _leave()
 
 
 def _apart(folder: PrivateFolder) -> Callable[..., subprocess.Popen[bytes]]:
@@ -160,6 +161,18 @@ def _joined(address: str) -> Iterator[None]:
         _reach(address=address)
         yield
     finally:
+        _leave()
+
+
+def _leave() -> None:
+    """Shut Ray down.
+
+    A lost one would end this process without a word instead; what is left of it ends with its
+    folder.
+    """
+    if is_lost():
+        atexit.unregister(ray.shutdown)
+    else:
         ray.shutdown()
 
 

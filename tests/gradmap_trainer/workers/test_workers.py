@@ -119,10 +119,6 @@ def test_a_signal_to_all_processes_ends_the_command_in_order(tmp_path: Path, hom
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are told by /proc")
-@pytest.mark.xfail(
-    reason="where the raylet notices first, Ray ends the command before it can say a word",
-    strict=False,
-)
 def test_ray_is_ended_under_a_command(
     tmp_path: Path, home: Path, alone: Path, simulator: Simulator
 ) -> None:
