@@ -11,7 +11,7 @@ import numpy as np
 from gridedge_gateway.calendar import Step
 from gridedge_gateway.file import Device
 from gridedge_gateway.graph import Arrays
-from gridedge_gateway.readings import Quantity, Readings
+from gridedge_gateway.readings import Readings
 
 # Without its sensor for longer, nobody knows any more where a device stands.
 LONGEST_UNREAD = timedelta(hours=24)
@@ -92,6 +92,7 @@ class Sensors:
     def __init__(self, devices: tuple[Device, ...], length: timedelta) -> None:
         self._devices, self._length = devices, length
         self._memory: dict[str, Memory] = {}
+        self._most: dict[str, float] = {}  # that readings were since a jump, by name
 
     def believed(
         self, readings: Readings, expected: Arrays, step: Step
@@ -113,24 +114,29 @@ class Sensors:
         for device in self._devices:
             for quantity in device.readings:
                 name, place = f"reading.{device.kind}.{quantity.name}", (0, device.number)
-                said = readings.values.get(f"{device.name}.{quantity.name}", math.nan)
-                own = float(expected[name][place])
+                reading = f"{device.name}.{quantity.name}"
+                said, own = readings.values.get(reading, math.nan), float(expected[name][place])
+                fault = None if math.isnan(said) else quantity.fault(said)
                 if quantity is device.readings[0]:
-                    is_away = _is_away(device, readings, expected)
-                    odd = None if is_away else self._odd(device, quantity, said, own, step.time)
-                    fault = self._doubt(device, quantity, said, own, step.time, is_away)
+                    plugged = _plugged(device, readings)
+                    if math.isnan(said) and plugged != 0.0:  # who has left need not say more
+                        fault = f"{quantity.name}: not read"
+                    is_there = plugged in (None, 1.0)
+                    odd = self._odd(device, said, own, step.time) if is_there else None
+                    is_away = _is_away(device, plugged, expected)
+                    fault = self._doubt(device, said, own, step.time, is_away, fault)
                     if odd and not fault:
                         told.append(odd)
-                else:
-                    fault = None if math.isnan(said) else quantity.fault(said)
+                        self._most.pop(reading, None)
                 if fault:
                     shown = min(max(own, quantity.lowest), quantity.highest)
                     estimate = f"estimate of {shown:.4g} {quantity.unit} counts"
                     told.append(f"{device.name}.{fault}; the {estimate}")
-                else:
-                    if doubt := quantity.doubt([said]):
+                elif not math.isnan(said):
+                    self._most[reading] = max(self._most.get(reading, said), said)
+                    if doubt := quantity.doubt([self._most[reading]]):
                         told.append(f"{device.name}.{doubt} Meanwhile {THE_SENSOR_COUNTS}")
-                    is_hour = quantity.unit == HOUR_OF_THE_DAY and not math.isnan(said)
+                    is_hour = quantity.unit == HOUR_OF_THE_DAY
                     found[name][place] = step.hour(said) if is_hour else said
         return found, told
 
@@ -147,11 +153,9 @@ class Sensors:
             return False
         return time - self._memory[device.name].heard > LONGEST_UNREAD
 
-    def _odd(
-        self, device: Device, quantity: Quantity, said: float, own: float, time: datetime
-    ) -> str | None:
+    def _odd(self, device: Device, said: float, own: float, time: datetime) -> str | None:
         """What a device did within a step instead of what it was told; None: nothing."""
-        memory = self._memory.get(device.name)
+        memory, quantity = self._memory.get(device.name), device.readings[0]
         if memory is None or quantity.unit == POWER or time - memory.heard != self._length:
             return None
         moved, should = said - memory.said, own - memory.should
@@ -165,18 +169,18 @@ class Sensors:
     def _doubt(
         self,
         device: Device,
-        quantity: Quantity,
         said: float,
         own: float,
         time: datetime,
         is_away: bool,
+        fault: str | None,
     ) -> str | None:
         """Why not to believe the sensor that says where a device stands; None: nothing."""
         memory = self._memory.setdefault(device.name, Memory(heard=time))
-        fault = f"{quantity.name}: not read" if math.isnan(said) else quantity.fault(said)
+        quantity = device.readings[0]
         memory.hear(said, own)
-        if is_away:  # a charger may repeat what it said of a car that has left
-            memory.times, memory.moved = 0, 0.0
+        if is_away:  # a charger may repeat what it said of a car that has left; it comes with less
+            memory.said = math.nan
         least = FROZEN_SHARE * (quantity.highest - quantity.lowest)
         if fault is None and quantity.unit != POWER and memory.is_frozen(FROZEN_TIMES, least):
             fault = f"{quantity.name}: got {said:g} {quantity.unit} again, but it should have moved"
@@ -185,9 +189,15 @@ class Sensors:
         return fault
 
 
-def _is_away(device: Device, readings: Readings, expected: Arrays) -> bool:
-    """Whether it is a car that drives."""
-    plugged = expected.get(f"reading.{device.kind}.plugged")
-    if plugged is None:
-        return False
-    return readings.values.get(f"{device.name}.plugged", plugged[0, device.number]) == 0.0
+def _plugged(device: Device, readings: Readings) -> float | None:
+    """What a charger says of its car, 1 or 0; NaN: nothing, None: it is none."""
+    if all(quantity.name != "plugged" for quantity in device.readings):
+        return None
+    return readings.values.get(f"{device.name}.plugged", math.nan)
+
+
+def _is_away(device: Device, plugged: float | None, expected: Arrays) -> bool:
+    """Whether it is a car that drives, by the estimate where nobody says."""
+    if plugged is None or not math.isnan(plugged):
+        return plugged == 0.0
+    return bool(expected[f"reading.{device.kind}.plugged"][0, device.number] == 0.0)

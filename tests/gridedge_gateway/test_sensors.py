@@ -175,11 +175,33 @@ def test_a_charger_that_repeats_its_word_of_a_car_that_has_left_is_not_frozen(co
     assert not [reason for reason in said if reason.startswith("ev_charger.state")]
 
 
+@pytest.mark.parametrize("says", [{}, {"ev_charger.state_of_charge": 80.0}])
+def test_a_car_that_drives_is_no_device_that_does_not_obey(controller, says):
+    """It may be away for days, say no more meanwhile, and come back with any charge."""
+    there = VALUES | {"ev_charger.plugged": 1.0, "ev_charger.state_of_charge": 80.0}
+    away = without("ev_charger.state_of_charge") | says | {"ev_charger.plugged": 0.0}
+    begin = midnight(DAY) + timedelta(hours=8)
+    answers = play(controller, begin, 2, there) + play(controller, begin + 2 * STEP, 60, away)
+    answers += play(controller, begin + 62 * STEP, 1, there | {"ev_charger.state_of_charge": 15.0})
+    assert not [why for answer in answers for why in answer.reasons if why.startswith("ev_charger")]
+    assert {followed(answer) for answer in answers} == {"policy"}
+
+
+def test_a_car_of_which_nobody_says_whether_it_is_there_may_have_driven(controller):
+    """By the estimate it is there in the evening."""
+    begin = midnight(DAY) + timedelta(hours=18)
+    answers = [
+        *play(controller, begin, 2, VALUES | {"ev_charger.state_of_charge": 80.0}),
+        *play(controller, begin + 2 * STEP, 2, VALUES | {"ev_charger.state_of_charge": 15.0}),
+    ]
+    assert not [why for answer in answers for why in answer.reasons if "got a change" in why]
+
+
 def test_an_estimate_is_shown_within_its_range(controller):
-    """Of a car that has left with nothing, and is not read."""
+    """Of a car that has left with nothing, and of which nothing is read."""
     empty = VALUES | {"ev_charger.state_of_charge": 0.0, "ev_charger.plugged": 0.0}
     play(controller, midnight(DAY) + timedelta(hours=8), 2, empty)
-    unread = {name: value for name, value in empty.items() if name != "ev_charger.state_of_charge"}
+    unread = without("ev_charger.state_of_charge")
     answers = play(controller, midnight(DAY) + timedelta(hours=9), 24, unread)
     said = [reason for answer in answers for reason in answer.reasons]
     assert any("ev_charger.state_of_charge: not read; the estimate of" in reason for reason in said)
@@ -202,6 +224,16 @@ def test_what_may_be_in_another_unit_counts_and_is_told(controller):
         assert reason in answer.reasons
     answer = controller.step(Readings(NOON + STEP, VALUES, published(DAY)))
     assert not [reason for reason in answer.reasons if "is it" in reason]
+
+
+@pytest.mark.parametrize(("said", "doubted"), [(8.0, False), (40.0, True)])
+def test_a_battery_that_has_said_more_is_nearly_empty(controller, monkeypatch, said, doubted):
+    """What falls by more than a battery does in a step may be read in another unit since."""
+    monkeypatch.setattr(controller.file, "act", always(controller, battery=-0.1))
+    play(controller, NOON, 1, VALUES | {"battery.state_of_charge": said})
+    answers = play(controller, NOON + STEP, 3, VALUES | {"battery.state_of_charge": 0.5})
+    doubts = ["a share of 1" in " ".join(answer.reasons) for answer in answers]
+    assert doubts == [doubted] * 3
 
 
 @pytest.mark.parametrize("value", [None, "high", 10**400, [1.0], 1j])
