@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridedge_gateway.file import CustomerFile, Device
+from gridedge_gateway.graph import Arrays
 
 # A meter says no more than so many times what a connection carries: its fuse would blow.
 MOST_OF_CONNECTION = 2.0
+# Steps to find the action by which a device draws what a connection leaves it: to 1/4096.
+HALVINGS = 12
 
 
 def check_connection(most: float | None) -> None:
@@ -38,4 +47,48 @@ def within_connection(
             found = {
                 name: kw * room / there if way * kw > 0.0 else kw for name, kw in found.items()
             }
+    return found
+
+
+def flows_of(
+    file: CustomerFile,
+    power: Mapping[str, float],
+    less: Sequence[Device],
+    known: Arrays,
+    by_fallback: Collection[str],
+) -> Arrays:
+    """`CustomerFile.operate` where a connection leaves some devices less than they were to draw.
+
+    Their power rises or falls with their action all the way. What draws less than any action
+    would, as a car that must charge, moves by as much less.
+
+    Args:
+        file: of the customer.
+        power: kW drawn by each device.
+        less: those that are left less.
+        known: as of `operate`, with the action that they were to follow.
+        by_fallback: likewise.
+    """
+    columns = [file.devices.index(device) for device in less]
+    entries = np.array([device.slot for device in less])
+    wanted = np.array([power[device.name] for device in less])
+
+    def flows(action: NDArray[Any]) -> Arrays:
+        return file.operate({**known, "action": action}, by_fallback)
+
+    low, high = known["action"].copy(), known["action"].copy()
+    low[0, entries], high[0, entries] = -1.0, 1.0
+    falls = flows(high)["power"][0, columns] < flows(low)["power"][0, columns]
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        less_action = (flows(middle)["power"][0, columns] > wanted) != falls
+        high[0, entries[less_action]] = middle[0, entries[less_action]]
+        low[0, entries[~less_action]] = middle[0, entries[~less_action]]
+    found = flows(0.5 * (low + high))
+    nearest = found["power"][0, columns]
+    shares = np.divide(wanted, nearest, out=np.ones_like(wanted), where=nearest != 0.0)
+    for device, share in zip(less, shares.clip(max=1.0), strict=True):
+        for name in (name for name in file.begin if name.startswith(f"{device.kind}.")):
+            before, after = known[name][..., device.number], found[f"next.{name}"]
+            after[..., device.number] = before + share * (after[..., device.number] - before)
     return found

@@ -13,14 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridedge_gateway.calendar import Step
-from gridedge_gateway.connection import MOST_OF_CONNECTION, check_connection, within_connection
-from gridedge_gateway.file import CustomerFile, Device
+from gridedge_gateway.connection import (
+    MOST_OF_CONNECTION,
+    check_connection,
+    flows_of,
+    within_connection,
+)
+from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.graph import Arrays
 from gridedge_gateway.published import Published, as_number
 from gridedge_gateway.readings import (
@@ -40,8 +45,6 @@ TRIED = datetime(2026, 1, 1, tzinfo=timezone.utc)
 # A meter is frozen that said the same so many times in a row while set-points moved, in sum by
 # FROZEN_SHARE of full power.
 FROZEN_METER_TIMES = 6
-# Steps to find the action by which a device draws what a connection leaves it: to 1/4096.
-HALVINGS = 12
 # What a device can follow: its policy, or what is safe.
 POLICY, FALLBACK = "policy", "fallback"
 Action: TypeAlias = NDArray[np.float32]  # (1, action size)
@@ -217,33 +220,9 @@ class Controller:
             beside = " to ".join(dict.fromkeys(f"{load:.4g}" for load in loads))
             got = f"connection: got {sum(asked.values()):.4g} kW of devices beside {beside} kW"
             reasons.append(f"{got}, expected at most {self._most:g} kW; less for {names}")
-            flows = self._flows_of(power, less, known, lost)
+            flows = flows_of(self.file, power, less, known, lost)
         self._stand(flows)
         return SetPoint(step.time, power, reactive_power, follows, tuple(reasons))
-
-    def _flows_of(
-        self, power: Mapping[str, float], less: list[Device], known: Arrays, lost: set[str]
-    ) -> Arrays:
-        """`operate` under actions by which some devices draw other powers, as nearly as they can.
-
-        Their power rises or falls with their action all the way.
-        """
-        columns = [self.file.devices.index(device) for device in less]
-        entries = np.array([device.slot for device in less])
-        wanted = np.array([power[device.name] for device in less])
-
-        def flows(action: NDArray[Any]) -> Arrays:
-            return self.file.operate({**known, "action": action}, lost)
-
-        low, high = known["action"].copy(), known["action"].copy()
-        low[0, entries], high[0, entries] = -1.0, 1.0
-        falls = flows(high)["power"][0, columns] < flows(low)["power"][0, columns]
-        for _ in range(HALVINGS):
-            middle = 0.5 * (low + high)
-            less_action = (flows(middle)["power"][0, columns] > wanted) != falls
-            high[0, entries[less_action]] = middle[0, entries[less_action]]
-            low[0, entries[~less_action]] = middle[0, entries[~less_action]]
-        return flows(0.5 * (low + high))
 
     def _loads(
         self, follows_on: bool, readings: Readings, reasons: list[str]

@@ -19,13 +19,13 @@ ROOT = Path(__file__).parents[1]
 # floors alone, a package rooms of those before it.
 FLOORS: dict[str, list[set[str]]] = {
     "gridedge_gateway": [
-        {"calendar", "readings", "packing", "sun", "alternating", "connection", "model"}
+        {"calendar", "readings", "packing", "sun", "alternating", "model"}
         | {"mistakes", "names", "process"},
         {"operators", "program"},
         {"graph"},
         {"days"},
         {"file"},
-        {"published", "sensors", "inbox", "discovery"},
+        {"published", "sensors", "inbox", "discovery", "connection"},
         {"controller", "inspection"},
         {"record"},
         {"customer", "replay", "picture"},

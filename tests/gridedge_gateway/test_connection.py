@@ -38,6 +38,21 @@ def test_estimates_know_what_the_connection_has_left(bound):
     assert "expected at most 9 kW; less for heat_pump, ev_charger" in less[0]
 
 
+@pytest.mark.parametrize("charge", [5.0, 25.0])
+def test_a_car_that_must_charge_gets_what_the_connection_leaves(path, charge):
+    """Late for what it is to leave with, it would charge at full power under any action."""
+    bound = Controller.load(path, 2.0)
+    (device,) = (d for d in bound.file.customer["devices"] if d["kind"] == "ev_charger")
+    values = VALUES | {"ev_charger.state_of_charge": charge, "ev_charger.plugged": 1.0}
+    _, answer, after = play(bound, EVENING, 3, values, news=False, frozen=True)
+    stored = 0.5 * device["parameters"]["charge_efficiency"] * answer.power["ev_charger"]
+    expected = charge + 100.0 * stored / device["parameters"]["capacity"]
+    assert 0.0 < answer.power["ev_charger"] < 2.0
+    estimated = bound.expected["reading.ev_charger.state_of_charge"].item()
+    assert estimated == pytest.approx(expected, rel=1e-9)
+    assert not [why for why in after.reasons if why.startswith("ev_charger")]
+
+
 @pytest.mark.parametrize("meter", [9.0, 9.5, 17.0])
 def test_a_meter_that_stands_still_does_not_hold_devices_back_for_good(bound, meter):
     """They move no more, so that it has no need to; yet a home never draws the same for hours."""
