@@ -234,7 +234,8 @@ class Controller:
         """
         mean, drawn = self._mean, self._told or 0.0
         meter = _read(self.readable[METER_POWER], readings, mean + drawn, reasons)
-        self._metered.hear(meter, drawn)
+        is_read = meter != mean + drawn
+        self._metered.hear(meter if is_read else math.nan, drawn)
         full, got = sum(device.full_power for device in self.file.devices), f"got {meter:.4g} kW"
         # Devices that the connection holds back do not move, and the meter has no need to.
         least = -1.0 if self._held else FROZEN_SHARE * full
@@ -242,7 +243,7 @@ class Controller:
             why = "the same again and again, whatever devices were told"
             reasons.append(f"{METER_POWER}: {got}, {why}; besides them {mean:.4g} kW counts")
             return mean, mean
-        if follows_on or meter == mean + drawn:
+        if follows_on or not is_read:
             return meter - drawn, meter - drawn
         full = min(full, self._most)
         could = (-full, full) if self._told is None else (0.0, drawn)

@@ -65,6 +65,16 @@ def test_a_meter_that_stands_still_does_not_hold_devices_back_for_good(bound, me
     assert answers[-1].power["heat_pump"] > 1.0
 
 
+@pytest.mark.parametrize("read", [{}, {"meter_power": 200.0}])
+def test_a_meter_that_does_not_count_is_not_frozen(path, read):
+    """The connection holds devices to the same power in all steps."""
+    values = without("meter_power") | read
+    answers = play(Controller.load(path, 1.0), EVENING, 12, values, news=False)
+    held = ["connection" in told(answer) for answer in answers]
+    assert held == [True] * 12
+    assert not [why for each in answers for why in each.reasons if "again and again" in why]
+
+
 def test_a_meter_far_beyond_the_connection_is_not_believed(bound):
     """Such as one that tells of 200 W as 200 kW."""
     for answer in play(bound, EVENING, 3, VALUES | {"meter_power": 200.0}, news=False):
