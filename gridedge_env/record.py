@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import shown
+from gridedge_env.checks import check_type, shown
 
 Index: TypeAlias = "slice | Sequence[int] | Tensor"
 RecordT = TypeVar("RecordT", bound="Record")
@@ -68,10 +68,13 @@ class Record:
         """All items of several records, one after the other.
 
         Raises:
-            ValueError: no record, or a field that is of no batch differs between them.
+            ValueError: no record, one of another type, or a field that is of no batch differs
+                between them, or has items of different shapes.
         """
         if not records:
             raise ValueError("records: got none, expected at least one")
+        for record in records:
+            check_type(record, cls, "records", f"a {cls.__name__} each")
         joined = {
             entry.name: _joined([getattr(record, entry.name) for record in records], entry)
             for entry in fields(cls)
@@ -205,12 +208,18 @@ def _joined(values: list[Any], entry: Field[Any]) -> Any:
                 )
         return {name: _joined([value[name] for value in values], entry) for name in first}
     if axis is not None and all(isinstance(value, Tensor) for value in values):
-        return torch.cat(values, dim=axis)
+        try:
+            return torch.cat(values, dim=axis)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{entry.name}: got items that are not alike, expected those of one batch ({error})"
+            ) from error
     if axis is not None and all(isinstance(value, np.ndarray) for value in values):
         return np.concatenate(values, axis=axis)
     for value in values[1:]:
         if not _same(first, value):
-            raise ValueError(f"{entry.name}: got {value!r} and {first!r}, expected the same in all")
+            told = f"{shown(value)} and {shown(first)}"
+            raise ValueError(f"{entry.name}: got {told}, expected the same in all")
     return first
 
 

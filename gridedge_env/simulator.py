@@ -290,7 +290,7 @@ class Simulator:
             return self._simulate_in_turn(state, actions)
         _, output, cost = self._operate(state, actions)
         power, branches = self._meter(state, output, actions)
-        begin = None if start is None else start.flatten(0, 1)
+        begin = start.flatten(0, 1) if isinstance(start, Tensor) and start.dim() == 3 else start
         solution = self.power_flow.solve_branches(branches, begin)
         power = self._metered(power, output, solution)
         return self._result(self._bill(state, power, cost), power, solution)

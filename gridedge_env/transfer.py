@@ -11,29 +11,15 @@ from gridedge_env.checks import check_type
 from gridedge_gateway.mistakes import one_line
 
 
-def named_device(device: str | torch.device) -> torch.device:
-    """A device that PyTorch knows, whether or not this machine has it.
-
-    Raises:
-        ValueError: anything else; names what came.
-    """
-    check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(
-            f"device: got {str(device)!r}, expected 'cpu' or a device of this machine ({error})"
-        ) from error
-
-
 def check_device(device: str | torch.device) -> torch.device:
     """A device that this machine has.
 
     Raises:
         ValueError: it has no such device; names what came.
     """
-    checked = named_device(device)
+    check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
     try:
+        checked = torch.device(device)
         torch.ones(1, device=checked, dtype=torch.float32).tolist()  # "meta" has no numbers
     except (RuntimeError, AssertionError, ImportError) as error:
         why = f"{one_line(str(error)):.80}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import fields
 from types import NoneType
 
@@ -21,7 +21,7 @@ from gridedge_env.powerflow.load_models import RESPONSE_LAW
 from gridedge_env.powerflow.reduction import reduce_network
 from gridedge_env.powerflow.solution import PowerFlowSolution
 from gridedge_env.powerflow.torch_backend import TorchBackend
-from gridedge_env.transfer import named_device
+from gridedge_env.transfer import check_device
 
 # Sweeps that add about a digit where inverters respond and each goes half the way.
 RESPONDING_SWEEPS = 3
@@ -76,7 +76,7 @@ class PowerFlow:
         check_type(feeder, Feeder, "feeder", "a Feeder, as of load_feeder")
         check_dtype(dtype)
         check_type(settings, (FixedPoint, NoneType), "settings", "a FixedPoint or None")
-        extra = list(_places(injections or (), "injections"))
+        extra = _places(() if injections is None else injections, "injections")
         responses = _places(responses, "responses")
         if not (feeder.loads or extra or responses):  # somewhere to look at the feeder from
             extra = [f"{feeder.source.bus}.{feeder.source.phases[0]}"]
@@ -86,7 +86,7 @@ class PowerFlow:
         first = len(feeder.loads) + len(extra) - len(responses)
         branches += device_branches(feeder, responses, first, RESPONSE_LAW)
         self.feeder = feeder
-        self.device = named_device(device)
+        self.device = check_device(device)
         self.dtype = dtype
         self.settings = settings or FixedPoint.default(dtype, self.device, bool(responses))
         self.injection_names = [load.name for load in feeder.loads] + extra
@@ -337,16 +337,17 @@ class PowerFlow:
         return self.spread(parts.flatten(1))
 
 
-def _places(given: Sequence[str], name: str) -> Sequence[str]:
-    """Several places by name, and not the letters of one.
+def _places(given: Iterable[str], name: str) -> list[str]:
+    """Several places by name in an order, as also of NumPy and pandas, and not the letters of one.
 
     Raises:
         ValueError: anything else.
     """
-    are_names = isinstance(given, Sequence) and not isinstance(given, str)
-    if not are_names or not all(isinstance(place, str) for place in given):
+    in_order = isinstance(given, Iterable) and not isinstance(given, str | Set)
+    places = list(given) if in_order else []
+    if not in_order or not all(isinstance(place, str) for place in places):
         raise ValueError(f"{name}: got {shown(given)}, expected names of places")
-    return given
+    return places
 
 
 def check_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -80,6 +80,13 @@ def test_records_that_are_not_of_one_batch_are_refused() -> None:
         Whole.cat([record, other])
     with pytest.raises(ValueError, match="records: got none, expected at least one"):
         Whole.cat([])
+    with pytest.raises(ValueError, match="records: got None, expected a Whole each"):
+        Whole.cat([record, None])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match=r"later: got items that are not alike, .*Expected size"):
+        Whole.cat([record, replace(other, later=torch.ones(3, 3))])
+    long = [replace(record, capacity=torch.full((500,), float(k))) for k in range(2)]
+    with pytest.raises(ValueError, match=r"^capacity: got .* and .*, expected the same in all$"):
+        Whole.cat(long)  # in one line
 
 
 def test_equal_means_every_number_and_its_type() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -135,14 +136,29 @@ def test_an_argument_of_another_type_is_said_by_name() -> None:
         (PowerFlow, "feeder", (None, "ieee13", simulator)),
         (lambda given: PowerFlow(feeder, given), "injections", ("671.1", [3], {"671.1"})),
         (lambda given: PowerFlow(feeder, responses=given), "responses", ("671.1", [3])),
-        (lambda given: PowerFlow(feeder, device=given), "device", (None, 3, "nonsense")),
+        (
+            lambda given: PowerFlow(feeder, device=given),
+            "device",
+            (None, 3, "nonsense", "cuda:99", "meta"),
+        ),
         (lambda given: PowerFlow(feeder, settings=given), "settings", (3, "fast")),
+        (
+            lambda given: simulator.simulate(simulator.reset(1), torch.zeros(1, 1, 3, 1), given),
+            "(power and )?start",
+            (3, torch.zeros(1)),
+        ),
     ]
     for call_with, name, values in calls:
         for value in values:
             with pytest.raises(ValueError, match=rf"^{name}: got .*expected") as caught:
                 call_with(value)
             assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("several", [tuple, iter, np.array, pd.Index, pd.Series])
+def test_places_come_in_whatever_has_an_order(several: Callable[[list[str]], Any]) -> None:
+    feeder, places = load_feeder("ieee13"), ["671.1", "675.2"]
+    assert PowerFlow(feeder, several(places)).injection_names[-2:] == places
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
