@@ -11,8 +11,8 @@ from gridedge_env.checks import check_type
 from gridedge_gateway.mistakes import one_line
 
 
-def check_device(device: str | torch.device) -> torch.device:
-    """A device that this machine has.
+def check_device(device: str | torch.device, computes: bool = True) -> torch.device:
+    """A device that this machine has; also "meta", which has shapes alone, unless it computes.
 
     Raises:
         ValueError: it has no such device; names what came.
@@ -20,7 +20,9 @@ def check_device(device: str | torch.device) -> torch.device:
     check_type(device, (str, torch.device), "device", "a name such as 'cpu'")
     try:
         checked = torch.device(device)
-        torch.ones(1, device=checked, dtype=torch.float32).tolist()  # "meta" has no numbers
+        one = torch.ones(1, device=checked, dtype=torch.float32)
+        if computes:
+            one.tolist()  # "meta" has no numbers
     except (RuntimeError, AssertionError, ImportError) as error:
         why = f"{one_line(str(error)):.80}"
         raise ValueError(

@@ -86,7 +86,7 @@ class PowerFlow:
         first = len(feeder.loads) + len(extra) - len(responses)
         branches += device_branches(feeder, responses, first, RESPONSE_LAW)
         self.feeder = feeder
-        self.device = check_device(device)
+        self.device = check_device(device, computes=False)
         self.dtype = dtype
         self.settings = settings or FixedPoint.default(dtype, self.device, bool(responses))
         self.injection_names = [load.name for load in feeder.loads] + extra

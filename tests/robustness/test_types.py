@@ -139,7 +139,7 @@ def test_an_argument_of_another_type_is_said_by_name() -> None:
         (
             lambda given: PowerFlow(feeder, device=given),
             "device",
-            (None, 3, "nonsense", "cuda:99", "meta"),
+            (None, 3, "nonsense", "cuda:99"),
         ),
         (lambda given: PowerFlow(feeder, settings=given), "settings", (3, "fast")),
         (
