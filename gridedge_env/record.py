@@ -207,15 +207,14 @@ def _joined(values: list[Any], entry: Field[Any]) -> Any:
                     f"{', '.join(map(str, first))}, expected the same names in all"
                 )
         return {name: _joined([value[name] for value in values], entry) for name in first}
-    if axis is not None and all(isinstance(value, Tensor) for value in values):
-        try:
-            return torch.cat(values, dim=axis)
-        except RuntimeError as error:
-            raise ValueError(
-                f"{entry.name}: got items that are not alike, expected those of one batch ({error})"
-            ) from error
-    if axis is not None and all(isinstance(value, np.ndarray) for value in values):
-        return np.concatenate(values, axis=axis)
+    for kind, cat in ((Tensor, torch.cat), (np.ndarray, np.concatenate)):
+        if axis is not None and all(isinstance(value, kind) for value in values):
+            try:
+                return cat(values, axis)
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(
+                    f"{entry.name}: got items of different shapes, expected the same ({error})"
+                ) from error
     for value in values[1:]:
         if not _same(first, value):
             told = f"{shown(value)} and {shown(first)}"

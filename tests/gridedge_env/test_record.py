@@ -82,7 +82,7 @@ def test_records_that_are_not_of_one_batch_are_refused() -> None:
         Whole.cat([])
     with pytest.raises(ValueError, match="records: got None, expected a Whole each"):
         Whole.cat([record, None])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match=r"later: got items that are not alike, .*Expected size"):
+    with pytest.raises(ValueError, match=r"later: got items of different shapes, .*Expected size"):
         Whole.cat([record, replace(other, later=torch.ones(3, 3))])
     long = [replace(record, capacity=torch.full((500,), float(k))) for k in range(2)]
     with pytest.raises(ValueError, match=r"^capacity: got .* and .*, expected the same in all$"):
