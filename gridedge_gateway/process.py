@@ -22,12 +22,35 @@ def is_full(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in NO_ROOM
 
 
+_tidies = True
+
+
+def skip_tidying() -> None:
+    """Have `run` end the process without what libraries do at an exit, for one would crash."""
+    global _tidies
+    _tidies = False
+
+
 def run(command: Callable[[], Any]) -> None:
     """Run a command to its end in a process that is there for nothing else.
 
     What it says never fails: a pipe that is closed, a disk that is full, a terminal that has no
     "€". Ctrl-C ends it with exit code 130 and no traceback, whatever libraries make of it.
     """
+    code = 0
+    try:
+        _run(command)
+    except SystemExit as end:
+        if _tidies or not isinstance(end.code, int):
+            raise
+        code = end.code
+    if not _tidies:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _run(command: Callable[[], Any]) -> None:
     sys.stdout, sys.stderr = enduring(sys.stdout), enduring(sys.stderr)
     interrupted = False
 

@@ -130,8 +130,8 @@ def _failure(fitting: ray.ObjectRef) -> str:
     """What went wrong, "" if nothing did."""
     try:
         told: str = ray.get(fitting)
-    except RayError as error:  # the process that did it has died
-        return _told(error)
+    except RayError:
+        return "the process that leads them died"
     return told
 
 

@@ -21,6 +21,8 @@ from typing import IO
 
 # Others that write there may take moments to notice that it is over.
 PATIENCE_SECONDS = 20.0
+# The last that is told of a process that has left the context.
+IN_ORDER = "in-order"
 
 
 @dataclass(frozen=True)
@@ -40,22 +42,24 @@ class PrivateFolder:
 
 
 @contextmanager
-def private_folder(prefix: str, within: Path | None = None) -> Iterator[PrivateFolder]:
+def private_folder(
+    prefix: str, within: Path | None = None, last_words: str = ""
+) -> Iterator[PrivateFolder]:
     """Make a folder that nobody else can enter, and have it removed at the end.
 
     Args:
         prefix: of its name.
         within: where; by default among temporary files.
+        last_words: said on the error stream should the process end without leaving the context.
     """
     folder = tempfile.mkdtemp(prefix=prefix, dir=within)
-    words = [sys.executable, "-I", "-S", __file__, folder]
-    # In a session of its own no signal to the process group reaches it, and nobody waits for it at
-    # the other end of this one's output.
+    words = [sys.executable, "-I", "-S", __file__, folder, last_words]
+    # In a session of its own no signal to the process group reaches it.
     sweeper = subprocess.Popen(
         words,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=None if last_words else subprocess.DEVNULL,
         text=True,
         start_new_session=True,
     )
@@ -63,17 +67,28 @@ def private_folder(prefix: str, within: Path | None = None) -> Iterator[PrivateF
     try:
         yield PrivateFolder(Path(folder), sweeper.stdin)
     finally:
-        sweeper.communicate()
+        sweeper.communicate(IN_ORDER)
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, last_words: str) -> None:
     """Wait until nobody holds the other end of standard input; kill whom it named, and remove."""
-    for session in sys.stdin.read().split():
+    told = sys.stdin.read().split()
+    in_order = IN_ORDER in told
+    if last_words and not in_order:
+        _say(last_words)
+    for session in told[: len(told) - in_order]:
         _kill(int(session))
     until = time.monotonic() + PATIENCE_SECONDS
     while folder.exists() and time.monotonic() < until:
         shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.1)
+
+
+def _say(words: str) -> None:
+    """And let go of the error stream: whoever reads it is not to wait for what follows."""
+    with suppress(OSError):
+        os.write(2, f"{words}\n".encode())
+        os.close(2)
 
 
 def _kill(session: int) -> None:
@@ -88,4 +103,4 @@ def _kill(session: int) -> None:
 
 
 if __name__ == "__main__":
-    sweep(Path(sys.argv[1]))
+    sweep(Path(sys.argv[1]), sys.argv[2])

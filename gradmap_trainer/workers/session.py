@@ -21,6 +21,7 @@ from ray._private import ray_constants, services, worker
 
 from gradmap_trainer.team import WorkersFailed
 from gradmap_trainer.workers.private_folder import PrivateFolder, private_folder
+from gridedge_gateway import process
 
 LOCAL = "local"
 OBJECT_STORE_BYTES = 200 * 2**20
@@ -42,6 +43,10 @@ socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
 ray.init(sys.argv[1], log_to_driver=False)
 """
 JOIN_SECONDS = 60.0  # until whoever answers, but says nothing more, is taken for no cluster
+# Of a command that needs Ray when it has died: Ray ends it then without a word.
+LAST_WORDS = (
+    "error: Ray died and took this command along, or somebody killed it; what was saved stands"
+)
 
 
 @contextmanager
@@ -63,11 +68,16 @@ def ray_session(processors: int = 0, address: str = LOCAL) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    for name in ("ray", "ray.rllib", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("ray", "ray.rllib", "ray.train", "ray.tune"):  # what fails is raised, too
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     threads, terminate = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
     try:
-        with _started(processors) if address == LOCAL else _joined(address):
+        with (
+            # Its errors, and forty lines of its log when it dies, which it would print as output.
+            mock.patch.object(worker, "print_to_stdstream"),
+            private_folder("ray", last_words=LAST_WORDS) as folder,  # short: sockets are inside
+            _started(processors, folder) if address == LOCAL else _joined(address),
+        ):
             # Ray's own would abort the process. Where there was none it does as Ctrl-C does.
             own = terminate if callable(terminate) else signal.default_int_handler
             signal.signal(signal.SIGTERM, own)
@@ -111,10 +121,9 @@ def is_lost() -> bool:
 
 
 @contextmanager
-def _started(processors: int) -> Iterator[None]:
+def _started(processors: int, folder: PrivateFolder) -> Iterator[None]:
     torch.set_num_threads(1)
     with (
-        private_folder("ray") as folder,  # a short name, for paths of sockets have 107 characters
         mock.patch.dict(os.environ, RAY_AUTH_TOKEN=_token(), **SETTINGS),
         # Ray takes 127.0.0.1 for "the address that others know this machine by", and servers for it
         # would listen on every interface; unless, as by default on macOS and Windows, it is told
@@ -133,6 +142,10 @@ def _started(processors: int) -> Iterator[None]:
                 _node_ip_address="127.0.0.1",
             )
             yield
+        except Exception as error:
+            if is_lost():  # whatever came of it
+                raise WorkersFailed("Ray's own processes died") from error
+            raise
         finally:
             _leave()
 
@@ -147,10 +160,10 @@ def _apart(folder: PrivateFolder) -> Callable[..., subprocess.Popen[bytes]]:
     begin = services.ConsolePopen
 
     def begun(*arguments: Any, **settings: Any) -> subprocess.Popen[bytes]:
-        process: subprocess.Popen[bytes] = begin(*arguments, start_new_session=True, **settings)
+        started: subprocess.Popen[bytes] = begin(*arguments, start_new_session=True, **settings)
         if os.name == "posix":  # on Windows Ray has them end with the command
-            folder.is_used_by(process.pid)
-        return process
+            folder.is_used_by(started.pid)
+        return started
 
     return begun
 
@@ -167,18 +180,19 @@ def _joined(address: str) -> Iterator[None]:
 def _leave() -> None:
     """Shut Ray down.
 
-    A lost one would end this process without a word instead; what is left of it ends with its
-    folder.
+    A lost one would end this process without a word instead, or crash it at its end; what is left
+    of it ends with its folder.
     """
     if is_lost():
         atexit.unregister(ray.shutdown)
+        process.skip_tidying()
     else:
         ray.shutdown()
 
 
 def _reach(address: str, **settings: object) -> None:
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **settings)
+        ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **settings)
     except Exception as error:  # Ray's own are as plain as that
         told = "Ray did not start" if address == LOCAL else f"no Ray at {address}"
         raise WorkersFailed(f"{told}: {error}") from error

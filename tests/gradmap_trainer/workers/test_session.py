@@ -24,7 +24,7 @@ from gradmap_trainer.workers.session import check_address
 KILLED = """
 import os, signal, subprocess
 from gradmap_trainer.workers.private_folder import private_folder
-with private_folder("mine") as folder:
+with private_folder("mine", last_words="it was killed") as folder:
     (folder.path / "file").touch()
     user = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL, start_new_session=True)
     folder.is_used_by(user.pid)
@@ -64,7 +64,7 @@ def test_an_address_where_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_private_folder_goes_however_its_process_ends(tmp_path: Path) -> None:
-    """And with it who was said to use it."""
+    """And with it who was said to use it; of who had no time to speak there are last words."""
     with private_folder("mine", tmp_path) as folder:
         assert folder.path.parent == tmp_path
         assert folder.path.stat().st_mode & 0o777 == 0o700
@@ -82,11 +82,12 @@ def test_a_private_folder_goes_however_its_process_ends(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", KILLED],
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
         start_new_session=True,
     )
     assert done.returncode == -signal.SIGKILL
+    assert done.stderr == "it was killed\n"
     path, number = done.stdout.split()
     assert Path(path).parent == tmp_path
     assert ended(int(number))

@@ -19,7 +19,7 @@ from gradmap_trainer.training import open_run, train
 from gridedge_env.simulator import Simulator
 from tests.traces import addresses_listened_on, written
 
-GCS = "gcs_server "
+INDISPENSABLE = ("gcs_server ", "raylet/raylet ")
 CONFIG = TrainConfig(
     case=replace(USUAL_CASE, num_agents=15),
     iterations=60,
@@ -122,12 +122,13 @@ def test_a_signal_to_all_processes_ends_the_command_in_order(tmp_path: Path, hom
 def test_ray_is_ended_under_a_command(
     tmp_path: Path, home: Path, alone: Path, simulator: Simulator
 ) -> None:
-    """By the death of its head: nothing is left but the run."""
+    """By the death of its head or of what has its workers: nothing is left but the run."""
     folder = tmp_path / "run"
     with started([*TRAIN, "--run", str(folder), *OPTIONS, "--workers", "2"], home) as command:
         command.wait_for(lambda: rows(folder) >= 5)
-        (head,) = [number for number, name in command.processes().items() if GCS in name]
-        os.kill(head, signal.SIGKILL)
+        died = random.choice(INDISPENSABLE)
+        (number,) = [number for number, name in command.processes().items() if died in name]
+        os.kill(number, signal.SIGKILL)
         code, _, errors = command.end()
         assert code == 1
         assert "error: workers: Ray's own processes died; go on with --resume" in errors
