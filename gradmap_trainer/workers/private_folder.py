@@ -76,11 +76,14 @@ def sweep(folder: Path, last_words: str) -> None:
     in_order = IN_ORDER in told
     if last_words and not in_order:
         _say(last_words)
-    for session in told[: len(told) - in_order]:
-        _kill(int(session))
+    sessions = [int(session) for session in told[: len(told) - in_order]]
     until = time.monotonic() + PATIENCE_SECONDS
-    while folder.exists() and time.monotonic() < until:
+    while time.monotonic() < until:
+        found = [session for session in sessions if _kill(session)]
         shutil.rmtree(folder, ignore_errors=True)
+        # Whom a killed one had just begun would make the folder again.
+        if not found and not folder.exists():
+            break
         time.sleep(0.1)
 
 
@@ -91,15 +94,22 @@ def _say(words: str) -> None:
         os.close(2)
 
 
-def _kill(session: int) -> None:
-    """Its first process group; where Linux tells who else is of the session, these, too."""
+def _kill(session: int) -> bool:
+    """Its first process group; where Linux tells who else is of the session, these, too.
+
+    Returns:
+        Whether Linux told of any.
+    """
+    found = False
     with suppress(ProcessLookupError):
         os.killpg(session, signal.SIGKILL)
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             told = status.read_text().rpartition(")")[2].split()  # state, parent, group, session
-            if int(told[3]) == session:
+            if int(told[3]) == session and told[0] != "Z":
                 os.kill(int(status.parent.name), signal.SIGKILL)
+                found = True
+    return found
 
 
 if __name__ == "__main__":
