@@ -115,7 +115,7 @@ def train_on_ray(
 
 
 def _fit(trainer: TorchTrainer) -> ray.ObjectRef:
-    """Have it done by a process beside this one.
+    """Begin `fit` as a task of Ray on this machine; what it comes to is `_outcome`'s.
 
     A thread would do, were it not that Ray ends a process without a word whose thread asks it for
     something while it is shut down.

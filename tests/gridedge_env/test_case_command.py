@@ -57,8 +57,8 @@ def test_what_is_no_finite_number_is_said_with_its_place(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    idle = played.episodes["thermostat"]
-    episodes = {**played.episodes, "thermostat": replace(idle, **change(idle))}
+    episode = played.episodes["thermostat"]
+    episodes = {**played.episodes, "thermostat": replace(episode, **change(episode))}
     monkeypatch.setattr(cli, "evaluate", lambda *_, **__: replace(played, episodes=episodes))
     with pytest.raises(SystemExit, match="2"):
         cli.case(["check", str(folder)])
