@@ -4,9 +4,10 @@
 
 At a random instant, or before a random change of a file, a command on the folder of a small run is
 killed (kill -9). After each kill, whatever the folder holds must be whole, and what it held before
-must still be there. In the end the run goes on to its end, and checkpoint, log, evaluation, bills
-and customers' files must be those of a run that nothing befell, to the last bit. Each command
-begins in a fork of this process, which has all imported.
+must still be there. When training is done all commands come to their ends, and checkpoint, log,
+evaluation, bills and customers' files must be those of a run that nothing befell, to the last bit;
+then another run begins, until each command was killed as often as asked. Each command begins in a
+fork of this process, which has all imported.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -174,43 +176,78 @@ def parted(folder: Path, other: Path) -> list[str]:
     return found
 
 
+@dataclass
+class Kills:
+    """Commands on runs, killed.
+
+    Attributes:
+        run: the commands, by name.
+        usual: how many seconds each takes and how many changes of files it makes, left alone.
+        chance: what decides.
+        count: how often each was killed.
+    """
+
+    run: dict[str, Command]
+    usual: dict[str, tuple[float, int]]
+    chance: random.Random
+    count: dict[str, int]
+
+    def befall(self, folder: Path, times: int) -> None:
+        """Kill commands on one run until its training is done or all were killed often enough.
+
+        Raises:
+            ValueError: what a kill left is not whole.
+        """
+        before: set[str] = set()
+        while lacking := [name for name, count in self.count.items() if count < times]:
+            name = self.chance.choice(lacking) if before else "train"
+            exit_code = self._kill(name, folder)
+            now = held(folder)
+            if before - now:
+                raise ValueError(f"{name}, killed: lost {', '.join(sorted(before - now))}")
+            before = now
+            if name == "train" and exit_code == 0:
+                return
+
+    def _kill(self, name: str, folder: Path) -> int | None:
+        if name == "report":  # which there is of the newest policies alone
+            self.run["evaluate"].finish(folder)
+        seconds, changes = self.usual[name]
+        at_change = self.chance.random() < 0.5
+        child, reached = self.run[name].start(
+            folder, self.chance.randint(1, changes) if at_change else 0
+        )
+        child.join(None if at_change else self.chance.uniform(0.0, seconds))
+        child.kill()
+        child.join()
+        self.count[name] += child.exitcode == -signal.SIGKILL
+        print(f"{name}: exit code {child.exitcode} after {reached.value} changes", flush=True)
+        return child.exitcode
+
+
 def main(times: int = 50, seed: int = 0, iterations: int = 12) -> None:
     """Kill commands, and compare what comes of it.
 
     Args:
-        times: how often.
+        times: how often each.
         seed: of what is killed when.
-        iterations: of the run.
+        iterations: of a run.
     """
-    chance, run = random.Random(seed), commands(iterations)
-    with tempfile.TemporaryDirectory() as runs:
-        alone, hit = Path(runs, "alone"), Path(runs, "hit")
+    run, runs = commands(iterations), 0
+    with tempfile.TemporaryDirectory() as folder:
+        alone, hit = Path(folder, "alone"), Path(folder, "hit")
         usual = {name: command.finish(alone) for name, command in run.items()}
-        before: set[str] = set()
-        killed = dict.fromkeys(run, 0)
-        while sum(killed.values()) < times:
-            name = chance.choice([*run]) if before else "train"
-            if name == "report":  # which there is of the newest policies alone
-                run["evaluate"].finish(hit)
-            seconds, changes = usual[name]
-            at_change = chance.random() < 0.5
-            number = chance.randint(1, changes) if at_change else 0
-            child, reached = run[name].start(hit, number)
-            child.join(None if at_change else chance.uniform(0.0, seconds))
-            child.kill()
-            child.join()
-            now = held(hit)
-            if before - now:
-                sys.exit(f"{name}, killed: lost {', '.join(sorted(before - now))}")
-            before = now
-            killed[name] += child.exitcode == -signal.SIGKILL
-            print(f"{name}: exit code {child.exitcode} after {reached.value} changes", flush=True)
-        for command in run.values():
-            command.finish(hit)
-        found = parted(hit, alone)
-    counts = ", ".join(f"{name} {count}" for name, count in killed.items())
-    print(f"killed {times} times ({counts}): {', '.join(found) or 'the same to the last bit'}")
-    sys.exit(bool(found))
+        kills = Kills(run, usual, random.Random(seed), dict.fromkeys(run, 0))
+        while min(kills.count.values()) < times:
+            kills.befall(hit, times)
+            for command in run.values():
+                command.finish(hit)
+            if found := parted(hit, alone):
+                sys.exit(f"not the same as a run that nothing befell: {', '.join(found)}")
+            shutil.rmtree(hit)
+            runs += 1
+    counts = ", ".join(f"{name} {count}" for name, count in kills.count.items())
+    print(f"killed {counts} times in {runs} runs: the same to the last bit")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from gridedge_env.checks import (
     check_whole_number,
     settle,
     shown,
+    whole_number,
 )
 from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
@@ -58,16 +59,14 @@ def check_voltage_margin(value: Any, name: str) -> float:
 
 
 # What a field may be; the case checks its own.
-WHOLE_NUMBERS = {
-    "iterations": 1,
-    "batch_days": 1,
-    "minibatches": 1,
-    "epochs": 1,
-    "rollout_sweeps": 1,
-    "evaluation_days": 0,
-    "foresight_iterations": 0,
-}
 NUMBERS: dict[str, Callable[[Any, str], float]] = {
+    "iterations": whole_number(1),
+    "batch_days": whole_number(1),
+    "minibatches": whole_number(1),
+    "epochs": whole_number(1),
+    "rollout_sweeps": whole_number(1),
+    "evaluation_days": whole_number(0),
+    "foresight_iterations": whole_number(0),
     "learning_rate": check_positive,
     "final_learning_rate": check_positive,
     "trust_region": check_positive,
@@ -168,9 +167,6 @@ class TrainConfig:
             check_type(self.case, CaseSettings, "case", "CaseSettings or None")
         if self.warm_start is not None:
             check_text(self.warm_start, "warm_start", "the folder of a run")
-        for name, least in WHOLE_NUMBERS.items():
-            whole = check_whole_number(getattr(self, name), least, name)
-            object.__setattr__(self, name, whole)
         settle(self, **NUMBERS)
         if self.seconds is not None:
             settle(self, seconds=check_positive)

@@ -9,7 +9,6 @@ command lines and files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -19,6 +18,7 @@ from gridedge_env.case_files import can_be_saved, read_case, write_case
 from gridedge_env.checks import (
     check_flag,
     check_known,
+    check_members,
     check_not_negative,
     check_seed,
     check_source_voltage,
@@ -124,8 +124,8 @@ class Case(Record):
             ("limits", Limits),
         ):
             check_type(getattr(self, name), kind, name, f"a {kind.__name__}")
-        check_source(self.days, ("load",), "days", DaySource)
-        check_source(self.demand, DEMAND_MEMBERS, "demand", DemandSource)
+        check_members(self.days, ("load",), "days", "a DaySource")
+        check_members(self.demand, DEMAND_MEMBERS, "demand", "a DemandSource")
         if isinstance(self.demand, CustomerMeters):
             self.demand.check_case(self.days, len(self.fleet.names))
         if self.load_profiles is not None:
@@ -181,15 +181,6 @@ class Case(Record):
     def action_size(self) -> int:
         """Numbers per action: one for each device of the agent that has most, or two."""
         return self.fleet.slots * (2 if self.reactive_power else 1)
-
-
-def check_source(value: Any, members: Sequence[str], name: str, kind: type) -> None:
-    """Raises ValueError where a kind of source has members that a value lacks."""
-    missing = [member for member in members if not hasattr(value, member)]
-    if missing:
-        raise ValueError(
-            f"{name}: got {shown(value)} without {', '.join(missing)}, expected a {kind.__name__}"
-        )
 
 
 def load_case(folder: str | Path) -> Case:
@@ -348,7 +339,7 @@ def default_case(
     check_type(feeder, (str, Path, Feeder), "feeder", "a name or a path")
     check_type(limits, (Limits, NoneType), "limits", "Limits")
     if not isinstance(demand, str):
-        check_source(demand, DEMAND_MEMBERS, "demand", DemandSource)
+        check_members(demand, DEMAND_MEMBERS, "demand", "a DemandSource")
     settings = CaseSettings(
         num_agents=num_agents,
         seed=seed,

@@ -49,6 +49,11 @@ def check_whole_number(
     return whole
 
 
+def whole_number(least: int) -> Callable[[Any, str], int]:
+    """The check of a whole number of at least `least`, for `settle`."""
+    return lambda value, name: check_whole_number(value, least, name)
+
+
 def check_seed(value: SupportsIndex, name: str = "seed") -> int:
     """A case's seed, as an int; others are drawn from it, by PyTorch, too, whose have 64 bits."""
     return check_whole_number(value, 0, name, LARGEST_SEED)
@@ -125,6 +130,15 @@ def check_type(value: Any, kind: type | tuple[type, ...], name: str, expected: s
     """Something of a type; `expected` says it in words."""
     if not isinstance(value, kind):
         raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+
+
+def check_members(value: Any, members: Collection[str], name: str, expected: str) -> None:
+    """Something with these attributes; `expected` says what has them."""
+    missing = [member for member in members if not hasattr(value, member)]
+    if missing:
+        raise ValueError(
+            f"{name}: got {shown(value)} without {', '.join(missing)}, expected {expected}"
+        )
 
 
 def check_callable(value: Any, name: str, expected: str) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass, replace
 from functools import cache, cached_property
-from typing import Any, ClassVar, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, SupportsIndex, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
@@ -182,7 +182,10 @@ def _placed(index: Index) -> slice | list[int] | Tensor:
         return index
     if isinstance(index, Tensor) or not isinstance(index, Iterable):
         raise ValueError(f"index: got {shown(index)}, expected a slice, numbers or a row of them")
-    return list(index)
+    rows = list(index)
+    for row in rows:
+        check_type(row, (SupportsIndex, np.bool_), "index", "whole numbers, or True and False")
+    return rows
 
 
 def _is_changed(value: Any) -> bool:

@@ -28,6 +28,8 @@ from gridedge_gateway.replay import doubts, replay
 EXIT_FAILED, EXIT_MISTAKE = 1, 2
 # Seconds after a boundary of the clock.
 USUAL_WAIT = 5.0
+# Signs in its file.
+LONGEST_PASSWORD = 4096
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -139,6 +141,17 @@ def _check_written(name: str, path: Path, others: Iterable[Path]) -> None:
             raise ValueError(f"{name}: got {path}, expected another file than {other}")
 
 
+def _password(path: Path) -> str:
+    """A file's, or a pipe's, as secrets are handed over: what is no file may have no end."""
+    with path.open(encoding="utf-8") as file:
+        read = file.read(LONGEST_PASSWORD + 1)
+    if len(read) > LONGEST_PASSWORD:
+        raise ValueError(
+            f"password_file: got more than {LONGEST_PASSWORD} signs, expected a password"
+        )
+    return read.strip()
+
+
 def _serve(options: argparse.Namespace) -> None:
     try:
         from gridedge_gateway.mqtt import Broker, Gateway, read_address
@@ -150,7 +163,7 @@ def _serve(options: argparse.Namespace) -> None:
     check_connection(options.connection_kw)
     if options.log is not None:
         options.log.mkdir(parents=True, exist_ok=True)
-    password = options.password_file and options.password_file.read_text("utf-8").strip()
+    password = options.password_file and _password(options.password_file)
     broker = Broker(
         *read_address(options.mqtt),
         options.user,

@@ -13,8 +13,8 @@ from gridedge_env.checks import (
     check_number,
     check_positive,
     check_share,
-    check_whole_number,
     settle,
+    whole_number,
 )
 from gridedge_env.clock import Clock
 from gridedge_env.simulator import Simulator, make_simulator
@@ -109,9 +109,6 @@ class RLConfig:
     foresight_iterations: int = 300
 
     def __post_init__(self) -> None:
-        for name, least in _WHOLE_NUMBERS.items():
-            whole = check_whole_number(getattr(self, name), least, name)
-            object.__setattr__(self, name, whole)
         settle(self, **_NUMBERS)
         if self.seconds is not None:
             settle(self, seconds=check_positive)
@@ -161,17 +158,15 @@ def check_whole_share(value: Any, name: str) -> float:
 
 
 # What a field may be; the case checks its own.
-_WHOLE_NUMBERS = {
-    "iterations": 1,
-    "batch_days": 1,
-    "epochs": 1,
-    "minibatches": 1,
-    "env_runners": 0,
-    "validation_days": 1,
-    "evaluation_days": 0,
-    "foresight_iterations": 0,
-}
 _NUMBERS: dict[str, Callable[[Any, str], float]] = {
+    "iterations": whole_number(1),
+    "batch_days": whole_number(1),
+    "epochs": whole_number(1),
+    "minibatches": whole_number(1),
+    "env_runners": whole_number(0),
+    "validation_days": whole_number(1),
+    "evaluation_days": whole_number(0),
+    "foresight_iterations": whole_number(0),
     "price_variation": check_not_negative,
     "discount": check_whole_share,
     "trace": check_whole_share,

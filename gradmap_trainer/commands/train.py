@@ -146,7 +146,8 @@ def parse_train(arguments: list[str]) -> _Asked:
 
             Args:
                 case: folder of a case of your own, in place of the default case and its options.
-                resume: go on with the run in the folder if there is one; its configuration holds.
+                resume: go on with the run in the folder if there is one; only its budget and
+                    evaluation can be changed.
                 tensorboard: write the log for TensorBoard, too.
                 workers: processes to train with, on Ray; the result is the same with any number.
                 address: of the Ray cluster that has them: "auto", or "local" for this machine.

@@ -10,7 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridedge_env.checks import check_entropy, check_not_negative, check_positive, settle
+from gridedge_env.checks import (
+    check_entropy,
+    check_members,
+    check_not_negative,
+    check_positive,
+    settle,
+)
 from gridedge_env.clock import Clock
 from gridedge_env.scenarios.observed import SPLITS, DaySource, DayTable
 
@@ -45,6 +51,7 @@ class ForecastErrors:
     )
 
     def __post_init__(self) -> None:
+        check_members(self.days, ("load",), "days", "a DaySource")
         settle(
             self,
             temperature_deviation=check_not_negative,

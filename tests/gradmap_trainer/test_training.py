@@ -275,6 +275,8 @@ def start_training(folder: Path) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Where the tests were started in the background, it would ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (folder / PREVIOUS).exists() or rows(folder) < 5:
         assert process.poll() is None, process.communicate()[1]

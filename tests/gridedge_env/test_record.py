@@ -159,6 +159,12 @@ def test_an_index_of_another_shape_is_refused(index: object) -> None:
         whole().take(index)
 
 
+def test_an_index_of_no_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match="^index: got 'a', expected whole numbers, or True and"):
+        whole().take(["a"])  # type: ignore[list-item]
+    assert whole().take([True, False, True]) == whole().take(np.array([0, 2]))
+
+
 def test_mappings_that_differ_in_their_names_are_refused() -> None:
     other = replace(whole(), named={"cost": np.zeros(3), "tax": np.zeros(3)})
     for pair in ([whole(), other], [other, whole()]):

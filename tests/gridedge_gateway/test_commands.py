@@ -216,6 +216,10 @@ def test_what_cannot_be_written_is_told_before_the_work(
         ("--connection-kw -3", "connection_kw: got -3, expected more than 0"),
         ("--log table.csv", "table.csv: got a file, expected a folder"),
         ("--user me --password-file .", ".: got a folder, expected a file"),
+        (
+            "--user me --password-file /dev/zero",
+            "password_file: got more than 4096 signs, expected",
+        ),
         ("--password-file table.csv", "password_file: got one without a user, expected user, too"),
         ("--authority table.csv", "authority: got table.csv for mqtt://, expected mqtts://"),
         ("--mqtt mqtts://x --authority no.pem", "authority: got no.pem, expected a file that is"),

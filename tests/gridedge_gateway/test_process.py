@@ -26,8 +26,10 @@ def command():
 
 run(command)
 """
+# Whoever starts the tests in the background has Ctrl-C ignored, and by what they start, too.
 HASTY = """
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from gridedge_gateway.process import run
 
 def interrupted():

@@ -213,8 +213,10 @@ def test_without_a_compiler_training_is_pytorchs(tmp_path: Path) -> None:
 
 # --- Ctrl-C ---------------------------------------------------------------------------------------
 
+# Whoever starts the tests in the background has Ctrl-C ignored, and by what they start, too.
 INTERRUPTED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import gridedge_commands
 
 class Interrupting:

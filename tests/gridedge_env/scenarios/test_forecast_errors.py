@@ -85,3 +85,8 @@ def test_agents_are_told_and_nothing_else_changes():
 def test_faulty_models_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         ForecastErrors(ObservedDays(), **options)
+
+
+def test_what_has_no_days_is_refused():
+    with pytest.raises(ValueError, match="days: got None without load, expected a DaySource"):
+        ForecastErrors(None)
