@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.tune.trainable import trainable
 
 from baselines.rllib.algorithm import algorithm_config
 from baselines.rllib.config import RLConfig
@@ -21,6 +22,9 @@ from baselines.rllib.learner import LEARNER_METRICS
 from baselines.rllib.policy import fleet_policy
 from baselines.rllib.session import caller_random_state
 from baselines.rllib.shared.multipliers import ascend, charge, seen_violations
+from gradmap_trainer.team import WorkersFailed
+from gradmap_trainer.workers.private_folder import private_folder
+from gradmap_trainer.workers.session import is_lost
 from gridedge_env.memory import keep_freed_memory
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
@@ -66,9 +70,12 @@ class Training:
             which were learned from; `fleet_return`, in € a day, is with exploration.
 
         Raises:
+            WorkersFailed: Ray's own processes died.
             RayError: a worker failed.
             RuntimeError: RLlib failed.
         """
+        if is_lost():  # it would go on for a minute, and then be ended by Ray without a word
+            raise WorkersFailed("Ray's own processes died")
         began = time.perf_counter()
         fall = self.config.final_learning_rate / self.config.learning_rate
         rate = self.config.learning_rate * fall**self.progress
@@ -117,7 +124,12 @@ def training(
     """
     keep_freed_memory()
     mixed = np.random.SeedSequence([simulator.case.seed, iteration]).generate_state(1)
-    with caller_random_state():
+    with (
+        caller_random_state(),
+        private_folder("rllib") as folder,
+        # RLlib has each algorithm make a folder in the user's home, in which it then puts nothing.
+        mock.patch.object(trainable, "DEFAULT_STORAGE_PATH", str(folder.path)),
+    ):
         algorithm = algorithm_config(config, simulator, int(mixed[0] >> 1)).build_algo()
         try:
             if checkpoint:
@@ -127,7 +139,6 @@ def training(
             yield Training(config, simulator, algorithm, iteration, seconds, multipliers or {})
         finally:
             algorithm.stop()
-            shutil.rmtree(algorithm.logdir, ignore_errors=True)  # in the user's home, and empty
 
 
 def _set_rate(learner: Any, rate: float) -> None:

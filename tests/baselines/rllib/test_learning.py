@@ -32,6 +32,7 @@ from baselines.rllib.tune import score, search_space
 from gradmap_trainer.config import load_config
 from gradmap_trainer.policies import Policies
 from gradmap_trainer.run_folder import case_of_run
+from gradmap_trainer.team import WorkersFailed
 from gridedge_env.case import CaseSettings
 from gridedge_env.evaluation_files import load_evaluation
 from gridedge_env.reference import Policy
@@ -198,6 +199,14 @@ def test_a_worker_that_dies_is_reported(ray_running, tmp_path):
             next(rows)
 
 
+def test_a_ray_that_dies_is_reported(monkeypatch):
+    """Where nothing of an iteration goes through Ray it would be missed only a minute later."""
+    monkeypatch.setattr("baselines.rllib.training.is_lost", lambda: True)
+    learner = Training(SMALL, SMALL.make_simulator(), algorithm=None)
+    with pytest.raises(WorkersFailed, match="Ray's own processes died"):
+        learner.iterate()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -279,6 +288,7 @@ def test_the_commands_train_evaluate_and_leave_nothing(
     assert done.returncode == 0, done.stderr
     assert not processes_of(home)
     assert not [path for path in home.rglob("*") if path.is_file()]
+    assert not (home / "ray_results").exists()
     evaluation = load_evaluation(run, make_simulator(case=case_of_run(run)))
     assert set(evaluation.episodes) == {*(algorithm, "idle", "thermostat", "price_following")}
     written = (run / "evaluation.json").read_text()
