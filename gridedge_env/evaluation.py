@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -163,7 +164,7 @@ def evaluate(
             simulator,
             state,
             foresight_iterations,
-            lambda done: progress(FORESIGHT, done / foresight_iterations),
+            partial(progress, FORESIGHT),
         )
         planned = iter(plan)
         episodes[FORESIGHT] = record(

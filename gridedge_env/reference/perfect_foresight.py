@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -34,22 +35,24 @@ QUADRATIC_PENALTY = 400.0
 # it. All at once, every battery would recoil together and only slowly find back.
 RAMP_SHARE = 0.4
 RAMP_START = 0.02
+# Steps of agents, over days, that are planned at once: a gradient holds a quarter of a kB of each.
+AT_ONCE = 2_000_000
 
 
 def perfect_foresight(
     simulator: Simulator,
     state: SimulatorState,
     iterations: int = 300,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[float], None] = lambda share: None,
     absent: Tensor | None = None,
 ) -> Tensor:
-    """Plan each day.
+    """Plan each day; of large fleets a few days at a time, for the memory.
 
     Args:
         simulator: the case.
         state: midnight, as `reset` returns it.
         iterations: gradient steps.
-        progress: called with the number of iterations done.
+        progress: called with the share of all that is done, after each iteration.
         absent: (agents,) bool, homes whose devices do as `Idle` says, which the planner knows.
 
     Returns:
@@ -59,6 +62,35 @@ def perfect_foresight(
         ValueError: fewer than one iteration.
     """
     check_whole_number(iterations, 1, "iterations")
+    days, steps, agents = state.day.demand.shape
+    some = max(1, AT_ONCE // (steps * agents))
+    starts = range(0, days, some)
+    plans = [
+        _plan(
+            simulator,
+            state.take(slice(start, start + some)),
+            iterations,
+            partial(_tell, progress, number, len(starts)),
+            absent,
+        )
+        for number, start in enumerate(starts)
+    ]
+    return torch.cat(plans, dim=1)
+
+
+def _tell(progress: Callable[[float], None], number: int, parts: int, share: float) -> None:
+    """Of a part of all, begun after so many others."""
+    progress((number + share) / parts)
+
+
+def _plan(
+    simulator: Simulator,
+    state: SimulatorState,
+    iterations: int,
+    progress: Callable[[float], None],
+    absent: Tensor | None,
+) -> Tensor:
+    """`perfect_foresight` of days at once."""
     limits = simulator.case.limits.tightened(voltage=VOLTAGE_MARGIN, loading=LOADING_MARGIN)
     start, stride = _lone_plans(simulator, state)
     reach = stride
@@ -91,7 +123,7 @@ def perfect_foresight(
             moves.copy_(((start + reach * moves).clamp(-1.0, 1.0) - start) / stride)
             for kind, x in violations.items():
                 duals[kind].add_(weight * DUAL_STEP * x)
-        progress(iteration + 1)
+        progress((iteration + 1) / iterations)
     return (start + reach * moves).detach().clamp(-1.0, 1.0)
 
 

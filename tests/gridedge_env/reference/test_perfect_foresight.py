@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import Tensor
@@ -62,9 +64,9 @@ def test_it_costs_less_than_every_rule(
 
 def test_more_iterations_are_better(case: tuple[Simulator, SimulatorState], plan: Tensor) -> None:
     simulator, state = case
-    done: list[int] = []
+    done: list[float] = []
     hasty = perfect_foresight(simulator, state, 20, progress=done.append)
-    assert done == list(range(1, 21))
+    assert done == [k / 20 for k in range(1, 21)]
     rewards = [simulator.simulate(state, actions).reward.sum() for actions in (hasty, plan)]
     assert rewards[0] < rewards[1]
 
@@ -86,10 +88,11 @@ def test_whoever_is_absent_is_planned_around(
     assert rewards[0] > rewards[1]
 
 
-def test_days_are_planned_apart() -> None:
+def test_days_are_planned_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A day's plan does not depend on which other days are planned with it.
 
-    Up to rounding, which descent amplifies: in five iterations to no more than 1e-6.
+    Up to rounding, which descent amplifies: in five iterations to no more than 1e-6. Nor does it
+    matter how many are planned at once.
     """
     simulator = make_simulator(num_agents=3, dtype=torch.float64, home_scale=100.0)
     one, other = (simulator.reset(days=[day]) for day in (20, 180))
@@ -98,6 +101,11 @@ def test_days_are_planned_apart() -> None:
     for k, state in enumerate((one, other)):
         alone = perfect_foresight(simulator, state, 5)
         torch.testing.assert_close(together[:, [k]], alone, rtol=0.0, atol=1e-6)
+    done: list[float] = []
+    monkeypatch.setattr(sys.modules[perfect_foresight.__module__], "AT_ONCE", 1)
+    in_turns = perfect_foresight(simulator, both, 5, done.append)
+    torch.testing.assert_close(in_turns, together, rtol=0.0, atol=1e-6)
+    assert done == pytest.approx([k / 10 for k in range(1, 11)])
 
 
 def test_no_iterations_are_refused(case: tuple[Simulator, SimulatorState]) -> None:
