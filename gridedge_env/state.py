@@ -181,7 +181,7 @@ def check_state(
     for name, came, expected in compared:
         if came != expected:
             raise ValueError(f"state.{name}: got {came}, expected this simulator's, {expected}")
-    return len(voltage)
+    return voltage.shape[0]
 
 
 def check_action(action: Tensor, expected: tuple[int, ...], name: str) -> None:

@@ -218,7 +218,10 @@ class PowerFlow:
         self, solved: Solved, power: Tensor, start: Tensor, tap_change: Tensor | None
     ) -> None:
         """Solve without load first what a start of other voltages has led astray, in place."""
-        lost = (~solved.found.converged).nonzero()[:, 0]
+        converged = solved.found.converged
+        if bool(converged.all()):
+            return
+        lost = (~converged).nonzero()[:, 0]
         lost = lost[(start[lost] != self.no_load(len(lost)).to(start)).any(dim=-1)]
         if not len(lost):
             return
