@@ -40,7 +40,7 @@ def check_whole_number(
     """A whole number from `least` to `most`, as an int."""
     try:
         whole = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
+    except (TypeError, RuntimeError):  # a tensor that has a shape alone
         whole = None
     if whole is None or not least <= whole <= most:
         has_end = most < LARGEST_COUNT or (whole is not None and whole > most)

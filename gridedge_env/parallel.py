@@ -257,16 +257,18 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         in this action, too.
 
         Args:
-            action: (agents, action_size) in [-1, 1].
+            action: (agents, action_size) in [-1, 1], on the environment's device.
 
         Returns:
             What the step cost and did to the network, with a batch of one.
 
         Raises:
-            ValueError: no episode is under way, or an action of the wrong shape or not finite.
+            ValueError: no episode is under way, or an action of the wrong shape or device, or not
+                finite.
         """
         state = self._require_day()
-        check_action(action, (len(self.agents), self.simulator.action_size), "action")
+        expected = len(self.agents), self.simulator.action_size
+        check_action(action, expected, "action", self.simulator.device)
         bounded = action.clamp(-1.0, 1.0)  # before a number becomes infinite in another precision
         result = self._advance(state, bounded.to(state.device_voltage))
         self.result = result.detach()

@@ -201,7 +201,7 @@ class Simulator:
             row = draw_starts(loaded, batch_size, generator)
         else:
             row = chosen_starts(loaded, days, self.clock.days)
-        variation.check_episodes(len(row))
+        variation.check_episodes(len(row), self.device)
         plan, fields = self.public_plan, self._shared_fields
         day = unfold(self.case, loaded, row, fields, generator, variation, plan, kept)
         where = self.fleet, self.power_flow
@@ -237,8 +237,8 @@ class Simulator:
             ValueError: a state of another simulator, a wrong shape, a number that is not finite, or
                 a day that is over.
         """
-        batch = self._episodes(state)
-        check_action(action, (batch, self.num_agents, self.action_size), "action")
+        expected = self._episodes(state), self.num_agents, self.action_size
+        check_action(action, expected, "action", self.device)
         following, output, cost = self._operate(state, action[None])
         power, branches = self._meter(state, output, action[None])
         taps = state.tap_position
@@ -258,7 +258,8 @@ class Simulator:
         For rollouts whose actions are then simulated exactly. No certificate and no result. Under
         regulator control it is a whole step: taps must move as they will.
         """
-        self._episodes(state)
+        expected = self._episodes(state), self.num_agents, self.action_size
+        check_action(action, expected, "action", self.device)
         if state.tap_position is not None:
             return self.step(state, action)[0]
         following, output, _ = self._operate(state, action[None])
@@ -285,7 +286,8 @@ class Simulator:
             ValueError: as in `step`.
         """
         batch, steps = self._episodes(state), max((1, *getattr(actions, "shape", ())[:1]))
-        check_action(actions, (steps, batch, self.num_agents, self.action_size), "actions")
+        expected = steps, batch, self.num_agents, self.action_size
+        check_action(actions, expected, "actions", self.device)
         if state.tap_position is not None:
             return self._simulate_in_turn(state, actions)
         _, output, cost = self._operate(state, actions)

@@ -184,8 +184,16 @@ def check_state(
     return voltage.shape[0]
 
 
-def check_action(action: Tensor, expected: tuple[int, ...], name: str) -> None:
+def check_action(
+    action: Tensor, expected: tuple[int, ...], name: str, device: torch.device
+) -> None:
     """Refuse what is no plain tensor of real numbers, a wrong shape, or (on the CPU) infinity.
+
+    Args:
+        action: what came.
+        expected: its shape.
+        name: what to call it.
+        device: the simulator's.
 
     Raises:
         ValueError: names the field, what came and what was expected.
@@ -196,6 +204,8 @@ def check_action(action: Tensor, expected: tuple[int, ...], name: str) -> None:
         raise ValueError(f"{name}: got a tensor of {kind}, expected real numbers, all of them")
     if tuple(action.shape) != expected:
         raise ValueError(f"{name}: got shape {tuple(action.shape)}, expected {expected}")
+    if action.device.type != device.type:
+        raise ValueError(f"{name}: got a tensor on {action.device}, expected {device}")
     # On a GPU the check would make the host wait; there the power flow reports not converged.
     # A sum that is finite shows it soonest; one that is not may be of finite numbers.
     if action.device.type != "cpu" or math.isfinite(action.detach().sum()):

@@ -20,6 +20,7 @@ from gridedge_env.clock import Clock
 from gridedge_env.devices import KINDS, Devices, Fleet, make_fleet
 from gridedge_env.devices.kind import DeviceKind
 from gridedge_env.devices.ranges import out_of_range
+from gridedge_env.feeder.places import PLACE_FORMS
 from gridedge_env.scenarios.series import Fault, Faults
 from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.series.numbers import read_numbers
@@ -82,7 +83,10 @@ def read_customers(folder: Path, clock: Clock) -> Customers:
     table = read_table(folder / AGENTS_FILE, findings)
     columns = texts_of(table, findings, ["agent", "place"], ["meter"])
     rows: dict[str, int] = {}
-    for agent, row in zip(columns["agent"], table.rows.tolist(), strict=True):
+    own = zip(columns["agent"], columns["place"], table.rows.tolist(), strict=True)
+    for agent, place, row in own:
+        if not place:
+            findings.fault(f"got no place, expected {PLACE_FORMS}", row, "place")
         if not agent or agent in rows:
             met = f"{agent!r}, as in row {rows[agent]}" if agent else "no name"
             findings.fault(f"got {met}, expected a name of its own", row, "agent")

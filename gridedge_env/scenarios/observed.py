@@ -209,8 +209,8 @@ class Variation:
                     f"{expected}"
                 )
 
-    def check_episodes(self, count: int) -> None:
-        """Refuse a tensor of other than so many episodes.
+    def check_episodes(self, count: int, device: torch.device) -> None:
+        """Refuse a tensor of other than so many episodes, or of another device.
 
         Raises:
             ValueError: there is one; names it.
@@ -220,6 +220,11 @@ class Variation:
             if isinstance(value, Tensor) and len(value) != count:
                 raise ValueError(
                     f"{entry.name}: got one for each of {len(value)} episodes, expected {count}"
+                )
+            if isinstance(value, Tensor) and value.device.type != device.type:
+                raise ValueError(
+                    f"{entry.name}: got a tensor on {value.device}, expected the simulator's, "
+                    f"{device}"
                 )
 
     def take(self, kept: slice) -> Variation:

@@ -206,6 +206,12 @@ def test_what_cannot_be_done_is_refused(simulator: Simulator) -> None:
             simulator.step(state, action)
         with pytest.raises(ValueError, match="actions: contains NaN or infinity"):
             simulator.simulate(state, action[None])
+    nowhere = torch.zeros(2, 12, 1, device="meta")
+    for call in (simulator.step, simulator.glance):
+        with pytest.raises(ValueError, match="action: got a tensor on meta, expected cpu"):
+            call(state, nowhere)
+    with pytest.raises(ValueError, match="actions: got a tensor on meta, expected cpu"):
+        simulator.simulate(state, nowhere[None])
     for wrong in (action, action[None, :1], action[None, None]):
         with pytest.raises(ValueError, match=r"actions: got shape .*, expected \(\d+, 2, 12, 1\)"):
             simulator.simulate(state, wrong)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 
 from gradmap_trainer.checkpoint import load_checkpoint, save_checkpoint
@@ -139,7 +140,8 @@ def _tensors(path: Path, draw: Draw) -> None:
         record[draw(st.sampled_from(sorted(record)))] = draw(PLAIN)
     else:
         name = draw(st.sampled_from(sorted(tensors)))
-        tensors[name].reshape(-1)[0] = draw(NUMBERS)
+        number = torch.tensor(draw(NUMBERS), dtype=torch.float64)
+        tensors[name].reshape(-1)[0] = number.to(tensors[name].dtype)
     save_checkpoint(path.parent, tensors, record)
 
 

@@ -83,6 +83,16 @@ def env(case: Case) -> GridEdgeParallelEnv:
         (lambda: make_simulator(**SMALL).reset(days=3), "days: got 3"),
         (lambda: make_simulator(**SMALL).reset(variation=None), "variation: got None"),
         (
+            lambda: make_simulator(**SMALL).reset(
+                2, variation=Variation(torch.ones(2, device="meta"))
+            ),
+            "price_factor: got a tensor on meta",
+        ),
+        (
+            lambda: default_case("ieee13", torch.ones(1, device="meta", dtype=torch.int64)),
+            r"num_agents: got tensor\(\.\.\., device='meta'",
+        ),
+        (
             lambda: make_simulator(**SMALL).reset(2, variation=Variation(torch.ones(3))),
             "price_factor: got one for each of 3 episodes",
         ),
