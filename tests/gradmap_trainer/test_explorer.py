@@ -17,6 +17,7 @@ import gridedge_env
 from benchmarks.explorer import browser, installed_browser, opened
 from gradmap_trainer.report.explorer import contents, explorer_page
 from gradmap_trainer.report.explorer.packing import (
+    MOST,
     POWER,
     STORE,
     Stores,
@@ -130,6 +131,17 @@ def test_what_is_stored_follows_from_what_is_drawn(
     batteries = [agent for agent in range(6) if simulator.fleet.agent_kinds[agent] == "battery"]
     moved = np.abs(np.diff(multiples(beyond, STORE), axis=1))[..., batteries].sum()
     assert np.abs(corrections[:, batteries]).sum() < 0.1 * moved
+
+
+def test_stores_far_out_of_range_are_shown_more_coarsely(evaluation: Evaluation) -> None:
+    """As of rooms far out of a narrow band, or of a file that nobody has played."""
+    far = replace(evaluation.episodes["gradmap"], store=np.full((2, 48, 6), -4.4e16))
+    stores = Stores({"idle": evaluation.episodes["idle"], "gradmap": far}, "idle", np.arange(6))
+    assert stores.unit == pytest.approx(4.4e16 / MOST)
+    corrections = stores.corrections(far.store, np.zeros((2, 48, 6)))
+    day_block(corrections)
+    with pytest.raises(ValueError, match="^evaluation: got 32768 times what is shown of a number"):
+        day_block([np.array([0, 2**15])])
 
 
 def test_of_too_many_days_some_are_shown(

@@ -13,7 +13,6 @@ from gradmap_trainer.report.appearance import about, appearance
 from gradmap_trainer.report.explorer.packing import (
     LIMITED,
     POWER,
-    STORE,
     Stores,
     day_block,
     differences,
@@ -65,16 +64,16 @@ class Contents:
     def day_blocks(self) -> Iterator[str]:
         """The numbers of each day, in the order in which `data.js` reads them."""
         rest = self._episodes[REST]
-        unit = self._power_unit
+        unit, store_unit = self._power_unit, self._stores.unit
         drawn = {k: multiples(e.power - rest.power, unit) for k, e in self._episodes.items()}
-        at_rest = multiples(rest.store, STORE)
+        at_rest = multiples(rest.store, store_unit)
         arrays = [e.converged[:, None].astype(np.int64) for e in self._episodes.values()]
         for kind in self._run.simulator.case.limits:
             found = (limited(kind, e, self._units[kind.name]) for e in self._episodes.values())
             arrays += map(differences, found)
         arrays += [differences(multiples(rest.power, unit)), differences(at_rest)]
         for key, episode in list(self._episodes.items())[1:]:
-            beyond = episode.store - STORE * at_rest
+            beyond = episode.store - store_unit * at_rest
             arrays.append(differences(drawn[key]))
             arrays.append(self._stores.corrections(beyond, unit * drawn[key]))
         for day in range(len(self._days)):
@@ -105,7 +104,7 @@ class Contents:
                 for key, episode in self._episodes.items()
             ],
             "power": {"unit": self._power_unit},
-            "store": {"unit": STORE, "factors": self._stores.factors.tolist()},
+            "store": {"unit": self._stores.unit, "factors": self._stores.factors.tolist()},
             **self._network(),
             **self._homes(),
         }

@@ -33,10 +33,18 @@ def block(numbers: bytes) -> str:
 
 
 def day_block(arrays: Iterable[Whole]) -> str:
-    """Arrays one after the other: the lower bytes of all numbers, then the upper ones."""
+    """Arrays one after the other: the lower bytes of all numbers, then the upper ones.
+
+    Raises:
+        ValueError: a number of more than 16 bits, as of an evaluation that nobody has played.
+    """
     flat = np.concatenate([array.ravel() for array in arrays])
     folded = np.where(flat < 0, -2 * flat - 1, 2 * flat)  # small ones stay small
-    assert folded.max(initial=0) < 2**16, "a difference needs more than 16 bits"
+    if folded.max(initial=0) >= 2**16:
+        raise ValueError(
+            f"evaluation: got {np.abs(flat).max()} times what is shown of a number from one step "
+            f"to the next, expected at most {2**15 - 1}"
+        )
     folded = folded.astype("<u2")
     return block(folded.view(np.uint8).reshape(-1, 2).T.tobytes())
 
@@ -83,6 +91,7 @@ class Stores:
     of least squares; what they leave unexplained, in whole units, is kept.
 
     Attributes:
+        unit: of what is shown.
         factors: (devices, 3) a, b and c.
 
     Args:
@@ -93,6 +102,7 @@ class Stores:
 
     def __init__(self, episodes: Mapping[str, Episode], rest: str, owner: Whole) -> None:
         self._owner = owner
+        self.unit = resolution(STORE, [episode.store for episode in episodes.values()])
         products = np.zeros((len(owner), 3, 3)) + 1e-9 * np.eye(3)
         targets = np.zeros((len(owner), 3))
         base = episodes[rest]
@@ -104,7 +114,7 @@ class Stores:
         self.factors = np.linalg.solve(products, targets[..., None])[..., 0].round(6)
 
     def corrections(self, beyond: np.ndarray, drawn: np.ndarray) -> Whole:
-        """What is added in each step, multiples of `STORE`: (days, devices, steps).
+        """What is added in each step, multiples of the unit: (days, devices, steps).
 
         Args:
             beyond: (days, steps, devices) what is stored more than at rest, as that is shown.
@@ -113,8 +123,8 @@ class Stores:
         found = np.zeros(beyond.shape, dtype=np.int64)
         expected = np.zeros_like(beyond[:, 0])
         for step in range(beyond.shape[1]):
-            found[:, step] = multiples(beyond[:, step] - expected, STORE)
-            shown = expected + STORE * found[:, step]
+            found[:, step] = multiples(beyond[:, step] - expected, self.unit)
+            shown = expected + self.unit * found[:, step]
             expected = (self._causes(shown, drawn[:, step]) * self.factors).sum(axis=-1)
         return found.swapaxes(1, 2)
 
