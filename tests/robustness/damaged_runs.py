@@ -118,7 +118,9 @@ def _arrays(path: Path, draw: Draw) -> None:
             where = draw(st.integers(0, values.size - 1)) if how == "number" else slice(None)
             values.reshape(-1)[where] = draw(NUMBERS)
         elif how == "shape":
-            values = draw(st.sampled_from([values[:0], values.reshape(-1), values[None]]))
+            values = draw(
+                st.sampled_from([values.reshape(-1)[:0], values.reshape(-1), values[None]])
+            )
         elif how == "type":
             values = np.zeros(values.shape, draw(st.sampled_from(["f2", "f8", "i8", "?", "c8"])))
         elif how == "text":

@@ -262,7 +262,7 @@ def hand_over_configurations(draw: Callable[[Any], Any]) -> str:
             part = draw(st.sampled_from([record, record["case"]]))
             if not isinstance(part, dict):
                 continue
-            name = draw(st.sampled_from(sorted(part)) | st.text(max_size=3))
+            name = draw(st.sampled_from([*sorted(part), "kind"]) | st.text(max_size=3))
             part[name] = draw(PLAIN | st.dictionaries(st.sampled_from(["imports", "kind"]), PLAIN))
         text = json.dumps(record)
         depth = draw(st.sampled_from([0] * 8 + [1000, 100_000]))

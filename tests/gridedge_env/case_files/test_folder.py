@@ -290,10 +290,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         text("agents.csv", "bob", "ann"),
         "agents.csv, row 3, column 'agent': got 'ann', as",
     ),
-    "no place": (
-        text("agents.csv", "671.3.1", ""),
-        "agents.csv, row 2, column 'place': got no place,",
-    ),
+    "no place": (text("agents.csv", "671.3.1", ""), "agents.csv, row 2, column 'place': got no"),
     "a place": (text("agents.csv", "ann,", "ann,x"), "agents.csv, row 2, column 'place': got 'x"),
     "a meter": (
         text("agents.csv", "meter 1", "meter 9"),
