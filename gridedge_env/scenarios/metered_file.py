@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridedge_env.scenarios.unpacking import check_parquet, unpacked
-from gridedge_gateway.mistakes import regular_file
+from gridedge_gateway.mistakes import one_line, regular_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,17 +22,18 @@ def read_homes(source: Path) -> pd.DataFrame:
         FileNotFoundError: no such file.
         ValueError: it is damaged, or no table of homes.
     """
+    name = one_line(str(source))
     if not source.exists():
-        raise FileNotFoundError(f"{source}: not found, expected a file of metered demand")
+        raise FileNotFoundError(f"{name}: not found, expected a file of metered demand")
     if not source.name.endswith((".csv", ".csv.gz", ".parquet")):
-        raise ValueError(f"{source}: expected a .csv, .csv.gz or .parquet file")
+        raise ValueError(f"{name}: expected a .csv, .csv.gz or .parquet file")
     try:
         table = _table(regular_file(source).read_bytes(), source.suffix == ".parquet")
     except ValueError as damage:
-        raise ValueError(f"{source}: {damage}") from damage
+        raise ValueError(f"{name}: {damage}") from damage
     if table.shape[0] == 0 or table.shape[1] < 2:
         raise ValueError(
-            f"{source}: {table.shape[0]} rows, {table.shape[1]} columns; expected timestamps in "
+            f"{name}: {table.shape[0]} rows, {table.shape[1]} columns; expected timestamps in "
             f"the first column and a column for every home, or the columns {LONG_COLUMNS}"
         )
     return table[LONG_COLUMNS].copy() if is_long(table) else table

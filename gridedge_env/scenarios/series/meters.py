@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gridedge_env.checks import check_share
+from gridedge_env.checks import check_share, shown
 from gridedge_env.scenarios.metered import PLAUSIBLE_MEAN
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.local_time import begin_of_steps, usual_step, zone_of
@@ -84,8 +84,8 @@ def read_meters(
     """
     if unit not in tuple(UNITS):  # a list is in none, and has no hash
         raise ValueError(f"unit: got {unit!r}, expected one of {', '.join(UNITS)}")
-    if isinstance(leave_out, str):
-        raise ValueError(f"leave_out: got {leave_out!r}, expected a list of meters")
+    if isinstance(leave_out, str) or not isinstance(leave_out, Collection):
+        raise ValueError(f"leave_out: got {shown(leave_out)}, expected a list of meters")
     zone, at_end = zone_of(time_zone), is_at_end(stamps)
     check_share(largest_gap_share, "largest_gap_share")
     findings = Findings(str(path))

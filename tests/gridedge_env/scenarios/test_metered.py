@@ -251,3 +251,8 @@ def test_a_real_sized_set_loads(tmp_path):
     assert drawn.shape == (2, 48, 100)
     # Two of 365 days are left out: the mean of the file is met within 0.5 %.
     assert demand.load.mean().item() == pytest.approx(data["watts"].mean() / 1000, rel=0.005)
+
+
+def test_a_name_of_two_lines_is_told_in_one():
+    with pytest.raises(FileNotFoundError, match=r"^no file\.csv: not found, expected a file"):
+        load_metered_demand("no\rfile.csv", "kW", "UTC")

@@ -220,6 +220,7 @@ def test_wrong_arguments_are_named(tmp_path):
         ({"stamps": "middle"}, "stamps: got 'middle', expected 'begin' or 'end'"),
         ({"time_zone": "Mars"}, "time_zone: got 'Mars', expected an IANA name"),
         ({"largest_gap_share": 2}, "largest_gap_share: got 2, expected a share"),
+        ({"leave_out": 0.05}, "leave_out: got 0.05, expected a list of meters"),
         ({"leave_out": ["garage"]}, "leave_out: got 'garage', expected a meter of"),
     ]:
         with pytest.raises(ValueError, match=message):
