@@ -109,7 +109,7 @@ BENCHMARKS = {
         by_default=False,
     ),
     "fuzz": Benchmark(
-        "messages at random to gateways, and what must not be (minutes; only if named)",
+        "messages at random to gateways, and what must not be (an hour; only if named)",
         "benchmarks.gateway.fuzz",
         by_default=False,
     ),

@@ -257,11 +257,14 @@ class Simulator:
 
         For rollouts whose actions are then simulated exactly. No certificate and no result. Under
         regulator control it is a whole step: taps must move as they will.
+
+        Raises:
+            ValueError: as in `step`.
         """
         expected = self._episodes(state), self.num_agents, self.action_size
-        check_action(action, expected, "action", self.device)
         if state.tap_position is not None:
             return self.step(state, action)[0]
+        check_action(action, expected, "action", self.device)
         following, output, _ = self._operate(state, action[None])
         _, branches = self._meter(state, output, action[None])
         voltage = self.power_flow.sweep_branches(branches, state.device_voltage, sweeps)

@@ -181,7 +181,7 @@ def check_state(
     for name, came, expected in compared:
         if came != expected:
             raise ValueError(f"state.{name}: got {came}, expected this simulator's, {expected}")
-    return voltage.shape[0]
+    return len(voltage)
 
 
 def check_action(

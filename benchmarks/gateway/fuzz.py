@@ -24,7 +24,7 @@ from gridedge_gateway.controller import FALLBACK, POLICY
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.readings import SERIES
 
-SEQUENCES = 12_000
+SEQUENCES = 100_000
 # Steps of a sequence in the mean; some are many times as long.
 USUAL_LENGTH = 3
 OF_CAR = ("plugged", "departure", "arrival", "target")

@@ -83,8 +83,9 @@ def read_customers(folder: Path, clock: Clock) -> Customers:
     table = read_table(folder / AGENTS_FILE, findings)
     columns = texts_of(table, findings, ["agent", "place"], ["meter"])
     rows: dict[str, int] = {}
-    own = zip(columns["agent"], columns["place"], table.rows.tolist(), strict=True)
-    for agent, place, row in own:
+    for agent, place, row in zip(
+        columns["agent"], columns["place"], table.rows.tolist(), strict=True
+    ):
         if not place:
             findings.fault(f"got no place, expected {PLACE_FORMS}", row, "place")
         if not agent or agent in rows:

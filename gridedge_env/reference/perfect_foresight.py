@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -64,33 +64,23 @@ def perfect_foresight(
     check_whole_number(iterations, 1, "iterations")
     days, steps, agents = state.day.demand.shape
     some = max(1, AT_ONCE // (steps * agents))
-    starts = range(0, days, some)
-    plans = [
-        _plan(
-            simulator,
-            state.take(slice(start, start + some)),
-            iterations,
-            partial(_tell, progress, number, len(starts)),
-            absent,
-        )
-        for number, start in enumerate(starts)
-    ]
-    return torch.cat(plans, dim=1)
+    parts = [state.take(slice(start, start + some)) for start in range(0, days, some)]
+    done = count(1)
 
+    def tell() -> None:
+        progress(next(done) / (iterations * len(parts)))
 
-def _tell(progress: Callable[[float], None], number: int, parts: int, share: float) -> None:
-    """Of a part of all, begun after so many others."""
-    progress((number + share) / parts)
+    return torch.cat([_plan(simulator, part, iterations, tell, absent) for part in parts], dim=1)
 
 
 def _plan(
     simulator: Simulator,
     state: SimulatorState,
     iterations: int,
-    progress: Callable[[float], None],
+    tell: Callable[[], None],
     absent: Tensor | None,
 ) -> Tensor:
-    """`perfect_foresight` of days at once."""
+    """`perfect_foresight` of days at once; `tell` is called after each iteration."""
     limits = simulator.case.limits.tightened(voltage=VOLTAGE_MARGIN, loading=LOADING_MARGIN)
     start, stride = _lone_plans(simulator, state)
     reach = stride
@@ -123,7 +113,7 @@ def _plan(
             moves.copy_(((start + reach * moves).clamp(-1.0, 1.0) - start) / stride)
             for kind, x in violations.items():
                 duals[kind].add_(weight * DUAL_STEP * x)
-        progress((iteration + 1) / iterations)
+        tell()
     return (start + reach * moves).detach().clamp(-1.0, 1.0)
 
 

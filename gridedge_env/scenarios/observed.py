@@ -217,11 +217,13 @@ class Variation:
         """
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if isinstance(value, Tensor) and len(value) != count:
+            if not isinstance(value, Tensor):
+                continue
+            if len(value) != count:
                 raise ValueError(
                     f"{entry.name}: got one for each of {len(value)} episodes, expected {count}"
                 )
-            if isinstance(value, Tensor) and value.device.type != device.type:
+            if value.device.type != device.type:
                 raise ValueError(
                     f"{entry.name}: got a tensor on {value.device}, expected the simulator's, "
                     f"{device}"

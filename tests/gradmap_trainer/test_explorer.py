@@ -140,7 +140,7 @@ def test_stores_far_out_of_range_are_shown_more_coarsely(evaluation: Evaluation)
     assert stores.unit == pytest.approx(4.4e16 / MOST)
     corrections = stores.corrections(far.store, np.zeros((2, 48, 6)))
     day_block(corrections)
-    with pytest.raises(ValueError, match="^evaluation: got 32768 times what is shown of a number"):
+    with pytest.raises(ValueError, match="^evaluation: got a number that changes by 32768 units"):
         day_block([np.array([0, 2**15])])
 
 

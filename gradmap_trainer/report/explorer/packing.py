@@ -42,8 +42,8 @@ def day_block(arrays: Iterable[Whole]) -> str:
     folded = np.where(flat < 0, -2 * flat - 1, 2 * flat)  # small ones stay small
     if folded.max(initial=0) >= 2**16:
         raise ValueError(
-            f"evaluation: got {np.abs(flat).max()} times what is shown of a number from one step "
-            f"to the next, expected at most {2**15 - 1}"
+            f"evaluation: got a number that changes by {np.abs(flat).max()} units in a step, "
+            f"expected at most {2**15 - 1}"
         )
     folded = folded.astype("<u2")
     return block(folded.view(np.uint8).reshape(-1, 2).T.tobytes())
