@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 import torch
 
-from gridedge_gateway.mistakes import regular_file
+from gridedge_gateway.mistakes import one_line, regular_file
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
@@ -88,7 +88,9 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Js
         ValueError: It holds checkpoints, and all of them are damaged or not GridEdge's.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"folder {folder}: not found, expected the folder of a run")
+        raise FileNotFoundError(
+            f"folder {one_line(folder)}: not found, expected the folder of a run"
+        )
     unusable: dict[str, str] = {}
     for name in (LATEST, PREVIOUS):
         try:

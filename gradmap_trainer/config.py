@@ -29,7 +29,7 @@ from gridedge_env.clock import Clock
 from gridedge_env.constraints import Limits
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.writing import write_whole
-from gridedge_gateway.mistakes import regular_file
+from gridedge_gateway.mistakes import one_line, regular_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -253,7 +253,9 @@ def load_config(folder: Path, kind: type[ConfigT], run_kind: str = "a GridEdge r
     """
     path = folder / CONFIG_FILE
     if not path.exists():
-        raise FileNotFoundError(f"run: {path} not found, expected the folder of {run_kind}")
+        raise FileNotFoundError(
+            f"run: {one_line(path)} not found, expected the folder of {run_kind}"
+        )
     check_links(folder, "run")
     try:
         record = json.loads(regular_file(path).read_text(encoding="utf-8"))

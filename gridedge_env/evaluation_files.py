@@ -17,7 +17,7 @@ from gridedge_env.evaluation import Episode, Evaluation, summarise
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.simulator import Simulator
 from gridedge_env.writing import to_disk, whole_file, write_whole
-from gridedge_gateway.mistakes import regular_file
+from gridedge_gateway.mistakes import one_line, regular_file
 from gridedge_gateway.packing import arrays_of
 
 SUMMARY_FILE = "evaluation.json"
@@ -60,7 +60,8 @@ def load_evaluation(folder: Path, simulator: Simulator) -> Evaluation:
     """
     path = folder / EPISODES_FILE
     if not path.exists():
-        raise FileNotFoundError(f"{path}: not found, expected after gradmap-evaluate {folder}")
+        expected = f"expected after gradmap-evaluate {folder}"
+        raise FileNotFoundError(one_line(f"{path}: not found, {expected}"))
     try:
         arrays = arrays_of(regular_file(path), MOST_METHODS * _largest(simulator))
         methods = dict.fromkeys(key.rpartition("/")[0] for key in arrays if "/" in key)

@@ -56,6 +56,6 @@ def in_words(error: Exception) -> str:
     return one_line(told)
 
 
-def one_line(text: str) -> str:
-    """Text of any lines, as what others' programs say of a mistake, in one."""
-    return " ".join(filter(None, map(str.strip, text.splitlines())))
+def one_line(text: str | Path) -> str:
+    """Text of any lines, as a file's name or what others' programs say of a mistake, in one."""
+    return " ".join(filter(None, map(str.strip, str(text).splitlines())))

@@ -30,7 +30,7 @@ from gridedge_env.currency import EURO
 from gridedge_env.evaluation import evaluation_days
 from gridedge_env.scenarios import Tariff
 from gridedge_env.simulator import make_simulator
-from gridedge_gateway.mistakes import regular_file
+from gridedge_gateway.mistakes import one_line, regular_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -274,7 +274,7 @@ def load_comparison(path: Path, case: Path | None = None) -> Comparison:
         ValueError: names the field, what came and what was expected.
     """
     if not path.exists():
-        raise FileNotFoundError(f"config: {path} not found, expected a TOML file")
+        raise FileNotFoundError(f"config: {one_line(path)} not found, expected a TOML file")
     try:
         record = tomllib.loads(regular_file(path).read_text(encoding="utf-8"))
         comparison = comparison_from(record)

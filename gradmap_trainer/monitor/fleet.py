@@ -22,7 +22,7 @@ from gridedge_gateway.connection import check_connection
 from gridedge_gateway.days import work_out
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.graph import Arrays
-from gridedge_gateway.mistakes import in_words
+from gridedge_gateway.mistakes import in_words, one_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def logged_tables(
     if not tables:
         raise ValueError(f"{logs}: got no tables, expected the folder of gridedge-gateway --log")
     if not files.is_dir():
-        raise ValueError(f"{files}: not found, expected the folder of gradmap-export")
+        raise ValueError(f"{one_line(files)}: not found, expected the folder of gradmap-export")
     if to.resolve() == logs.resolve():
         raise ValueError(f"to: got {to}, the folder of the logs; expected another")
     return tables
@@ -163,7 +163,8 @@ def _file(
 ) -> CustomerFile:
     """A customer's, of this run."""
     if not path.exists():
-        raise FileNotFoundError(f"{path}: not found, expected after gradmap-export {run}")
+        expected = f"expected after gradmap-export {run}"
+        raise FileNotFoundError(one_line(f"{path}: not found, {expected}"))
     file = CustomerFile(path, worked_out)
     if file.case["run"] != fingerprint:
         raise ValueError(f"{path}: got the file of another run, expected that of {run}")

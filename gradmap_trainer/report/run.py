@@ -24,7 +24,7 @@ from gridedge_env.evaluation import Evaluation, summarise
 from gridedge_env.evaluation_files import EPISODES_FILE, load_evaluation
 from gridedge_env.scenarios import SPLITS
 from gridedge_env.simulator import Simulator
-from gridedge_gateway.mistakes import regular_file
+from gridedge_gateway.mistakes import one_line, regular_file
 
 OURS, RIVAL, REST, FLOOR = "gradmap", "price_following", "idle", "perfect_foresight"
 
@@ -85,7 +85,7 @@ def read_run(folder: Path, simulator: Simulator) -> EvaluatedRun:
 
 def _read_object(path: Path, expected: str) -> dict[str, Any]:
     if not path.exists():
-        raise FileNotFoundError(f"{path}: not found, expected {expected}")
+        raise FileNotFoundError(f"{one_line(path)}: not found, expected {expected}")
     try:
         record = json.loads(regular_file(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -97,7 +97,7 @@ def _read_object(path: Path, expected: str) -> dict[str, Any]:
 
 def _read_metrics(path: Path, limits: Limits) -> pd.DataFrame:
     if not path.exists():
-        raise FileNotFoundError(f"{path}: not found, expected the log of gradmap-train")
+        raise FileNotFoundError(f"{one_line(path)}: not found, expected the log of gradmap-train")
     try:
         metrics = pd.read_csv(regular_file(path))
     except ValueError as error:

@@ -15,7 +15,7 @@ from gridedge_env.currency import EURO, check_currency
 from gridedge_env.scenarios.series import Fault
 from gridedge_env.scenarios.series.faults import Findings, collected
 from gridedge_env.scenarios.series.local_time import zone_of
-from gridedge_gateway.mistakes import regular_file
+from gridedge_gateway.mistakes import one_line, regular_file
 from gridedge_gateway.names import check_line
 
 if sys.version_info >= (3, 11):
@@ -83,7 +83,7 @@ def read_description(folder: Path, findings: Findings) -> dict[str, Any]:
     """
     path = folder / CASE_FILE
     if not path.exists():
-        raise FileNotFoundError(f"case: {path} not found, expected the folder of a case")
+        raise FileNotFoundError(f"case: {one_line(path)} not found, expected the folder of a case")
     try:
         record = tomllib.loads(regular_file(path).read_text(ENCODING))
     except UnicodeDecodeError as error:

@@ -22,7 +22,7 @@ def read_homes(source: Path) -> pd.DataFrame:
         FileNotFoundError: no such file.
         ValueError: it is damaged, or no table of homes.
     """
-    name = one_line(str(source))
+    name = one_line(source)
     if not source.exists():
         raise FileNotFoundError(f"{name}: not found, expected a file of metered demand")
     if not source.name.endswith((".csv", ".csv.gz", ".parquet")):

@@ -108,6 +108,21 @@ def test_it_is_refused_by_whoever_opens_it(tmp_path: Path, what: str, kind: str)
         read(tmp_path / name)
 
 
+MUST_BE_THERE = [
+    *("configuration", "checkpoint", "log of a report", "evaluation", "case", "feeder", "script"),
+    *("homes", "meters", "prices", "weather", "customer's file", "readings"),
+]
+
+
+@pytest.mark.parametrize("what", MUST_BE_THERE)
+def test_the_name_of_what_is_not_there_is_told_in_one_line(tmp_path: Path, what: str) -> None:
+    name, read = READERS[what]
+    with pytest.raises((OSError, ValueError)) as error:
+        read(tmp_path / "of\rtwo\nlines" / name)
+    assert len(str(error.value).splitlines()) == 1
+    assert "lines" in str(error.value)
+
+
 @pytest.fixture(scope="module")
 def hamlet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cases") / "hamlet"

@@ -26,6 +26,7 @@ from gridedge_env.feeder.opendss.transformers import transformers_of
 from gridedge_env.feeder.opendss.verification import LAW_TOLERANCE, unbalanced_nodes
 from gridedge_env.feeder.records import Admittance, Bus, Capacitor
 from gridedge_env.feeder.validation import InvalidFeeder
+from gridedge_gateway.mistakes import one_line
 
 __all__ = ["load_opendss"]
 
@@ -51,7 +52,7 @@ def load_opendss(path: str | Path) -> Feeder:
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such OpenDSS model")
+        raise FileNotFoundError(f"{one_line(path)}: no such OpenDSS model")
     try:
         return _feeder(solved_circuit(path), path)
     except ValueError as error:

@@ -14,7 +14,7 @@ import numpy as np
 
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.unpacking import check_parquet, unpacked
-from gridedge_gateway.mistakes import regular_file
+from gridedge_gateway.mistakes import one_line, regular_file
 
 SEPARATORS = ";\t,"
 SAMPLE = 20
@@ -55,7 +55,7 @@ def read_content(path: str | Path, findings: Findings) -> bytes:
     """
     source = Path(path)
     if not source.exists():
-        raise FileNotFoundError(f"path: no file at {source}")
+        raise FileNotFoundError(f"path: no file at {one_line(source)}")
     try:
         content = unpacked(regular_file(source).read_bytes())
     except ValueError as damage:
