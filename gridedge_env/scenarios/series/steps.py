@@ -222,8 +222,8 @@ def _strays(rows: Rows, findings: Findings) -> np.ndarray:
         if distance > FAR or _out_of_order(utc, here, rows.group):
             stray |= here
     at = np.flatnonzero(stray)
-    low, high = _shown(main[0]), _shown(main[-1])
-    whats = [f"got {_shown(utc[row])}, far from the others, {low} to {high}" for row in at]
+    near = f"expected one near the others ({_shown(main[0])} to {_shown(main[-1])})"
+    whats = [f"got {_shown(utc[row])}, {near}" for row in at]
     findings.cells(rows.lines[at].tolist(), rows.column, whats)
     return stray
 

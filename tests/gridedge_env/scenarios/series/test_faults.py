@@ -59,8 +59,8 @@ def test_what_is_no_power(cell, tmp_path):
          ":00', expected no offset from UTC as in most rows"),
         (5, "2024-05-01 00:40,0.5,1", ", row 5, column 'timestamp': got 2024-05-01 00:40 UTC, "
          "expected steps of 15 minutes as elsewhere"),
-        (5, "2024-09-01 00:45,0.5,1", ", row 5, column 'timestamp': got 2024-09-01 00:45 UTC, far "
-         "from the others, 2024-05-01 00:00 UTC to 2024-05-01 04:45 UTC"),
+        (5, "2024-09-01 00:45,0.5,1", ", row 5, column 'timestamp': got 2024-09-01 00:45 UTC, "
+         "expected one near the others (2024-05-01 00:00 UTC to 2024-05-01 04:45 UTC)"),
         (21, "2042-05-01 00:45,0.5,1", ", row 21, column 'timestamp': got 2042-05-01 00:45 UTC"),
         (5, "2024-05-01 00:30,0.5,7", ", row 5, column 'barn': got 7 at 2024-05-01 00:30 UTC, "
          "expected 2.25 as in row 4"),
