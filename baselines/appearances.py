@@ -15,7 +15,7 @@ APPEARANCES = {
         "MAPPO", "#56b4e9", "reinforcement learning with one critic for the fleet."
     ),
     "shared_ippo": Appearance(
-        "Shared IPPO", "#e6ab02", "as IPPO, one network for all homes with the same device."
+        "Shared IPPO", "#7fbf3f", "as IPPO, one network for all homes with the same device."
     ),
     "shared_mappo": Appearance(
         "Shared MAPPO", "#1f4e79", "as MAPPO, one network for all homes with the same device."

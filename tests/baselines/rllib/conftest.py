@@ -1,4 +1,4 @@
-"""One Ray for all tests of a file that need one; without Ray they are left out."""
+"""One Ray for all tests here that need one; without Ray they are left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytest.importorskip("ray", reason="needs the rllib extra")
 from gradmap_trainer.workers.session import ray_session
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def ray_running() -> Iterator[None]:
     with ray_session(2):
         yield
