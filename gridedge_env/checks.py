@@ -126,6 +126,16 @@ def check_text(value: Any, name: str, expected: str) -> str:
     return value
 
 
+def check_choice(value: Any, name: str, choices: Collection[str]) -> None:
+    """Refuse what is none of some names. Nothing but a name is compared: of arrays, not all can be.
+
+    Raises:
+        ValueError: names it, what came and what was expected.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}: got {shown(value)}, expected one of {', '.join(choices)}")
+
+
 def check_type(value: Any, kind: type | tuple[type, ...], name: str, expected: str) -> None:
     """Something of a type; `expected` says it in words."""
     if not isinstance(value, kind):

@@ -359,7 +359,7 @@ def check_dtype(dtype: torch.dtype) -> torch.dtype:
     Raises:
         ValueError: anything else.
     """
-    if dtype not in (torch.float32, torch.float64):
+    if not isinstance(dtype, torch.dtype) or dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype: got {shown(dtype)}, expected torch.float32 or torch.float64")
     return dtype
 

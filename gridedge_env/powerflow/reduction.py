@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from gridedge_env.checks import shown
+from gridedge_env.checks import check_choice
 from gridedge_env.compiled.running import numba_is_there
 from gridedge_env.feeder import Feeder, Network
 from gridedge_env.feeder.admittance import at_rest, reached
@@ -105,8 +105,8 @@ def reduce_network(
     of_modes = mode_response(factor, coils)
     entries = 2 * len(branches) * sum(row.matrix.shape[0] for row in rows.values())
     small = device.type != "cpu" or entries <= LARGEST_DENSE
-    dense = small if backend in (None, "compiled") else backend == "dense"
     compiled = _compiles(backend, device, nodal_admittance)
+    dense = small if backend in (None, "compiled") else backend == "dense"
     load_model = LoadModel.of(
         [branch.law for branch in branches],
         folded if folded.any() else None,
@@ -183,8 +183,8 @@ def _compiles(
     Raises:
         ValueError: a backend that does not exist, or cannot be had here.
     """
-    if backend not in (None, *BACKENDS):
-        raise ValueError(f"backend: got {shown(backend)}, expected one of {', '.join(BACKENDS)}")
+    if backend is not None:
+        check_choice(backend, "backend", BACKENDS)
     if backend not in (None, "compiled"):
         if backend == "factored" and device.type != "cpu":
             raise ValueError(f"backend: 'factored' works on the CPU, got device {device}")

@@ -20,9 +20,16 @@ from gridedge_env.evaluation import evaluate, evaluation_days
 from gridedge_env.feeder import load_feeder
 from gridedge_env.parallel import GridEdgeParallelEnv
 from gridedge_env.powerflow import PowerFlow
-from gridedge_env.scenarios import ForecastErrors, GeneratedDemand, Tariff, Variation
+from gridedge_env.scenarios import (
+    ForecastErrors,
+    GeneratedDemand,
+    Tariff,
+    Variation,
+    load_metered_demand,
+)
 from gridedge_env.scenarios.export_prices import DayAheadFeedIn, Fixed
 from gridedge_env.scenarios.import_prices import DayAhead, Flat, Period, TimeOfUse
+from gridedge_env.scenarios.series import read_meters, read_prices, read_weather
 from gridedge_env.wrappers import (
     DiscreteActions,
     FailingAgents,
@@ -39,6 +46,39 @@ def test_numbers_of_any_type_are_python_s(tmp_path: Path) -> None:
     save_config(given, tmp_path)
     assert load_config(tmp_path, TrainConfig) == given == TrainConfig(learning_rate=0.5, epochs=2)
     assert Variation(Fraction(1, 2)) == Variation(0.5)
+
+
+# Compared with a number, or with a name, either raises an error of NumPy's own.
+INCOMPARABLE = {
+    "structured": np.array([(0.0,)], dtype=[("a", "f4")]),
+    "two numbers": np.array([0.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("kind", INCOMPARABLE)
+@pytest.mark.parametrize(
+    ("name", "hand_over"),
+    [
+        ("dtype", lambda given: parallel_env(**SMALL, dtype=given)),
+        ("dtype", lambda given: PowerFlow(load_feeder("ieee13"), dtype=given)),
+        ("backend", lambda given: PowerFlow(load_feeder("ieee13"), backend=given)),
+        ("render_mode", lambda given: parallel_env(**SMALL, render_mode=given)),
+        ("split", lambda given: parallel_env(**SMALL, split=given)),
+        ("unit", lambda given: read_meters("meters.csv", unit=given)),
+        ("stamps", lambda given: read_meters("meters.csv", stamps=given)),
+        ("unit", lambda given: read_prices("prices.csv", unit=given)),
+        ("stamps", lambda given: read_prices("prices.csv", stamps=given)),
+        ("stamps", lambda given: read_weather("weather.csv", stamps=given)),
+        ("time_zone", lambda given: read_weather("weather.csv", time_zone=given)),
+        ("unit", lambda given: load_metered_demand("homes.csv", unit=given)),
+        ("feeder", lambda given: parallel_env(given, num_agents=3)),
+    ],
+)
+def test_what_cannot_be_compared_is_none_of_the_choices(
+    name: str, hand_over: Callable[[Any], object], kind: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: got .*expected"):
+        hand_over(INCOMPARABLE[kind])
 
 
 class Amount(Fraction):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gridedge_env.checks import check_share, shown
+from gridedge_env.checks import check_choice, check_share, shown
 from gridedge_env.scenarios.metered import PLAUSIBLE_MEAN
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.local_time import begin_of_steps, usual_step, zone_of
@@ -82,8 +82,7 @@ def read_meters(
         Faults: anything in the file is wrong; all of it is listed.
         ValueError: a wrong argument.
     """
-    if unit not in tuple(UNITS):  # a list is in none, and has no hash
-        raise ValueError(f"unit: got {unit!r}, expected one of {', '.join(UNITS)}")
+    check_choice(unit, "unit", UNITS)
     if isinstance(leave_out, str) or not isinstance(leave_out, Collection):
         raise ValueError(f"leave_out: got {shown(leave_out)}, expected a list of meters")
     zone, at_end = zone_of(time_zone), is_at_end(stamps)
@@ -134,8 +133,8 @@ def is_at_end(stamps: str) -> bool:
     Raises:
         ValueError: neither "begin" nor "end".
     """
-    if stamps not in STAMPS:
-        raise ValueError(f"stamps: got {stamps!r}, expected 'begin' or 'end'")
+    if not isinstance(stamps, str) or stamps not in STAMPS:
+        raise ValueError(f"stamps: got {shown(stamps)}, expected 'begin' or 'end'")
     return stamps == "end"
 
 

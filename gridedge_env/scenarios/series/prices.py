@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gridedge_env.checks import check_positive
+from gridedge_env.checks import check_choice, check_positive
 from gridedge_env.scenarios.series.faults import Findings
 from gridedge_env.scenarios.series.local_time import Instants, begin_of_steps, zone_of
 from gridedge_env.scenarios.series.meters import is_at_end
@@ -60,8 +60,7 @@ def read_prices(
         Faults: anything in the file is wrong; all of it is listed.
         ValueError: a wrong argument.
     """
-    if unit not in tuple(UNITS):  # a list is in none, and has no hash
-        raise ValueError(f"unit: got {unit!r}, expected one of {', '.join(UNITS)}")
+    check_choice(unit, "unit", UNITS)
     zone, at_end = zone_of(time_zone), is_at_end(stamps)
     check_positive(largest_mean, "largest_mean")
     findings = Findings(str(path))
