@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gridedge_env.actions import NUMBERS, clipped, stacked
 from gridedge_env.animation import Window
-from gridedge_env.checks import check_choice, check_entropy, check_type, check_whole_number
+from gridedge_env.checks import check_entropy, check_type, check_whole_number, shown
 from gridedge_env.episodes import episode_seed_of
 from gridedge_env.feeder import Feeder
 from gridedge_env.global_state import global_state, network_quantities, state_names
@@ -94,8 +94,11 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
     ) -> None:
         check_type(simulator, Simulator, "simulator", "a Simulator")
         modes = self.metadata["render_modes"]
-        if render_mode is not None:
-            check_choice(render_mode, "render_mode", modes)
+        is_mode = isinstance(render_mode, str) and render_mode in modes
+        if render_mode is not None and not is_mode:
+            raise ValueError(
+                f"render_mode: got {shown(render_mode)}, expected None or one of {modes}"
+            )
         self._dates = simulator.days(split).dates
         self._split = split
         self._seed: int | None = None
