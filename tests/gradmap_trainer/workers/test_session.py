@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("ray", reason="needs the rllib extra")
 
-from ray.util import get_node_ip_address
+from ray._common.network_utils import node_ip_address_from_perspective
 
 from gradmap_trainer.workers import session
 from gradmap_trainer.workers.private_folder import private_folder
@@ -52,7 +52,7 @@ def test_what_is_no_address(address: str) -> None:
 def test_an_address_where_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is there; or somebody who says nothing, for whom Ray would wait for ever."""
     check_address("local")
-    host = get_node_ip_address()
+    host = node_ip_address_from_perspective()  # whatever Ray this process has of its own
     with socket.create_server((host, 0)) as silent:
         port = silent.getsockname()[1]
         monkeypatch.setattr(session, "JOIN_SECONDS", 8.0)
