@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.ma import MaskedArray
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -28,8 +29,7 @@ def stacked(actions: Mapping[str, ArrayLike], agents: Sequence[str], size: int) 
         ValueError: no dictionary, an action that is missing or of an unknown agent, of the wrong
             shape, or not of finite numbers; names the agent.
     """
-    if not isinstance(actions, Mapping):
-        raise ValueError(f"actions: got {type(actions).__name__}, expected a dictionary by agent")
+    check_by_agent(actions)
     if list(actions) == agents:
         given = list(actions.values())
     else:
@@ -40,10 +40,20 @@ def stacked(actions: Mapping[str, ArrayLike], agents: Sequence[str], size: int) 
         sound = values.dtype.kind in NUMBERS and bool(np.isfinite(values).all())
     except (RuntimeError, TypeError, ValueError):
         sound = False
-    if not sound or values.shape != (len(agents), size):
+    if not sound or values.shape != (len(agents), size) or MaskedArray in set(map(type, given)):
         # Each for itself: whoever is at fault is named, and what differs in type is no fault.
-        values = np.stack([_read(*own, size) for own in zip(agents, given, strict=True)])
+        values = np.stack([read_action(*own, size) for own in zip(agents, given, strict=True)])
     return values
+
+
+def check_by_agent(actions: Any) -> None:
+    """Refuse what is no dictionary.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(actions, Mapping):
+        raise ValueError(f"actions: got {type(actions).__name__}, expected a dictionary by agent")
 
 
 def clipped(values: NDArray[Any]) -> NDArray[Any]:
@@ -62,8 +72,8 @@ def _check_agents(actions: Mapping[str, ArrayLike], agents: Sequence[str]) -> No
         )
 
 
-def _read(agent: str, given: ArrayLike, size: int) -> NDArray[Any]:
-    """One agent's action, (size,).
+def read_action(agent: str, given: ArrayLike, size: int) -> NDArray[Any]:
+    """One agent's action, (size,), finite.
 
     Raises:
         ValueError: it is none; names the agent.
@@ -74,6 +84,8 @@ def _read(agent: str, given: ArrayLike, size: int) -> NDArray[Any]:
             f"{name}: got a tensor with a graph, expected numbers; differentiable_step keeps a "
             "graph, and detach() drops it"
         )
+    if isinstance(given, MaskedArray):
+        raise ValueError(f"{name}: got an array with a mask, expected a number in every place")
     try:
         value = np.asarray(given)
         if value.dtype == object:  # whole numbers beyond 64 bits, fractions

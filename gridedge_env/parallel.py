@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from types import NoneType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Space
 from numpy.typing import ArrayLike, NDArray
 from pettingzoo import ParallelEnv
 from torch import Tensor
@@ -28,6 +28,8 @@ from gridedge_env.global_state import global_state, network_quantities, state_na
 from gridedge_env.observation import OBSERVATION_BOUND
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import Result, SimulatorState, check_action
+
+SpaceT = TypeVar("SpaceT", bound=Space[Any])
 
 
 def parallel_env(
@@ -128,11 +130,11 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
 
     def observation_space(self, agent: str) -> Box:
         """Space of an agent's observations, the same object at every call."""
-        return self.observation_spaces[agent]
+        return space_of(self.observation_spaces, agent)
 
     def action_space(self, agent: str) -> Box:
         """Space of an agent's actions, the same object at every call."""
-        return self.action_spaces[agent]
+        return space_of(self.action_spaces, agent)
 
     def state(self) -> NDArray[np.float32]:
         """What a centralised critic may know, (entries,): see `gridedge_env.global_state`.
@@ -241,8 +243,9 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         Raises:
             ValueError: no episode is under way, or actions of the wrong shape or not finite.
         """
-        if not isinstance(actions, np.ndarray) or actions.dtype.kind not in NUMBERS:
-            came = getattr(actions, "dtype", type(actions).__name__)
+        is_array = isinstance(actions, np.ndarray) and not isinstance(actions, np.ma.MaskedArray)
+        if not is_array or actions.dtype.kind not in NUMBERS:
+            came = actions.dtype if is_array else type(actions).__name__
             raise ValueError(f"actions: got {came}, expected a NumPy array of numbers")
         expected = (len(self.possible_agents), self.simulator.action_size)
         if actions.shape != expected:
@@ -368,3 +371,14 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
                 f"the episode of {self.simulator.clock.steps} steps is over, expected reset()"
             )
         return self._require_reset()
+
+
+def space_of(spaces: Mapping[str, SpaceT], agent: str) -> SpaceT:
+    """One of the spaces by agent.
+
+    Raises:
+        ValueError: nobody has that name.
+    """
+    if not isinstance(agent, str) or agent not in spaces:
+        raise ValueError(f"agent: got {shown(agent)}, expected one of env.possible_agents")
+    return spaces[agent]

@@ -9,7 +9,7 @@ None touches the physics, all can be combined, with each other and with those of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from functools import partial
 from typing import Any, cast
@@ -21,15 +21,21 @@ from numpy.typing import NDArray
 from pettingzoo.utils import BaseParallelWrapper
 from torch import Tensor
 
+from gridedge_env.actions import check_by_agent, read_action
 from gridedge_env.checks import check_callable, check_known, check_number, check_whole_number, shown
 from gridedge_env.moment import Moment
 from gridedge_env.observation import ObservationField
-from gridedge_env.parallel import GridEdgeParallelEnv
+from gridedge_env.parallel import GridEdgeParallelEnv, space_of
 from gridedge_env.reference.rules import Idle
 from gridedge_env.state import Result
 
 # Of an entry of an action: single precision tells no more apart.
 MOST_LEVELS = 2**24
+WHOLE_NUMBERS = "iu"  # NumPy's kinds of types that are
+# Of the environment, which know nothing of wrappers around it.
+PAST_WRAPPERS = ("step_array", "differentiable_step")
+# Who fails is drawn from the episode's seed, but not as its days are.
+FAILURES = (1,)
 
 Row = NDArray[np.float32]
 Infos = dict[str, dict[str, Any]]
@@ -38,6 +44,8 @@ Step = tuple[dict[str, Row], dict[str, float], dict[str, bool], dict[str, bool],
 
 class EnvironmentWrapper(BaseParallelWrapper[str, Row, Any]):
     """A wrapper of the environment, or of another one around it.
+
+    It goes around `step` alone: the environment's other ways to advance are not the wrapper's.
 
     Args:
         env: one of them.
@@ -50,10 +58,28 @@ class EnvironmentWrapper(BaseParallelWrapper[str, Row, Any]):
         _check_environment(env)
         super().__init__(env)
 
+    def __getattr__(self, name: str) -> Any:
+        """As of the environment within.
+
+        Raises:
+            AttributeError: it has none, or one that would go past the wrapper.
+        """
+        if name in PAST_WRAPPERS:
+            raise AttributeError(
+                f"{name}: goes past {type(self).__name__}, expected step(); without any wrapper "
+                f"it is env.unwrapped.{name}"
+            )
+        return super().__getattr__(name)
+
     @property
     def inner(self) -> GridEdgeParallelEnv:
         """The environment within."""
         return cast("GridEdgeParallelEnv", self.unwrapped)
+
+    def _check_once(self) -> None:
+        """Refuse to go around another of its kind."""
+        if any(isinstance(layer, type(self)) for layer in _layers(self.env)):
+            raise ValueError(f"env: got one with {type(self).__name__}, expected one without")
 
     def _check_continuous(self) -> None:
         """Refuse to go around actions by number."""
@@ -85,6 +111,7 @@ class RewardFunction(EnvironmentWrapper):
         Raises:
             ValueError: rewards that are not one finite number for each agent.
         """
+        check_by_agent(actions)
         observations, rewards, *rest = self.env.step(dict(actions))
         result = self.inner.result
         assert result is not None
@@ -121,7 +148,7 @@ class ObservationWrapper(EnvironmentWrapper):
 
     def observation_space(self, agent: str) -> Box:
         """Space of an agent's observations, the same object at every call."""
-        return self.observation_spaces[agent]
+        return space_of(self.observation_spaces, agent)
 
     def reset(
         self, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -132,6 +159,7 @@ class ObservationWrapper(EnvironmentWrapper):
 
     def step(self, actions: Mapping[str, Any]) -> Step:
         """See `GridEdgeParallelEnv.step`."""
+        check_by_agent(actions)
         observations, *rest = self.env.step(dict(actions))
         return self._changed(observations), *rest
 
@@ -152,16 +180,20 @@ class HiddenFields(ObservationWrapper):
         names: of the fields.
 
     Raises:
-        ValueError: a name that no field has, or one name for a list of them.
+        ValueError: a name that no field has, the names of all, or something else; observations
+            that another wrapper has stacked or flattened.
     """
 
     def __init__(self, env: Any, names: Iterable[str]) -> None:
         known, space = _observed(env)
-        if isinstance(names, str) or not isinstance(names, Iterable):
+        is_list = isinstance(names, Iterable) and not isinstance(names, (str, bytes, Mapping))
+        hidden = list(names) if is_list else []
+        if not is_list or not all(isinstance(name, str) for name in hidden):
             raise ValueError(f"names: got {shown(names)}, expected a list of names")
-        hidden = set(names)
         check_known(hidden, [field.name for field in known], "names")
         self._kept = [k for k, field in enumerate(known) if field.name not in hidden]
+        if not self._kept:
+            raise ValueError("names: got all fields, expected that at least one is observed")
         low, high = space.low[self._kept], space.high[self._kept]
         super().__init__(env, [known[k] for k in self._kept], Box(low, high, dtype=np.float32))
 
@@ -177,11 +209,15 @@ class KindIndicator(ObservationWrapper):
 
     Args:
         env: the environment.
+
+    Raises:
+        ValueError: kinds are told already, or another wrapper has stacked or flattened the
+            observations.
     """
 
     def __init__(self, env: Any) -> None:
         known, space = _observed(env)
-        fleet = env.simulator.fleet
+        fleet = env.unwrapped.simulator.fleet
         self._owned = fleet.owned.to("cpu", torch.float32).numpy()
         told = [
             ObservationField(
@@ -192,6 +228,7 @@ class KindIndicator(ObservationWrapper):
         no, yes = (np.full(len(told), value, np.float32) for value in (0.0, 1.0))
         low, high = np.append(space.low, no), np.append(space.high, yes)
         super().__init__(env, (*known, *told), Box(low, high, dtype=np.float32))
+        self._check_once()
 
     def _rows(self, rows: Row) -> Row:
         return np.concatenate((rows, self._owned), axis=1)
@@ -221,7 +258,7 @@ class DiscreteActions(EnvironmentWrapper):
 
     def action_space(self, agent: str) -> Discrete[Any] | MultiDiscrete:
         """Space of an agent's actions, the same object at every call."""
-        return self.action_spaces[agent]
+        return space_of(self.action_spaces, agent)
 
     def step(self, actions: Mapping[str, Any]) -> Step:
         """See `GridEdgeParallelEnv.step`.
@@ -229,17 +266,25 @@ class DiscreteActions(EnvironmentWrapper):
         Raises:
             ValueError: likewise, or an action that is none of the numbers.
         """
-        chosen = {}
-        for agent, action in actions.items():
-            try:
-                row = [self._level[number] for number in np.atleast_1d(action).tolist()]
-            except KeyError:
-                last = len(self._level) - 1
-                raise ValueError(
-                    f"actions[{agent!r}]: got {action!r}, expected whole numbers from 0 to {last}"
-                ) from None
-            chosen[agent] = np.array(row, dtype=np.float32)
-        return self.env.step(chosen)
+        check_by_agent(actions)
+        return self.env.step(
+            {agent: self._chosen(agent, action) for agent, action in actions.items()}
+        )
+
+    def _chosen(self, agent: str, action: Any) -> Row:
+        """The levels of an agent's numbers."""
+        try:
+            numbers = np.atleast_1d(action)
+            is_whole = numbers.dtype.kind in WHOLE_NUMBERS
+            row = [self._level[number] for number in numbers.tolist()] if is_whole else None
+        except (KeyError, RuntimeError, TypeError, ValueError):
+            row = None
+        if row is None:
+            raise ValueError(
+                f"actions[{agent!r}]: got {shown(action)}, expected whole numbers from 0 to "
+                f"{len(self._level) - 1}"
+            )
+        return np.array(row, dtype=np.float32)
 
 
 class FailingAgents(EnvironmentWrapper):
@@ -253,7 +298,8 @@ class FailingAgents(EnvironmentWrapper):
         probability: that an agent fails, each by itself, in each episode.
 
     Raises:
-        ValueError: a probability outside 0 to 1, or actions that are numbered.
+        ValueError: a probability outside 0 to 1, actions that are numbered, or agents that fail
+            already.
     """
 
     def __init__(self, env: Any, probability: float = 0.0) -> None:
@@ -261,6 +307,7 @@ class FailingAgents(EnvironmentWrapper):
         self._probability = check_number(
             probability, "probability", "a number from 0 to 1", lambda value: 0.0 <= value <= 1.0
         )
+        self._check_once()
         self._check_continuous()
         self._idle = Idle(self.inner.simulator)
         self._failed: set[str] = set()
@@ -270,13 +317,17 @@ class FailingAgents(EnvironmentWrapper):
     ) -> tuple[dict[str, Row], Infos]:
         """See `GridEdgeParallelEnv.reset`."""
         observations, infos = self.env.reset(seed, options)
-        drawn = self.inner.np_random.random(len(self.possible_agents)) < self._probability
-        agents = zip(self.possible_agents, drawn, strict=True)
+        entropy = np.random.SeedSequence(self.inner.episode_seed, spawn_key=FAILURES)
+        drawn = np.random.default_rng(entropy).random(len(self.possible_agents))
+        agents = zip(self.possible_agents, drawn < self._probability, strict=True)
         self._failed = {agent for agent, failed in agents if failed}
         return observations, self._told(infos)
 
     def step(self, actions: Mapping[str, Any]) -> Step:
         """See `GridEdgeParallelEnv.step`, but for agents without an action."""
+        check_by_agent(actions)
+        for agent in self._failed & actions.keys():  # which the environment does not see
+            read_action(agent, actions[agent], self.inner.simulator.action_size)
         state, acting = self.inner.simulator_state, dict(actions)
         silent = {agent for agent in self.agents if agent in self._failed or agent not in actions}
         if silent and state is not None:
@@ -300,11 +351,32 @@ def _check_environment(env: Any) -> None:
         raise ValueError(f"env: got {shown(env)}, expected {expected}")
 
 
+def _layers(env: Any) -> Iterator[Any]:
+    """An environment and those that it goes around, as wrappers of PettingZoo's keep them."""
+    layer = env
+    while layer is not None:
+        yield layer
+        kept = vars(layer)
+        layer = kept.get("env", kept.get("aec_env"))
+
+
 def _observed(env: Any) -> tuple[tuple[ObservationField, ...], Box]:
-    """The fields that an environment shows, wrapped or not, and the space of them."""
+    """The fields that an environment shows, wrapped or not, and the space of them.
+
+    Raises:
+        ValueError: none, or one that observes something else than these.
+    """
     _check_environment(env)
-    fields = getattr(env, "observation_fields", env.simulator.observation_fields)
-    return fields, env.observation_space(env.possible_agents[0])
+    wrappers = (layer for layer in _layers(env) if isinstance(layer, ObservationWrapper))
+    shows = next(wrappers, env.unwrapped.simulator)
+    space = env.observation_space(env.possible_agents[0])
+    expected = (len(shows.observation_fields),)
+    if not isinstance(space, Box) or space.shape != expected:
+        raise ValueError(
+            f"env: got observations in {shown(space)}, expected a number for each of the "
+            f"{expected[0]} fields: what stacks or flattens observations goes around this"
+        )
+    return shows.observation_fields, space
 
 
 def _owned(moment: Moment, column: int) -> Tensor:

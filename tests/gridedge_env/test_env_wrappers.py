@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from gymnasium.spaces import Discrete, MultiDiscrete
 from pettingzoo.test import parallel_api_test, parallel_seed_test
+from supersuit import delay_observations_v0, frame_stack_v1, normalize_obs_v0, reshape_v0
 
 from gridedge_env import GridEdgeParallelEnv, make_simulator
 from gridedge_env.moment import Moment
@@ -86,6 +88,47 @@ def test_a_copy_goes_on_alike(name):
     assert (env.state() == other.state()).all()
 
 
+@pytest.mark.parametrize("name", [name for name in WRAPPERS if name != "all"])
+def test_what_is_no_step_of_a_wrapped_environment(name):
+    """What would go past the wrapper, and actions or agents that are none."""
+    env = WRAPPERS[name](plain())
+    env.reset(seed=7)
+    for way in ("step_array", "differentiable_step"):
+        assert not hasattr(env, way)
+        with pytest.raises(AttributeError, match=rf"{way}: goes past .* env.unwrapped.{way}$"):
+            getattr(env, way)
+    for actions in (None, 5, [0.0] * 6):
+        with pytest.raises(ValueError, match="actions: got .*, expected a dictionary by agent"):
+            env.step(actions)
+    for agent in ("nobody", ["battery_0"], None):
+        for space in (env.observation_space, env.action_space):
+            with pytest.raises(ValueError, match="agent: got .*, expected one of env.possible_ag"):
+                space(agent)
+    assert env.unwrapped.simulator_state.step == 0
+
+
+@pytest.mark.parametrize(
+    "wrapper", [lambda env: HiddenFields(env, ["price"]), KindIndicator], ids=["hidden", "kinds"]
+)
+def test_fields_are_known_where_others_wrap(wrapper):
+    """Values may change; in a stack of frames, or a picture, no field has a place of its own."""
+    for other in (lambda env: frame_stack_v1(env, 2), lambda env: reshape_v0(env, (5, 7))):
+        with pytest.raises(ValueError, match="env: got observations in Box.* for each of the 35"):
+            wrapper(other(plain()))
+    scaled = wrapper(normalize_obs_v0(plain(), 0.0, 1.0))
+    expected = wrapper(plain()).observation_fields
+    assert scaled.observation_fields == expected
+    seen, _ = scaled.reset(seed=7)
+    assert scaled.observation_space("battery_0").contains(seen["battery_0"])
+    assert len(seen["battery_0"]) == len(expected)
+
+
+@pytest.mark.parametrize("wrapper", [FailingAgents, KindIndicator])
+def test_once_is_enough(wrapper):
+    with pytest.raises(ValueError, match=f"env: got one with {wrapper.__name__}, expected one wit"):
+        wrapper(delay_observations_v0(wrapper(plain()), 2))
+
+
 def test_rewards_are_what_the_function_says(actions):
     for ours, theirs in zip(
         play(WRAPPERS["reward"](plain()), actions)[1:], play(plain(), actions)[1:], strict=True
@@ -125,8 +168,11 @@ def test_hidden_fields_are_not_seen(actions):
         assert ours[1:] == theirs[1:]
     with pytest.raises(ValueError, match="names: unknown 'price', expected one of own_state, own_"):
         HiddenFields(env, ["price"])
-    with pytest.raises(ValueError, match="names: got 'price', expected a list of names"):
-        HiddenFields(env, "price")
+    for wrong in ("price", b"price", {}, [["price"]], [None]):
+        with pytest.raises(ValueError, match="names: got .*, expected a list of names"):
+            HiddenFields(env, wrong)
+    with pytest.raises(ValueError, match="names: got all fields, expected that at least one"):
+        HiddenFields(plain(), FIELDS)
 
 
 def test_kinds_are_told(actions):
@@ -161,9 +207,13 @@ def test_discrete_actions_are_levels(actions):
     ]
     for ours, theirs in zip(play(env, numbers)[1:], play(plain(), levels)[1:], strict=True):
         assert ours[1:] == theirs[1:]
-    for wrong in (5, -1, 0.5):
-        with pytest.raises(ValueError, match=rf"actions\['battery_0'\]: got {wrong}, expected wh"):
+    for wrong in (5, -1, 0.5, 2.0, True, None, "a", [], {}, {1}, [[1], [2, 3]], [[1]], 2**70):
+        told = re.escape(f"actions['battery_0']: got {wrong!r}, expected whole numbers from 0 to 4")
+        with pytest.raises(ValueError, match=told):
             env.step(numbers[0] | {"battery_0": wrong})
+    for right in (np.int8(3), np.array(3), [3], torch.tensor([3])):
+        again = play(env, [numbers[0] | {"battery_0": right}])[1]
+        assert again[1] == play(env, [numbers[0] | {"battery_0": 3}])[1][1]
     with pytest.raises(ValueError, match="actions: none for 'battery_0'"):
         env.step({})
     with pytest.raises(ValueError, match="levels: got 1, expected a whole number from 2 to"):
@@ -198,19 +248,33 @@ def test_agents_that_send_nothing_rest(actions):
 def test_failed_agents_rest_for_the_episode(actions):
     """Whatever they send; the draw is the seed's. Of 600 agents half fail, within 5 deviations."""
     env, beside = FailingAgents(plain(), 0.5), FailingAgents(plain())
-    played = play(env, actions)
+    played = play(env, actions, seed=8)
     failed = {agent for agent, info in played[0][1].items() if info["failed"]}
     assert 0 < len(failed) < 6
     others = [{a: row for a, row in action.items() if a not in failed} for action in actions]
-    for ours, theirs in zip(played[1:], play(beside, others)[1:], strict=True):
+    for ours, theirs in zip(played[1:], play(beside, others, seed=8)[1:], strict=True):
         assert ours[1] == theirs[1]
         assert {agent for agent, info in ours[4].items() if info["failed"]} == failed
     drawn = [env.reset(seed=seed)[1] for seed in range(100)]
     counts = [sum(info["failed"] for info in infos.values()) for infos in drawn]
     assert abs(sum(counts) - 300) < 5.0 * 150.0**0.5
     assert env.reset(seed=99)[1] == drawn[-1]
+    for junk in ("junk", [], [np.nan], None):
+        with pytest.raises(ValueError, match=r"actions\['.*'\]: got "):
+            play(env, [actions[0] | dict.fromkeys(failed, junk)], seed=8)
     with pytest.raises(ValueError, match="probability: got 2.0, expected a number from 0 to 1"):
         FailingAgents(plain(), 2.0)
+
+
+def test_an_episode_s_seed_says_who_fails():
+    """Of later episodes, too, and of those that nobody seeded."""
+    env, beside = FailingAgents(plain(), 0.5), FailingAgents(plain(), 0.5)
+    for seed in (7, None, None):
+        _, infos = env.reset(seed=seed)
+        assert beside.reset(seed=env.episode_seed)[1] == infos
+    unseeded = FailingAgents(plain(), 0.5)
+    _, infos = unseeded.reset()
+    assert beside.reset(seed=unseeded.episode_seed)[1] == infos
 
 
 def test_physics_is_untouched_by_all_of_them(actions):

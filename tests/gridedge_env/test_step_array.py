@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import gridedge_env
 
@@ -39,4 +40,11 @@ def test_faulty_arrays_are_refused_and_change_nothing(env):
         env.step_array(dict.fromkeys(env.agents, np.zeros(1)))
     with pytest.raises(ValueError, match="actions: got complex128, expected a NumPy array"):
         env.step_array(np.zeros((12, 1), complex))
+    with pytest.raises(ValueError, match="actions: got Tensor, expected a NumPy array"):
+        env.step_array(torch.zeros(12, 1))
+    with pytest.raises(ValueError, match="actions: got MaskedArray, expected a NumPy array"):
+        env.step_array(np.ma.zeros((12, 1)))
+    masked = np.ma.array([0.0], mask=[True])
+    with pytest.raises(ValueError, match=r"actions\['battery_0'\]: got an array with a mask"):
+        env.step(dict.fromkeys(env.agents, masked))
     assert env.simulator_state.step == 0
