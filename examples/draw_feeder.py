@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import gridedge_env
 from gridedge_env.rendering import draw_feeder
 
-folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("folder", nargs="?", type=Path, default=Path())
+folder = parser.parse_args().folder
+if not folder.is_dir():
+    parser.error(f"folder: got {folder}, expected one that is there")
 
 feeder = gridedge_env.load_feeder("ieee123")
 power_flow = gridedge_env.PowerFlow(feeder)

@@ -9,7 +9,7 @@ Run it with `python examples/own_learner.py [iterations]`; its 100 iterations ta
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 
 import torch
@@ -20,7 +20,12 @@ import gridedge_env
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.global_state import global_state, state_names
 
-ITERATIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("iterations", nargs="?", type=int, default=100)
+ITERATIONS = parser.parse_args().iterations
+if ITERATIONS < 1:
+    parser.error(f"iterations: got {ITERATIONS}, expected a whole number of at least 1")
+
 DAYS, EPOCHS, MINIBATCHES = 32, 4, 4
 LEARNING_RATE, CLIP, DEVIATION = 3e-3, 0.2, 0.8
 

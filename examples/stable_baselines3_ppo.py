@@ -6,7 +6,7 @@ Run it with `python examples/stable_baselines3_ppo.py [iterations]` after
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 
 import supersuit
@@ -20,7 +20,12 @@ from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.state import Result
 from gridedge_env.wrappers import KindIndicator, RewardFunction
 
-ITERATIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("iterations", nargs="?", type=int, default=40)
+ITERATIONS = parser.parse_args().iterations
+if ITERATIONS < 1:
+    parser.error(f"iterations: got {ITERATIONS}, expected a whole number of at least 1")
+
 COPIES = 8  # days side by side
 
 

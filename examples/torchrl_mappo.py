@@ -7,7 +7,7 @@ about a minute.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 
 import torch
@@ -23,7 +23,12 @@ from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.state import Result
 from gridedge_env.torchrl_env import TorchRLEnv
 
-ITERATIONS = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("iterations", nargs="?", type=int, default=40)
+ITERATIONS = parser.parse_args().iterations
+if ITERATIONS < 1:
+    parser.error(f"iterations: got {ITERATIONS}, expected a whole number of at least 1")
+
 DAYS, EPOCHS, MINIBATCHES, LEARNING_RATE = 32, 4, 4, 3e-3
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from numpy.typing import NDArray
+from pettingzoo import ParallelEnv
+
+from gridedge_env.checks import check_callable, check_number, check_type, check_writable, shown
+from gridedge_env.writing import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.image import AxesImage
-    from pettingzoo import ParallelEnv
 
 Picture = NDArray[np.uint8]
 Values = Mapping[str, NDArray[Any]]
@@ -20,6 +26,9 @@ Values = Mapping[str, NDArray[Any]]
 # Of matplotlib's backends those that have no window, its own names.
 WITHOUT_WINDOW = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 DOTS_PER_INCH = 100.0
+# A GIF's side, and what it counts time in: hundredths of a second.
+MOST_DOTS = 2**16 - 1
+FEWEST_FRAMES, MOST_FRAMES = 0.01, 100.0
 
 
 class Window:
@@ -61,11 +70,12 @@ def film_episode(
     act: Callable[[Values], Values] | None = None,
     seed: int | None = None,
     options: Mapping[str, Any] | None = None,
-    frames_per_second: int = 4,
+    frames_per_second: float = 4.0,
 ) -> Path:
     """Play an episode and film it: a GIF or, where there is an ffmpeg, an MP4.
 
-    Needs matplotlib.
+    At rest actions are 0; numbered ones that of the level in the middle, of two the upper. Needs
+    matplotlib.
 
     Args:
         environment: as of `parallel_env(render_mode="rgb_array")`, or a wrapper of it.
@@ -73,58 +83,136 @@ def film_episode(
         act: from the observations of all agents to their actions; without it all are at rest.
         seed: of the episode, as in `reset`.
         options: likewise.
-        frames_per_second: steps that it shows in one.
+        frames_per_second: steps that it shows in one, from 0.01 to 100.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: an environment without pictures, or a path that ends otherwise.
+        ValueError: an environment without pictures, `act` that is no function, actions of which
+            none is rest, a path that ends otherwise or cannot be written, or another number of
+            frames. Nothing is left at the path then that was not there before.
     """
-    if environment.render_mode != "rgb_array":
-        raise ValueError(f"render_mode: got {environment.render_mode!r}, expected 'rgb_array'")
-    rest = {
-        agent: np.zeros_like(environment.action_space(agent).low)
-        for agent in environment.possible_agents
-    }
+    check_type(environment, ParallelEnv, "environment", "a parallel environment of PettingZoo")
+    mode = getattr(environment, "render_mode", None)
+    if mode != "rgb_array":
+        raise ValueError(f"render_mode: got {shown(mode)}, expected 'rgb_array'")
+    policy = _at_rest(environment) if act is None else act
+    check_callable(policy, "act", "a function of the observations of all agents")
 
     def pictures() -> Iterator[Picture]:
         observations, _ = environment.reset(seed=seed, options=options)
         yield environment.render()
         while environment.agents:
-            observations = environment.step(rest if act is None else act(observations))[0]
+            observations = environment.step(policy(observations))[0]
             yield environment.render()
 
     return save_film(path, pictures(), frames_per_second)
 
 
-def save_film(path: str | Path, pictures: Iterable[Picture], frames_per_second: int = 4) -> Path:
-    """Write pictures of one size, (height, width, 3) each, as a GIF or an MP4.
+def save_film(
+    path: str | Path, pictures: Iterable[Picture], frames_per_second: float = 4.0
+) -> Path:
+    """Write pictures of one size, (height, width, 3) each, as a GIF or an MP4, whole or not at all.
+
+    Args:
+        path: of the film; its folder is made.
+        pictures: of whole numbers from 0 to 255 (`numpy.uint8`).
+        frames_per_second: how many it shows in one, from 0.01 to 100.
+
+    Returns:
+        The path.
 
     Raises:
-        ValueError: no picture, a path that ends otherwise, or an MP4 where there is no ffmpeg.
+        ValueError: no picture, one of another size or type, a path that ends otherwise or cannot be
+            written, or an MP4 where there is no ffmpeg.
     """
-    from matplotlib.animation import FFMpegWriter, PillowWriter
     from matplotlib.figure import Figure
 
-    path = Path(path)
-    writers: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
-    if path.suffix not in writers:
-        raise ValueError(f"path: got {str(path)!r}, expected one that ends in .gif or .mp4")
-    if not writers[path.suffix].isAvailable():
-        raise ValueError(f"path: got {str(path)!r} and no ffmpeg, expected one that ends in .gif")
-    following = iter(pictures)
+    path, writer = _writer(path, frames_per_second)
+    check_type(pictures, Iterable, "pictures", "pictures, one after the other")
+    following = _alike(pictures)
     first = next(following, None)
     if first is None:
         raise ValueError("pictures: got none, expected at least one")
     figure = Figure(dpi=DOTS_PER_INCH)
-    image, writer = _image(figure, first), writers[path.suffix](fps=frames_per_second)
-    with writer.saving(figure, str(path), DOTS_PER_INCH):
-        writer.grab_frame()
-        for picture in following:
-            image.set_data(picture)
+    image = _image(figure, first)
+    with TemporaryDirectory() as folder:
+        film = Path(folder) / path.name
+        with writer.saving(figure, str(film), DOTS_PER_INCH):
             writer.grab_frame()
+            for picture in following:
+                image.set_data(picture)
+                writer.grab_frame()
+        with whole_file(path) as file:
+            file.write(film.read_bytes())
     return path
+
+
+def _writer(path: str | Path, frames_per_second: float) -> tuple[Path, Any]:
+    """Where a film is to be, and matplotlib's writer of it."""
+    from matplotlib.animation import FFMpegWriter, PillowWriter
+
+    check_type(path, (str, os.PathLike), "path", "a path that ends in .gif or .mp4")
+    path = Path(path)
+    writers: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
+    if path.suffix not in writers:
+        raise ValueError(f"path: got {shown(str(path))}, expected one that ends in .gif or .mp4")
+    if not writers[path.suffix].isAvailable():
+        raise ValueError(
+            f"path: got {shown(str(path))} and no ffmpeg, expected one that ends in .gif"
+        )
+    rate = check_number(
+        frames_per_second,
+        "frames_per_second",
+        f"a number from {FEWEST_FRAMES:g} to {MOST_FRAMES:g}",
+        lambda number: FEWEST_FRAMES <= number <= MOST_FRAMES,
+    )
+    check_writable(path, "path")
+    return path, writers[path.suffix](fps=rate)
+
+
+def _alike(pictures: Iterable[Picture]) -> Iterator[Picture]:
+    """Pictures, each of which has to be one, and as large as the first."""
+    expected = None
+    for number, picture in enumerate(pictures):
+        size = _size(picture)
+        expected = expected or size
+        if size is None or size != expected:
+            is_array = isinstance(picture, np.ndarray)
+            came = f"{picture.dtype} {picture.shape}" if is_array else shown(picture)
+            wanted = expected or f"(height, width, 3) of 1 to {MOST_DOTS} dots"
+            raise ValueError(f"pictures[{number}]: got {came}, expected uint8 {wanted}")
+        yield picture
+
+
+def _size(picture: Any) -> tuple[int, ...] | None:
+    """(height, width, 3) of what can be filmed, None of all else."""
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
+        return None
+    *sides, colours = picture.shape or (0,)
+    fits = len(sides) == 2 and colours == 3 and 1 <= min(sides) <= max(sides) <= MOST_DOTS
+    return picture.shape if fits else None
+
+
+def _at_rest(environment: ParallelEnv[str, Any, Any]) -> Callable[[Values], Values]:
+    """What has all agents do nothing, whatever they observe."""
+    spaces = {agent: environment.action_space(agent) for agent in environment.possible_agents}
+    rest = {agent: _rest(space) for agent, space in spaces.items()}
+    return lambda observations: rest
+
+
+def _rest(space: Space[Any]) -> Any:
+    """The action of a space that is nearest to doing nothing."""
+    if isinstance(space, Box):
+        return np.zeros_like(space.low)
+    if isinstance(space, Discrete):
+        return int(space.start) + int(space.n) // 2
+    if isinstance(space, MultiDiscrete):
+        return space.start + space.nvec // 2
+    raise ValueError(
+        f"environment: got actions in {shown(space)}, expected continuous or numbered ones, or act"
+    )
 
 
 def _image(figure: Any, picture: Picture) -> AxesImage:

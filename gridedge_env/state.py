@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -199,16 +200,54 @@ def check_action(
         ValueError: names the field, what came and what was expected.
     """
     check_type(action, Tensor, name, f"a tensor {expected}")
-    if action.is_complex() or action.layout != torch.strided:
-        kind = f"{action.dtype}, {action.layout}"
-        raise ValueError(f"{name}: got a tensor of {kind}, expected real numbers, all of them")
+    _check_real(action, name)
     if tuple(action.shape) != expected:
         raise ValueError(f"{name}: got shape {tuple(action.shape)}, expected {expected}")
     if action.device.type != device.type:
         raise ValueError(f"{name}: got a tensor on {action.device}, expected {device}")
     # On a GPU the check would make the host wait; there the power flow reports not converged.
-    # A sum that is finite shows it soonest; one that is not may be of finite numbers.
-    if action.device.type != "cpu" or math.isfinite(action.detach().sum()):
-        return
-    if not bool(action.isfinite().all()):
+    if action.device.type == "cpu" and not _is_finite(action):
         raise ValueError(f"{name}: contains NaN or infinity, expected numbers in [-1, 1]")
+
+
+def rewards_of(function: Callable[[Result], Tensor], result: Result, name: str) -> Tensor:
+    """What a function of a result rewards: like `result.cost`, with its graph.
+
+    On a GPU the host waits for it: whoever learns from one reward that is NaN has lost all.
+
+    Args:
+        function: to the shape of `result.cost`, or to what broadcasts to that.
+        result: what a step cost and did.
+        name: what to call the function.
+
+    Raises:
+        ValueError: no plain tensor of finite real numbers, or one of another shape; names the
+            function, what came and what was expected.
+    """
+    found, expected = function(result), tuple(result.cost.shape)
+    if not isinstance(found, Tensor):
+        raise ValueError(f"{name}: got rewards {type(found).__name__}, expected {expected}")
+    _check_real(found, name)
+    if found.is_meta:
+        raise ValueError(f"{name}: got a tensor on {found.device}, expected numbers")
+    try:
+        values = found.to(result.cost).expand(expected)
+    except RuntimeError as error:
+        came = tuple(found.shape)
+        raise ValueError(f"{name}: got rewards {came}, expected {expected}") from error
+    if not _is_finite(values):
+        worst = values[~values.isfinite()][0].item()
+        raise ValueError(f"{name}: got {worst}, expected finite rewards")
+    return values
+
+
+def _check_real(values: Tensor, name: str) -> None:
+    is_plain = values.layout == torch.strided and not (values.is_nested or values.is_quantized)
+    if values.is_complex() or not is_plain:
+        kind = f"{values.dtype}, {values.layout}"
+        raise ValueError(f"{name}: got a tensor of {kind}, expected real numbers, all of them")
+
+
+def _is_finite(values: Tensor) -> bool:
+    """A sum that is finite shows it soonest; one that is not may be of finite numbers."""
+    return math.isfinite(values.detach().sum()) or bool(values.isfinite().all())

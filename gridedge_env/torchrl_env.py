@@ -17,13 +17,13 @@ from torchrl.data import Binary, Bounded, Composite, TensorSpec, Unbounded
 from torchrl.envs import EnvBase
 from torchrl.envs.utils import ExplorationType, set_exploration_type
 
-from gridedge_env.checks import check_whole_number
+from gridedge_env.checks import check_callable, check_entropy, check_type, check_whole_number
 from gridedge_env.episodes import episode_seed_of
 from gridedge_env.global_state import global_state, state_names
 from gridedge_env.observation import OBSERVATION_BOUND
 from gridedge_env.reference import Policy
 from gridedge_env.simulator import Simulator
-from gridedge_env.state import Result, SimulatorState
+from gridedge_env.state import Result, SimulatorState, check_action, rewards_of
 
 
 class TorchRLEnv(EnvBase):
@@ -37,7 +37,8 @@ class TorchRLEnv(EnvBase):
         simulator: the physics.
         days: how many episodes side by side.
         split: "train", "validation" or "test": whose weather, prices and homes.
-        reward: from what a step cost and did to (days, agents).
+        reward: from what a step cost and did to (days, agents), or what broadcasts to that. A step
+            raises a ValueError where they are not finite numbers.
 
     Attributes:
         simulator: the physics.
@@ -46,7 +47,7 @@ class TorchRLEnv(EnvBase):
         group_map: names of the agents by group: "battery", or "battery_and_heat_pump".
 
     Raises:
-        ValueError: no days, or an unknown split.
+        ValueError: no simulator, no days, an unknown split, or a reward that is no function.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class TorchRLEnv(EnvBase):
         split: str = "train",
         reward: Callable[[Result], Tensor] = attrgetter("reward"),
     ) -> None:
-        check_whole_number(days, 1, "days")
+        check_type(simulator, Simulator, "simulator", "a Simulator")
+        days = check_whole_number(days, 1, "days")
+        check_callable(reward, "reward", "a function of a Result")
         simulator.starts(split)
         super().__init__(device=simulator.device, batch_size=[days])
         self.simulator = simulator
@@ -94,16 +97,38 @@ class TorchRLEnv(EnvBase):
 
         Args:
             actor: reads each group's `observation` and writes its `action`.
+
+        Raises:
+            ValueError: it cannot be called. The policy raises one where an action is missing, of
+                the wrong shape, or not finite.
         """
+        check_callable(actor, "actor", "a function of a TensorDict")
 
         def decide(private: Tensor, shared: Tensor) -> Tensor:
             everybody = shared[:, None, :].expand(-1, private.shape[1], -1)
             seen = self._grouped({"observation": torch.cat((private, everybody), dim=-1)})
             with set_exploration_type(ExplorationType.DETERMINISTIC):
                 actor(seen)
-            return self._actions(seen)
+            return self._actions(seen, len(private))
 
         return decide
+
+    def set_seed(self, seed: int | None = None, static_seed: bool = False) -> int | None:
+        """Let an order of days follow from a seed, which begins at the next reset.
+
+        Args:
+            seed: None for days that follow from nothing.
+            static_seed: return the seed itself.
+
+        Returns:
+            The seed for another environment beside this one.
+
+        Raises:
+            ValueError: a seed that is negative or no whole number.
+        """
+        known = None if seed is None else check_entropy(seed)
+        following: int | None = super().set_seed(known, static_seed)
+        return following
 
     def _bounded(self, bound: float, *shape: int) -> Bounded:
         where: dict[str, Any] = {"device": self.device, "dtype": self.simulator.dtype}
@@ -131,9 +156,12 @@ class TorchRLEnv(EnvBase):
         }
         return TensorDict({**groups, **common}, (days,), device=self.device)
 
-    def _actions(self, groups: TensorDictBase) -> Tensor:
+    def _actions(self, groups: TensorDictBase, days: int) -> Tensor:
         """Of all agents, (days, agents, action_size)."""
-        parts = [groups[group, "action"] for group in self._members]
+        parts = [groups.get((group, "action"), None) for group in self._members]
+        for (group, own), part in zip(self._members.items(), parts, strict=True):
+            expected, name = (days, len(own), self.simulator.action_size), f"{group}.action"
+            check_action(part, expected, name, self.simulator.device)
         rows = [agent for own in self._members.values() for agent in own]
         order = torch.tensor(rows, dtype=torch.long, device=parts[0].device)
         return torch.cat(parts, dim=1)[:, order.argsort()]
@@ -150,10 +178,13 @@ class TorchRLEnv(EnvBase):
         return self._shown(self.simulator_state)
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
-        assert self.simulator_state is not None
-        state, result = self.simulator.step(self.simulator_state, self._actions(tensordict))
+        if self.simulator_state is None:
+            raise ValueError("no episode has begun, expected reset() first")
+        action = self._actions(tensordict, *self.batch_size)
+        state, result = self.simulator.step(self.simulator_state, action)
+        rewards = rewards_of(self._reward, result, "reward")
         self.simulator_state, self.result = state, result
-        return self._shown(state, reward=self._reward(result)[..., None])
+        return self._shown(state, reward=rewards[..., None])
 
     def _shown(self, state: SimulatorState, **of_all: Tensor) -> TensorDict:
         observation = self.simulator.observe(state)

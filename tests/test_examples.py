@@ -21,9 +21,9 @@ BRIEFLY = {
 
 
 @pytest.fixture
-def run(tmp_path):
-    def run_example(name, *arguments):
-        process = subprocess.run(
+def start(tmp_path):
+    def start_example(name, *arguments):
+        return subprocess.run(
             [sys.executable, str(ROOT / "examples" / name), *arguments],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -31,18 +31,54 @@ def run(tmp_path):
             text=True,
             timeout=300,
         )
+
+    return start_example
+
+
+@pytest.fixture
+def run(start):
+    def run_example(name, *arguments):
+        process = start(name, *arguments)
         assert process.returncode == 0, process.stderr
         return process.stdout
 
     return run_example
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_it_runs(run, name):
+def need_library(name):
+    """What an example learns with."""
     if name.endswith(("_mappo.py", "_ppo.py")):
         library = name.rpartition("_")[0]
         pytest.importorskip(library, reason="the extra `learners` is not installed")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_it_runs(run, name):
+    need_library(name)
     assert run(name, *BRIEFLY.get(name, []))
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "message"),
+    [
+        *((name, "0", "iterations: got 0, expected a whole number of at") for name in BRIEFLY),
+        ("own_learner.py", "-1", "iterations: got -1, expected a whole number of at least 1"),
+        ("own_learner.py", "x", "argument iterations: invalid int value: 'x'"),
+        ("draw_feeder.py", "nowhere", "folder: got nowhere, expected one that is there"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_a_line(start, name, argument, message):
+    need_library(name)
+    process = start(name, argument)
+    assert process.returncode == 2
+    assert f"error: {message}" in process.stderr.splitlines()[-1]
+    assert not process.stdout
+
+
+@pytest.mark.parametrize("name", ["own_learner.py", "draw_feeder.py", "street/make.py"])
+def test_help_is_given_and_nothing_made(run, name, tmp_path):
+    assert run(name, "--help").startswith("usage: ")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_learner_of_ones_own_learns(run):

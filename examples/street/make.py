@@ -8,10 +8,10 @@ from the distributions below by one seed, so that the same numbers come out each
 
 from __future__ import annotations
 
+import argparse
 import csv
 import gzip
 import io
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -358,4 +358,6 @@ def write_series(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
+    main(parser.parse_args().folder)

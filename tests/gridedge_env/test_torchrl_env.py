@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import multiprocessing
 import pickle
 from dataclasses import replace
@@ -166,12 +167,122 @@ def test_processes():
         assert pool.starmap(rows, [(env, 10)] * 2, chunksize=1) == [rows(env, 10)] * 2
 
 
-def test_what_is_refused():
-    with pytest.raises(ValueError, match="days: got 0, expected a whole number of at least 1"):
-        TorchRLEnv(SIMULATOR, 0)
-    with pytest.raises(ValueError, match="split: got 'tests', expected one of"):
-        TorchRLEnv(SIMULATOR, 1, "tests")
+# What is refused ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, 2), "simulator: got None, expected a Simulator"),
+        ((SIMULATOR, 0), "days: got 0, expected a whole number of at least 1"),
+        ((SIMULATOR, 2.0), "days: got 2.0, expected a whole number of at least 1"),
+        ((SIMULATOR, 1, "tests"), "split: got 'tests', expected one of"),
+        ((SIMULATOR, 1, "train", 5), "reward: got 5, expected a function of a Result"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TorchRLEnv(*arguments)
+
+
+def acting(env):
+    """What a step is given: an episode has begun, and everybody acts at random."""
+    return env.rand_action(env.reset())
+
+
+REWARDS = {
+    r"got nan, expected finite rewards": lambda result: result.cost * math.nan,
+    r"got -inf, expected finite rewards": lambda result: result.cost.double().abs() * -1e300,
+    r"got rewards \(3, 5\), expected \(3, 6\)": lambda result: result.cost[:, :5],
+    r"got rewards \(1, 3, 6\), expected \(3, 6\)": lambda result: result.cost[None],
+    r"got rewards NoneType, expected \(3, 6\)": lambda result: None,
+    r"got rewards ndarray, expected \(3, 6\)": lambda result: result.cost.numpy(),
+    r"got a tensor of torch.complex64, .*, expected real": lambda result: result.cost * 1j,
+    r"got a tensor of .*, torch.sparse_coo, expected real": lambda result: result.cost.to_sparse(),
+    r"got a tensor on meta, expected numbers": lambda result: result.cost.to("meta"),
+}
+
+
+@pytest.mark.parametrize("message", REWARDS)
+def test_rewards_that_are_none_are_refused(message):
+    """Nothing has happened then: the same actions can be taken again."""
+    env = TorchRLEnv(SIMULATOR, DAYS, reward=REWARDS[message])
+    seen = acting(env)
+    with pytest.raises(ValueError, match=f"^reward: {message}"):
+        env.step(seen)
+    assert env.simulator_state is not None
+    assert env.simulator_state.step == 0
+
+
+@pytest.mark.parametrize(
+    "reward",
+    [
+        lambda result: -result.violation[:, None],
+        lambda result: result.cost.long(),
+        lambda result: result.cost.double(),
+        lambda result: torch.tensor(2.0),
+    ],
+)
+def test_rewards_of_any_numbers_are_those_that_are_specified(reward):
+    env = TorchRLEnv(SIMULATOR, DAYS, reward=reward)
+    assert env.reward_spec.is_in(env.step(acting(env))["next"].select(*env.reward_keys))
+
+
+ACTIONS = {
+    r"contains NaN or infinity, expected numbers in": torch.full((DAYS, 2, 1), math.nan),
+    r"got shape \(3, 2\), expected \(3, 2, 1\)": torch.zeros(DAYS, 2),
+    r"got shape \(3, 2, 3\), expected \(3, 2, 1\)": torch.zeros(DAYS, 2, 3),
+    r"got a tensor of torch.complex64": torch.zeros(DAYS, 2, 1, dtype=torch.complex64),
+    r"got None, expected a tensor \(3, 2, 1\)": None,
+}
+
+
+@pytest.mark.parametrize("message", ACTIONS)
+def test_wrong_actions_are_refused(message):
+    """By the group whose they are, in a step and in a policy."""
+    env = TorchRLEnv(SIMULATOR, DAYS)
+
+    def spoil(groups):
+        for group in env.group_map:
+            groups[group, "action"] = torch.zeros(DAYS, 2, 1)
+        del groups["heat_pump", "action"]
+        if ACTIONS[message] is not None:
+            groups["heat_pump", "action"] = ACTIONS[message]
+
+    seen = env.reset()
+    spoil(seen)
+    with pytest.raises(ValueError, match=rf"^heat_pump.action: {message}"):
+        env.step(seen)
+    with pytest.raises(ValueError, match=rf"^heat_pump.action: {message}"):
+        env.policy_of(spoil)(*SIMULATOR.observe_parts(SIMULATOR.reset(DAYS)))
+
+
+def test_a_step_before_the_first_reset_is_refused():
+    env = TorchRLEnv(SIMULATOR, DAYS)
+    with pytest.raises(ValueError, match=r"no episode has begun, expected reset\(\) first"):
+        env.step(env.rand_action())
+
+
+@pytest.mark.parametrize("seed", [1.5, -1, True, "a", torch.tensor(3.0)])
+def test_seeds_that_are_none_are_refused(seed):
+    with pytest.raises(ValueError, match="seed: got .*, expected a whole number of at least 0"):
+        TorchRLEnv(SIMULATOR, 2).set_seed(seed)
+
+
+def test_seeds_of_any_type_are_numbers():
+    env = TorchRLEnv(SIMULATOR, 4)
+    following = env.set_seed(3)
+    found = rows(env, 5)
+    for seed in (np.int64(3), torch.tensor(3)):
+        assert env.set_seed(seed) == following
+        assert rows(env, 5) == found
+    assert env.set_seed(2**70, static_seed=True) == 2**70
+
+
+def test_other_mistakes_are_refused():
     env = TorchRLEnv(SIMULATOR, 2)
+    with pytest.raises(ValueError, match="actor: got 5, expected a function of a TensorDict"):
+        env.policy_of(5)
     some = TensorDict({"_reset": torch.tensor([[True], [False]])}, (2,))
     with pytest.raises(ValueError, match="_reset: got some of the days, expected all"):
         env.reset(some)
