@@ -8,7 +8,6 @@ None touches the physics, all can be combined, with each other and with those of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from functools import partial
@@ -27,7 +26,7 @@ from gridedge_env.moment import Moment
 from gridedge_env.observation import ObservationField
 from gridedge_env.parallel import GridEdgeParallelEnv, space_of
 from gridedge_env.reference.rules import Idle
-from gridedge_env.state import Result
+from gridedge_env.state import Result, rewards_of
 
 # Of an entry of an action: single precision tells no more apart.
 MOST_LEVELS = 2**24
@@ -115,16 +114,7 @@ class RewardFunction(EnvironmentWrapper):
         observations, rewards, *rest = self.env.step(dict(actions))
         result = self.inner.result
         assert result is not None
-        found = self._function(result)
-        expected = tuple(result.cost.shape)
-        try:
-            values = found.expand(expected)[0].tolist()
-        except (AttributeError, RuntimeError) as error:
-            came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise ValueError(f"function: got rewards {came}, expected {expected}") from error
-        for agent, value in zip(rewards, values, strict=True):
-            if not math.isfinite(value):
-                raise ValueError(f"function: got {value} for {agent!r}, expected finite rewards")
+        values = rewards_of(self._function, result, "function")[0].tolist()
         return observations, dict(zip(rewards, values, strict=True)), *rest
 
 

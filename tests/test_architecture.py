@@ -41,6 +41,7 @@ FLOORS: dict[str, list[set[str]]] = {
                 "currency",
                 "transfer",
                 "compiled",
+                "forks",
                 "animation",
                 "memory",
                 "actions",

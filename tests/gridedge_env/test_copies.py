@@ -5,9 +5,13 @@ Whatever makes them: vectorisers, processes, `copy.deepcopy`, pickle; at any mom
 
 from __future__ import annotations
 
+import ast
 import copy
 import multiprocessing
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -160,6 +164,26 @@ def test_processes(method, copies):
     # Two copies: 80 draws, of which 72 ± 2.5 differ.
     assert len(different(found)) >= (FEWEST_DAYS if copies == COPIES else 57)
     assert seeded == [rows(env, 5, 9)] * copies
+
+
+# Not in this process, whose threads are one in tests. What is forked must not wait for others.
+IN_THREADS = """
+import multiprocessing
+import torch
+from tests.gridedge_env.test_copies import SIMULATOR, Env, rows
+
+torch.set_num_threads(4)
+torch.ones(10**6).sum()  # in all of them
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(rows, [Env(SIMULATOR)] * 2, chunksize=1))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
+def test_a_fork_of_a_process_with_threads_does_not_wait_for_them():
+    words = [sys.executable, "-c", IN_THREADS]
+    played = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+    assert len(ast.literal_eval(played.stdout)) == 2
 
 
 @pytest.mark.parametrize("method", [None, "fork"])

@@ -145,7 +145,9 @@ def test_rewards_are_what_the_function_says(actions):
     [
         (lambda result: result.cost[:, :2], r"function: got rewards \(1, 2\), expected \(1, 6\)"),
         (lambda result: 1.0, r"function: got rewards float, expected \(1, 6\)"),
-        (lambda result: result.cost / 0.0, r"function: got -?(inf|nan) for '.*', expected finite"),
+        (lambda result: result.voltage[:, :6], "function: got a tensor of torch.complex64"),
+        (lambda result: result.cost.to("meta"), "function: got a tensor on meta, expected num"),
+        (lambda result: result.cost / 0.0, "function: got -?(inf|nan), expected finite"),
     ],
 )
 def test_a_reward_of_another_shape_is_refused(function, message, actions):
