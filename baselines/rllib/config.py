@@ -6,7 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from gradmap_trainer.config import TrainConfig, check_minibatches, tightened
+from gradmap_trainer.config import (
+    TrainConfig,
+    check_hidden_sizes,
+    check_minibatches,
+    tightened,
+)
 from gridedge_env.case import Case, CaseSettings
 from gridedge_env.checks import (
     check_not_negative,
@@ -109,7 +114,7 @@ class RLConfig:
     foresight_iterations: int = 300
 
     def __post_init__(self) -> None:
-        settle(self, **_NUMBERS)
+        settle(self, **_NUMBERS, hidden_sizes=check_hidden_sizes)
         if self.seconds is not None:
             settle(self, seconds=check_positive)
         if self.policies in ("by-kind", "separate") and self.algorithm != "ippo":

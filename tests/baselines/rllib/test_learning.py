@@ -221,6 +221,8 @@ def test_a_ray_that_dies_is_reported(monkeypatch):
         ({"loading_margin": 1.0}, "loading_margin: got 1.0, expected a share from 0 to below 1"),
         ({"minibatches": 1000, "batch_days": 1}, "minibatches: got 1000, expected at most 48"),
         ({"batch_days": 0}, "batch_days: got 0, expected a whole number of at least 1"),
+        ({"hidden_sizes": (8, 0)}, "hidden_sizes: got 0, expected a whole number from 1 to 10000"),
+        ({"hidden_sizes": ()}, "hidden_sizes: got none, expected one or more layers"),
     ],
 )
 def test_mistakes_are_named(change, message):
