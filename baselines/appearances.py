@@ -12,7 +12,9 @@ APPEARANCES = {
     ),
     "ippo": Appearance("IPPO", "#a6761d", "reinforcement learning, each home with its own critic."),
     "mappo": Appearance(
-        "MAPPO", "#56b4e9", "reinforcement learning with one critic for the fleet."
+        "MAPPO",
+        "#56b4e9",
+        "reinforcement learning, each home's critic sees the whole fleet's state.",
     ),
     "shared_ippo": Appearance(
         "Shared IPPO", "#7fbf3f", "as IPPO, one network for all homes with the same device."

@@ -11,6 +11,8 @@ from __future__ import annotations
 import tyro
 
 from benchmarks.iterations import Size, measured
+from gradmap_trainer.commands.exits import mistakes
+from gridedge_env.checks import check_whole_number
 from gridedge_gateway import process
 
 
@@ -28,6 +30,10 @@ def main(
         days: of a batch.
         iterations: of which the quickest counts.
     """
+    with mistakes("python -m benchmarks.workers"):
+        for name, counts in (("agents", agents), ("workers", workers)):
+            for count in counts:
+                check_whole_number(count, 1, name)
     print("| agents | workers | CPU s | s | MB sent | MB held | weights |")
     print("|---|---|---|---|---|---|---|")
     for count in agents:

@@ -58,6 +58,14 @@ def check_voltage_margin(value: Any, name: str) -> float:
     return check_number(value, name, expected, lambda pu: 0.0 <= pu < LARGEST_VOLTAGE_MARGIN)
 
 
+def check_hidden_sizes(value: Any, name: str) -> tuple[int, ...]:
+    """Units of each hidden layer, of which there are some."""
+    check_type(value, (tuple, list), name, "units of each layer")
+    if not value:
+        raise ValueError(f"{name}: got none, expected one or more layers")
+    return tuple(check_whole_number(units, 1, name, MOST_UNITS) for units in value)
+
+
 # What a field may be; the case checks its own.
 NUMBERS: dict[str, Callable[[Any, str], float]] = {
     "iterations": whole_number(1),
@@ -167,14 +175,9 @@ class TrainConfig:
             check_type(self.case, CaseSettings, "case", "CaseSettings or None")
         if self.warm_start is not None:
             check_text(self.warm_start, "warm_start", "the folder of a run")
-        settle(self, **NUMBERS)
+        settle(self, **NUMBERS, hidden_sizes=check_hidden_sizes)
         if self.seconds is not None:
             settle(self, seconds=check_positive)
-        check_type(self.hidden_sizes, (tuple, list), "hidden_sizes", "units of each layer")
-        if not self.hidden_sizes:
-            raise ValueError("hidden_sizes: got none, expected one or more layers")
-        sizes = (check_whole_number(n, 1, "hidden_sizes", MOST_UNITS) for n in self.hidden_sizes)
-        object.__setattr__(self, "hidden_sizes", tuple(sizes))
         if self.case is not None:
             steps = Clock.of_minutes(self.case.step_minutes).steps
             check_minibatches(self.minibatches, self.batch_days, steps)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from gradmap_trainer.config import TrainConfig, check_minibatches, tightened
+from gradmap_trainer.config import (
+    TrainConfig,
+    check_hidden_sizes,
+    check_minibatches,
+    tightened,
+)
 from gridedge_env.case import Case, CaseSettings
 from gridedge_env.checks import (
     check_not_negative,
@@ -22,6 +27,17 @@ from gridedge_env.simulator import Simulator, make_simulator
 # What its runs are called in errors.
 RUN_KIND = "an RLlib run"
 
+Form: TypeAlias = Literal["joint", "shared", "by-kind", "separate"]
+# Forms of policies that use a setting, where not all do.
+USED_BY: dict[str, tuple[Form, ...]] = {
+    "price_variation": ("joint", "shared"),
+    "entropy": ("shared", "by-kind", "separate"),
+    "initial_deviation": ("joint", "shared"),
+    "reward_scale": ("joint", "shared"),
+    "credit": ("shared",),
+    "multiplier_step": ("shared",),
+}
+
 # RLlib keeps books for every agent's module at every step; beyond this it crawls.
 MOST_SEPARATE_MODULES = 100
 
@@ -32,8 +48,9 @@ class RLConfig:
 
     Attributes:
         run: folder of the run.
-        algorithm: "ippo", every agent's critic sees what the agent sees; "mappo", one critic sees
-            the state of the whole fleet.
+        algorithm: "ippo", an agent's critic sees what the agent sees; "mappo", also the fleet's
+            state: of "joint" policies what agents alone observe, as mean and spread over each kind
+            of device; of "shared" ones the global state, whole.
         policies: "joint": unshared, the fleet as one agent to RLlib. "shared": likewise, but homes
             with the same devices share parameters, and outputs correct the public plan where there
             is one. "by-kind": one policy for all devices of a kind, "separate": one each; both
@@ -54,7 +71,7 @@ class RLConfig:
         clip: largest change of a likelihood ratio per iteration that still earns.
         discount: of later rewards.
         trace: λ of the advantage estimation.
-        entropy: what the policies' entropy earns ("shared").
+        entropy: what the policies' entropy earns ("shared", "by-kind" and "separate").
         initial_deviation: standard deviation of the policies' outputs at the beginning ("joint" and
             "shared").
         reward_scale: of the rewards that are learned from, per € and ordinary home ("joint" and
@@ -80,7 +97,7 @@ class RLConfig:
 
     run: str = "runs/rllib"
     algorithm: Literal["ippo", "mappo"] = "ippo"
-    policies: Literal["joint", "shared", "by-kind", "separate"] = "joint"
+    policies: Form = "joint"
     case: CaseSettings | None = CaseSettings()
     iterations: int = 300
     seconds: float | None = 600.0
@@ -109,9 +126,10 @@ class RLConfig:
     foresight_iterations: int = 300
 
     def __post_init__(self) -> None:
-        settle(self, **_NUMBERS)
+        settle(self, **_NUMBERS, hidden_sizes=check_hidden_sizes)
         if self.seconds is not None:
             settle(self, seconds=check_positive)
+        self.check_used([x for x in USED_BY if getattr(self, x) != getattr(RLConfig, x)])
         if self.policies in ("by-kind", "separate") and self.algorithm != "ippo":
             raise ValueError(
                 f"algorithm: got {self.algorithm!r} with policies {self.policies!r}, "
@@ -119,6 +137,22 @@ class RLConfig:
             )
         if self.case is not None:
             self._check_size(Clock.of_minutes(self.case.step_minutes), self.case.num_agents)
+
+    def check_used(self, given: Collection[str]) -> None:
+        """Refuse settings that policies of this form do not use.
+
+        Args:
+            given: names of fields.
+
+        Raises:
+            ValueError: one of them is not used.
+        """
+        for name, forms in USED_BY.items():
+            if name in given and self.policies not in forms:
+                raise ValueError(
+                    f"{name}: got {getattr(self, name)!r} with policies {self.policies!r}, "
+                    f"expected none: only {' or '.join(map(repr, forms))} policies use it"
+                )
 
     def _check_size(self, clock: Clock, num_agents: int) -> None:
         check_minibatches(self.minibatches, self.batch_days, clock.steps)
@@ -206,6 +240,6 @@ SHARED = RLConfig(
 )
 
 
-def usual(policies: str) -> RLConfig:
+def usual(policies: Form) -> RLConfig:
     """Settings for policies of a form, before any are given."""
     return SHARED if policies == "shared" else RLConfig()

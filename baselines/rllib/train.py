@@ -15,7 +15,7 @@ import tyro
 
 from baselines.rllib.config import RUN_KIND, RLConfig, usual
 from baselines.rllib.evaluate import evaluate_policy
-from baselines.rllib.flags import RLFlags
+from baselines.rllib.flags import Begun, RLFlags, given
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes
 from gradmap_trainer.config import load_config
@@ -61,35 +61,36 @@ def _parse(arguments: list[str]) -> tuple[RLConfig, Path | None, bool, bool]:
 
     A resumed run's own values are the defaults.
     """
+    begun, names = Begun.of(arguments, COMMAND), given(arguments)
+    default = usual(begun.policies)
+    goes_on = begun.resume and holds_run(Path(begun.run))
+    if goes_on:
+        default = replace(load_config(Path(begun.run), RLConfig, RUN_KIND), run=begun.run)
+        if "policies" in names and begun.policies != default.policies:
+            raise ValueError(
+                f"policies: got {begun.policies!r}, expected {default.policies!r}, as the run has"
+            )
+    flags = RLFlags.of(default)
 
-    def parse(default: RLConfig) -> tuple[RLConfig, Path | None, bool, bool]:
-        flags = RLFlags.of(default)
+    def command(
+        config: Annotated[RLFlags, tyro.conf.arg(name="")] = flags,
+        case: Path | None = None,
+        resume: bool = False,
+        tensorboard: bool = False,
+    ) -> tuple[RLConfig, Path | None, bool, bool]:
+        """Train IPPO or MAPPO with RLlib.
 
-        def command(
-            config: Annotated[RLFlags, tyro.conf.arg(name="")] = flags,
-            case: Path | None = None,
-            resume: bool = False,
-            tensorboard: bool = False,
-        ) -> tuple[RLConfig, Path | None, bool, bool]:
-            """Train IPPO or MAPPO with RLlib.
+        Args:
+            case: folder of a case of your own, in place of the default case and its options.
+            resume: go on with the run in the folder if there is one; its configuration holds,
+                and only its budget and evaluation can be changed.
+            tensorboard: write the log for TensorBoard, too.
+        """
+        return config.config, case, resume, tensorboard
 
-            Args:
-                case: folder of a case of your own, in place of the default case and its options.
-                resume: go on with the run in the folder if there is one; its configuration holds,
-                    and only its budget and evaluation can be changed.
-                tensorboard: write the log for TensorBoard, too.
-            """
-            return config.config, case, resume, tensorboard
-
-        return read_flags(command, COMMAND, arguments)
-
-    config, brought, resume, tensorboard = parse(RLConfig())
-    config, brought, resume, tensorboard = parse(usual(config.policies))
-    own_case = brought is not None
-    if resume and holds_run(Path(config.run)):
-        kept = load_config(Path(config.run), RLConfig, RUN_KIND)
-        config, brought, resume, tensorboard = parse(replace(kept, run=config.run))
-        own_case = kept.case is None
+    config, brought, resume, tensorboard = read_flags(command, COMMAND, arguments)
+    config.check_used(names)
+    own_case = default.case is None if goes_on else brought is not None
     if own_case:
         check_own_case(config.case, CaseSettings())
         config = replace(config, case=None)

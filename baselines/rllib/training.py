@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -130,7 +131,11 @@ def training(
         # RLlib has each algorithm make a folder in the user's home, in which it then puts nothing.
         mock.patch.object(trainable, "DEFAULT_STORAGE_PATH", str(folder.path)),
     ):
-        algorithm = algorithm_config(config, simulator, int(mixed[0] >> 1)).build_algo()
+        with warnings.catch_warnings():
+            # RLlib registers its environments anew for each algorithm, and Gymnasium warns of it.
+            warnings.filterwarnings("ignore", ".*Overriding environment rllib")
+            _warm_up(config, simulator)
+            algorithm = algorithm_config(config, simulator, int(mixed[0] >> 1)).build_algo()
         try:
             if checkpoint:
                 algorithm.restore_from_path(checkpoint.absolute())
@@ -139,6 +144,19 @@ def training(
             yield Training(config, simulator, algorithm, iteration, seconds, multipliers or {})
         finally:
             algorithm.stop()
+
+
+def _warm_up(config: RLConfig, simulator: Simulator) -> None:
+    """Have kernels compiled and days read, as `gradmap_trainer.training.warm_up`.
+
+    Processes that sample find the kernels on disk. RLlib seeds the algorithm that follows anew.
+    """
+    small = replace(config, batch_days=1, epochs=1, minibatches=1, env_runners=0)
+    algorithm = algorithm_config(small, simulator, 0).build_algo()
+    try:
+        algorithm.train()
+    finally:
+        algorithm.stop()
 
 
 def _set_rate(learner: Any, rate: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from io import StringIO
@@ -20,8 +21,8 @@ import tyro
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
-from baselines.rllib.config import RLConfig, usual
-from baselines.rllib.flags import RLFlags
+from baselines.rllib.config import USED_BY, Form, RLConfig, usual
+from baselines.rllib.flags import Begun, RLFlags, flag_of, given
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes
 from gradmap_trainer.flags import check_own_case, read_flags
@@ -42,7 +43,7 @@ FIRST_SHARE, REDUCTION = 1 / 9, 3
 SMALL = CaseSettings(num_agents=30)  # unless another case is asked for
 
 
-def search_space(policies: str) -> dict[str, Any]:
+def search_space(policies: Form) -> dict[str, Any]:
     """Fields of `RLConfig`, and where to look for them for policies of a form."""
     if policies == "shared":
         return {
@@ -59,7 +60,7 @@ def search_space(policies: str) -> dict[str, Any]:
             "training_penalty": tune.loguniform(10.0, 300.0),
             "multiplier_step": tune.choice([0.0, 1.0, 10.0]),
         }
-    return {
+    space = {
         "learning_rate": tune.loguniform(3e-3, 5e-2),
         "epochs": tune.choice([1, 2, 4]),
         "minibatches": tune.choice([4, 8, 16]),
@@ -69,6 +70,9 @@ def search_space(policies: str) -> dict[str, Any]:
         "trace": tune.choice([0.8, 0.9, 0.95]),
         "initial_deviation": tune.choice([0.25, 0.5, 1.0]),
         "training_penalty": tune.loguniform(1.0, 100.0),
+    }
+    return {
+        name: values for name, values in space.items() if policies in USED_BY.get(name, (policies,))
     }
 
 
@@ -176,8 +180,7 @@ class _Asked:
 def main() -> None:
     """Search and print the best; exit codes as of `baselines.rllib.train`."""
     with exit_codes(COMMAND):
-        asked = _parse(RLConfig())
-        asked = _parse(usual(asked.config.policies))
+        asked = _parse(sys.argv[1:])
         config, trials = asked.config, asked.trials
         check_whole_number(trials, 1, "trials")
         check_whole_number(asked.at_once, 1, "at_once")
@@ -195,8 +198,9 @@ def main() -> None:
         print(f"Best of {trials} at {value:,.0f} {case.currency}/day: {_settings(best.config)}")
 
 
-def _parse(default: RLConfig) -> _Asked:
+def _parse(arguments: list[str]) -> _Asked:
     """What is asked for, where settings are those of policies of a form."""
+    default = usual(Begun.of(arguments, COMMAND).policies)
     flags = RLFlags.of(replace(default, run="runs/tune", case=SMALL, seconds=90.0))
 
     def command(
@@ -218,7 +222,14 @@ def _parse(default: RLConfig) -> _Asked:
         """
         return _Asked(config.config, case, trials, at_once, address)
 
-    return read_flags(command, COMMAND)
+    asked = read_flags(command, COMMAND, arguments)
+    names = given(arguments)
+    asked.config.check_used(names)
+    for name in (*search_space(asked.config.policies), "final_learning_rate"):
+        if name in names:
+            value = getattr(asked.config, name)
+            raise ValueError(f"{flag_of(name)}: got {value!r}, expected none: it is searched for")
+    return asked
 
 
 if __name__ == "__main__":

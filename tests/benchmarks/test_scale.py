@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks import workers
 from benchmarks.iterations import Size
 from benchmarks.scale import SIZES, model
 from benchmarks.scale.model import Model, fit, received
@@ -29,3 +30,11 @@ def test_a_known_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     found = fit(SIZES, *zip(*map(known.predict, SIZES), strict=True))
     np.testing.assert_allclose(found.seconds, known.seconds, rtol=1e-6)
     np.testing.assert_allclose(found.mebibytes, known.mebibytes, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["agents", "workers"])
+def test_sizes_that_are_none(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        workers.main(**{name: (1, 0)})
+    told = f"error: {name}: got 0, expected a whole number of at least 1\n"
+    assert capsys.readouterr().err.endswith(told)

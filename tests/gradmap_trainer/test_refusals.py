@@ -38,6 +38,8 @@ SMALL += ["--hidden-sizes", "4", "--evaluation-days", "0"]
         ("case", {}, r"case: got {}, expected CaseSettings or None"),
         ("hidden_sizes", 16, "hidden_sizes: got 16, expected units of each layer"),
         ("hidden_sizes", "16", "hidden_sizes: got '16'"),
+        ("hidden_sizes", (16, 0), "hidden_sizes: got 0, expected a whole number from 1 to 10000"),
+        ("hidden_sizes", (), "hidden_sizes: got none, expected one or more layers"),
     ],
 )
 def test_a_field_of_another_type(field: str, value: Any, told: str) -> None:

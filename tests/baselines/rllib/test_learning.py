@@ -221,11 +221,48 @@ def test_a_ray_that_dies_is_reported(monkeypatch):
         ({"loading_margin": 1.0}, "loading_margin: got 1.0, expected a share from 0 to below 1"),
         ({"minibatches": 1000, "batch_days": 1}, "minibatches: got 1000, expected at most 48"),
         ({"batch_days": 0}, "batch_days: got 0, expected a whole number of at least 1"),
+        ({"hidden_sizes": (8, 0)}, "hidden_sizes: got 0, expected a whole number from 1 to 10000"),
+        ({"hidden_sizes": ()}, "hidden_sizes: got none, expected one or more layers"),
     ],
 )
 def test_mistakes_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         replace(SMALL, **change)
+
+
+FIRST_ITERATIONS = """
+import gc
+from dataclasses import replace
+
+from numba.core.dispatcher import Dispatcher
+
+from baselines.rllib.config import usual
+from baselines.rllib.training import training
+from gradmap_trainer.workers.session import ray_session
+from gridedge_env import CaseSettings
+
+def ready():
+    return sum(len(x.overloads) for x in gc.get_objects() if isinstance(x, Dispatcher))
+
+case = CaseSettings("ieee13", num_agents=3, step_minutes=60)
+with ray_session():
+    for form in ("shared", "joint"):
+        config = replace(usual(form), algorithm="mappo", case=case, batch_days=2)
+        with training(config, config.make_simulator()) as learner:
+            before = ready()
+            learner.iterate()
+            print(form, before > 0, ready() - before)
+"""
+
+
+def test_no_kernel_is_compiled_by_the_clock(home):
+    """Nor loaded from disk: what an iteration calls has been called before, in a new process."""
+    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home)}
+    words = [sys.executable, "-c", FIRST_ITERATIONS]
+    told = subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=True
+    )
+    assert told.stdout.splitlines() == ["shared True 0", "joint True 0"]
 
 
 def test_the_callers_random_state_is_left_alone():
@@ -285,7 +322,7 @@ def test_the_commands_train_evaluate_and_leave_nothing(
     options += ["--num-agents", "6", "--seconds", "1", "--run", str(run)]
     options += ["--evaluation-days", "2", "--foresight-iterations", "0"]
     done = command("train", *options, home=home)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert not processes_of(home)
     assert not [path for path in home.rglob("*") if path.is_file()]
     assert not (home / "ray_results").exists()
