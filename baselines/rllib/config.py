@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from gradmap_trainer.config import (
     TrainConfig,
@@ -14,6 +14,7 @@ from gradmap_trainer.config import (
 )
 from gridedge_env.case import Case, CaseSettings
 from gridedge_env.checks import (
+    check_choice,
     check_not_negative,
     check_number,
     check_positive,
@@ -27,7 +28,9 @@ from gridedge_env.simulator import Simulator, make_simulator
 # What its runs are called in errors.
 RUN_KIND = "an RLlib run"
 
+Algorithm: TypeAlias = Literal["ippo", "mappo"]
 Form: TypeAlias = Literal["joint", "shared", "by-kind", "separate"]
+Credit: TypeAlias = Literal["equal", "marginal"]
 # Forms of policies that use a setting, where not all do.
 USED_BY: dict[str, tuple[Form, ...]] = {
     "price_variation": ("joint", "shared"),
@@ -96,7 +99,7 @@ class RLConfig:
     """
 
     run: str = "runs/rllib"
-    algorithm: Literal["ippo", "mappo"] = "ippo"
+    algorithm: Algorithm = "ippo"
     policies: Form = "joint"
     case: CaseSettings | None = CaseSettings()
     iterations: int = 300
@@ -114,7 +117,7 @@ class RLConfig:
     entropy: float = 0.0
     initial_deviation: float = 0.5
     reward_scale: float = 1.0
-    credit: Literal["equal", "marginal"] = "equal"
+    credit: Credit = "equal"
     multiplier_step: float = 0.0
     training_penalty: float = 10.0
     voltage_margin: float = 0.0
@@ -126,6 +129,8 @@ class RLConfig:
     foresight_iterations: int = 300
 
     def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            check_choice(getattr(self, name), name, choices)
         settle(self, **_NUMBERS, hidden_sizes=check_hidden_sizes)
         if self.seconds is not None:
             settle(self, seconds=check_positive)
@@ -192,6 +197,11 @@ def check_whole_share(value: Any, name: str) -> float:
 
 
 # What a field may be; the case checks its own.
+_CHOICES = {
+    "algorithm": get_args(Algorithm),
+    "policies": get_args(Form),
+    "credit": get_args(Credit),
+}
 _NUMBERS: dict[str, Callable[[Any, str], float]] = {
     "iterations": whole_number(1),
     "batch_days": whole_number(1),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from gymnasium.spaces import Box, Dict
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from baselines.rllib.config import Credit
 from baselines.rllib.environment import JointDays, Observation
 from baselines.rllib.shared.policies import Correction
 from gradmap_trainer.objective import price_spread
@@ -19,8 +19,6 @@ from gridedge_env.global_state import global_state
 from gridedge_env.observation import OBSERVATION_BOUND
 from gridedge_env.simulator import Simulator
 from gridedge_env.state import Result, SimulatorState
-
-Credit: TypeAlias = Literal["equal", "marginal"]
 
 
 class SharedDays(JointDays):

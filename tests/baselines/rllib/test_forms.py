@@ -72,6 +72,13 @@ def test_what_a_form_does_not_use_is_refused_in_python(name, form):
             replace(config, **{name: OTHERS[name]})
 
 
+@pytest.mark.parametrize("name", ["algorithm", "policies", "credit"])
+@pytest.mark.parametrize("wrong", ["none", None, ["joint"]])
+def test_names_that_are_none_are_refused_in_python(name, wrong):
+    with pytest.raises(ValueError, match=rf"^{name}: got .*, expected one of "):
+        RLConfig(**{name: wrong})
+
+
 @pytest.mark.parametrize("command", [train, tune])
 @pytest.mark.parametrize(("name", "form"), [p for p in PAIRS if p[1] not in USED_BY[p[0]]])
 def test_and_on_the_command_line_even_if_given_as_it_is(
