@@ -37,7 +37,7 @@ from gradmap_trainer.commands.evaluate import evaluate
 from gradmap_trainer.commands.export import export
 from gradmap_trainer.commands.report import report
 from gradmap_trainer.commands.train import train
-from gradmap_trainer.metrics import check_metrics
+from gradmap_trainer.metrics import METRICS_FILE, check_metrics
 from gradmap_trainer.report import EXPLORER_FILE, REPORT_FILE
 from gradmap_trainer.report.bills import BILLS_FILE
 from gradmap_trainer.run_folder import case_of_run
@@ -200,7 +200,8 @@ class Kills:
         """
         before: set[str] = set()
         while lacking := [name for name, count in self.count.items() if count < times]:
-            name = self.chance.choice(lacking) if before else "train"
+            has_log = (folder / METRICS_FILE).exists()  # before, there is nothing to report
+            name = self.chance.choice(lacking) if has_log else "train"
             exit_code = self._kill(name, folder)
             now = held(folder)
             if before - now:
