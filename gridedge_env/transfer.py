@@ -34,9 +34,10 @@ def check_device(device: str | torch.device, computes: bool = True) -> torch.dev
 def in_memory(values: Tensor) -> Tensor:
     """Numbers in memory one after the other as they are, for who reads what is at an address.
 
-    PyTorch's views may be of every second number, or negative in name only.
+    PyTorch's views may be of every second number, or negative or conjugated in name only.
     """
-    return values.contiguous().resolve_neg()
+    plain = values.is_contiguous() and not (values.is_neg() or values.is_conj())
+    return values if plain else values.contiguous().resolve_conj().resolve_neg()
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:

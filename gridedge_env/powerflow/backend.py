@@ -25,7 +25,7 @@ class Solved:
     Attributes:
         found: u, and how its iteration ended.
         current: i, (batch, 2 branches), kVA per pu.
-        node_voltage: V, (batch, 2 nodes) pu, where the backend finds it on its way.
+        node_voltage: V, (batch, nodes) complex pu, where the backend finds it on its way.
     """
 
     found: DeviceVoltage
@@ -50,7 +50,7 @@ class Cotangents:
 
 
 class Backend(Protocol):
-    """A way to solve power flows of one feeder. Tensors are real, in the precision of `dtype`."""
+    """A way to solve power flows of one feeder, in the precision of `dtype`: all real but V."""
 
     @property
     def space(self) -> DeviceSpace:
@@ -90,7 +90,7 @@ class Backend(Protocol):
             status: (batch,) how the iteration ended; where there is no solution voltages count as
                 fixed, so that gradients are finite and point towards less of the power.
             of_current: cotangent of i, (batch, 2 branches); None: zero.
-            of_nodes: cotangent of V, (batch, 2 nodes); None: zero.
+            of_nodes: cotangent of V, (batch, nodes) complex; None: zero.
             settings: when to stop.
             shifted: whether to find the cotangent of a shift.
         """

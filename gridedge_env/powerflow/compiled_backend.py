@@ -75,7 +75,7 @@ class CompiledBackend:
         """
         self._check(power, start)
         voltage, current = self._empty(power.shape), self._empty(power.shape)
-        nodes = self._empty((len(power), 2 * self.network.nodes))
+        nodes = self._empty((len(power), self.network.nodes, 2))
         residual, iterations, code = self._records(len(power))
         status = torch.zeros_like(code, dtype=torch.int8)
         self._run(
@@ -85,7 +85,7 @@ class CompiledBackend:
         found = DeviceVoltage(voltage, residual, iterations, status)
         if bool(code.any()):
             self._look_again(code, power, start, settings, found, current, nodes)
-        return Solved(found, current, nodes)
+        return Solved(found, current, torch.view_as_complex(nodes))
 
     def _look_again(
         self,
@@ -111,7 +111,7 @@ class CompiledBackend:
                 (found.iterations, again.found.iterations),
                 (found.status, again.found.status),
                 (current, again.current),
-                (nodes, self.space.node_voltage(response)),
+                (nodes, self.space.node_voltage(response).unflatten(-1, (2, -1)).mT),
             ):
                 place[left] = value.to(place.dtype)
         extreme = (code & ~UNSETTLED).nonzero()[:, 0]
@@ -143,7 +143,7 @@ class CompiledBackend:
             voltage[left].to(precision),
             status[left],
             None if of_current is None else of_current[left].to(precision),
-            None if of_nodes is None else of_nodes[left].to(precision),
+            None if of_nodes is None else of_nodes[left].to(precision.to_complex()),
             settings,
             shifted=False,
         )

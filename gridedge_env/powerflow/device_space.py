@@ -40,8 +40,8 @@ class DeviceSpace:
         tap_state: voltage and current of every tapped coil, see `taps`.
         control_voltage: what every regulator's control sees, V on its secondary side.
         taps: the answer to moved taps.
-        three_phase_entries: (6 three-phase buses,) entries of V there: real, then imaginary parts
-            of phase 1, then those of phase 2, and of phase 3.
+        three_phase_nodes: (3 three-phase buses,) entries of V there: phase 1 of each, then phase 2,
+            and phase 3.
         across: u as a map of V.
         no_load: (2 branches,) u without any device current.
         load_model: the voltage dependence of the branches.
@@ -60,7 +60,7 @@ class DeviceSpace:
     tap_state: LinearMap
     control_voltage: LinearMap
     taps: TapSpace
-    three_phase_entries: Tensor
+    three_phase_nodes: Tensor
     across: Across
     no_load: Tensor
     load_model: LoadModel

@@ -113,7 +113,8 @@ class Across:
     """Device voltages read off the node voltages at both ends.
 
     Attributes:
-        node: at either end, (2 branches,) entries of V; the second is any for a branch to ground.
+        node: at either end, (2 branches,) entries of V in pairs, real parts first; the second is
+            any for a branch to ground.
         weight: likewise, their weights.
         to_ground: whether all branches are.
     """
@@ -136,18 +137,19 @@ class Across:
         for branch, (begin, end) in enumerate(pairwise(scaled.indptr)):
             node[: end - begin, branch] = scaled.indices[begin:end]
             weight[: end - begin, branch] = scaled.data[begin:end]
-        both = np.concatenate((node, node + len(voltage_base)), axis=1)
+        both = np.concatenate((2 * node, 2 * node + 1), axis=1)
         first, second = torch.tensor(both, dtype=torch.long, device=device)
         of_first, of_second = torch.tensor(np.tile(weight, 2), device=device, dtype=dtype)
         return Across((first, second), (of_first, of_second), not weight[1].any())
 
     def __call__(self, node_voltage: Tensor) -> Tensor:
-        """(batch, 2 nodes) -> (batch, 2 branches), pu."""
+        """(batch, nodes) complex -> (batch, 2 branches), pu."""
         (node, other), (weight, of_other) = self.node, self.weight
-        first = node_voltage.index_select(1, node) * weight
+        pairs = torch.view_as_real(node_voltage).flatten(1)
+        first = pairs.index_select(1, node) * weight
         if self.to_ground:
             return first
-        return first.addcmul(node_voltage.index_select(1, other), of_other)
+        return first.addcmul(pairs.index_select(1, other), of_other)
 
 
 class Response(Protocol):

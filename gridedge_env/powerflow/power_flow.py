@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import fields
 from types import NoneType
@@ -111,6 +112,9 @@ class PowerFlow:
         self.tap_position = torch.tensor(positions, dtype=dtype, device=self.device)
         self.branch_injection = tuple(branch.injection for branch in branches)
         self._one_branch_each = len(branches) == len(self.injection_names)
+        injection = self.space.injection
+        self._drawn_by = torch.cat((2 * injection, 2 * injection + 1))  # in pairs of kW and kvar
+        self._drawn_share = self.space.share.to(self.dtype).repeat(2)
 
     def solve(
         self,
@@ -153,7 +157,8 @@ class PowerFlow:
         power = power.resolve_conj()  # what is conjugated in name only has other numbers in memory
         # Reading a flag back would make the host wait for a GPU: there `converged` tells.
         # A sum is finite if all its terms are, and takes a tenth of the time to look at.
-        if self.device.type == "cpu" and not bool(torch.view_as_real(power).sum().isfinite()):
+        parts = torch.view_as_real(power.detach())
+        if self.device.type == "cpu" and not math.isfinite(parts.sum()):
             raise ValueError("power: contains NaN or infinity, expected finite kVA")
         branches = self._to_branches(power)
         if start is not None:
@@ -332,12 +337,12 @@ class PowerFlow:
             raise ValueError(f"{name}: got {came}, expected {expected} on {self.device}")
 
     def _to_branches(self, power: Tensor) -> Tensor:
+        """(batch, injections) complex -> (batch, 2 branches), as `spread`."""
         power = power.to(self.dtype.to_complex())
-        if len(power):
-            parts = torch.view_as_real(power).movedim(-1, 1)
-        else:  # whose gradient PyTorch lays out otherwise than `view_as_real` can take it
-            parts = torch.stack((power.real, power.imag), dim=1)
-        return self.spread(parts.flatten(1))
+        if not len(power):  # whose gradient PyTorch lays out otherwise than `view_as_real` takes it
+            return self.spread(torch.cat((power.real, power.imag), dim=-1))
+        pairs = torch.view_as_real(power).flatten(1)
+        return pairs.index_select(1, self._drawn_by) * self._drawn_share
 
 
 def _places(given: Iterable[str], name: str) -> list[str]:

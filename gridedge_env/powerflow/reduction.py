@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from torch import Tensor
 
 from gridedge_env.checks import check_choice
 from gridedge_env.compiled.running import numba_is_there
@@ -156,7 +155,9 @@ def reduce_network(
         response=response,
         **maps,
         taps=TapSpace.of(feeder, coils, of_modes, device),
-        three_phase_entries=_entries(network, device),
+        three_phase_nodes=torch.tensor(
+            network.three_phase_nodes.T.ravel(), dtype=torch.long, device=device
+        ),
         across=Across.of(incidence, network.voltage_base, device, dtype),
         no_load=torch.tensor(as_real(rows["device_voltage"].matrix @ no_load), **where),
         load_model=load_model,
@@ -167,12 +168,6 @@ def reduce_network(
     )
     in_torch = TorchBackend(VoltageOperator(space))
     return in_torch if packed is None else CompiledBackend(packed.to(dtype), in_torch)
-
-
-def _entries(network: Network, device: torch.device) -> Tensor:
-    """See `DeviceSpace.three_phase_entries`."""
-    nodes = torch.tensor(network.three_phase_nodes, dtype=torch.long, device=device).T
-    return torch.stack((nodes, nodes + len(network.node_names)), dim=1).flatten()
 
 
 def _compiles(

@@ -26,8 +26,8 @@ class PowerFlowSolution(Record):
         operator: the feeder, seen from its devices, at the taps of each scenario.
         device_current: (batch, 2 branches) currents that the device branches inject, real parts
             first, kVA per pu.
-        solved_voltage: (batch, 2 nodes) node voltages, pu, where the solver found them on its way;
-            None: they are a map of the device currents like all else.
+        solved_voltage: (batch, nodes) complex node voltages, pu, where the solver found them on its
+            way; None: they are a map of the device currents like all else.
         device_voltage: (batch, 2 branches) voltages across them, pu of their rating; a start for
             the next, similar power flow. Carries no gradient.
         residual: (batch,) largest change in the last iteration, pu.
@@ -82,12 +82,15 @@ class PowerFlowSolution(Record):
     @cached_property
     def voltage(self) -> Tensor:
         """(batch, nodes) complex, per unit of each node's base voltage."""
-        return torch.complex(*self._node_voltage.chunk(2, dim=-1))
+        if self.solved_voltage is not None:
+            return self.solved_voltage
+        parts = self.space.node_voltage(self.response).to(self.device_voltage.dtype)
+        return torch.complex(*parts.chunk(2, dim=-1))
 
     @cached_property
     def voltage_magnitude(self) -> Tensor:
         """(batch, nodes) pu."""
-        return magnitude(self._node_voltage)
+        return magnitude(self.voltage)
 
     @cached_property
     def branch_current(self) -> Tensor:
@@ -114,14 +117,12 @@ class PowerFlowSolution(Record):
     @cached_property
     def unbalance(self) -> Tensor:
         """(batch, three-phase buses) voltage unbalance factor |V2| / |V1| (IEC 61000-4-30)."""
-        entries = self.space.three_phase_entries
-        first, second, third = self._node_voltage.index_select(-1, entries).chunk(3, dim=-1)
+        phases = self.voltage.index_select(-1, self.space.three_phase_nodes)
+        first, second, third = phases.chunk(3, dim=-1)
         # 3 V1 and 3 V2 are V_a - (V_b + V_c) / 2 ± j √3 / 2 (V_b - V_c).
         along = torch.sub(first, second + third, alpha=0.5)
-        across = 0.5 * math.sqrt(3.0) * (second - third)
-        re, im = across.chunk(2, dim=-1)
-        turned = torch.cat((-im, re), dim=-1)
-        return magnitude(along - turned) / magnitude(along + turned)
+        across = 0.5j * math.sqrt(3.0) * (second - third)
+        return magnitude(along - across) / magnitude(along + across)
 
     @cached_property
     def losses(self) -> Tensor:
@@ -136,20 +137,13 @@ class PowerFlowSolution(Record):
         drawn = -(across * injected).sum(dim=-1)
         return (fed - drawn).to(self.device_voltage.dtype)
 
-    @cached_property
-    def _node_voltage(self) -> Tensor:
-        """(batch, 2 nodes) pu, real parts first."""
-        if self.solved_voltage is not None:
-            return self.solved_voltage
-        return self.space.node_voltage(self.response).to(self.device_voltage.dtype)
-
     def _quantity(self, linear: LinearMap) -> Tensor:
         """A map of the response, (batch, 2 rows), real parts first."""
         return linear(self.response).to(self.device_voltage.dtype)
 
 
 def magnitude(vector: Tensor) -> Tensor:
-    """Of complex entries: (..., 2 n), real parts first -> (..., n)."""
+    """Of complex entries: (..., n), or real parts first (..., 2 n), -> (..., n)."""
     if torch.is_grad_enabled() and vector.requires_grad:
         found: Tensor = _Magnitude.apply(vector)
         return found
@@ -169,9 +163,12 @@ class _Magnitude(torch.autograd.Function):
         vector, found = ctx.saved_tensors
         # The floor makes the derivative zero at exactly zero (an unloaded branch).
         share = cotangent / found.clamp(min=1e-20)
+        if vector.is_complex():
+            return vector * share
         return (vector.unflatten(-1, (2, -1)) * share.unsqueeze(-2)).flatten(-2)
 
 
 def _root_of_squares(vector: Tensor) -> Tensor:
-    re, im = vector.chunk(2, dim=-1)
+    pairs = vector.is_complex()
+    re, im = torch.view_as_real(vector).unbind(-1) if pairs else vector.chunk(2, dim=-1)
     return torch.addcmul(re * re, im, im).sqrt_()

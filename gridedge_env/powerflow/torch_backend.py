@@ -59,7 +59,8 @@ class TorchBackend:
         """See `Backend`."""
         cotangent = torch.zeros_like(power) if of_current is None else of_current
         if of_nodes is not None:
-            cotangent = cotangent + self.operator.transpose_of(self.space.node_voltage, of_nodes)
+            parts = torch.cat((of_nodes.real, of_nodes.imag), dim=-1)
+            cotangent = cotangent + self.operator.transpose_of(self.space.node_voltage, parts)
         jacobian = CurrentJacobian.at(self.space.load_model, power, voltage)
         solvable = status == Status.CONVERGED
         adjoint, inexact = solve_adjoint(self.operator, jacobian, cotangent, solvable, settings)

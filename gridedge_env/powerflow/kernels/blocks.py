@@ -63,34 +63,58 @@ def copy_some(like, chosen, source, as_source, numbers, target):
 @kernel
 def into_lanes(like, source, scenario, used, columns, target):
     """Complex rows of a batch, real parts first, to lanes; the last scenario fills what is left."""
-    lanes, side, width = lanes_of(like), tile_side(source), 2 * columns
-    whole_rows, whole_columns = used // side * side, columns // side * side
     for part in range(2):
-        for w in range(0, whole_rows, side):
-            row = pointer(source, (scenario + w) * width + part * columns)
-            for j in range(0, whole_columns, side):
-                turn_tile(
-                    pointer(row, j), width, pointer(target, (2 * j + part) * lanes + w), 2 * lanes
-                )
-        for w in range(lanes):
-            row = pointer(source, (scenario + min(w, used - 1)) * width + part * columns)
-            for j in range(whole_columns if w < whole_rows else 0, columns):
-                target[(2 * j + part) * lanes + w] = row[j]
+        own, to = pointer(source, part * columns), pointer(target, part * lanes_of(like))
+        _turn_in(like, own, scenario, used, columns, 2 * columns, to, 2)
 
 
 @kernel
 def out_of_lanes(like, source, scenario, used, columns, target):
     """The reverse."""
-    lanes, side, width = lanes_of(like), tile_side(source), 2 * columns
-    whole_rows, whole_columns = used // side * side, columns // side * side
     for part in range(2):
-        for w in range(0, whole_rows, side):
-            row = pointer(target, (scenario + w) * width + part * columns)
-            for j in range(0, whole_columns, side):
-                turn_tile(
-                    pointer(source, (2 * j + part) * lanes + w), 2 * lanes, pointer(row, j), width
-                )
-        for w in range(used):
-            row = pointer(target, (scenario + w) * width + part * columns)
-            for j in range(whole_columns if w < whole_rows else 0, columns):
-                row[j] = source[(2 * j + part) * lanes + w]
+        own, to = pointer(source, part * lanes_of(like)), pointer(target, part * columns)
+        _turn_out(like, own, scenario, used, columns, 2 * columns, to, 2)
+
+
+@kernel
+def pairs_into_lanes(like, source, scenario, used, columns, target):
+    """As `into_lanes`, of rows that have each imaginary part behind its real part."""
+    _turn_in(like, source, scenario, used, 2 * columns, 2 * columns, target, 1)
+
+
+@kernel
+def pairs_out_of_lanes(like, source, scenario, used, columns, target):
+    """The reverse."""
+    _turn_out(like, source, scenario, used, 2 * columns, 2 * columns, target, 1)
+
+
+@kernel
+def _turn_in(like, source, scenario, used, columns, width, target, step):
+    """Real columns of rows of a width, to every step-th vector."""
+    lanes, side = lanes_of(like), tile_side(source)
+    whole_rows, whole_columns = used // side * side, columns // side * side
+    for w in range(0, whole_rows, side):
+        row = pointer(source, (scenario + w) * width)
+        for j in range(0, whole_columns, side):
+            to = pointer(target, step * j * lanes + w)
+            turn_tile(pointer(row, j), width, to, step * lanes)
+    for w in range(lanes):
+        row = pointer(source, (scenario + min(w, used - 1)) * width)
+        for j in range(whole_columns if w < whole_rows else 0, columns):
+            target[step * j * lanes + w] = row[j]
+
+
+@kernel
+def _turn_out(like, source, scenario, used, columns, width, target, step):
+    """The reverse."""
+    lanes, side = lanes_of(like), tile_side(source)
+    whole_rows, whole_columns = used // side * side, columns // side * side
+    for w in range(0, whole_rows, side):
+        row = pointer(target, (scenario + w) * width)
+        for j in range(0, whole_columns, side):
+            own = pointer(source, step * j * lanes + w)
+            turn_tile(own, step * lanes, pointer(row, j), width)
+    for w in range(used):
+        row = pointer(target, (scenario + w) * width)
+        for j in range(whole_columns if w < whole_rows else 0, columns):
+            row[j] = source[step * j * lanes + w]

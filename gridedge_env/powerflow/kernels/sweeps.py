@@ -28,6 +28,8 @@ from gridedge_env.powerflow.kernels.blocks import (
     greater,
     into_lanes,
     out_of_lanes,
+    pairs_into_lanes,
+    pairs_out_of_lanes,
     put,
 )
 from gridedge_env.powerflow.kernels.drafts import draft, draft_back, is_worth_it
@@ -64,7 +66,7 @@ def solve_wide(
         voltage: u is written here.
         current: i is written here, (batch, 2 branches); 0: only `rule.sweeps` sweeps within
             `BOUND`, and nothing below.
-        nodes: V is written here, (batch, 2 nodes).
+        nodes: V is written here, (batch, nodes) complex.
         residual: (batch,) last change.
         iterations: (batch,) sweeps until it was small enough.
         code: (batch,) UNSETTLED, EXTREME or both; 0 where all is well.
@@ -106,7 +108,7 @@ def adjoint_wide(
         power: S, (batch, 2 branches).
         voltage: u, likewise.
         of_current: cotangent of i, likewise, or 0.
-        of_nodes: cotangent of V, (batch, 2 nodes), or 0.
+        of_nodes: cotangent of V, (batch, nodes) complex, or 0.
         fixed: (batch,) other than 0 where l = g.
         of_power: the cotangent of S is written here.
         unsettled: (batch,) UNSETTLED is written where it has not settled.
@@ -172,7 +174,7 @@ def _solve(
                 codes[scenario + w] |= UNSETTLED
         out_of_lanes(like, i, scenario, used, branches, pointer_at(current, number))
         complete(like, net, x)
-        out_of_lanes(like, x, scenario, used, net.nodes, pointer_at(nodes, number))
+        pairs_out_of_lanes(like, x, scenario, used, net.nodes, pointer_at(nodes, number))
     room[0] = 0.0  # keeps it until here
     if single is not None:
         draft_room[0] = 0.0
@@ -205,7 +207,7 @@ def _adjoint(
             for k in range(2 * branches):
                 store(g, k * lanes, like)
         if of_nodes != 0:
-            into_lanes(like, pointer_at(of_nodes, number), scenario, used, net.nodes, x)
+            pairs_into_lanes(like, pointer_at(of_nodes, number), scenario, used, net.nodes, x)
             add_of_nodes(like, net, x, aside, g)
         size = like
         for j in range(branches):
