@@ -83,7 +83,7 @@ def film_episode(
         act: from the observations of all agents to their actions; without it all are at rest.
         seed: of the episode, as in `reset`.
         options: likewise.
-        frames_per_second: steps that it shows in one, from 0.01 to 100.
+        frames_per_second: steps that it shows in one, see `save_film`.
 
     Returns:
         The path.
@@ -118,7 +118,8 @@ def save_film(
     Args:
         path: of the film; its folder is made.
         pictures: of whole numbers from 0 to 255 (`numpy.uint8`).
-        frames_per_second: how many it shows in one, from 0.01 to 100.
+        frames_per_second: how many it shows in one, from 0.01 to 100. A GIF shows each for whole
+            hundredths of a second, the nearest.
 
     Returns:
         The path.
@@ -169,6 +170,8 @@ def _writer(path: str | Path, frames_per_second: float) -> tuple[Path, Any]:
         lambda number: FEWEST_FRAMES <= number <= MOST_FRAMES,
     )
     check_writable(path, "path")
+    if path.suffix == ".gif":  # matplotlib's writer rounds hundredths of a second down
+        rate = 100.0 / (max(1, round(100.0 / rate)) + 0.01)
     return path, writers[path.suffix](fps=rate)
 
 

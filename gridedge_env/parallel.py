@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gridedge_env.actions import NUMBERS, clipped, stacked
 from gridedge_env.animation import Window
-from gridedge_env.checks import check_entropy, check_type, check_whole_number, shown
+from gridedge_env.checks import check_entropy, check_seed, check_type, check_whole_number, shown
 from gridedge_env.episodes import episode_seed_of
 from gridedge_env.feeder import Feeder
 from gridedge_env.global_state import global_state, network_quantities, state_names
@@ -56,7 +56,7 @@ def parallel_env(
     """
     if options.get("case") is None:
         options["seed"] = seed
-    elif seed != 0:
+    elif check_seed(seed) != 0:
         raise ValueError(f"seed: got {seed} and a case, expected the seed in the case")
     simulator = make_simulator(feeder, num_agents, **options)
     return GridEdgeParallelEnv(simulator, split, render_mode)
@@ -186,8 +186,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         self.episode_seed = episode_seed
         self.result = None
         self.agents = self.possible_agents.copy()
-        if self.render_mode == "human":
-            self.render()
+        self._follow()
         return self._by_agent(self._observe()), {agent: {} for agent in self.agents}
 
     def step(
@@ -276,6 +275,7 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         bounded = action.clamp(-1.0, 1.0)  # before a number becomes infinite in another precision
         result = self._advance(state, bounded.to(state.device_voltage))
         self.result = result.detach()
+        self._follow()
         return result
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -325,8 +325,6 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         self.simulator_state, self.result = following, result
         if following.step == self.simulator.clock.steps:
             self.agents = []
-        if self.render_mode == "human":
-            self.render()
         return result
 
     def _play(
@@ -337,11 +335,17 @@ class GridEdgeParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float
         action = torch.from_numpy(clipped(values)).to(state.device_voltage)
         with torch.inference_mode():
             result = self._advance(state, action)
-            rewards = result.reward[0].cpu().numpy()
+            rewards = result.reward[0].cpu().numpy().copy()  # the result's own are its own
             observations = self._observe()
         # What inference mode has made may not enter a later graph; a copy may.
         self.simulator_state = self._require_reset().clone(sharing=("day",))
+        self._follow()
         return observations, rewards, result
+
+    def _follow(self) -> None:
+        """Show where the episode stands in the window, if there is to be one."""
+        if self.render_mode == "human":
+            self.render()
 
     def _observe(self) -> NDArray[np.float32]:
         observations = self.simulator.observe(self._require_reset())[0]

@@ -216,7 +216,7 @@ def rewards_of(function: Callable[[Result], Tensor], result: Result, name: str) 
     On a GPU the host waits for it: whoever learns from one reward that is NaN has lost all.
 
     Args:
-        function: to the shape of `result.cost`, or to what broadcasts to that.
+        function: to the shape of `result.cost`, (batch, agents), or (batch, 1): one for all agents.
         result: what a step cost and did.
         name: what to call the function.
 
@@ -230,11 +230,10 @@ def rewards_of(function: Callable[[Result], Tensor], result: Result, name: str) 
     _check_real(found, name)
     if found.is_meta:
         raise ValueError(f"{name}: got a tensor on {found.device}, expected numbers")
-    try:
-        values = found.to(result.cost).expand(expected)
-    except RuntimeError as error:
-        came = tuple(found.shape)
-        raise ValueError(f"{name}: got rewards {came}, expected {expected}") from error
+    came, of_all = tuple(found.shape), (*expected[:-1], 1)
+    if came not in (expected, of_all):
+        raise ValueError(f"{name}: got rewards {came}, expected {expected} or {of_all}")
+    values = found.to(result.cost).expand(expected)
     if not _is_finite(values):
         worst = values[~values.isfinite()][0].item()
         raise ValueError(f"{name}: got {worst}, expected finite rewards")

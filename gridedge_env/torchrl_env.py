@@ -37,8 +37,8 @@ class TorchRLEnv(EnvBase):
         simulator: the physics.
         days: how many episodes side by side.
         split: "train", "validation" or "test": whose weather, prices and homes.
-        reward: from what a step cost and did to (days, agents), or what broadcasts to that. A step
-            raises a ValueError where they are not finite numbers.
+        reward: from what a step cost and did to (days, agents), or (days, 1): one for all agents. A
+            step raises a ValueError where they are not finite numbers.
 
     Attributes:
         simulator: the physics.
@@ -129,6 +129,12 @@ class TorchRLEnv(EnvBase):
         known = None if seed is None else check_entropy(seed)
         following: int | None = super().set_seed(known, static_seed)
         return following
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy has: all but the graph."""
+        kept = {"simulator_state": self.simulator_state, "result": self.result}
+        detached = {name: None if x is None else x.detach() for name, x in kept.items()}
+        return self.__dict__ | detached
 
     def _bounded(self, bound: float, *shape: int) -> Bounded:
         where: dict[str, Any] = {"device": self.device, "dtype": self.simulator.dtype}

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
-import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 from pettingzoo.utils import BaseParallelWrapper
@@ -81,12 +80,13 @@ class EnvironmentWrapper(BaseParallelWrapper[str, Row, Any]):
             raise ValueError(f"env: got one with {type(self).__name__}, expected one without")
 
     def _check_continuous(self) -> None:
-        """Refuse to go around actions by number."""
-        space = self.env.action_space(self.possible_agents[0])
-        if not isinstance(space, Box):
+        """Refuse to go around actions by number, or other numbers than the environment's."""
+        agent = self.possible_agents[0]
+        space = self.env.action_space(agent)
+        if space != self.inner.action_space(agent):
             raise ValueError(
-                f"env: got actions in {space}, expected continuous ones: DiscreteActions goes "
-                "around other wrappers"
+                f"env: got actions in {space}, expected continuous ones from -1 to 1: what scales "
+                "or numbers actions goes around this"
             )
 
 
@@ -96,7 +96,7 @@ class RewardFunction(EnvironmentWrapper):
     Args:
         env: the environment.
         function: from what a step cost and did, a `Result` with a batch of one, to the rewards
-            (1, agents) or what broadcasts to that. It serves the results of a batch, too.
+            (1, agents), or one for all agents (1, 1). It serves the results of a batch, too.
     """
 
     def __init__(self, env: Any, function: Callable[[Result], Tensor]) -> None:
@@ -108,14 +108,23 @@ class RewardFunction(EnvironmentWrapper):
         """See `GridEdgeParallelEnv.step`.
 
         Raises:
-            ValueError: rewards that are not one finite number for each agent.
+            ValueError: rewards that are not one finite number for each agent, or not of one step.
         """
         check_by_agent(actions)
+        before = self.inner.simulator_state
         observations, rewards, *rest = self.env.step(dict(actions))
-        result = self.inner.result
+        result, after = self.inner.result, self.inner.simulator_state
+        assert before is not None
+        assert after is not None
         assert result is not None
+        if after.step != before.step + 1:
+            raise ValueError(
+                f"env: got {after.step - before.step} steps in one, expected one: what skips steps "
+                "goes around RewardFunction"
+            )
         values = rewards_of(self._function, result, "function")[0].tolist()
-        return observations, dict(zip(rewards, values, strict=True)), *rest
+        found = dict(zip(self.possible_agents, values, strict=True))
+        return observations, {agent: found[agent] for agent in rewards}, *rest
 
 
 class ObservationWrapper(EnvironmentWrapper):
@@ -154,8 +163,8 @@ class ObservationWrapper(EnvironmentWrapper):
         return self._changed(observations), *rest
 
     def _changed(self, observations: Mapping[str, Row]) -> dict[str, Row]:
-        rows = self._rows(np.array(list(observations.values())))
-        return dict(zip(observations, rows, strict=True))
+        rows = self._rows(np.array([observations[agent] for agent in self.possible_agents]))
+        return dict(zip(self.possible_agents, rows, strict=True))
 
     def _rows(self, rows: Row) -> Row:
         """(agents, fields) from those of the environment within."""
@@ -185,7 +194,7 @@ class HiddenFields(ObservationWrapper):
         if not self._kept:
             raise ValueError("names: got all fields, expected that at least one is observed")
         low, high = space.low[self._kept], space.high[self._kept]
-        super().__init__(env, [known[k] for k in self._kept], Box(low, high, dtype=np.float32))
+        super().__init__(env, [known[k] for k in self._kept], _box(low, high, space))
 
     def _rows(self, rows: Row) -> Row:
         return rows[:, self._kept]
@@ -208,7 +217,7 @@ class KindIndicator(ObservationWrapper):
     def __init__(self, env: Any) -> None:
         known, space = _observed(env)
         fleet = env.unwrapped.simulator.fleet
-        self._owned = fleet.owned.to("cpu", torch.float32).numpy()
+        self._owned = fleet.owned.cpu().numpy().astype(space.dtype)
         told = [
             ObservationField(
                 f"has_{group.kind.name}", "", 0.0, 1.0, True, value=partial(_owned, column=column)
@@ -217,7 +226,7 @@ class KindIndicator(ObservationWrapper):
         ]
         no, yes = (np.full(len(told), value, np.float32) for value in (0.0, 1.0))
         low, high = np.append(space.low, no), np.append(space.high, yes)
-        super().__init__(env, (*known, *told), Box(low, high, dtype=np.float32))
+        super().__init__(env, (*known, *told), _box(low, high, space))
         self._check_once()
 
     def _rows(self, rows: Row) -> Row:
@@ -284,12 +293,13 @@ class FailingAgents(EnvironmentWrapper):
     charge as late as they may. All agents stay in `env.agents`; infos say who has `failed`.
 
     Args:
-        env: the environment, with continuous actions: `DiscreteActions` goes around this one.
+        env: the environment, or a wrapper of it from here other than `DiscreteActions`. That and
+            all of others go around this one: how its agents rest, the environment is to be told.
         probability: that an agent fails, each by itself, in each episode.
 
     Raises:
-        ValueError: a probability outside 0 to 1, actions that are numbered, or agents that fail
-            already.
+        ValueError: a probability outside 0 to 1, actions that are numbered, agents that fail
+            already, or another's wrapper within.
     """
 
     def __init__(self, env: Any, probability: float = 0.0) -> None:
@@ -298,6 +308,12 @@ class FailingAgents(EnvironmentWrapper):
             probability, "probability", "a number from 0 to 1", lambda value: 0.0 <= value <= 1.0
         )
         self._check_once()
+        for layer in _layers(env):
+            if not isinstance(layer, (EnvironmentWrapper, GridEdgeParallelEnv)):
+                raise ValueError(
+                    f"env: got {type(layer).__name__} within, expected none but gridedge_env's "
+                    "wrappers: others go around FailingAgents"
+                )
         self._check_continuous()
         self._idle = Idle(self.inner.simulator)
         self._failed: set[str] = set()
@@ -367,6 +383,12 @@ def _observed(env: Any) -> tuple[tuple[ObservationField, ...], Box]:
             f"{expected[0]} fields: what stacks or flattens observations goes around this"
         )
     return shows.observation_fields, space
+
+
+def _box(low: NDArray[Any], high: NDArray[Any], like: Box) -> Box:
+    """A space of numbers like those of another, whose type Gymnasium takes as a class."""
+    kind: Any = like.low.dtype.type
+    return Box(low, high, dtype=kind)
 
 
 def _owned(moment: Moment, column: int) -> Tensor:

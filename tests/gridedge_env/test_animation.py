@@ -109,6 +109,29 @@ def test_an_episode_is_filmed_in_one_call(simulator, tmp_path):
     assert not env.agents
 
 
+@pytest.mark.parametrize(
+    ("rate", "milliseconds"), [(4, 250), (40, 20), (60, 20), (3, 330), (100, 10)]
+)
+def test_a_gif_shows_each_picture_for_the_nearest_hundredths_of_a_second(
+    rate, milliseconds, tmp_path
+):
+    """Half a hundredth to the even one."""
+    pictures = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), np.uint8)
+    with Image.open(save_film(tmp_path / "a.gif", pictures, rate)) as film:
+        assert film.info["duration"] == milliseconds
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_window_that_fails_leaves_the_day_sound(simulator, monkeypatch):
+    env = GridEdgeParallelEnv(simulator, render_mode="human")
+    env.reset(seed=1)
+    monkeypatch.setattr(env, "render", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        env.step({agent: [0.0] for agent in env.agents})
+    assert env.simulator_state is not None
+    assert not env.simulator_state.device_voltage.is_inference()
+
+
 @pytest.mark.parametrize("levels", [5, 6])
 @pytest.mark.parametrize("reactive_power", [False, True], ids=["Discrete", "MultiDiscrete"])
 def test_numbered_actions_rest_in_the_middle(levels, reactive_power, tmp_path):

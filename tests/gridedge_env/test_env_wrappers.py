@@ -12,7 +12,16 @@ import pytest
 import torch
 from gymnasium.spaces import Discrete, MultiDiscrete
 from pettingzoo.test import parallel_api_test, parallel_seed_test
-from supersuit import delay_observations_v0, frame_stack_v1, normalize_obs_v0, reshape_v0
+from pettingzoo.utils import BaseParallelWrapper
+from supersuit import (
+    action_lambda_v1,
+    dtype_v0,
+    frame_skip_v0,
+    frame_stack_v1,
+    normalize_obs_v0,
+    reshape_v0,
+    scale_actions_v0,
+)
 
 from gridedge_env import GridEdgeParallelEnv, make_simulator
 from gridedge_env.moment import Moment
@@ -123,10 +132,51 @@ def test_fields_are_known_where_others_wrap(wrapper):
     assert len(seen["battery_0"]) == len(expected)
 
 
+def test_spaces_are_of_the_numbers_that_are_seen():
+    for wrapper in (lambda env: HiddenFields(env, ["price"]), KindIndicator):
+        env = wrapper(dtype_v0(plain(), np.float64))
+        seen, _ = env.reset(seed=7)
+        assert env.observation_space("battery_0").dtype == np.float64
+        assert env.observation_space("battery_0").contains(seen["battery_0"])
+
+
+class Reversed(BaseParallelWrapper):
+    """Another's wrapper, whose dictionaries have another order."""
+
+    def reset(self, seed=None, options=None):
+        return tuple(dict(reversed(said.items())) for said in self.env.reset(seed, options))
+
+    def step(self, actions):
+        return tuple(dict(reversed(said.items())) for said in self.env.step(actions))
+
+
+@pytest.mark.parametrize("name", ["reward", "hidden", "kinds"])
+def test_agents_are_known_by_name(name, actions):
+    """Whatever the order of dictionaries."""
+    ours, theirs = (play(WRAPPERS[name](env), actions) for env in (Reversed(plain()), plain()))
+    for here, there in zip(ours, theirs, strict=True):
+        assert here[1:] == there[1:]
+        assert all((here[0][agent] == row).all() for agent, row in there[0].items())
+
+
+def test_what_goes_around_other_wrappers_only(actions):
+    """A reward is of one step; how agents rest, the environment alone understands."""
+    skipping = RewardFunction(frame_skip_v0(plain(), 4), shared_cost)
+    with pytest.raises(ValueError, match="env: got 4 steps in one, expected one: what skips steps"):
+        play(skipping, actions)
+    negated = action_lambda_v1(plain(), lambda action, space: -action, lambda space: space)
+    for within in (negated, scale_actions_v0(plain(), 0.5)):
+        with pytest.raises(ValueError, match="env: got .* within, expected none but gridedge_"):
+            FailingAgents(within)
+    with pytest.raises(ValueError, match=r"env: got actions in Box\(-2.0, .* continuous ones from"):
+        DiscreteActions(scale_actions_v0(plain(), 2.0))
+
+
 @pytest.mark.parametrize("wrapper", [FailingAgents, KindIndicator])
 def test_once_is_enough(wrapper):
+    within = HiddenFields(wrapper(plain()), ["price"])
     with pytest.raises(ValueError, match=f"env: got one with {wrapper.__name__}, expected one wit"):
-        wrapper(delay_observations_v0(wrapper(plain()), 2))
+        wrapper(within)
 
 
 def test_rewards_are_what_the_function_says(actions):

@@ -25,6 +25,8 @@ def test_an_episode_is_the_same_through_arrays_and_through_dictionaries(env):
         assert seen.dtype == np.float32
         assert np.array_equal(seen, observations)
         assert gained.tolist() == rewards
+        gained[:] = 0.0  # which is the caller's
+        assert env.result.reward[0].tolist() == rewards
         assert over is (k == 47)
     with pytest.raises(ValueError, match=r"over, expected reset\(\)"):
         env.step_array(actions[0])

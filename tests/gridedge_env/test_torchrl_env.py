@@ -185,6 +185,30 @@ def test_wrong_arguments_are_refused(arguments, message):
         TorchRLEnv(*arguments)
 
 
+def test_rewards_of_days_are_not_taken_for_agents():
+    """Where there are as many of one as of the other, either would fit."""
+    env = TorchRLEnv(SIMULATOR, 6, reward=lambda result: -result.cost.sum(dim=-1))
+    with pytest.raises(
+        ValueError, match=r"^reward: got rewards \(6,\), expected \(6, 6\) or \(6, 1"
+    ):
+        env.step(acting(env))
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_has_no_part_in_the_originals_graph(how):
+    env = TorchRLEnv(SIMULATOR, DAYS)
+    seen = acting(env)
+    for group in env.group_map:
+        seen[group, "action"].requires_grad_()
+    env.step(seen)
+    other = how(env)
+    for each, has_graph in ((env, True), (other, False)):
+        assert each.result is not None
+        assert each.simulator_state is not None
+        assert each.result.cost.requires_grad is has_graph
+        assert each.simulator_state.device_voltage.requires_grad is has_graph
+
+
 def acting(env):
     """What a step is given: an episode has begun, and everybody acts at random."""
     return env.rand_action(env.reset())
@@ -195,6 +219,8 @@ REWARDS = {
     r"got -inf, expected finite rewards": lambda result: result.cost.double().abs() * -1e300,
     r"got rewards \(3, 5\), expected \(3, 6\)": lambda result: result.cost[:, :5],
     r"got rewards \(1, 3, 6\), expected \(3, 6\)": lambda result: result.cost[None],
+    r"got rewards \(6,\), expected \(3, 6\) or \(3, 1\)": lambda result: result.cost[0],
+    r"got rewards \(\), expected \(3, 6\)": lambda result: result.cost.sum(),
     r"got rewards NoneType, expected \(3, 6\)": lambda result: None,
     r"got rewards ndarray, expected \(3, 6\)": lambda result: result.cost.numpy(),
     r"got a tensor of torch.complex64, .*, expected real": lambda result: result.cost * 1j,
@@ -220,7 +246,6 @@ def test_rewards_that_are_none_are_refused(message):
         lambda result: -result.violation[:, None],
         lambda result: result.cost.long(),
         lambda result: result.cost.double(),
-        lambda result: torch.tensor(2.0),
     ],
 )
 def test_rewards_of_any_numbers_are_those_that_are_specified(reward):
