@@ -1,4 +1,4 @@
-"""Train thirty policies with GradMAP for a few seconds and see what they do on days never seen.
+"""Train thirty policies with GradMAP and see what they do on days never seen.
 
 Thirty sites of thirty homes each load IEEE 123 as heavily as its published loads. Each site gets a
 small network of its own, which reads nothing but that site's meter, the prices and the weather.
@@ -14,7 +14,7 @@ from gridedge_env import CaseSettings
 
 # The same record is the command line of `gradmap-train`; everything left out has a default.
 case = CaseSettings(num_agents=30, home_scale=33.0)
-config = TrainConfig(case=case, seconds=8.0, batch_days=4)
+config = TrainConfig(case=case, iterations=200, batch_days=4)
 simulator = config.make_simulator()
 learner = make_learner(config, simulator)
 

@@ -328,7 +328,10 @@ def _draw_agents(
         angle = 2.0 * math.pi * number / len(kinds)
         shift = AGENT_DISTANCE * scale / 72.0 * np.array([math.cos(angle), math.sin(angle)])
         moved = axes.transData + ScaledTranslation(shift[0], shift[1], axes.figure.dpi_scale_trans)
-        marker, label = AGENT_MARKERS[number % len(AGENT_MARKERS)], kind.replace("_", " ")
+        marker, label = AGENT_MARKERS[number % len(AGENT_MARKERS)], kind
+        for group in fleet.groups:
+            label = label.replace(group.kind.name, group.kind.plural)
+        label = label.replace("_", " ")
         axes.scatter([], [], color="white", marker=marker, label=label, **style)
         if there:
             x, y = np.transpose([positions[bus] for bus in there])

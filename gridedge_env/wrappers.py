@@ -22,7 +22,7 @@ from torch import Tensor
 from gridedge_env.actions import check_by_agent, read_action
 from gridedge_env.checks import check_callable, check_known, check_number, check_whole_number, shown
 from gridedge_env.moment import Moment
-from gridedge_env.observation import ObservationField
+from gridedge_env.observation import OBSERVATION_BOUND, ObservationField
 from gridedge_env.parallel import GridEdgeParallelEnv, space_of
 from gridedge_env.reference.rules import Idle
 from gridedge_env.state import Result, rewards_of
@@ -224,8 +224,8 @@ class KindIndicator(ObservationWrapper):
             )
             for column, group in enumerate(fleet.groups)
         ]
-        no, yes = (np.full(len(told), value, np.float32) for value in (0.0, 1.0))
-        low, high = np.append(space.low, no), np.append(space.high, yes)
+        bound = np.full(len(told), OBSERVATION_BOUND)
+        low, high = np.append(space.low, -bound), np.append(space.high, bound)
         super().__init__(env, (*known, *told), _box(low, high, space))
         self._check_once()
 

@@ -76,7 +76,10 @@ def budgets(comparison: Comparison, tables: Tables, learners: Sequence[str]) -> 
             axes.plot(means["training_seconds"], means[measure], color=colour, marker="_", ms=9)
         _square_root(axes, "y", _PLAIN if "score" in measure else _PERCENT)
         _logarithmic(axes, "seconds of training")
-        axes.xaxis.set_major_locator(FixedLocator(_distinct(trainings["budget"])))
+        ticks = _distinct(trainings["budget"])
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        left, right = axes.get_xlim()  # trainings may all have taken longer than they were given
+        axes.set_xlim(min(left, *(0.8 * tick for tick in ticks)), max(right, 1.25 * ticks[-1]))
         axes.xaxis.set_minor_locator(NullLocator())
     _legend(figure, comparison, learners)
     return figure

@@ -114,10 +114,21 @@ def _setting(comparison: Comparison, tables: Tables, results: Mapping[Job, JobRe
         + ". What was worst is that of all places and days.",
         *(f"Machine: {machine}." for machine in machines),
         *_load(results),
+        *_not_converged(comparison, as_observed(tables.trainings)),
     ]
     if len(machines) > 1:
         lines.append("**Several machines: seconds of one are not those of another.**")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _not_converged(comparison: Comparison, trainings: pd.DataFrame) -> list[str]:
+    """What no method could be if perfect foresight had found the best."""
+    better = trainings.loc[trainings["score_above_foresight"] < 0.0, "method"].unique()
+    names = listed([look(comparison, method).name for method in better])
+    told = (
+        f"**Perfect foresight has not converged: {names} did better. Raise foresight_iterations.**"
+    )
+    return [told] if len(better) else []
 
 
 def _of_a_seed(own_case: bool) -> str:
@@ -218,9 +229,10 @@ def _hardest(comparison: Comparison, days: pd.DataFrame) -> list[str]:
 
     return [
         "## The hardest days",
-        f"The {HARDEST} days on which {look(comparison, learners[0]).name} breaks limits most "
-        f"often: {step_name(comparison.clock)}s outside any limit, and cost above perfect "
-        "foresight, both as means over seeds at the largest budgets.",
+        f"The {min(HARDEST, len(first))} days on which {look(comparison, learners[0]).name} breaks "
+        "limits most often, or costs most where it breaks none: "
+        f"{step_name(comparison.clock)}s outside any limit, and cost above perfect foresight, both "
+        "as means over seeds at the largest budgets.",
         markdown_table(
             ["day", f"lowest price, {currency}/kWh", *(look(comparison, m).name for m in learners)],
             (

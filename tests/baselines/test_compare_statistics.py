@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from baselines.compare import figures
 from baselines.compare.config import Comparison, Job, comparison_from
 from baselines.compare.page import write_page
 from baselines.compare.results import JobResult
@@ -192,6 +194,33 @@ def test_the_page_shows_what_there_is(comparison, tables, results, tmp_path):
     assert "**7 of 8 jobs have a result.**" in text
     assert "- no luck" in text
     assert "| Rival | 10 | 2.00 | > 1.00 | > 1.41 | – |" in text
-    figures = [line.split("(")[1].rstrip(")") for line in text.splitlines() if line[:2] == "!["]
-    assert len(figures) == 3
-    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in figures)
+    pictures = [line.split("(")[1].rstrip(")") for line in text.splitlines() if line[:2] == "!["]
+    assert len(pictures) == 3
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+
+
+def test_foresight_that_is_beaten_is_told(comparison, results, tmp_path):
+    """What nobody could beat had it found the best; and there are no five hardest of two days."""
+
+    def page(of: dict[Job, JobResult]) -> str:
+        tables = make_tables(comparison, of)
+        return write_page(tmp_path, comparison, tables, of, [], "", "").read_text(encoding="utf-8")
+
+    assert "has not converged" not in page(results)
+    far = (day("2024-01-02", 0.05, 104.0, 0.0), day("2024-06-09", -0.01, 104.0, 0.0))
+    first = Job("perfect_foresight", 0)
+    beaten = page(results | {first: replace(results[first], days=far)})
+    assert "- **Perfect foresight has not converged: Rival did better. Raise foresight_it" in beaten
+    assert "The 2 days on which GradMAP breaks limits most often" in beaten
+
+
+def test_budgets_are_on_the_axis_though_trainings_took_longer(comparison, results):
+    def longer(result: JobResult) -> JobResult:
+        *before, end = result.curve
+        return replace(result, curve=(*before, replace(end, seconds=1.3 * end.seconds)))
+
+    one = {job: longer(result) for job, result in results.items() if job.seconds != 40.0}
+    drawn = figures.budgets(comparison, make_tables(comparison, one), ["gradmap", "rival"])
+    for axes in drawn.axes:
+        left, right = axes.get_xlim()
+        assert [tick for tick in axes.get_xticks() if left <= tick <= right] == [10.0]
