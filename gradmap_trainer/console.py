@@ -60,6 +60,19 @@ def outside_limits(row: Mapping[str, float], kinds: Iterable[str]) -> str:
     return f"{kind} outside {share:.1%}" if share > 0.0 else "within limits"
 
 
+def trained(iteration: int, seconds: float, begun_at: int) -> str:
+    """That so much was trained, or nothing more since the iteration at which a command began."""
+    whole = f"{iteration} iterations in {seconds:.0f} s"
+    if iteration > begun_at:
+        return f"Trained {whole}."
+    return f"Nothing left to train: the run has had {whole}, all that it is to have, or more."
+
+
+def stopped(iteration: int) -> str:
+    """That training was interrupted, and saved."""
+    return f"Stopped after iteration {iteration}; go on with --resume."
+
+
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C (or SIGTERM) into a request to stop; a second one acts at once."""

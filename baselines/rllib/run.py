@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,13 @@ class FolderTraining:
         days = evaluation_days(simulator, "validation", training.config.validation_days)
         self._validation = simulator.reset(split="validation", days=days)
 
-    def rows(self) -> Iterator[dict[str, float]]:
-        """Train until the budget is spent; yields each iteration's row of the log, once written."""
+    def rows(self, interrupted: Callable[[], bool] = lambda: False) -> Iterator[dict[str, float]]:
+        """Train until the budget is spent or somebody interrupts, and save.
+
+        Yields each iteration's row of the log, once written.
+        """
         training, saved = self.training, self.training.seconds
-        while training.progress < 1.0:
+        while training.progress < 1.0 and not interrupted():
             row = training.iterate()
             row |= validate(training.simulator, training.policy, self._validation)
             append_metrics(self._folder, row)

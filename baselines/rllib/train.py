@@ -19,6 +19,7 @@ from baselines.rllib.flags import Begun, RLFlags, given
 from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes
 from gradmap_trainer.config import load_config
+from gradmap_trainer.console import interruptible, say, stopped, trained
 from gradmap_trainer.event_log import event_log
 from gradmap_trainer.flags import check_own_case, read_flags
 from gradmap_trainer.lock import locked
@@ -30,6 +31,7 @@ from gridedge_env.evaluation import evaluation_days
 from gridedge_env.simulator import make_simulator
 from gridedge_env.terminal import Terminal
 from gridedge_gateway import process
+from gridedge_gateway.process import EXIT_INTERRUPTED
 
 COMMAND = "python -m baselines.rllib.train"
 
@@ -47,11 +49,20 @@ def main() -> None:
             days = count and evaluation_days(simulator, "test", count)
         with locked(Path(config.run)):
             open_folder(config, simulator, resume)
-            with ray_session(config.env_runners), running(config, simulator) as run:
-                for row in run.rows():
+            with (
+                ray_session(config.env_runners),
+                running(config, simulator) as run,
+                interruptible() as interrupted,
+            ):
+                begun_at = run.training.iteration
+                for row in run.rows(interrupted):
                     write(row)
                     console.print(_line(row, simulator.case), soft_wrap=True)
-                policy = run.training.policy
+                done, policy = run.training, run.training.policy
+            if interrupted():
+                say(console, stopped(done.iteration))
+                sys.exit(EXIT_INTERRUPTED)
+            say(console, trained(done.iteration, done.seconds, begun_at))
             if days:
                 evaluate_policy(console, config, simulator, policy, days)
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
+from unittest import mock
 
 import tyro
 from ray import tune
@@ -100,8 +102,11 @@ def search(
     open_folder(config, simulator)
     folder = Path(config.run).absolute()
     budget = config.seconds or config.iterations
-    # Tune would tell of a folder for TensorBoard that goes when Ray does.
-    with ray_session(at_once, address), redirect_stdout(StringIO()):
+    with (
+        ray_session(at_once, address),
+        redirect_stdout(StringIO()),  # Tune would tell of a folder that goes when Ray does
+        mock.patch.dict(os.environ, TUNE_DISABLE_SIGINT_HANDLER="1"),  # which takes it for the end
+    ):
         results = tune.Tuner(
             tune.with_resources(_trial, {"cpu": 1}),
             param_space={

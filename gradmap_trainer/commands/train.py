@@ -14,7 +14,14 @@ from gradmap_trainer.commands.evaluate import evaluate_run, show
 from gradmap_trainer.commands.exits import failures, mistakes
 from gradmap_trainer.commands.report import report_run
 from gradmap_trainer.config import USUAL_CASE, TrainConfig, load_config
-from gradmap_trainer.console import interruptible, outside_limits, progress_line, say
+from gradmap_trainer.console import (
+    interruptible,
+    outside_limits,
+    progress_line,
+    say,
+    stopped,
+    trained,
+)
 from gradmap_trainer.event_log import Write, event_log
 from gradmap_trainer.flags import TrainFlags, check_own_case, read_flags
 from gradmap_trainer.gradmap import Learner, progress
@@ -103,9 +110,9 @@ def _train(
 
         learner = asked.trainer.train(config, simulator, learner, observe, interrupted)
     if interrupted():
-        console.print(f"Stopped after iteration {learner.iteration}; go on with --resume.")
+        console.print(stopped(learner.iteration))
         sys.exit(EXIT_INTERRUPTED)
-    console.print(_done(learner, begun_at))
+    console.print(trained(learner.iteration, learner.seconds, begun_at))
     return learner
 
 
@@ -168,11 +175,3 @@ def parse_train(arguments: list[str]) -> _Asked:
         check_own_case(asked.config.case, USUAL_CASE)
         asked = replace(asked, config=replace(asked.config, case=None))
     return asked
-
-
-def _done(learner: Learner, begun_at: int) -> str:
-    """What was trained, or that nothing was."""
-    whole = f"{learner.iteration} iterations in {learner.seconds:.0f} s"
-    if learner.iteration > begun_at:
-        return f"Trained {whole}."
-    return f"Nothing left to train: the run has had {whole}, all that it is to have, or more."
