@@ -47,12 +47,16 @@ def save_checkpoint(folder: Path, algorithm: Algorithm, record: Mapping[str, Any
         return
     unfinished, discarded = folder / "unfinished", folder / "discarded"
     shutil.rmtree(unfinished, ignore_errors=True)
-    with writing(unfinished):
-        algorithm.save_to_path(unfinished.absolute())
-    record = {**record, "files": _digests(unfinished)}
-    write_whole(unfinished / RECORD_FILE, json.dumps(record, indent=2) + "\n")
-    folder_to_disk(unfinished)
-    unfinished.rename(checkpoint)
+    try:
+        with writing(unfinished):
+            algorithm.save_to_path(unfinished.absolute())
+            record = {**record, "files": _digests(unfinished)}
+            write_whole(unfinished / RECORD_FILE, json.dumps(record, indent=2) + "\n")
+            folder_to_disk(unfinished)
+            unfinished.rename(checkpoint)
+    except BaseException:  # on a disk that is full nothing of it takes up room
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     for older in _checkpoints(folder)[:-1]:
         shutil.rmtree(discarded, ignore_errors=True)
         shutil.rmtree(older.rename(discarded))

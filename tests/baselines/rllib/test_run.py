@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -210,3 +211,21 @@ def test_settings_that_no_training_can_have_leave_no_folder(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="^validation_days: got 1000, expected"):
         open_folder(config, config.make_simulator())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_told_by_its_path_and_takes_nothing_away(
+    training: FolderTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = learn(training)
+    training.save()
+    learn(training)
+
+    def full(algorithm: Algorithm, path: Path) -> None:
+        (path / MODULES).mkdir(parents=True)
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    monkeypatch.setattr(Algorithm, "save_to_path", full)
+    with pytest.raises(OSError, match=f"Error writing bytes to file: '{folder}/unfinished'"):
+        training.save()
+    assert not (folder / "unfinished").exists()
+    assert weights(folder) == "1"
