@@ -42,7 +42,7 @@ def save_checkpoint(folder: Path, algorithm: Algorithm, record: Mapping[str, Any
         algorithm: RLlib's.
         record: what the checkpoint belongs to, its `iteration` among it.
     """
-    checkpoint = folder / f"checkpoint_{record['iteration']:06d}"
+    checkpoint = folder / _name(record["iteration"])
     if checkpoint.exists():
         return
     unfinished, discarded = folder / "unfinished", folder / "discarded"
@@ -79,6 +79,8 @@ def read_record(checkpoint: Path) -> dict[str, Any]:
         record = _checked(json.loads(regular_file(path).read_text(encoding="utf-8")))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"run: {path} is damaged: {error}") from error
+    if checkpoint.name != _name(record["iteration"]):
+        raise ValueError(f"run: {checkpoint}: expected {_name(record['iteration'])}, its own name")
     saved, found = record["files"], _digests(checkpoint)
     for name in sorted(saved.keys() | found.keys()):
         if name not in found:
@@ -100,6 +102,10 @@ def weights_digest(checkpoint: Path) -> str:
         if path.is_file():
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _name(iteration: int) -> str:
+    return f"checkpoint_{iteration:06d}"
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -196,6 +196,14 @@ def test_records_of_other_contents_are_refused(training: FolderTraining, what: s
     assert_refused(training, told)
 
 
+def test_a_copy_under_another_name_is_refused(training: FolderTraining) -> None:
+    """As the newest it would outlive those of the run that goes on from it."""
+    folder = learn(training)
+    training.save()
+    shutil.copytree(folder / "checkpoint_000001", folder / "checkpoint_000009")
+    assert_refused(training, "checkpoint_000009: expected checkpoint_000001, its own name")
+
+
 def test_multipliers_of_other_limits_are_refused(training: FolderTraining) -> None:
     folder = learn(training)
     training.training.multipliers = {"frequency": 1.0}
