@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import tyro
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+from tyro.constructors import PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from gradmap_trainer.config import USUAL_CASE, TrainConfig
 from gridedge_env.case import CaseSettings
@@ -18,6 +18,7 @@ from gridedge_env.scenarios import (
     ImportPrice,
     tariff_from_record,
 )
+from gridedge_env.terminal import RULES
 
 ParsedT = TypeVar("ParsedT")
 # The kinds of price that a field of a tariff may have, by its type.
@@ -25,7 +26,6 @@ PRICES: dict[Any, tuple[str, Mapping[str, Any]]] = {
     ImportPrice: ("imports", IMPORT_KINDS),
     ExportPrice: ("exports", EXPORT_KINDS),
 }
-_RULES = ConstructorRegistry()
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class TrainFlags(TrainConfig):
 def read_flags(
     command: Callable[..., ParsedT], name: str, arguments: Sequence[str] | None = None
 ) -> ParsedT:
-    """What `tyro.cli` makes of a command whose flags include those of a case."""
-    with _RULES:
+    """What `tyro.cli` makes of a command, whose flags may include those of a case."""
+    with RULES:
         return tyro.cli(command, prog=name, args=arguments)
 
 
@@ -92,7 +92,7 @@ def _number(text: str) -> float | str:
         return text
 
 
-@_RULES.primitive_rule
+@RULES.primitive_rule
 def _price(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
     """A price is its kind and the fields of that."""
     if info.type not in PRICES:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 CASE_FOLDER = "case"
-CHECKPOINTS = "checkpoint*"
+CHECKPOINTS = ("checkpoint-*.safetensors", "checkpoint_[0-9]*")  # GradMAP's, RLlib's
 CHECKPOINT_FORMAT = 1
 
 
@@ -98,7 +98,7 @@ def keep_case(case: Case, folder: Path) -> None:
 
 def holds_run(folder: Path) -> bool:
     """Whether the folder already holds a run, or what is left of one."""
-    parts = (CONFIG_FILE, METRICS_FILE, CHECKPOINTS, SHARDS)
+    parts = (CONFIG_FILE, METRICS_FILE, *CHECKPOINTS, SHARDS)
     return any(path for part in parts for path in folder.glob(part))
 
 

@@ -30,7 +30,7 @@ from gridedge_env.scenarios import SPLITS, CustomerMeters
 from gridedge_env.scenarios.demand import HOURS_PER_YEAR
 from gridedge_env.scenarios.series.faults import in_lines
 from gridedge_env.simulator import Simulator, make_simulator
-from gridedge_env.terminal import Terminal, complain
+from gridedge_env.terminal import RULES, Terminal, complain
 from gridedge_gateway.mistakes import regular_file
 from gridedge_gateway.names import printable
 
@@ -47,9 +47,10 @@ Folder = Annotated[Path, tyro.conf.Positional]
 def case(arguments: Sequence[str] | None = None) -> None:
     """gridedge-case: cases as folders."""
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            {"new": new, "check": check}, prog="gridedge-case", args=arguments
-        )
+        with RULES:
+            tyro.extras.subcommand_cli_from_dict(
+                {"new": new, "check": check}, prog="gridedge-case", args=arguments
+            )
     except (ValueError, OSError, ImportError) as error:
         complain("gridedge-case", f"error: {in_lines(error)}")
         sys.exit(EXIT_MISTAKE)

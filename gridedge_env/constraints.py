@@ -202,7 +202,7 @@ class Limits:
         if len(in_order) > len(known):
             raise ValueError(f"limits: got {len(in_order)} thresholds, expected {', '.join(known)}")
         first = dict(zip(known, in_order, strict=False))
-        for name in first.keys() & thresholds.keys():
+        for name in filter(thresholds.__contains__, first):
             raise ValueError(f"limits.{name}: got it twice, in order and by name")
         given = {**first, **thresholds}
         for name in given:

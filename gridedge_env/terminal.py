@@ -1,14 +1,20 @@
-"""What commands print: text as it stands, whoever has written it."""
+"""What commands print, text as it stands, whoever has written it; and the paths they are given."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from gridedge_gateway.mistakes import named_path
 from gridedge_gateway.names import printable
+
+# To parse a command line by: `with RULES: tyro.cli(...)`.
+RULES = ConstructorRegistry()
 
 
 class Terminal(Console):
@@ -25,3 +31,17 @@ class Terminal(Console):
 def complain(command: str, what: str) -> None:
     """Say what is wrong, which may have several lines."""
     print(f"{command}: {printable(what)}", file=sys.stderr)
+
+
+@RULES.primitive_rule
+def _path(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    """A path has a name: of none Python makes the current folder."""
+    if info.type is not Path:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: named_path(words[0]),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    )

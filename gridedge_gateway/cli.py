@@ -19,7 +19,7 @@ from gridedge_gateway.controller import Controller
 from gridedge_gateway.customer import Customer, log
 from gridedge_gateway.file import CustomerFile
 from gridedge_gateway.inspection import described
-from gridedge_gateway.mistakes import in_words
+from gridedge_gateway.mistakes import in_words, named_path
 from gridedge_gateway.names import printable
 from gridedge_gateway.picture import ENDINGS, check_picture, draw
 from gridedge_gateway.process import is_full, run
@@ -60,20 +60,24 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     inspect = commands.add_parser("inspect", help="say what is in a customer's file")
-    inspect.add_argument("file", type=Path, help="of gradmap-export")
+    inspect.add_argument("file", type=named_path, help="of gradmap-export")
     inspect.set_defaults(run=_inspect)
 
     replay = commands.add_parser("replay", help="set-points for recorded readings")
-    replay.add_argument("file", type=Path, help="of gradmap-export")
-    replay.add_argument("--readings", type=Path, required=True, help="CSV, a row for each step")
-    replay.add_argument("--out", type=Path, required=True, help="CSV to write")
+    replay.add_argument("file", type=named_path, help="of gradmap-export")
     replay.add_argument(
-        "--picture", type=Path, help=f"to draw, {' '.join(ENDINGS)}; needs matplotlib"
+        "--readings", type=named_path, required=True, help="CSV, a row for each step"
+    )
+    replay.add_argument("--out", type=named_path, required=True, help="CSV to write")
+    replay.add_argument(
+        "--picture", type=named_path, help=f"to draw, {' '.join(ENDINGS)}; needs matplotlib"
     )
     replay.set_defaults(run=_replay)
 
     serve = commands.add_parser("serve", help="set-points for readings that come by MQTT")
-    serve.add_argument("files", type=Path, nargs="+", metavar="FILE", help="of gradmap-export")
+    serve.add_argument(
+        "files", type=named_path, nargs="+", metavar="FILE", help="of gradmap-export"
+    )
     serve.add_argument(
         "--mqtt",
         required=True,
@@ -81,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         help="mqtt://HOST or, by TLS, mqtts://HOST; with :PORT if it is not 1883, 8883",
     )
     serve.add_argument("--user", help="at the broker")
-    serve.add_argument("--password-file", type=Path, help="that holds the user's password")
+    serve.add_argument("--password-file", type=named_path, help="that holds the user's password")
     serve.add_argument(
         "--authority", help="certificates that a broker of one's own is trusted by, PEM"
     )
@@ -94,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="after a boundary of the clock: what has come by then counts (default: %(default)s)",
     )
-    serve.add_argument("--log", type=Path, metavar="FOLDER", help="for a CSV of each customer")
+    serve.add_argument(
+        "--log", type=named_path, metavar="FOLDER", help="for a CSV of each customer"
+    )
     serve.set_defaults(run=_serve)
 
     for command in (replay, serve):

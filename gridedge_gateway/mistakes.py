@@ -36,6 +36,17 @@ def regular_file(path: Path) -> Path:
     return path
 
 
+def named_path(text: str) -> Path:
+    """The path that somebody gave; of none Python would make the current folder.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not text.strip():
+        raise ValueError(f"got {text!r}, expected the path of a file or folder")
+    return Path(text)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Errors of the system name the file, which they do not once it is open."""

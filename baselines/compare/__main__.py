@@ -23,6 +23,7 @@ from baselines.compare.config import FULL, QUICK, Comparison, Job, load_comparis
 from baselines.compare.page import write_page
 from baselines.compare.tables import make_tables
 from gradmap_trainer.commands.exits import EXIT_FAILED, failures, mistakes
+from gradmap_trainer.flags import read_flags
 from gradmap_trainer.lock import locked
 from gridedge_env.terminal import Terminal, complain
 from gridedge_gateway import process
@@ -38,7 +39,7 @@ def main() -> None:
     console = Terminal()
     with ExitStack() as held:
         with mistakes(COMMAND):
-            config, folder, case, address = tyro.cli(_parse, prog=COMMAND)
+            config, folder, case, address = read_flags(_parse, COMMAND)
             comparison = load_comparison(config, case)
             held.enter_context(locked(folder, "out"))
             done = results.load(folder, comparison)

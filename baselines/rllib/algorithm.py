@@ -14,7 +14,7 @@ from ray.rllib.env.env_context import EnvContext
 from ray.tune.registry import register_env
 
 from baselines.rllib.config import RLConfig
-from baselines.rllib.environment import JointDays, PettingZooDays
+from baselines.rllib.environment import JointDays, OrderedRunner, PettingZooDays
 from baselines.rllib.learner import JointPPOLearner
 from baselines.rllib.module import JointActorCritic
 from baselines.rllib.shared.environment import SharedDays
@@ -169,8 +169,9 @@ def _by_agent(algorithm: PPOConfig, config: RLConfig, simulator: Simulator) -> P
     # RLlib counts a batch in steps of agents here, a minibatch in those of each module's agents.
     samples = config.batch_days * simulator.clock.steps * simulator.num_agents
     return (
-        algorithm.multi_agent(
-            policies=set(names),
+        algorithm.env_runners(env_runner_cls=OrderedRunner)
+        .multi_agent(
+            policies=names,  # in their order, which a set of names has anew in each process
             policy_mapping_fn=lambda agent, *args, **kwargs: modules[agent],
             count_steps_by="agent_steps",
         )

@@ -19,6 +19,7 @@ from gridedge_env.checks import (
     check_number,
     check_positive,
     check_share,
+    check_text,
     settle,
     whole_number,
 )
@@ -129,6 +130,7 @@ class RLConfig:
     foresight_iterations: int = 300
 
     def __post_init__(self) -> None:
+        check_text(self.run, "run", "the path of a folder")
         for name, choices in _CHOICES.items():
             check_choice(getattr(self, name), name, choices)
         settle(self, **_NUMBERS, hidden_sizes=check_hidden_sizes)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import KeysView, Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from gymnasium.spaces import Box, Dict
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
+from ray.rllib.env import multi_agent_env_runner
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
 from torch import Tensor
 
@@ -134,3 +138,27 @@ class PettingZooDays(ParallelPettingZooEnv):
         """Begin another day."""
         first, self._seed = self._seed, None
         return super().reset(seed=first, options=options)
+
+
+class OrderedEpisode(MultiAgentEpisode):
+    """RLlib's, whose agents come in the environment's order, and not in that of a set of names.
+
+    So it is settled which random number goes to which agent, and which agents learn together.
+    """
+
+    @property
+    def agent_ids(self) -> KeysView[str]:
+        """All agents."""
+        return self.agent_episodes.keys()
+
+    def get_agents_that_stepped(self) -> KeysView[str]:
+        """Those with an observation of the last step."""
+        return self.get_observations(-1).keys()
+
+
+class OrderedRunner(MultiAgentEnvRunner):
+    """RLlib's, of such episodes."""
+
+    def _new_episode(self, env_index: int, episodes: Any = None) -> None:
+        with mock.patch.object(multi_agent_env_runner, "MultiAgentEpisode", OrderedEpisode):
+            super()._new_episode(env_index, episodes)

@@ -15,6 +15,7 @@ from rich.console import Console
 from baselines.rllib.config import RLConfig
 from baselines.rllib.run import learned, load_policy
 from baselines.rllib.session import exit_codes
+from gradmap_trainer.flags import read_flags
 from gridedge_env.checks import check_whole_number, check_writable
 from gridedge_env.evaluation import evaluate, evaluation_days, summarise
 from gridedge_env.evaluation_files import EPISODES_FILE, save_evaluation
@@ -47,7 +48,7 @@ def main() -> None:
         return run, split, days, foresight_iterations
 
     with exit_codes(COMMAND):
-        run, split, count, foresight_iterations = tyro.cli(parse, prog=COMMAND)
+        run, split, count, foresight_iterations = read_flags(parse, COMMAND)
         check_whole_number(foresight_iterations, 0, "foresight_iterations")
         check_split(split)
         config, simulator, policy = load_policy(run)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,13 @@ import ray
 import torch
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
+from baselines.rllib.checkpoint import (
+    MODULES,
+    newest_checkpoint,
+    read_record,
+    save_checkpoint,
+    weights_digest,
+)
 from baselines.rllib.config import RUN_KIND, RLConfig
 from baselines.rllib.policy import fleet_policy
 from baselines.rllib.training import Training, training
@@ -28,16 +32,12 @@ from gradmap_trainer.metrics import (
     truncate_metrics,
 )
 from gradmap_trainer.run_folder import case_of_run, check_unbegun, holds_run, keep_case
+from gradmap_trainer.workers.session import silence
+from gridedge_env.checks import check_known, renamed
 from gridedge_env.evaluation import TOLERANCE, evaluation_days
 from gridedge_env.reference import Policy, play
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.state import SimulatorState
-from gridedge_env.writing import folder_to_disk, write_whole
-from gridedge_gateway.mistakes import regular_file
-
-CHECKPOINTS = "checkpoint_*"
-MODULES = Path("learner_group", "learner", "rl_module")  # in RLlib's checkpoint
-RECORD_FILE = "gridedge.json"  # beside it: what the checkpoint belongs to, and how far it is
 
 
 class FolderTraining:
@@ -51,7 +51,7 @@ class FolderTraining:
         self.training = training
         self._folder = Path(training.config.run)
         simulator = training.simulator
-        days = evaluation_days(simulator, "validation", training.config.validation_days)
+        days = validation_days(training.config, simulator)
         self._validation = simulator.reset(split="validation", days=days)
 
     def rows(self, interrupted: Callable[[], bool] = lambda: False) -> Iterator[dict[str, float]]:
@@ -71,17 +71,8 @@ class FolderTraining:
         self.save()
 
     def save(self) -> None:
-        """Write RLlib's checkpoint; a kill at any instant leaves this one or the one before.
-
-        It has its name once it is whole and on the disk, and the one before goes after that.
-        """
+        """Write a checkpoint, unless there is one of this very iteration."""
         training = self.training
-        folder = self._folder / f"checkpoint_{training.iteration:06d}"
-        if folder.exists():  # saved after this very iteration
-            return
-        unfinished, discarded = self._folder / "unfinished", self._folder / "discarded"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        training.algorithm.save_to_path(unfinished.absolute())
         record = {
             **identity(training.config, training.simulator),
             "ray": ray.__version__,
@@ -90,24 +81,29 @@ class FolderTraining:
             "multipliers": training.multipliers,
             "log": seal_metrics(self._folder, training.iteration),
         }
-        write_whole(unfinished / RECORD_FILE, json.dumps(record, indent=2) + "\n")
-        folder_to_disk(unfinished)
-        unfinished.rename(folder)
-        for older in sorted(self._folder.glob(CHECKPOINTS))[:-1]:
-            shutil.rmtree(discarded, ignore_errors=True)
-            shutil.rmtree(older.rename(discarded))
+        save_checkpoint(self._folder, training.algorithm, record)
+
+
+def validation_days(config: RLConfig, simulator: Simulator) -> list[int]:
+    """Days of the validation year that are played after every iteration.
+
+    Raises:
+        ValueError: it has fewer.
+    """
+    with renamed(days="validation_days"):
+        return evaluation_days(simulator, "validation", config.validation_days)
 
 
 def open_folder(config: RLConfig, simulator: Simulator, resume: bool = False) -> None:
     """Make the run's folder, or check that the run that is there is to be gone on with.
 
     Raises:
-        ValueError: it holds a run and `resume` is not set, or the run is another, or without its
-            checkpoint or log; or another process trains there; or no training is possible on the
-            case.
+        ValueError: it holds a run and `resume` is not set, or the run is another, or not whole; or
+            another process trains there; or no such training is possible on the case.
     """
     folder = Path(config.run)
     config.training_case(simulator.case)
+    validation_days(config, simulator)
     with locked(folder):
         if holds_run(folder):
             if not resume:
@@ -125,9 +121,11 @@ def _check_own(config: RLConfig, simulator: Simulator) -> None:
     kept, checkpoint = load_config(folder, RLConfig, RUN_KIND), newest_checkpoint(folder)
     if checkpoint is None:
         return check_unbegun(config, kept, folder)
-    record = _read_record(checkpoint)
+    record = read_record(checkpoint)
     check_matches(record, {**identity(config, simulator), "ray": ray.__version__})
-    check_metrics(folder, record["iteration"], record.get("log", ""))
+    kinds = [kind.name for kind in simulator.case.limits]
+    check_known(record["multipliers"], kinds, f"run: multipliers in {checkpoint}")
+    check_metrics(folder, record["iteration"], record["log"])
 
 
 @contextmanager
@@ -143,7 +141,7 @@ def running(config: RLConfig, simulator: Simulator) -> Iterator[FolderTraining]:
         checkpoint = newest_checkpoint(folder)
         record: dict[str, Any] = {}
         if checkpoint:
-            record = _read_record(checkpoint)
+            record = read_record(checkpoint)
         done = {name: record[name] for name in ("iteration", "seconds", "multipliers") if record}
         truncate_metrics(folder, done.get("iteration", 0))
         with training(config, simulator, checkpoint, **done) as learner:
@@ -164,7 +162,8 @@ def load_policy(folder: Path) -> tuple[RLConfig, Simulator, Policy]:
     if checkpoint is None:
         raise FileNotFoundError(f"run: {folder} holds no checkpoint, expected a run that has begun")
     simulator = make_simulator(case=case_of_run(folder))
-    check_matches(_read_record(checkpoint), identity(config, simulator))
+    check_matches(read_record(checkpoint), identity(config, simulator))
+    silence()  # of what its own code does with modules that it should not
     modules = MultiRLModule.from_checkpoint((checkpoint / MODULES).absolute())
     return config, simulator, fleet_policy(config, simulator, modules.__getitem__)
 
@@ -173,16 +172,7 @@ def learned(folder: Path) -> tuple[int, str]:
     """Of a run's newest policies, the iteration and the SHA-256 of RLlib's files, hexadecimal."""
     checkpoint = newest_checkpoint(folder)
     assert checkpoint is not None
-    digest = hashlib.sha256()
-    for path in sorted((checkpoint / MODULES).rglob("*")):
-        if path.is_file():
-            digest.update(path.read_bytes())
-    return _read_record(checkpoint)["iteration"], digest.hexdigest()
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Of a run, if there is one."""
-    return max(folder.glob(CHECKPOINTS), default=None)
+    return read_record(checkpoint)["iteration"], weights_digest(checkpoint)
 
 
 @torch.no_grad()
@@ -198,11 +188,3 @@ def validate(simulator: Simulator, policy: Policy, state: SimulatorState) -> dic
         "violation": float(torch.stack([r.violation for r in results]).sum(dim=0).mean()),
         **{f"{kind}_steps": float(x.any(dim=-1).float().mean()) for kind, x in outside.items()},
     }
-
-
-def _read_record(checkpoint: Path) -> dict[str, Any]:
-    path = checkpoint / RECORD_FILE
-    try:
-        return json.loads(regular_file(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"run: {path} is damaged: {error}") from error

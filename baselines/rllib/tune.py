@@ -12,6 +12,7 @@ import json
 import math
 import os
 import sys
+import tempfile
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from io import StringIO
@@ -29,7 +30,7 @@ from baselines.rllib.run import open_folder, running
 from baselines.rllib.session import exit_codes
 from gradmap_trainer.flags import check_own_case, read_flags
 from gradmap_trainer.lock import locked
-from gradmap_trainer.run_folder import case_of_run, case_to_train
+from gradmap_trainer.run_folder import case_of_run, case_to_train, holds_run
 from gradmap_trainer.workers.session import LOCAL, check_address, ray_session
 from gridedge_env.case import CaseSettings
 from gridedge_env.checks import check_whole_number
@@ -99,8 +100,13 @@ def search(
         ValueError: the folder holds a run, or no training is possible on the case.
         RuntimeError: trials failed; the others' results are written all the same.
     """
-    open_folder(config, simulator)
     folder = Path(config.run).absolute()
+    if holds_run(folder):
+        raise ValueError(
+            f"run: {config.run} already holds a search or a run, expected another folder (a search "
+            "that was stopped cannot be gone on with)"
+        )
+    open_folder(config, simulator)
     budget = config.seconds or config.iterations
     with (
         ray_session(at_once, address),
@@ -147,6 +153,8 @@ def search(
 
 def _trial(sample: dict[str, Any]) -> None:
     """One trial, on the case of the search, in a process that others had before."""
+    # Ray kills the sweeper of a private folder with the trial; Ray's own folder goes in any case.
+    tempfile.tempdir = os.getcwd()
     name = tune.get_context().get_trial_id()
     base: RLConfig = sample["config"]
     config = replace(base, **_settings(sample), run=f"{base.run}/{name}")

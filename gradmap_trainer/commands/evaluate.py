@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import tyro
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from gradmap_trainer.commands.exits import RunFolder, failures, mistakes
 from gradmap_trainer.console import progress_line
+from gradmap_trainer.flags import read_flags
 from gradmap_trainer.gradmap import Learner
 from gradmap_trainer.run_folder import load_policies, signed
 from gridedge_env.case import Case
@@ -55,7 +55,7 @@ def evaluate() -> None:
         return run, split, days, foresight_iterations, device
 
     with mistakes(COMMAND):
-        run, split, count, iterations, device = tyro.cli(parse)
+        run, split, count, iterations, device = read_flags(parse, COMMAND)
         check_whole_number(iterations, 0, "foresight_iterations")
         check_split(split)
         _, simulator, learner = load_policies(run, device)

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import torch
-import tyro
 
 from gradmap_trainer.commands.exits import EXIT_FAILED, RunFolder, mistakes
 from gradmap_trainer.console import say
+from gradmap_trainer.flags import read_flags
 from gradmap_trainer.run_folder import load_policies
 from gridedge_env.simulator import make_simulator
 from gridedge_env.terminal import Terminal
@@ -33,7 +33,7 @@ def export() -> None:
 
     console = Terminal()
     with mistakes("gradmap-export"):
-        run, folder, check = tyro.cli(parse)
+        run, folder, check = read_flags(parse, "gradmap-export")
         from gradmap_trainer.export import export_run, gateway_starts, replay
 
         config, trained, learner = load_policies(run)

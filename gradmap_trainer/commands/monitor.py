@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import tyro
-
 from gradmap_trainer.commands.exits import EXIT_MISTAKE, RunFolder, mistakes
 from gradmap_trainer.config import TrainConfig, load_config
 from gradmap_trainer.console import progress_line, say
+from gradmap_trainer.flags import read_flags
 from gradmap_trainer.run_folder import load_policies
 from gridedge_env.terminal import Terminal, complain
 
@@ -37,7 +36,7 @@ def monitor() -> None:
 
     console = Terminal()
     with mistakes("gradmap-monitor"):
-        run, readings, files, folder, connection = tyro.cli(parse)
+        run, readings, files, folder, connection = read_flags(parse, "gradmap-monitor")
         from gradmap_trainer.monitor import logged_tables, read_fleet, summary, write_monitor
 
         load_config(run, TrainConfig)  # a run that is not there is told of before what it lacks

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 
 from gradmap_trainer.commands.exits import RunFolder, mistakes
 from gradmap_trainer.config import TrainConfig, load_config
 from gradmap_trainer.console import say
+from gradmap_trainer.flags import read_flags
 from gradmap_trainer.run_folder import case_of_run
 from gridedge_env.simulator import Simulator, make_simulator
 from gridedge_env.terminal import Terminal
@@ -27,7 +27,7 @@ def report() -> None:
         return run
 
     with mistakes("gradmap-report"):
-        run = tyro.cli(parse)
+        run = read_flags(parse, "gradmap-report")
         load_config(run, TrainConfig)  # which says what else the folder is
         simulator = make_simulator(case=case_of_run(run))
         report_run(Terminal(), run, simulator)

@@ -68,8 +68,7 @@ def ray_session(processors: int = 0, address: str = LOCAL) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    for name in ("ray", "ray.rllib", "ray.train", "ray.tune"):  # what fails is raised, too
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    silence()
     threads, terminate = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
     try:
         with (
@@ -85,6 +84,12 @@ def ray_session(processors: int = 0, address: str = LOCAL) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, terminate)
         torch.set_num_threads(threads)
+
+
+def silence() -> None:
+    """Have Ray say nothing: what fails is raised, too."""
+    for name in ("ray", "ray.rllib", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def check_address(address: str) -> None:

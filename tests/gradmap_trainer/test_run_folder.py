@@ -11,7 +11,7 @@ import pytest
 import gridedge_env
 from gradmap_trainer.config import CONFIG_FILE, TrainConfig, save_config
 from gradmap_trainer.gradmap import Learner
-from gradmap_trainer.run_folder import case_to_train, load_policies
+from gradmap_trainer.run_folder import case_to_train, holds_run, load_policies
 from gradmap_trainer.training import open_run, train
 from gridedge_env import CaseSettings, Limits, Simulator, make_simulator
 from gridedge_env.clock import Clock
@@ -164,3 +164,13 @@ def test_runs_of_another_release_are_refused_and_told_why(
 def test_a_run_does_not_write_among_the_tables_of_its_case(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"run: got .*, the folder of the case; expected another"):
         case_to_train(None, tmp_path / "over" / "..", tmp_path, resume=False)
+
+
+def test_other_names_are_no_runs(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint_notes.txt").touch()
+    (tmp_path / "checkpoints").mkdir()
+    assert not holds_run(tmp_path)
+    for name in ("checkpoint-previous.safetensors", "checkpoint_000002"):
+        (tmp_path / name).mkdir()
+        assert holds_run(tmp_path)
+        (tmp_path / name).rmdir()

@@ -21,10 +21,11 @@ pytest.importorskip("ray", reason="needs the rllib extra")
 from ray.exceptions import RayError
 from ray.rllib.core.columns import Columns
 
+from baselines.rllib.checkpoint import newest_checkpoint
 from baselines.rllib.config import RUN_KIND, RLConfig, usual
 from baselines.rllib.environment import JointDays
 from baselines.rllib.evaluate import main as evaluate
-from baselines.rllib.run import load_policy, newest_checkpoint, open_folder, running
+from baselines.rllib.run import load_policy, open_folder, running
 from baselines.rllib.session import caller_random_state
 from baselines.rllib.train import main as train_command
 from baselines.rllib.training import Training, training

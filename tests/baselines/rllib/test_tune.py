@@ -13,7 +13,7 @@ pytest.importorskip("ray", reason="needs the rllib extra")
 from baselines.rllib.config import RLConfig
 from baselines.rllib.tune import main
 from benchmarks.faults import started
-from gradmap_trainer.config import config_from_record
+from gradmap_trainer.config import config_from_record, save_config
 from gradmap_trainer.run_folder import case_of_run
 from gridedge_env import default_case
 from tests.traces import addresses_listened_on, written
@@ -36,7 +36,7 @@ def test_the_best_on_a_case_of_ones_own(tmp_path: Path, home: Path) -> None:
         code, output, errors = command.end()
         assert code == 0, output + errors
         assert command.is_gone()
-        assert not [path for path in home.rglob("*") if path.is_file()]
+        assert not [*home.iterdir()]
     assert "Best of 2 at " in output
     best = config_from_record(json.loads((run / "best.json").read_text()), RLConfig)
     assert best.case is None
@@ -50,6 +50,7 @@ def test_the_best_on_a_case_of_ones_own(tmp_path: Path, home: Path) -> None:
     [
         (["--address", "nowhere"], "address: got 'nowhere', expected 'local', 'auto' or HOST:PORT"),
         (["--case", "mine", "--num-agents", "7"], "case: got a case of your own and options of"),
+        (["--validation-days", "1000"], "validation_days: got 1000, expected a whole number from"),
         (["--trials", "0"], "trials: got 0, expected a whole number of at least 1"),
     ],
 )
@@ -68,3 +69,16 @@ def test_mistakes(
     assert told in error
     assert error.count("\n") == 1
     assert not folder.exists()
+
+
+def test_a_search_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one that was killed has left it; tune has no --resume."""
+    save_config(RLConfig(), tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tune", "--run", str(tmp_path), "--num-agents", "3"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    error = capsys.readouterr().err
+    assert "already holds a search or a run, expected another folder" in error
+    assert "--resume" not in error
