@@ -39,7 +39,7 @@ AGENT_AREA, AGENT_DISTANCE = 26.0, 7.0
 # Of each kind in turn; a mark is filled as much as the agents use of their devices' power.
 AGENT_MARKERS = ("s", "^", "v", "p", "P", "X")
 DRAWING_COLOUR, FEEDING_COLOUR = "#1f6fb2", "#d9a21b"
-TEXT: dict[str, Any] = {"fontsize": 8.5, "labelcolor": INK}
+TEXT: dict[str, Any] = {"fontsize": 8.5, "labelcolor": INK, "labelspacing": 0.9}
 # Examples of lines for the legend, by share of the limit; the last two where there are any.
 LOADED = {0.25: "25 % loaded", 0.5: "50 % loaded", 1.0: "100 % loaded"}
 LOADED |= {1.2: "overloaded", np.nan: "not rated"}
