@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.uint8]
 Values = Mapping[str, NDArray[Any]]
+Write = Callable[[Path, Iterable[Picture], float], None]
 
 # Of matplotlib's backends those that have no window, its own names.
 WITHOUT_WINDOW = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
@@ -128,38 +130,58 @@ def save_film(
         ValueError: no picture, one of another size or type, a path that ends otherwise or cannot be
             written, or an MP4 where there is no ffmpeg.
     """
-    from matplotlib.figure import Figure
-
-    path, writer = _writer(path, frames_per_second)
+    path, write, rate = _writer(path, frames_per_second)
     check_type(pictures, Iterable, "pictures", "pictures, one after the other")
     following = _alike(pictures)
     first = next(following, None)
     if first is None:
         raise ValueError("pictures: got none, expected at least one")
-    figure = Figure(dpi=DOTS_PER_INCH)
-    image = _image(figure, first)
     with TemporaryDirectory() as folder:
         film = Path(folder) / path.name
-        with writer.saving(figure, str(film), DOTS_PER_INCH):
-            writer.grab_frame()
-            for picture in following:
-                image.set_data(picture)
-                writer.grab_frame()
+        write(film, chain((first,), following), rate)
         with whole_file(path) as file:
             file.write(film.read_bytes())
     return path
 
 
-def _writer(path: str | Path, frames_per_second: float) -> tuple[Path, Any]:
-    """Where a film is to be, and matplotlib's writer of it."""
-    from matplotlib.animation import FFMpegWriter, PillowWriter
+def _write_gif(film: Path, pictures: Iterable[Picture], rate: float) -> None:
+    """An octree keeps rare colours, as of marks, which Pillow's own median cut does not."""
+    from PIL import Image
+
+    first, *others = (
+        Image.fromarray(picture).quantize(
+            method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+        )
+        for picture in pictures
+    )
+    duration = 10 * max(1, round(100.0 / rate))  # ms
+    first.save(film, save_all=True, append_images=others, duration=duration, loop=0)
+
+
+def _write_mp4(film: Path, pictures: Iterable[Picture], rate: float) -> None:
+    from matplotlib.animation import FFMpegWriter
+    from matplotlib.figure import Figure
+
+    following, figure = iter(pictures), Figure(dpi=DOTS_PER_INCH)
+    image = _image(figure, next(following))
+    writer: Any = FFMpegWriter(fps=rate)  # type: ignore[arg-type]
+    with writer.saving(figure, str(film), DOTS_PER_INCH):
+        writer.grab_frame()
+        for picture in following:
+            image.set_data(picture)
+            writer.grab_frame()
+
+
+def _writer(path: str | Path, frames_per_second: float) -> tuple[Path, Write, float]:
+    """Where a film is to be, what writes it, and how fast it is."""
+    from matplotlib.animation import FFMpegWriter
 
     check_type(path, (str, os.PathLike), "path", "a path that ends in .gif or .mp4")
     path = Path(path)
-    writers: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
+    writers: dict[str, Write] = {".gif": _write_gif, ".mp4": _write_mp4}
     if path.suffix not in writers:
         raise ValueError(f"path: got {shown(str(path))}, expected one that ends in .gif or .mp4")
-    if not writers[path.suffix].isAvailable():
+    if path.suffix == ".mp4" and not FFMpegWriter.isAvailable():
         raise ValueError(
             f"path: got {shown(str(path))} and no ffmpeg, expected one that ends in .gif"
         )
@@ -170,9 +192,7 @@ def _writer(path: str | Path, frames_per_second: float) -> tuple[Path, Any]:
         lambda number: FEWEST_FRAMES <= number <= MOST_FRAMES,
     )
     check_writable(path, "path")
-    if path.suffix == ".gif":  # matplotlib's writer rounds hundredths of a second down
-        rate = 100.0 / (max(1, round(100.0 / rate)) + 0.01)
-    return path, writers[path.suffix](fps=rate)
+    return path, writers[path.suffix], rate
 
 
 def _alike(pictures: Iterable[Picture]) -> Iterator[Picture]:

@@ -120,11 +120,13 @@ def _digests(checkpoint: Path) -> dict[str, str]:
     return {
         path.relative_to(checkpoint).as_posix(): _sha256(path)
         for path in checkpoint.rglob("*")
-        if not path.is_dir() and path != checkpoint / RECORD_FILE
+        if (path.is_symlink() or not path.is_dir()) and path != checkpoint / RECORD_FILE
     }
 
 
 def _sha256(path: Path) -> str:
+    if path.is_symlink():
+        raise ValueError(f"run: {path} is a link, expected what was saved alone")
     return hashlib.sha256(regular_file(path).read_bytes()).hexdigest()
 
 

@@ -50,9 +50,9 @@ def main() -> None:
         with locked(Path(config.run)):
             open_folder(config, simulator, resume)
             with (
+                interruptible() as interrupted,  # while Ray starts and kernels are compiled, too
                 ray_session(config.env_runners),
                 running(config, simulator) as run,
-                interruptible() as interrupted,
             ):
                 begun_at = run.training.iteration
                 for row in run.rows(interrupted):

@@ -17,7 +17,7 @@ from unittest import mock
 
 import ray
 import torch
-from ray._private import ray_constants, services, worker
+from ray._private import ray_constants, services, utils, worker
 
 from gradmap_trainer.team import WorkersFailed
 from gradmap_trainer.workers.private_folder import PrivateFolder, private_folder
@@ -71,15 +71,21 @@ def ray_session(processors: int = 0, address: str = LOCAL) -> Iterator[None]:
     silence()
     threads, terminate = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
     try:
+        # Ray's own would abort the process. Where there was none it does as Ctrl-C does.
+        own = terminate if callable(terminate) else signal.default_int_handler
+
+        def keep_own(rays: object = None) -> None:
+            signal.signal(signal.SIGTERM, own)
+
+        keep_own()
         with (
+            mock.patch.object(utils, "set_sigterm_handler", keep_own),
             # Its errors, and forty lines of its log when it dies, which it would print as output.
             mock.patch.object(worker, "print_to_stdstream"),
             private_folder("ray", last_words=LAST_WORDS) as folder,  # short: sockets are inside
             _started(processors, folder) if address == LOCAL else _joined(address),
         ):
-            # Ray's own would abort the process. Where there was none it does as Ctrl-C does.
-            own = terminate if callable(terminate) else signal.default_int_handler
-            signal.signal(signal.SIGTERM, own)
+            keep_own()  # Ray's compiled code sets one, too
             yield
     finally:
         signal.signal(signal.SIGTERM, terminate)
@@ -165,12 +171,30 @@ def _apart(folder: PrivateFolder) -> Callable[..., subprocess.Popen[bytes]]:
     begin = services.ConsolePopen
 
     def begun(*arguments: Any, **settings: Any) -> subprocess.Popen[bytes]:
-        started: subprocess.Popen[bytes] = begin(*arguments, start_new_session=True, **settings)
+        with _signals_wait():
+            started: subprocess.Popen[bytes] = begin(*arguments, start_new_session=True, **settings)
         if os.name == "posix":  # on Windows Ray has them end with the command
             folder.is_used_by(started.pid)
         return started
 
     return begun
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM come afterwards: what they raise where a process forks is lost."""
+    came: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 @contextmanager

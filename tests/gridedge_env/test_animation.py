@@ -121,6 +121,17 @@ def test_a_gif_shows_each_picture_for_the_nearest_hundredths_of_a_second(
         assert film.info["duration"] == milliseconds
 
 
+def test_rare_colours_of_a_gif_are_those_of_the_pictures(tmp_path):
+    """As of a legend's marks beside a whole scale of colours: 3 of 256 levels, a palette's."""
+    picture = np.empty((256, 256, 3), np.uint8)
+    picture[..., 0], picture[..., 1] = np.meshgrid(*[np.arange(256, dtype=np.uint8)] * 2)
+    picture[..., 2] = 255 - picture[..., 0]
+    picture[:100], picture[3:6, 3:6] = 255, (217, 162, 27)
+    with Image.open(save_film(tmp_path / "a.gif", [picture])) as film:
+        shown = np.asarray(film.convert("RGB"))[3:6, 3:6].astype(int)
+    assert np.abs(shown - (217, 162, 27)).max() <= 3
+
+
 @pytest.mark.usefixtures("quiet")
 def test_a_window_that_fails_leaves_the_day_sound(simulator, monkeypatch):
     env = GridEdgeParallelEnv(simulator, render_mode="human")
