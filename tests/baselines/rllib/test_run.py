@@ -150,6 +150,7 @@ FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no learners": (lambda folder: remove(folder / "learner_group"), "weights: not found"),
     "zeros": (lambda folder: (folder / WEIGHTS).write_bytes(bytes(9)), "weights is damaged .SHA"),
     "more": (lambda folder: (folder / MODULES / "x.pkl").touch(), "x.pkl is foreign, expected"),
+    "a link": (lambda folder: (folder / MODULES / "x").symlink_to(folder), "x is a link, expected"),
     "a pipe": (lambda folder: os.mkfifo(folder / "x"), "got a pipe, expected a file"),
     "no record": (lambda folder: remove(folder / RECORD_FILE), RECORD_FILE),
 }
