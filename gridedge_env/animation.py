@@ -130,7 +130,7 @@ def save_film(
         ValueError: no picture, one of another size or type, a path that ends otherwise or cannot be
             written, or an MP4 where there is no ffmpeg.
     """
-    path, write, rate = _writer(path, frames_per_second)
+    path, write, rate = _checked(path, frames_per_second)
     check_type(pictures, Iterable, "pictures", "pictures, one after the other")
     following = _alike(pictures)
     first = next(following, None)
@@ -164,7 +164,7 @@ def _write_mp4(film: Path, pictures: Iterable[Picture], rate: float) -> None:
 
     following, figure = iter(pictures), Figure(dpi=DOTS_PER_INCH)
     image = _image(figure, next(following))
-    writer: Any = FFMpegWriter(fps=rate)  # type: ignore[arg-type]
+    writer: Any = FFMpegWriter(fps=rate)  # type: ignore[arg-type]  # it takes fractions, too
     with writer.saving(figure, str(film), DOTS_PER_INCH):
         writer.grab_frame()
         for picture in following:
@@ -172,8 +172,12 @@ def _write_mp4(film: Path, pictures: Iterable[Picture], rate: float) -> None:
             writer.grab_frame()
 
 
-def _writer(path: str | Path, frames_per_second: float) -> tuple[Path, Write, float]:
-    """Where a film is to be, what writes it, and how fast it is."""
+def _checked(path: str | Path, frames_per_second: float) -> tuple[Path, Write, float]:
+    """Where a film is to be, what writes it, and its pictures in a second.
+
+    Raises:
+        ValueError: as of `save_film`, but for its pictures.
+    """
     from matplotlib.animation import FFMpegWriter
 
     check_type(path, (str, os.PathLike), "path", "a path that ends in .gif or .mp4")
